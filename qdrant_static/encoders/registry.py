@@ -1,0 +1,75 @@
+"""Name -> encoder, without importing one that is not asked for."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from qdrant_static.errors import EncoderNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qdrant_static.encoders.base import Encoder
+
+#: Distributions add encoders under this group: ``name = "module:function"``, the function takes
+#: nothing and returns an `Encoder`.
+ENTRY_POINT_GROUP = "qdrant_static.encoders"
+
+_BUILT_IN = {"wordllama": "qdrant_static.encoders.static:load_wordllama"}
+
+
+def known_encoders() -> tuple[str, ...]:
+    """The names that `load_encoder` knows beside paths and hub names, sorted."""
+    found = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return tuple(sorted(found | set(_BUILT_IN)))
+
+
+def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
+    """Load an encoder.
+
+    Args:
+        name_or_path: ``"wordllama"`` (256 dimensions, offline, needs the extra ``offline``), the
+            path of a folder in model2vec's format, a name on the hub (``"owner/model"``), or a
+            name that an installed distribution registers.
+
+    Returns:
+        The encoder, ready to use from several threads.
+
+    Raises:
+        EncoderNotFoundError: If nothing of that name is known.
+        EncoderUnavailableError: If a hub cannot be reached or does not have it.
+        MissingExtraError: If it needs a package that is not installed.
+    """
+    name = os.fspath(name_or_path)
+    if name in _BUILT_IN:
+        return _load(_BUILT_IN[name])
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        return cast("Callable[[], Encoder]", point.load())()
+    from qdrant_static.encoders import static
+
+    if Path(name).is_dir():
+        return static.load_folder(name)
+    if Path(name).exists():
+        raise EncoderNotFoundError(
+            name=name, problem="it is a file; a model is a folder", known=known_encoders()
+        )
+    if _looks_like_hub_name(name):
+        return static.load_hub(name)
+    raise EncoderNotFoundError(
+        name=name, problem="there is no such folder and no such name", known=known_encoders()
+    )
+
+
+def _load(target: str) -> Encoder:
+    module, function = target.split(":")
+    return cast("Encoder", getattr(import_module(module), function)())
+
+
+def _looks_like_hub_name(name: str) -> bool:
+    """``owner/model``: one slash, both sides named, not the start of a path."""
+    owner, slash, model = name.partition("/")
+    return bool(slash and owner and model) and "/" not in model and owner[0] not in ".~"

@@ -1,0 +1,381 @@
+"""Every error that this package raises on purpose.
+
+    QdrantStaticError
+    ├── UsageError                     wrong usage or configuration: exit 2
+    │   ├── SpecError                  an impossible collection spec or search plan
+    │   ├── SpecMismatchError          the collection is there, and differs
+    │   ├── EncoderMismatchError       not the encoder that the collection was made with
+    │   ├── EncoderNotFoundError       no encoder of that name
+    │   ├── MissingExtraError          an optional package is not installed
+    │   ├── TextInputError             texts of a type that cannot be encoded
+    │   ├── SourceNotFoundError        no input file
+    │   ├── ColumnNotFoundError        a column is not in the input
+    │   ├── ColumnTypeError            a column is of the wrong type
+    │   ├── KeyTypeError               a record key of a type that has no point id
+    │   ├── CollectionNotFoundError
+    │   ├── CollectionExistsError
+    │   ├── CollectionNameError
+    │   ├── NotAPlannedCollectionError no metadata of ours in the collection
+    │   └── NotSupportedByEdgeError    a server's feature that the embedded engine lacks
+    ├── EncoderUnavailableError        the model could not be had (network): safe to repeat
+    ├── CollectionLockedError          another process has it open: safe to repeat
+    ├── EngineError                    the engine refused or failed
+    ├── PointError                     a point that does not fit its collection
+    ├── StorageError                   the disk refused: safe to repeat
+    └── VerificationError              the counts do not agree
+
+Fields are attributes, the sentence is made from them, ``retryable`` and ``exit_code`` belong to
+the type, and every error survives pickling, so that a worker can send its own error home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from uuid import UUID
+
+
+def _rebuild(
+    cls: type[QdrantStaticError], arguments: tuple[Any, ...], state: dict[str, Any]
+) -> QdrantStaticError:
+    error = cls.__new__(cls, *arguments)
+    error.__dict__.update(state)  # the fields, and notes if any
+    return error
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none"
+
+
+class QdrantStaticError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        retryable: Whether the same call may succeed later, with nothing changed.
+        exit_code: What the command line exits with.
+    """
+
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    @property
+    def message(self) -> str:
+        """The error in one sentence: what, where, and what to do."""
+        return " ".join(str(argument) for argument in self.args)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.args, dict(self.__dict__)))
+
+
+class UsageError(QdrantStaticError):
+    """Wrong usage or configuration; repeating it changes nothing."""
+
+    exit_code: ClassVar[int] = 2
+
+
+@dataclass(eq=False)
+class SpecError(UsageError):
+    """A spec, a plan or an option that cannot work."""
+
+    field: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+@dataclass(eq=False)
+class SpecMismatchError(UsageError):
+    """The collection is there and differs from what was asked for."""
+
+    collection: str
+    differences: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        return (
+            f"collection {self.collection!r} differs from what was asked for "
+            f"({'; '.join(self.differences)}). Nothing was changed: use another collection name, "
+            "or ask for what is there"
+        )
+
+
+@dataclass(eq=False)
+class EncoderMismatchError(UsageError):
+    """The encoder is not the one that the collection was made with."""
+
+    collection: str
+    expected: str
+    expected_fingerprint: str
+    given: str
+    given_fingerprint: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"collection {self.collection!r} was made with the encoder {self.expected!r} "
+            f"({self.expected_fingerprint}), not with {self.given!r} ({self.given_fingerprint}). "
+            "Vectors of two encoders cannot be compared: use the collection's encoder, "
+            "or another collection"
+        )
+
+
+@dataclass(eq=False)
+class EncoderNotFoundError(UsageError):
+    """No encoder of that name, or nothing usable at that path."""
+
+    name: str
+    problem: str
+    known: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return (
+            f"no encoder {self.name!r}: {self.problem}. Give a model2vec folder, a hub name "
+            f"such as 'minishlab/potion-base-8M', or one of: {_listed(self.known)}"
+        )
+
+
+@dataclass(eq=False)
+class MissingExtraError(UsageError):
+    """An optional package is not installed."""
+
+    package: str
+    extra: str
+    purpose: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.purpose} needs the package {self.package!r}: "
+            f'pip install "qdrant-static[{self.extra}]"'
+        )
+
+
+@dataclass(eq=False)
+class TextInputError(UsageError):
+    """Texts that cannot be encoded: not strings, or not Unicode."""
+
+    problem: str
+    row: int | None = None
+
+    @property
+    def message(self) -> str:
+        where = "" if self.row is None else f" (text number {self.row}, counted from 0)"
+        return f"cannot encode: {self.problem}{where}"
+
+
+@dataclass(eq=False)
+class SourceNotFoundError(UsageError):
+    """A path, folder or glob that gives no input file."""
+
+    path: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"no input at {self.path!r}: {self.problem}"
+
+
+@dataclass(eq=False)
+class ColumnNotFoundError(UsageError):
+    """A column that is not in the input."""
+
+    column: str
+    columns: tuple[str, ...]
+    source: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"no column {self.column!r} in {self.source}; its columns are: {_listed(self.columns)}"
+        )
+
+
+@dataclass(eq=False)
+class ColumnTypeError(UsageError):
+    """A column whose type cannot serve."""
+
+    column: str
+    given: str
+    wanted: str
+    source: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"column {self.column!r} in {self.source} is of type {self.given}; needed: "
+            f"{self.wanted}"
+        )
+
+
+@dataclass(eq=False)
+class KeyTypeError(UsageError):
+    """A record key that is neither an integer, a string nor a UUID."""
+
+    given: str
+
+    @property
+    def message(self) -> str:
+        return f"a key must be an integer, a string or a UUID, not {self.given}"
+
+
+@dataclass(eq=False)
+class CollectionNotFoundError(UsageError):
+    """No collection of that name."""
+
+    collection: str
+    where: str
+    collections: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        return (
+            f"no collection {self.collection!r} in {self.where}; there are: "
+            f"{_listed(self.collections)}"
+        )
+
+
+@dataclass(eq=False)
+class CollectionExistsError(UsageError):
+    """The collection is there already."""
+
+    collection: str
+    where: str
+
+    @property
+    def message(self) -> str:
+        return f"collection {self.collection!r} is already in {self.where}; nothing was changed"
+
+
+@dataclass(eq=False)
+class CollectionNameError(UsageError):
+    """A name that cannot be a collection's."""
+
+    name: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.name!r} cannot name a collection: {self.problem}. Allowed are 1 to 255 bytes "
+            "of UTF-8 that do not start with a dot or '_state', without control characters and "
+            'without any of / \\ < > : " | ? *'
+        )
+
+
+@dataclass(eq=False)
+class NotAPlannedCollectionError(UsageError):
+    """The collection carries no description of ours."""
+
+    collection: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"collection {self.collection!r} was not made by qdrant-static: its metadata names no "
+            "encoder. Make it with create_collection() or ingest(), or query it with the client"
+        )
+
+
+@dataclass(eq=False)
+class NotSupportedByEdgeError(UsageError):
+    """A request that the embedded engine cannot serve."""
+
+    what: str
+    why: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.what} is not supported on an embedded collection: {self.why}"
+
+
+@dataclass(eq=False)
+class EncoderUnavailableError(QdrantStaticError):
+    """The model exists or may exist, but could not be fetched."""
+
+    retryable: ClassVar[bool] = True
+
+    name: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"cannot fetch the model {self.name!r}: {self.problem}. Check the name and the "
+            "network; or give the path of a folder that holds it; or work without a network: "
+            'pip install "qdrant-static[offline]" and use the encoder "wordllama"'
+        )
+
+
+@dataclass(eq=False)
+class CollectionLockedError(QdrantStaticError):
+    """Another process, or another client of this one, has the collection open."""
+
+    retryable: ClassVar[bool] = True
+
+    collection: str
+    where: str
+    owner: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"collection {self.collection!r} in {self.where} is open in {self.owner}: an embedded "
+            "collection has one opener at a time. Close it there, or run a server"
+        )
+
+
+@dataclass(eq=False)
+class EngineError(QdrantStaticError):
+    """The engine refused a request or failed."""
+
+    operation: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.operation}: {self.problem}"
+
+
+@dataclass(eq=False)
+class PointError(QdrantStaticError):
+    """A point that cannot be stored; nothing of its request was."""
+
+    point: int | str | UUID
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"point {self.point!r}: {self.problem}"
+
+
+@dataclass(eq=False)
+class StorageError(QdrantStaticError):
+    """A file could not be read or written."""
+
+    retryable: ClassVar[bool] = True
+
+    path: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+@dataclass(eq=False)
+class VerificationError(QdrantStaticError):
+    """What was stored is not what was sent."""
+
+    collection: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"collection {self.collection!r}: {self.problem}"

@@ -1,0 +1,116 @@
+"""Rows that were not stored, and why: a JSONL file that a person can read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Reason = Literal[
+    "not_json",
+    "not_an_object",
+    "not_unicode",
+    "too_long",
+    "no_text",
+    "null_key",
+    "wrong_type",
+    "duplicate_key",
+    "refused",
+    "unreadable_file",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """One row, or one file, that was not stored.
+
+    Attributes:
+        reason: Its kind, one word for counting.
+        message: What is wrong, for a person.
+        file: The input file.
+        unit: What ``position`` counts: ``"line"`` from 1, ``"row"`` from 0.
+        position: Where in the file; None for the file itself.
+        row: The row, as far as it could be read.
+    """
+
+    reason: Reason
+    message: str
+    file: str
+    unit: Literal["line", "row"]
+    position: int | None = None
+    row: Any = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether a whole file is meant, which no sum of rows counts."""
+        return self.reason == "unreadable_file"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line of the rejects file."""
+        return {
+            "reason": self.reason,
+            "message": self.message,
+            "file": self.file,
+            self.unit: self.position,
+            "value": self.row,
+        }
+
+
+class RejectsFile:
+    """Counts rejects and writes them to a file, which is made at the first one.
+
+    Args:
+        path: The file; an earlier one of that name is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: Counter[str] = Counter()
+        self.files = 0
+        self._file: IO[str] | None = None
+
+    def add(self, reject: Reject) -> None:
+        """Write one reject."""
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("w", encoding="utf-8")
+        self._file.write(_line(reject) + "\n")
+        if reject.is_file:
+            self.files += 1
+        else:
+            self.rows[reject.reason] += 1
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.files)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _line(reject: Reject) -> str:
+    # ASCII escapes keep what is not valid Unicode readable.
+    try:
+        return json.dumps(reject.to_dict(), default=str, allow_nan=False)
+    except (ValueError, RecursionError):  # not finite, or nested too deep to be written
+        return json.dumps({**reject.to_dict(), "value": _shown(reject.row)})
+
+
+def _shown(row: Any) -> str:
+    try:
+        return repr(row)
+    except RecursionError:
+        return "(nested too deep to be shown)"

@@ -1,0 +1,110 @@
+"""Batch + vectors -> points -> the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qdrant_client import models
+
+from qdrant_static.collection.spec import BM25
+from qdrant_static.edge import EdgeClient
+from qdrant_static.errors import PointError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qdrant_static.connect import Client
+    from qdrant_static.encoders.sparse import SparseRow
+    from qdrant_static.ids import PointId
+
+#: How often a server is asked whether it has finished indexing, in seconds.
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedBatch:
+    """The vectors of a batch.
+
+    Attributes:
+        dense: Vector name -> float32 ``(n, size)``.
+        sparse: n BM25 vectors; None where the collection has none.
+    """
+
+    dense: Mapping[str, NDArray[np.float32]]
+    sparse: Sequence[SparseRow] | None
+
+
+def store(
+    client: Client,
+    collection: str,
+    ids: Sequence[PointId],
+    vectors: EncodedBatch,
+    payloads: Sequence[Mapping[str, Any]],
+) -> dict[int, str]:
+    """Store a batch, and wait for the acknowledgement.
+
+    Args:
+        client: Where to.
+        collection: The collection.
+        ids: n point ids.
+        vectors: n vectors of each name.
+        payloads: n payloads.
+
+    Returns:
+        The rows that were refused, each with the reason; all others are stored.
+    """
+    points = dict(enumerate(_points(ids, vectors, payloads)))
+    refused: dict[int, str] = {}
+    while points:
+        try:
+            client.upsert(collection, list(points.values()), wait=True)
+        except PointError as error:
+            # Nothing of the batch was stored: leave that one out and send the rest.
+            bad = next(row for row, point in points.items() if point.id == error.point)
+            del points[bad]
+            refused[bad] = error.problem
+        else:
+            break
+    return refused
+
+
+def build_index(
+    client: Client, collection: str, *, waiting: Callable[[], bool] = lambda: True
+) -> None:
+    """Bring the indexes up to date, and return when they are.
+
+    Args:
+        client: An `EdgeClient` builds now, and every thread of the process stands still
+            meanwhile; a server builds by itself and is waited for.
+        collection: The collection.
+        waiting: Asked now and then while a server works; False stops the waiting.
+    """
+    if isinstance(client, EdgeClient):
+        client.optimize(collection)
+        return
+    while waiting():
+        if client.get_collection(collection).status != models.CollectionStatus.YELLOW:
+            return
+        time.sleep(_POLL_S)
+
+
+def _points(
+    ids: Sequence[PointId],
+    vectors: EncodedBatch,
+    payloads: Sequence[Mapping[str, Any]],
+) -> Iterator[models.PointStruct]:
+    # The client's upsert takes lists of floats; a whole matrix becomes lists in one call.
+    dense = {name: matrix.tolist() for name, matrix in vectors.dense.items()}
+    for row, (point, payload) in enumerate(zip(ids, payloads, strict=True)):
+        named: dict[str, Any] = {name: rows[row] for name, rows in dense.items()}
+        if vectors.sparse is not None and vectors.sparse[row].indices:
+            terms = vectors.sparse[row]
+            named[BM25] = models.SparseVector.model_construct(
+                indices=terms.indices, values=terms.values
+            )
+        # Ours are valid; validating them again would cost more than storing them.
+        yield models.PointStruct.model_construct(id=point, vector=named, payload=payload)

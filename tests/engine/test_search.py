@@ -1,0 +1,300 @@
+"""search: text -> plan -> hits; against brute force, with filters, from another process."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from qdrant_client import models
+
+from qdrant_static import (
+    CollectionSpec,
+    EdgeClient,
+    Hit,
+    SearchPlan,
+    create_collection,
+    ingest,
+    load_encoder,
+    search,
+)
+from qdrant_static.collection.build import read_spec, write_spec
+from qdrant_static.encoders.sparse import Bm25Encoder
+from qdrant_static.errors import (
+    CollectionNotFoundError,
+    EncoderMismatchError,
+    NotAPlannedCollectionError,
+    QdrantStaticError,
+    SpecError,
+)
+from qdrant_static.vectors import truncate
+from tests.fakes import VOCABULARY, FakeEncoder, run_cli, write_jsonl
+
+WORDS = VOCABULARY[6:]
+QUERY = "moon tide over the sea"
+
+
+def texts(count: int = 400) -> list[str]:
+    generator = np.random.default_rng(7)
+    return [" ".join(generator.choice(WORDS, generator.integers(3, 12))) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> FakeEncoder:
+    return FakeEncoder()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory, encoder):
+    """400 texts in a collection ``c``, never written to by these tests."""
+    folder = tmp_path_factory.mktemp("search")
+    path = write_jsonl(
+        folder / "a.jsonl",
+        [{"id": f"k{n}", "text": text, "n": n, "half": n % 2} for n, text in enumerate(texts())],
+    )
+    spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,), payload_indexes={"n": "integer"})
+    with EdgeClient(folder / "db") as opened:
+        ingest(path, opened, "c", spec=spec, encoder=encoder)
+        yield opened
+
+
+def keys(hits: list[Hit]) -> list:
+    return [hit.key for hit in hits]
+
+
+@pytest.mark.parametrize(("vector", "size"), [("full", 32), ("mrl_8", 8)])
+def test_exact_search_is_brute_force(client, encoder, vector, size):
+    table = truncate(encoder.encode(texts()), size)
+    for query in (QUERY, "bread", "red ship blue river", "unknown words and a whale"):
+        scores = table @ truncate(encoder.encode([query]), size)[0]
+        plan = SearchPlan(kind="exact", vector=vector)
+        hits = search(client, "c", query, limit=25, plan=plan, encoder=encoder)
+        best = np.sort(scores)[::-1][:25]
+        assert np.allclose([hit.score for hit in hits], best, atol=1e-5)
+        for hit in hits:  # equal scores may come in any order
+            assert np.isclose(scores[int(hit.key[1:])], hit.score, atol=1e-5)
+
+
+def test_dense_search_with_much_oversampling_is_exact_search(client, encoder):
+    wide = SearchPlan(kind="dense", oversampling=20)
+    exact = search(client, "c", QUERY, limit=10, plan="exact", encoder=encoder)
+    dense = search(client, "c", QUERY, limit=10, plan=wide, encoder=encoder)
+    assert [hit.score for hit in dense] == pytest.approx([hit.score for hit in exact], abs=1e-5)
+
+
+def test_rescoring_gives_the_originals_scores(client, encoder):
+    scores = encoder.encode(texts()) @ encoder.encode([QUERY])[0]
+    for hit in search(client, "c", QUERY, plan="dense", encoder=encoder):
+        assert np.isclose(hit.score, scores[int(hit.key[1:])], atol=1e-5)
+    coarse = SearchPlan(kind="dense", rescore=False)
+    off = [
+        abs(hit.score - scores[int(hit.key[1:])])
+        for hit in search(client, "c", QUERY, plan=coarse, encoder=encoder)
+    ]
+    assert max(off) > 1e-3
+
+
+def test_bm25_is_the_sum_of_weights_times_the_inverse_document_frequency(client, encoder):
+    mean = read_spec(client, "c").sparse.mean_length
+    engine = Bm25Encoder(mean_length=mean)
+    documents = [dict(zip(r.indices, r.values, strict=True))
+                 for r in engine.encode_documents(texts())]  # fmt: skip
+    query = Bm25Encoder().encode_query(QUERY)
+    total = len(documents)
+    scores = np.zeros(total)
+    for term, weight in zip(query.indices, query.values, strict=True):
+        frequency = sum(term in one for one in documents)
+        idf = np.log((total - frequency + 0.5) / (frequency + 0.5) + 1)
+        scores += [weight * idf * one.get(term, 0.0) for one in documents]
+    hits = search(client, "c", QUERY, plan="bm25", limit=20, encoder=encoder)
+    assert np.allclose([hit.score for hit in hits], np.sort(scores)[::-1][:20], atol=1e-4)
+
+
+def test_hybrid_search_adds_normalized_scores_of_the_union_bm25_twice(client, encoder):
+    """Complete fusion against its own definition, with as many candidates as there are points."""
+    plan = SearchPlan(kind="hybrid", candidates=1000)
+    hits = search(client, "c", QUERY, plan=plan, limit=400, encoder=encoder)
+    dense = {
+        h.key: h.score for h in search(client, "c", QUERY, plan="exact", limit=400, encoder=encoder)
+    }
+    terms = {
+        h.key: h.score for h in search(client, "c", QUERY, plan="bm25", limit=400, encoder=encoder)
+    }
+
+    def normalized(scores: dict) -> dict:
+        values = np.array(list(scores.values()))
+        mean, deviation = values.mean(), values.std(ddof=1)
+        low, high = mean - 3 * deviation, mean + 3 * deviation
+        return {key: (score - low) / (high - low) for key, score in scores.items()}
+
+    dense, terms = normalized(dense), normalized(terms)
+    expected = {key: score + 2 * terms.get(key, 0.0) for key, score in dense.items()}
+    assert {hit.key: hit.score for hit in hits} == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("plan", ["exact", "dense", "bm25", "hybrid", None,
+                                  {"kind": "dense", "vector": "mrl_8"}])  # fmt: skip
+def test_every_plan_gives_typed_hits_best_first(client, encoder, plan):
+    hits = search(client, "c", QUERY, limit=7, plan=plan, encoder=encoder)
+    assert len(hits) == 7
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    best = hits[0]
+    number = best.payload["n"]
+    assert isinstance(best, Hit)
+    assert (best.key, best.text) == (f"k{number}", texts()[number])
+    assert best.payload == {"id": best.key, "text": best.text, "n": number, "half": number % 2}
+    assert client.retrieve("c", [best.id])[0].payload == best.payload
+
+
+def test_the_default_plan_is_hybrid_with_bm25(client, encoder):
+    default = search(client, "c", QUERY, encoder=encoder)
+    assert default == search(client, "c", QUERY, plan="hybrid", encoder=encoder)
+    assert default != search(client, "c", QUERY, plan="dense", encoder=encoder)
+
+
+@pytest.mark.parametrize("plan", ["exact", "dense", "bm25", "hybrid"])
+def test_a_filter_holds_in_every_plan_and_does_not_starve_it(client, encoder, plan):
+    rare = models.Filter(
+        must=[models.FieldCondition(key="n", range=models.Range(gte=380))],
+        must_not=[models.FieldCondition(key="half", match=models.MatchValue(value=1))],
+    )
+    query = " ".join(WORDS)
+    hits = search(client, "c", query, limit=50, plan=plan, query_filter=rare, encoder=encoder)
+    assert {hit.payload["n"] for hit in hits} == set(range(380, 400, 2))
+
+
+def test_a_filter_that_nothing_fulfils_gives_no_hits(client, encoder):
+    nothing = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(lt=0))])
+    for plan in ("exact", "dense", "bm25", "hybrid"):
+        assert search(client, "c", QUERY, plan=plan, query_filter=nothing, encoder=encoder) == []
+
+
+def test_a_query_of_stop_words_alone_is_answered_by_the_dense_side(client, encoder):
+    query = "the of a"
+    hits = search(client, "c", query, encoder=encoder)
+    assert hits == search(client, "c", query, plan="dense", encoder=encoder)
+    assert len(hits) == 10
+    assert search(client, "c", query, plan="bm25", encoder=encoder) == []
+
+
+def test_a_query_without_known_tokens_is_answered_by_bm25(model_folder, tmp_path):
+    encoder = load_encoder(model_folder)
+    path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "zebra moon"},
+                                              {"id": 2, "text": "moon"}])  # fmt: skip
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(path, client, "c", encoder=encoder)
+        assert keys(search(client, "c", "zebra", encoder=encoder)) == [1]
+        assert search(client, "c", "zebra", plan="dense", encoder=encoder) == []
+        assert search(client, "c", "quagga", plan="exact", encoder=encoder) == []
+        assert keys(search(client, "c", "moon", encoder=encoder)) == [2, 1]
+
+
+def test_repeated_terms_count_by_their_root_or_once(client, encoder):
+    def scores(query, how):
+        plan = SearchPlan(kind="bm25", repeated_terms=how)
+        hits = search(client, "c", query, plan=plan, limit=400, encoder=encoder)
+        return {hit.key: hit.score for hit in hits}
+
+    once = scores("moon", "one")
+    assert scores("moon moon moon moon", "one") == once
+    twice = scores("moon moon moon moon", "sqrt")
+    assert twice == pytest.approx({key: 2 * score for key, score in once.items()}, rel=1e-5)
+
+
+def test_a_limit_over_the_number_of_points_gives_all(client, encoder):
+    assert len(search(client, "c", QUERY, plan="exact", limit=10_000, encoder=encoder)) == 400
+
+
+@pytest.mark.parametrize("text", ["", "  \n", None, 5])
+def test_a_query_without_text_is_an_error(client, encoder, text):
+    with pytest.raises(SpecError, match="query: has no text"):
+        search(client, "c", text, encoder=encoder)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5])
+def test_a_limit_that_cannot_be_is_an_error(client, encoder, limit):
+    with pytest.raises(SpecError, match="limit"):
+        search(client, "c", QUERY, limit=limit, encoder=encoder)
+
+
+@pytest.mark.parametrize("plan", ["exact", "bm25", "hybrid"])
+def test_a_query_that_is_no_unicode_is_an_error_of_ours(client, model_folder, encoder, plan):
+    with pytest.raises(QdrantStaticError):
+        search(client, "c", "moon \ud800", plan=plan, encoder=encoder)
+
+
+def test_an_unknown_plan_or_vector_is_an_error(client, encoder):
+    with pytest.raises(SpecError, match="known: exact, dense, bm25, hybrid"):
+        search(client, "c", QUERY, plan="fast", encoder=encoder)
+    with pytest.raises(SpecError, match="it has full, mrl_8"):
+        search(client, "c", QUERY, plan={"kind": "dense", "vector": "mrl_16"}, encoder=encoder)
+
+
+def test_another_encoder_is_an_error_that_names_both(client):
+    with pytest.raises(EncoderMismatchError, match=r"'fake'.*'theirs'"):
+        search(client, "c", QUERY, encoder=FakeEncoder("theirs", salt="x"))
+
+
+def test_a_missing_or_foreign_collection_is_an_error(client, encoder):
+    with pytest.raises(CollectionNotFoundError, match=r"there are: .*c"):
+        search(client, "d", QUERY, encoder=encoder)
+    client.create_collection(
+        "foreign", models.VectorParams(size=4, distance=models.Distance.COSINE)
+    )
+    with pytest.raises(NotAPlannedCollectionError):
+        search(client, "foreign", QUERY, encoder=encoder)
+
+
+def test_the_collections_own_plan_is_taken(encoder, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "moon"}, {"id": 2, "text": "sea"}])
+    spec = CollectionSpec.for_encoder(encoder, plan={"kind": "bm25"})
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(path, client, "c", spec=spec, encoder=encoder)
+        assert keys(search(client, "c", "moon", encoder=encoder)) == [1]
+        from dataclasses import replace
+
+        write_spec(client, "c", replace(read_spec(client, "c"), plan="exact"))
+        assert keys(search(client, "c", "moon", encoder=encoder)) == [1, 2]
+
+
+def test_a_collection_without_bm25_is_searched_by_its_dense_vectors(encoder, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "moon"}, {"id": 2, "text": "sea"}])
+    spec = CollectionSpec.for_encoder(encoder, sparse=None, quantization=None)
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(path, client, "c", spec=spec, encoder=encoder)
+        assert keys(search(client, "c", "moon", encoder=encoder)) == [1, 2]
+        for plan in ("bm25", "hybrid"):
+            with pytest.raises(SpecError, match="needs BM25"):
+                search(client, "c", "moon", plan=plan, encoder=encoder)
+
+
+@pytest.mark.parametrize("plan", ["exact", "dense", "bm25", "hybrid"])
+def test_an_empty_collection_has_no_hits(encoder, tmp_path, plan):
+    with EdgeClient(tmp_path / "db") as client:
+        create_collection(client, "c", CollectionSpec.for_encoder(encoder))
+        assert search(client, "c", QUERY, plan=plan, encoder=encoder) == []
+
+
+def test_a_hit_shows_what_the_payload_holds(encoder, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"title": "moon", "text": "and tide"}])
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(path, client, "c", encoder=encoder, payload=("title",))
+        (hit,) = search(client, "c", "moon", encoder=encoder)
+        assert (hit.text, hit.key, hit.payload) == ("moon", hit.id, {"title": "moon"})
+
+
+def test_a_later_process_needs_the_collections_name_alone(model_folder, tmp_path):
+    path = write_jsonl(
+        tmp_path / "a.jsonl",
+        [{"id": 1, "text": "the cat of the sea"}, {"id": 2, "text": "moon and tide"}],
+    )
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(path, client, "c", encoder=load_encoder(model_folder))
+        here = search(client, "c", "a moon")
+    done = run_cli("search", "c", "a moon", "--db", "db", "--json", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    there = json.loads(done.out)
+    assert [one["key"] for one in there] == keys(here) == [2, 1]
+    assert [one["score"] for one in there] == pytest.approx([hit.score for hit in here], abs=1e-5)
+    assert there[0]["text"] == "moon and tide"
+    assert there[0]["payload"] == {"id": 2, "text": "moon and tide"}

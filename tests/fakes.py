@@ -1,0 +1,156 @@
+"""Stand-ins that need no model and no network, and give the same numbers everywhere."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdrant_static.encoders.base import EncoderInfo
+from qdrant_static.errors import TextInputError
+
+REPOSITORY = Path(__file__).parents[1]
+DIMENSION = 32
+VOCABULARY = (
+    "[UNK]", "[PAD]", "the", "a", "of", "in", "cat", "dog", "fish", "sea", "moon", "tide", "bread",
+    "yeast", "lava", "ash", "book", "ship", "whale", "river", "red", "blue", "fast", "slow", "one",
+    "two", "row", "number", "text", "title",
+)  # fmt: skip
+
+
+class FakeEncoder:
+    """The mean of its words' hashes, normalized: texts that share words are near.
+
+    Args:
+        name: The name in its `EncoderInfo`.
+        salt: Another salt gives another encoder: other vectors, another fingerprint.
+    """
+
+    def __init__(self, name: str = "fake", *, salt: str = "", dimension: int = DIMENSION) -> None:
+        self._salt = salt
+        self._info = EncoderInfo(
+            name=name, dimension=dimension, fingerprint=f"fake-{salt or 'plain'}-{dimension}"
+        )
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._info
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        rows = np.zeros((len(texts), self._info.dimension), np.float32)
+        for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            if not text.isascii() and text != text.encode("utf-8", "ignore").decode():
+                raise TextInputError(problem="a lone surrogate", row=number)
+            for word in text.lower().split():
+                row += self._word(word)
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        norms[norms == 0] = 1
+        return (rows / norms).astype(np.float32)
+
+    def _word(self, word: str) -> np.ndarray:
+        digest = blake2b(f"{self._salt} {word}".encode(), digest_size=self._info.dimension)
+        return np.frombuffer(digest.digest(), np.uint8).astype(np.float32) - 127.5
+
+
+def build_static_model(
+    folder: Path,
+    *,
+    kind: str = "wordlevel",
+    normalize: bool = True,
+    max_length: int | None = 512,
+    quantized: bool = False,
+    dimension: int = DIMENSION,
+    seed: int = 0,
+) -> Path:
+    """Write a small model in model2vec's format: a real tokenizer, a random table.
+
+    Args:
+        folder: Where to.
+        kind: The tokenizer: ``"wordlevel"`` or ``"wordpiece"``.
+        normalize: See model2vec.
+        max_length: See model2vec.
+        quantized: With a token mapping and weights, as vocabulary quantization makes them.
+        dimension: Of the table.
+        seed: Of the table.
+    """
+    from model2vec import StaticModel
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    words = list(VOCABULARY)
+    if kind == "wordpiece":
+        words += ["##s", "##ing", "##er", "un", "##fish"]
+        model = models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]")  # noqa: S106
+    else:
+        model = models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]")  # noqa: S106
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    generator = np.random.default_rng(seed)
+    rows = 7 if quantized else len(words)
+    built = StaticModel(
+        generator.standard_normal((rows, dimension)).astype(np.float32),
+        tokenizer,
+        normalize=normalize,
+        max_length=max_length,
+        token_mapping=generator.integers(0, rows, len(words)) if quantized else None,
+        weights=generator.random(len(words)).astype(np.float32) if quantized else None,
+    )
+    built.save_pretrained(folder)
+    return folder
+
+
+def write_jsonl(path: Path, records: Iterable[Any]) -> Path:
+    """Records as JSON Lines; gzip where the name says so. A str or bytes is written as it is."""
+    lines = [
+        record if isinstance(record, bytes)
+        else record.encode() if isinstance(record, str)
+        else json.dumps(record).encode()
+        for record in records
+    ]  # fmt: skip
+    content = b"".join(line + b"\n" for line in lines)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a child process left."""
+
+    code: int
+    out: str
+    err: str
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment of a child: offline, 100 columns wide, nothing of the user's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("QDRANT", "HF_", "PYTEST"))}
+    return {**kept, "HF_HUB_OFFLINE": "1", "COLUMNS": "100", "PYTHONWARNINGS": "default"}
+
+
+def run_cli(*arguments: str | Path, cwd: Path) -> Finished:
+    """Run ``qdrant-static`` in a process of its own."""
+    code = "from qdrant_static.cli import main; main()"
+    return run_python(code, *arguments, cwd=cwd)
+
+
+def run_python(code: str, *arguments: str | Path, cwd: Path) -> Finished:
+    """Run Python code in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=clean_environment(),
+        timeout=120,
+        check=False,
+    )
+    return Finished(code=done.returncode, out=done.stdout, err=done.stderr)

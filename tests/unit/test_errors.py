@@ -1,0 +1,139 @@
+"""The error tree: sentences, fields, exit codes, and the way home from a worker."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+from dataclasses import fields
+from uuid import UUID
+
+import pytest
+
+from qdrant_static import errors
+from qdrant_static.errors import QdrantStaticError, UsageError
+
+EXAMPLES: dict[str, dict] = {
+    "SpecError": {"field": "size", "problem": "too small"},
+    "SpecMismatchError": {"collection": "c", "differences": ("vector full: 1, 2", "bm25: a")},
+    "EncoderMismatchError": {
+        "collection": "c", "expected": "ours", "expected_fingerprint": "f1", "given": "theirs",
+        "given_fingerprint": "f2",
+    },
+    "EncoderNotFoundError": {"name": "n", "problem": "nowhere", "known": ("wordllama",)},
+    "MissingExtraError": {"package": "p", "extra": "offline", "purpose": "this"},
+    "TextInputError": {"problem": "an int is not a string", "row": 3},
+    "SourceNotFoundError": {"path": "a.jsonl", "problem": "not there"},
+    "ColumnNotFoundError": {"column": "c", "columns": ("a", "b"), "source": "x.parquet"},
+    "ColumnTypeError": {"column": "c", "given": "int", "wanted": "a string", "source": "x"},
+    "KeyTypeError": {"given": "a boolean"},
+    "CollectionNotFoundError": {"collection": "c", "where": "db", "collections": ("a",)},
+    "CollectionExistsError": {"collection": "c", "where": "db"},
+    "CollectionNameError": {"name": "a/b", "problem": "it contains '/'"},
+    "NotAPlannedCollectionError": {"collection": "c"},
+    "NotSupportedByEdgeError": {"what": "int as a query", "why": "not yet"},
+    "EncoderUnavailableError": {"name": "o/m", "problem": "no network"},
+    "CollectionLockedError": {"collection": "c", "where": "db", "owner": "process 12"},
+    "EngineError": {"operation": "counting", "problem": "it failed"},
+    "PointError": {"point": UUID(int=5), "problem": "wrong"},
+    "StorageError": {"path": "p", "problem": "full"},
+    "VerificationError": {"collection": "c", "problem": "3 of 4"},
+}  # fmt: skip
+CLASSES = [
+    one for _, one in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(one, QdrantStaticError)
+]  # fmt: skip
+LEAVES = [one for one in CLASSES if one not in (QdrantStaticError, UsageError)]
+RETRYABLE = {"EncoderUnavailableError", "CollectionLockedError", "StorageError"}
+
+
+def example(kind: type[QdrantStaticError]) -> QdrantStaticError:
+    return kind(**EXAMPLES[kind.__name__])
+
+
+def test_every_error_has_an_example_here():
+    assert {kind.__name__ for kind in LEAVES} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_the_message_is_one_sentence_with_every_field_in_it(kind):
+    error = example(kind)
+    assert str(error) == error.message
+    assert "\n" not in error.message
+    for value in EXAMPLES[kind.__name__].values():
+        for part in value if isinstance(value, tuple) else (value,):
+            assert str(part) in error.message, part
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy])  # noqa: S301
+def test_an_error_survives_pickling_and_copying_with_its_fields(kind, again):
+    error = example(kind)
+    back = again(error)
+    assert type(back) is kind
+    assert {f.name: getattr(back, f.name) for f in fields(kind)} == EXAMPLES[kind.__name__]
+    assert back.message == error.message
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_an_error_with_a_note_survives_pickling(kind):
+    error = example(kind)
+    error.add_note("in worker 3")
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert back.message == error.message
+    assert back.__notes__ == ["in worker 3"]
+
+
+@pytest.mark.parametrize("kind", [QdrantStaticError, UsageError])
+def test_the_bases_keep_their_message_when_pickled(kind):
+    assert str(pickle.loads(pickle.dumps(kind("boom", 3)))) == "boom 3"  # noqa: S301
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_wrong_usage_exits_2_and_all_else_1(kind):
+    assert kind.exit_code == (2 if issubclass(kind, UsageError) else 1)
+
+
+def test_exactly_what_may_succeed_later_is_retryable():
+    assert {kind.__name__ for kind in LEAVES if kind.retryable} == RETRYABLE
+
+
+def test_no_wrong_usage_is_retryable():
+    assert not any(kind.retryable for kind in LEAVES if issubclass(kind, UsageError))
+
+
+def test_errors_are_raised_caught_and_chained_like_any_other():
+    with pytest.raises(QdrantStaticError, match="counting: it failed") as caught:
+        raise example(errors.EngineError) from ValueError("cause")
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert len({example(errors.EngineError), example(errors.EngineError)}) == 2  # hashable
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_the_classes():
+    drawn: dict[str, str] = {}
+    parents = ["QdrantStaticError"]
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.match(r"    ((?:│   |    )*)[├└]── (\w+)", line)
+        if match:
+            depth = len(match[1]) // 4
+            parents = [*parents[: depth + 1], match[2]]
+            drawn[match[2]] = parents[depth]
+    actual = {k.__name__: k.__base__.__name__ for k in CLASSES if k is not QdrantStaticError}
+    assert drawn == actual
+
+
+def test_the_mismatch_of_encoders_names_both():
+    message = example(errors.EncoderMismatchError).message
+    assert "'ours' (f1)" in message
+    assert "'theirs' (f2)" in message
+
+
+def test_a_missing_extra_prints_the_line_to_install_it():
+    assert 'pip install "qdrant-static[offline]"' in example(errors.MissingExtraError).message
+
+
+def test_an_unavailable_model_says_what_to_do():
+    message = example(errors.EncoderUnavailableError).message
+    for advice in ("network", "path of a folder", 'pip install "qdrant-static[offline]"'):
+        assert advice in message

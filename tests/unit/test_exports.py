@@ -1,0 +1,101 @@
+"""The names that people type: few, held here, and cheap to import."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import qdrant_static
+from tests.fakes import REPOSITORY, run_python
+
+NAMES = [
+    "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit", "IngestReport",
+    "QdrantStaticError", "SearchPlan", "__version__", "connect", "create_collection", "ingest",
+    "load_encoder", "search",
+]  # fmt: skip
+HEAVY = (
+    "numpy", "pyarrow", "qdrant_client", "qdrant_edge", "model2vec", "tokenizers", "numba", "tqdm",
+    "typer", "rich", "grpc", "pydantic", "fastembed", "huggingface_hub", "torch", "safetensors",
+)  # fmt: skip
+
+
+def test_the_list_of_names_is_this_one_sorted():
+    assert qdrant_static.__all__ == NAMES
+    assert sorted(NAMES) == NAMES
+
+
+def test_every_name_is_there_and_is_no_module():
+    for name in NAMES:
+        assert not inspect.ismodule(getattr(qdrant_static, name)), name
+
+
+def test_dir_lists_every_name():
+    assert set(NAMES) <= set(dir(qdrant_static))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'serch'"):
+        qdrant_static.serch  # noqa: B018
+    with pytest.raises(ImportError):
+        from qdrant_static import serch  # noqa: F401
+
+
+def test_star_import_gives_exactly_the_names():
+    scope: dict = {}
+    exec("from qdrant_static import *", scope)  # noqa: S102
+    assert {name for name in scope if name not in ("__builtins__",)} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "from qdrant_static import ingest, search, connect",
+        "from qdrant_static import search, connect, ingest",
+        "import qdrant_static.ingest.pipeline; from qdrant_static import connect, search, ingest",
+        "import qdrant_static.search.run, qdrant_static.connect;"
+        "from qdrant_static import ingest, connect, search",
+        "from qdrant_static import search; import qdrant_static.search.plan;"
+        "from qdrant_static import ingest; import qdrant_static.ingest.sources;"
+        "from qdrant_static import connect; from qdrant_static.connect import connect as again;"
+        "assert again is connect",
+    ],
+)
+def test_functions_stay_functions_in_every_order_of_imports(order, tmp_path):
+    code = (
+        f"{order}\nimport qdrant_static as package\n"
+        "import qdrant_static.ingest.pipeline, qdrant_static.search.run\n"
+        "from types import FunctionType\n"
+        "for name in ('ingest', 'search', 'connect'):\n"
+        "    assert type(getattr(package, name)) is FunctionType, name\n"
+        "    assert globals()[name] is getattr(package, name), name\n"
+        "from qdrant_static.ingest import selection\n"
+        "from qdrant_static.search import plan\n"
+        "assert selection.select and plan.SearchPlan\n"
+    )
+    done = run_python(code, cwd=tmp_path)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("module", ["qdrant_static", "qdrant_static.cli"])
+def test_importing_it_imports_nothing_heavy(module, tmp_path):
+    heavy = [name for name in HEAVY if not (module == "qdrant_static.cli" and name == "typer")]
+    code = f"import sys, {module}\nprint(*sorted(set({heavy!r}) & set(sys.modules)))"
+    done = run_python(code, cwd=tmp_path)
+    assert (done.code, done.out.strip(), done.err) == (0, "", "")
+
+
+def test_importing_everything_sets_no_environment_and_no_warning(tmp_path):
+    code = (
+        "import os\nbefore = dict(os.environ)\nfrom qdrant_static import *\n"
+        "assert dict(os.environ) == before, set(os.environ) - set(before)\n"
+    )
+    done = run_python(code, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_the_version_is_one_number_in_one_place():
+    from qdrant_static._version import __version__
+
+    assert qdrant_static.__version__ == __version__
+    assert __version__ not in (REPOSITORY / "pyproject.toml").read_text().split("[build-system]")[0]

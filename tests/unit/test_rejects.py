@@ -1,0 +1,100 @@
+"""The rejects file, and a batch that sets records apart."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+
+from qdrant_static.ingest.batch import Batch
+from qdrant_static.ingest.rejects import Reject, RejectsFile
+
+
+def reject(**changes) -> Reject:
+    values = {"reason": "no_text", "message": "m", "file": "a.jsonl", "unit": "line"}
+    return Reject(**{**values, "position": 3, "row": {"id": 1}, **changes})
+
+
+def test_a_line_says_reason_message_address_and_value(tmp_path):
+    with RejectsFile(tmp_path / "deep" / "r.jsonl") as file:
+        file.add(reject())
+        file.add(reject(unit="row", position=0, file="b.parquet"))
+    lines = [json.loads(line) for line in file.path.read_text().splitlines()]
+    assert lines == [
+        {"reason": "no_text", "message": "m", "file": "a.jsonl", "line": 3, "value": {"id": 1}},
+        {"reason": "no_text", "message": "m", "file": "b.parquet", "row": 0, "value": {"id": 1}},
+    ]
+
+
+def test_nothing_is_made_where_nothing_is_rejected(tmp_path):
+    with RejectsFile(tmp_path / "deep" / "r.jsonl") as file:
+        pass
+    assert not file
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_counted_by_reason_and_files_apart(tmp_path):
+    with RejectsFile(tmp_path / "r.jsonl") as file:
+        for reason in ("no_text", "null_key", "no_text"):
+            file.add(reject(reason=reason))
+        file.add(reject(reason="unreadable_file", position=None, row=None))
+    assert file
+    assert dict(file.rows) == {"no_text": 2, "null_key": 1}
+    assert file.files == 1
+
+
+def test_what_is_no_unicode_and_what_is_no_json_is_still_readable(tmp_path):
+    with RejectsFile(tmp_path / "r.jsonl") as file:
+        file.add(reject(row={"text": "\ud800", "other": {1, 2}}))
+    raw = file.path.read_bytes()
+    assert raw.isascii()
+    assert json.loads(raw)["value"]["text"] == "\ud800"
+
+
+def test_every_line_is_strict_json(tmp_path):
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    with RejectsFile(tmp_path / "r.jsonl") as file:
+        file.add(reject(row={"x": float("inf"), "y": float("nan")}))
+    json.loads(file.path.read_text(), parse_constant=refuse)
+
+
+def test_a_value_nested_as_deep_as_json_reads_it_can_be_written(tmp_path):
+    value = json.loads("[" * 900 + "]" * 900)
+    with RejectsFile(tmp_path / "r.jsonl") as file:
+        file.add(reject(row={"deep": value}))
+    assert file.path.read_text().startswith('{"reason": "no_text"')
+
+
+def batch() -> Batch:
+    return Batch(
+        file="a.jsonl",
+        unit="line",
+        positions=[1, 2, 4],
+        keys=["a", "b", "c"],
+        texts=pa.array(["x", "y", "z"], pa.large_string()),
+        payloads=[{"n": 1}, {"n": 2}, {"n": 3}],
+        rejects=[reject()],
+    )
+
+
+def test_a_batch_accounts_for_its_records_and_its_rejects():
+    assert len(batch()) == 3
+    assert batch().rows == 4
+
+
+def test_taking_some_records_keeps_their_addresses_and_the_rejects():
+    part = batch().take([0, 2])
+    assert (part.positions, part.keys, part.payloads) == ([1, 4], ["a", "c"], [{"n": 1}, {"n": 3}])
+    assert part.texts.to_pylist() == ["x", "z"]
+    assert len(part.rejects) == 1
+    assert len(batch().take([])) == 0
+
+
+def test_a_record_is_rejected_with_its_own_address():
+    one = batch().reject(2, "duplicate_key", "again")
+    assert one == Reject(
+        reason="duplicate_key", message="again", file="a.jsonl", unit="line", position=4,
+        row={"n": 3},
+    )  # fmt: skip

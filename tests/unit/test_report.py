@@ -1,0 +1,66 @@
+"""IngestReport: figures that add up, for a person and for a program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qdrant_static import IngestReport
+from qdrant_static.collection.spec import Fields
+
+
+def report(**changes) -> IngestReport:
+    values = {
+        "collection": "c", "encoder": "fake", "fields": Fields(key="id", text=("title", "text")),
+        "files": 2, "unreadable_files": 0, "read": 1500, "stored": 1400,
+        "rejected": {"no_text": 60, "null_key": 40}, "rejects_path": Path("r.jsonl"),
+        "left_out": (), "points_before": 0, "points_after": 1400,
+        "seconds": {"load": 2.0, "index": 0.5},
+    }  # fmt: skip
+    return IngestReport(**{**values, **changes})
+
+
+def test_the_summary_shows_the_sum():
+    assert "read 1,500 = stored 1,400 + rejected 100" in str(report())
+
+
+def test_the_summary_says_what_was_taken_and_where_the_rejects_are():
+    text = str(report())
+    for part in ("key id", "text title + text", "encoder fake", "1,400 points (0 before)",
+                 "no_text 60, null_key 40", "details: r.jsonl", "700 rows/s"):  # fmt: skip
+        assert part in text, part
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"read": 0, "stored": 0, "rejected": {}}, "the input has no rows"),
+        ({"interrupted": True}, "interrupted: what is stored stays"),
+        ({"unreadable_files": 2}, "files that could not be read to their end: 2"),
+        ({"left_out": ("cover", "blob")}, "left out of the payload: cover, blob"),
+        ({"fields": Fields(key=None, text=("t",))}, "digest of the text"),
+        ({"seconds": {"load": 0.0}}, "index 0.0 s"),
+    ],
+)
+def test_the_summary_says_what_is_out_of_the_ordinary(changes, part):
+    assert part not in str(report())
+    assert part in str(report(**changes))
+
+
+def test_a_clean_run_speaks_of_no_rejects():
+    text = str(report(read=5, stored=5, rejected={}, rejects_path=None))
+    assert "read 5 = stored 5 + rejected 0" in text
+    for part in ("rejected:", "details", "interrupted", "left out"):
+        assert part not in text
+
+
+def test_json_has_every_figure():
+    data = json.loads(json.dumps(report(left_out=("b",)).to_dict()))
+    assert data["read"] == data["stored"] + sum(data["rejected"].values())
+    assert data["rejects_path"] == "r.jsonl"
+    assert data["fields"] == {"key": "id", "text": ["title", "text"]}
+    assert data["left_out"] == ["b"]
+    assert data["interrupted"] is False
+    assert json.loads(json.dumps(report(rejects_path=None).to_dict()))["rejects_path"] is None
