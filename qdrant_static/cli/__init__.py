@@ -1,0 +1,41 @@
+"""The command line: one module per command, each imported with nothing heavy at its top."""
+
+from __future__ import annotations
+
+import typer
+
+from qdrant_static._version import __version__
+from qdrant_static.cli import demo, ingest, search
+
+app = typer.Typer(
+    name="qdrant-static",
+    help="From a Parquet or JSONL file to a searchable, quantized Qdrant collection.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # importing rich takes longer than all the rest of --help
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("ingest")(ingest.command)
+app.command("search")(search.command)
+app.command("demo")(demo.command)
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", is_eager=True
+    ),
+) -> None:
+    if version:
+        typer.echo(f"qdrant-static {__version__}")
+        raise typer.Exit
+
+
+# With a callback, click wants a command even where an eager option has done the work.
+app.info.invoke_without_command = True
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()

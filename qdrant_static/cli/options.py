@@ -1,0 +1,31 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Db = Annotated[
+    str,
+    typer.Option(
+        "--db", help="A directory for an embedded collection, or a server's URL.", metavar="PLACE"
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key", envvar="QDRANT_API_KEY", show_envvar=True, help="For a server that wants one.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+DEFAULT_DB = "./data"
+
+
+def listed(value: str | None) -> tuple[str, ...] | None:
+    """Split ``a,b``; None stays None."""
+    if value is None:
+        return None
+    return tuple(part.strip() for part in value.split(",") if part.strip())
