@@ -14,6 +14,7 @@ from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
 from qdrant_static.collection.build import read_spec
+from qdrant_static.collection.spec import SparseSpec
 from qdrant_static.edge.directory import check_name
 from qdrant_static.errors import (
     CollectionExistsError,
@@ -240,6 +241,20 @@ def test_a_spec_is_created_and_read_back(client, encoder, tmp_path):
     assert set(info.config.params.vectors) == {"full", "mrl_16", "mrl_8"}
     assert info.config.params.vectors["full"].quantization_config is not None
     assert info.config.params.sparse_vectors["bm25"].modifier == models.Modifier.IDF
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"sparse": SparseSpec(language="klingon")}, "klingon"),
+        ({"plan": "bm25", "sparse": None}, "bm25"),
+        ({"plan": {"kind": "dense", "vector": "mrl_16"}}, "mrl_16"),
+    ],
+)
+def test_a_spec_that_no_search_could_use_creates_nothing(client, encoder, tmp_path, options, told):
+    with pytest.raises(SpecError, match=told):
+        create_collection(client, "a", CollectionSpec.for_encoder(encoder, **options))
+    assert files(tmp_path) == set()
 
 
 # --- names -----------------------------------------------------------------------------------
