@@ -120,31 +120,41 @@ def command(
 
 
 def _spec(
-    client: Client, collection: str, encoder: str | None, **options: Any
-) -> tuple[CollectionSpec | None, Encoder | None]:
-    """The spec that the options ask for, and its encoder.
-
-    Where the collection is there and no option speaks of its layout, there is nothing to ask for.
-    """
+    client: Client,
+    collection: str,
+    encoder: str | None,
+    *,
+    matryoshka: str | None,
+    quantization: str | None,
+    sparse: str | None,
+    language: str | None,
+    index: list[str] | None,
+) -> tuple[CollectionSpec, Encoder]:
+    """The spec that the options ask for; what they leave open is as the collection has it."""
     from qdrant_static import CollectionSpec, load_encoder
     from qdrant_static.collection.build import read_spec
 
-    exists = client.collection_exists(collection)
-    if exists and all(not value for value in options.values()):
-        if encoder is None:
-            return None, None
-        return None, load_encoder(encoder)
-    name = encoder
-    if name is None:
-        name = read_spec(client, collection).encoder.name if exists else DEFAULT_ENCODER
-    loaded = load_encoder(name)
-    return CollectionSpec.for_encoder(
-        loaded,
-        matryoshka=_sizes(options["matryoshka"]),
-        quantization=_choice("quantization", options["quantization"], "binary"),
-        sparse=_sparse(options["sparse"], options["language"]),
-        payload_indexes=_indexes(options["index"]),
-    ), loaded
+    there = read_spec(client, collection) if client.collection_exists(collection) else None
+    loaded = load_encoder(encoder or (there.encoder.name if there else DEFAULT_ENCODER))
+    asked: dict[str, Any] = {
+        "matryoshka": None if matryoshka is None else _sizes(matryoshka),
+        "payload_indexes": None if index is None else _indexes(index),
+    }
+    options: dict[str, Any] = {}
+    if there is not None:
+        options = {
+            "matryoshka": [vector.size for vector in there.vectors[1:]],
+            "quantization": there.vectors[0].quantization,
+            "sparse": there.sparse,
+            "payload_indexes": there.payload_indexes,
+        }
+    options |= {name: value for name, value in asked.items() if value is not None}
+    if quantization is not None:
+        options["quantization"] = _choice("quantization", quantization, "binary")
+    if sparse is not None or language is not None:
+        known = there.sparse.language if there is not None and there.sparse is not None else None
+        options["sparse"] = _sparse(sparse, language or known)
+    return CollectionSpec.for_encoder(loaded, **options), loaded
 
 
 def _sizes(value: str | None) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qdrant_client import models
 
 from qdrant_static.collection.spec import BM25, METADATA_KEY, CollectionSpec, VectorSpec
+from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
@@ -14,6 +15,7 @@ from qdrant_static.errors import (
     NotAPlannedCollectionError,
     SpecMismatchError,
 )
+from qdrant_static.search.plan import default_plan
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
@@ -30,7 +32,11 @@ def create_collection(client: Client, collection: str, spec: CollectionSpec) -> 
 
     Raises:
         CollectionExistsError: If it is there; it is left as it is.
+        SpecError: If no search could use it: an unknown language, a plan that it cannot serve.
     """
+    default_plan(spec).check(spec)
+    if spec.sparse is not None:
+        Bm25Encoder(language=spec.sparse.language)
     if client.collection_exists(collection):
         raise CollectionExistsError(collection=collection, where=_place(client))
     sparse = {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)}

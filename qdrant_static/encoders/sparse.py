@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from qdrant_edge import Bm25, Bm25Config
+from qdrant_edge import Bm25, Bm25Config, SparseVector
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import SpecError, TextInputError
 
 RepeatedTerms = Literal["sqrt", "one"]
 
@@ -56,7 +56,7 @@ class Bm25Encoder:
 
     def encode_documents(self, texts: Iterable[str]) -> list[SparseRow]:
         """One sparse vector per text, as the engine's ``embed_document`` gives it."""
-        vectors = map(self._engine.embed_document, texts)
+        vectors = (_embedded(self._engine, text) for text in texts)
         return [SparseRow(indices=vector.indices, values=vector.values) for vector in vectors]
 
     def encode_query(self, text: str, *, repeated_terms: RepeatedTerms = "sqrt") -> SparseRow:
@@ -80,5 +80,12 @@ class Bm25Encoder:
 
     def _count(self, text: str) -> tuple[list[int], list[int]]:
         """Term ids of a text, and how often each is there."""
-        vector = self._counter.embed_document(text)
+        vector = _embedded(self._counter, text)
         return vector.indices, [round(value) for value in vector.values]
+
+
+def _embedded(engine: Bm25, text: str) -> SparseVector:
+    try:
+        return engine.embed_document(text)
+    except (TypeError, UnicodeEncodeError) as error:
+        raise TextInputError(problem=str(error).partition("\n")[0]) from error

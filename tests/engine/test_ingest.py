@@ -464,10 +464,10 @@ class SettingEncoder(FakeEncoder):
 
 def test_a_stop_ends_the_run_with_a_sum_that_adds_up(client, tmp_path):
     stop = threading.Event()
-    path = write_jsonl(tmp_path / "a.jsonl", [*["torn"] * 10, *rows(30_000)])
+    path = write_jsonl(tmp_path / "a.jsonl", [*["torn"] * 10, *rows(12_000)])
     report = ingest(path, client, "c", encoder=SettingEncoder(stop, 3), threads=1, stop=stop)
     assert report.interrupted
-    assert 0 < report.stored < 30_000
+    assert 0 < report.stored < 12_000
     assert adds_up(report)
     assert report.rejected == {"not_json": 10}
     assert report.stored == report.points_after == client.count("c").count
@@ -475,7 +475,7 @@ def test_a_stop_ends_the_run_with_a_sum_that_adds_up(client, tmp_path):
     assert [one.name for one in threading.enumerate() if one.name.startswith(("enc", "read"))] == []
 
     rest = ingest(path, client, "c", encoder=FakeEncoder())
-    assert (rest.interrupted, rest.points_after) == (False, 30_000)
+    assert (rest.interrupted, rest.points_after) == (False, 12_000)
 
 
 def test_a_stop_before_the_start_stores_nothing(client, encoder, tmp_path):

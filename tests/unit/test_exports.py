@@ -51,10 +51,7 @@ def test_star_import_gives_exactly_the_names():
     "order",
     [
         "from qdrant_static import ingest, search, connect",
-        "from qdrant_static import search, connect, ingest",
         "import qdrant_static.ingest.pipeline; from qdrant_static import connect, search, ingest",
-        "import qdrant_static.search.run, qdrant_static.connect;"
-        "from qdrant_static import ingest, connect, search",
         "from qdrant_static import search; import qdrant_static.search.plan;"
         "from qdrant_static import ingest; import qdrant_static.ingest.sources;"
         "from qdrant_static import connect; from qdrant_static.connect import connect as again;"
