@@ -68,7 +68,7 @@ def connect(
         )
     from qdrant_static.edge import EdgeClient
 
-    return EdgeClient(place)
+    return EdgeClient(os.path.expanduser(place))
 
 
 def _port(url: str) -> int | None:

@@ -6,6 +6,7 @@
     │   ├── SpecMismatchError          the collection is there, and differs
     │   ├── EncoderMismatchError       not the encoder that the collection was made with
     │   ├── EncoderNotFoundError       no encoder of that name
+    │   ├── InvalidModelError          a model's files or parts do not fit together
     │   ├── MissingExtraError          an optional package is not installed
     │   ├── TextInputError             texts of a type that cannot be encoded
     │   ├── SourceNotFoundError        no input file
@@ -88,6 +89,11 @@ class SpecError(UsageError):
     def message(self) -> str:
         return f"{self.field}: {self.problem}"
 
+    @classmethod
+    def of_choice(cls, name: str, value: object, valid: str) -> SpecError:
+        """An argument that is none of the valid values."""
+        return cls(field=name, problem=f"{value!r} is not valid; valid: {valid}")
+
 
 @dataclass(eq=False)
 class SpecMismatchError(UsageError):
@@ -142,6 +148,18 @@ class EncoderNotFoundError(UsageError):
 
 
 @dataclass(eq=False)
+class InvalidModelError(UsageError):
+    """The parts of a static model do not fit together, or its files cannot be read."""
+
+    model: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"static model {self.model!r}: {self.problem}"
+
+
+@dataclass(eq=False)
 class MissingExtraError(UsageError):
     """An optional package is not installed."""
 
@@ -159,15 +177,15 @@ class MissingExtraError(UsageError):
 
 @dataclass(eq=False)
 class TextInputError(UsageError):
-    """Texts that cannot be encoded: not strings, or not Unicode."""
+    """Texts that cannot be encoded: not strings, or not Unicode; rows are counted from 0."""
 
     problem: str
     row: int | None = None
 
     @property
     def message(self) -> str:
-        where = "" if self.row is None else f" (text number {self.row}, counted from 0)"
-        return f"cannot encode: {self.problem}{where}"
+        where = "" if self.row is None else f" row {self.row}"
+        return f"cannot encode{where}: {self.problem}"
 
 
 @dataclass(eq=False)

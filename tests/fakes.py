@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import TextInputError
@@ -25,6 +26,14 @@ VOCABULARY = (
     "yeast", "lava", "ash", "book", "ship", "whale", "river", "red", "blue", "fast", "slow", "one",
     "two", "row", "number", "text", "title",
 )  # fmt: skip
+
+
+def shared_path(*parts: str) -> Path:
+    """A path in the folder of real models and data beside the repository; skips if missing."""
+    path = (REPOSITORY.parent / "shared").joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"no shared data: {path} is missing (tests/README.md)")
+    return path
 
 
 class FakeEncoder:

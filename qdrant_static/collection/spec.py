@@ -209,7 +209,7 @@ class CollectionSpec:
         """The spec as JSON-like data."""
         return {
             "version": VERSION,
-            "encoder": asdict(self.encoder),
+            "encoder": self.encoder.identity(),
             "vectors": [asdict(vector) for vector in self.vectors],
             "sparse": None if self.sparse is None else asdict(self.sparse),
             "payload_indexes": dict(self.payload_indexes),

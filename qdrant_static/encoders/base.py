@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderInfo:
-    """Who an encoder is, as a collection's metadata keeps it.
+    """Who an encoder is, and how it works.
+
+    Two infos are equal if they name the same encoder; how it works does not count.
 
     Attributes:
         name: What `load_encoder` takes to load it again: a hub name, a path, ``"wordllama"``.
@@ -20,12 +22,34 @@ class EncoderInfo:
         fingerprint: Digest of all that decides its vectors; two encoders with the same
             fingerprint give the same vectors, whatever their names.
         revision: The commit of the hub's repository, where it is known.
+        route: How text becomes token ids: ``"wordpiece"``, ``"chunk-memo"``, ``"plain"``; empty
+            for an encoder that is not static.
+        reason: Why no faster route was taken; empty for the fastest.
+        normalized: Whether its vectors have length 1.
+        max_length: Texts are cut to so many tokens; None for no limit.
+        pooling: ``"mean"`` or ``"sum"``; empty for an encoder that is not static.
+        dtype: Of its token table; empty likewise.
     """
 
     name: str
     dimension: int
     fingerprint: str
     revision: str | None = None
+    route: str = field(default="", compare=False)
+    reason: str = field(default="", compare=False)
+    normalized: bool = field(default=True, compare=False)
+    max_length: int | None = field(default=None, compare=False)
+    pooling: str = field(default="", compare=False)
+    dtype: str = field(default="", compare=False)
+
+    def identity(self) -> dict[str, Any]:
+        """What a collection keeps: all that counts for equality, as JSON-like data."""
+        return {
+            "name": self.name,
+            "dimension": self.dimension,
+            "fingerprint": self.fingerprint,
+            "revision": self.revision,
+        }
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: nothing and returns an `Encoder`.
 ENTRY_POINT_GROUP = "qdrant_static.encoders"
 
-_BUILT_IN = {"wordllama": "qdrant_static.encoders.static:load_wordllama"}
+_BUILT_IN = {"wordllama": "qdrant_static.encoders.loading:load_wordllama"}
 
 
 def known_encoders() -> tuple[str, ...]:
@@ -33,8 +33,8 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
 
     Args:
         name_or_path: ``"wordllama"`` (256 dimensions, offline, needs the extra ``offline``), the
-            path of a folder in model2vec's format, a name on the hub (``"owner/model"``), or a
-            name that an installed distribution registers.
+            path of a folder in model2vec's or sentence-transformers' format, a name on the hub
+            (``"owner/model"``), or a name that an installed distribution registers.
 
     Returns:
         The encoder, ready to use from several threads.
@@ -44,21 +44,23 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
         EncoderUnavailableError: If a hub cannot be reached or does not have it.
         MissingExtraError: If it needs a package that is not installed.
     """
-    name = os.fspath(name_or_path)
+    name = os.path.expanduser(os.fspath(name_or_path))
+    if not name:
+        raise EncoderNotFoundError(name=name, problem="the name is empty", known=known_encoders())
     if name in _BUILT_IN:
         return _load(_BUILT_IN[name])
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         return cast("Callable[[], Encoder]", point.load())()
-    from qdrant_static.encoders import static
+    from qdrant_static.encoders import loading
 
     if Path(name).is_dir():
-        return static.load_folder(name)
+        return loading.load_folder(name)
     if Path(name).exists():
         raise EncoderNotFoundError(
             name=name, problem="it is a file; a model is a folder", known=known_encoders()
         )
     if _looks_like_hub_name(name):
-        return static.load_hub(name)
+        return loading.load_hub(name)
     raise EncoderNotFoundError(
         name=name, problem="there is no such folder and no such name", known=known_encoders()
     )

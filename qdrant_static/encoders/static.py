@@ -1,188 +1,417 @@
-"""StaticEncoder: a token table and a tokenizer; a text is the mean of its tokens' rows."""
+"""StaticEncoder: a table of token vectors and a tokenizer, at memory speed.
+
+A text's vector is the mean (or sum) of its tokens' vectors. What remains to be fast at is turning
+text into token ids (``routes``) and adding up rows of the table (``pooling``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.errors import (
-    EncoderNotFoundError,
-    EncoderUnavailableError,
-    MissingExtraError,
-    TextInputError,
+from qdrant_static.encoders.modelparts import check_parts
+from qdrant_static.encoders.routes import (
+    PlainTokens,
+    Route,
+    RouteChoice,
+    TokenRules,
+    choose_route,
+    unknown_id,
 )
-from qdrant_static.vectors import fingerprint, normalize
+from qdrant_static.encoders.statistics import EncodingStatistics, observe
+from qdrant_static.encoders.text import TextBlock, TextSource, read_texts
+from qdrant_static.encoders.tokens import TokenRows
+from qdrant_static.errors import SpecError
+from qdrant_static.vectors import fingerprint
 
 if TYPE_CHECKING:
-    from model2vec import StaticModel
+    import numpy.typing as npt
     from tokenizers import Tokenizer
+
+    from qdrant_static.encoders.text import Texts
+
+    Vectors = npt.NDArray[np.float32]
+
+_FEW_ROWS = 64
+_SHORT_TEXT = 2048
+_NO_NORMS = np.empty(0, np.float32)
+_PLAIN_CHARACTERS = 1 << 20
+"""So much text takes the plain route before Numba is loaded: at 3.5 MB/s it costs 0.3 s, about what
+loading Numba and its cached kernels costs. Whatever is asked, at most twice the least is spent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedBatch:
+    """Vectors of texts.
+
+    Attributes:
+        vectors: Width -> float32 (n, width); the full width is always among them.
+        statistics: What was seen on the way, if asked for.
+    """
+
+    vectors: dict[int, Vectors]
+    statistics: EncodingStatistics | None
 
 
 class StaticEncoder:
-    """Encodes texts with a static embedding model, as `model2vec.StaticModel.encode` does.
-
-    A text is cut to ``max_length * median_token_length`` characters, tokenized, cut to
-    ``max_length`` tokens, its unknown tokens are dropped, and the rows of the rest are averaged.
+    """A static embedding model.
 
     Args:
-        model: A loaded model; it is read, never changed.
-        name: What `load_encoder` takes to load it again.
+        table: float32, float16, float64 or int8 (tokens, dim). float32 and int8 tables are read
+            where they lie (a memory map, for instance); others are converted to float32 once.
+        tokenizer: The tokenizer; it is copied, its truncation and padding are not used.
+        name: What `load_encoder` takes to load it again; for messages and ``info``.
         revision: The commit of the hub's repository, where it is known.
+        normalize: Divide vectors by their norm.
+        max_length: Cut texts to so many tokens; None for no limit.
+        max_characters: Cut texts to so many characters first; None for no limit.
+        weights: Float (ids,), a factor for every token id.
+        token_mapping: Integer (ids,), from token id to row of the table.
+        keep_unknown: Pool the unknown token too (sentence-transformers) or leave it out
+            (model2vec).
+        pooling: "mean" or "sum".
+
+    Raises:
+        InvalidModelError: The parts do not fit together.
+        SpecError: ``pooling`` or ``max_length`` is none of the valid values.
     """
 
-    def __init__(self, model: StaticModel, *, name: str, revision: str | None = None) -> None:
-        from tokenizers import Tokenizer
-
-        definition = model.tokenizer.to_str()
-        self._tokenizer: Tokenizer = Tokenizer.from_str(definition)
-        self._tokenizer.no_padding()
-        if model.max_length is None:
-            self._tokenizer.no_truncation()
-        else:
-            self._tokenizer.enable_truncation(model.max_length)
-        self._table: NDArray[Any] = model.embedding
-        self._weights = model.weights
-        self._mapping = model.token_mapping
-        self._unknown: int | None = model.unk_token_id
-        self._normalize: bool = model.normalize
-        self._max_characters = (
-            None if model.max_length is None else model.max_length * model.median_token_length
+    def __init__(
+        self,
+        *,
+        table: npt.NDArray[Any],
+        tokenizer: Tokenizer,
+        name: str,
+        revision: str | None = None,
+        normalize: bool,
+        max_length: int | None = None,
+        max_characters: int | None = None,
+        weights: npt.NDArray[Any] | None = None,
+        token_mapping: npt.NDArray[Any] | None = None,
+        keep_unknown: bool = False,
+        pooling: str = "mean",
+    ) -> None:
+        if pooling not in ("mean", "sum"):
+            raise SpecError.of_choice(name="pooling", value=pooling, valid="'mean', 'sum'")
+        for argument, value in (("max_length", max_length), ("max_characters", max_characters)):
+            if value is not None and value < 0:
+                raise SpecError.of_choice(name=argument, value=value, valid="0 or more, or None")
+        tokenizer = type(tokenizer).from_str(tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        n_ids = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        self._dtype = table.dtype.name
+        self._table, self._mapping, self._weights = check_parts(
+            table, token_mapping, weights, n_ids, name
         )
-        self._info = EncoderInfo(
-            name=name,
-            dimension=int(model.dim),
-            revision=revision,
-            fingerprint=fingerprint(
-                "static", definition, str(model.max_length), str(model.normalize), self._table,
-                *(part for part in (self._weights, self._mapping) if part is not None),
-            ),
-        )  # fmt: skip
+        rules = TokenRules(
+            unknown_id=unknown_id(tokenizer),
+            drop_unknown=not keep_unknown,
+            max_characters=max_characters,
+            max_length=max_length,
+        )
+        self._name = name
+        self._revision = revision
+        self._normalize = normalize
+        self._pooling = pooling
+        self._plain = PlainTokens(tokenizer, rules)
+        self._choice: RouteChoice = choose_route(tokenizer)
+        self._route: Route | None = None
+        self._loading = threading.Lock()
+        self._workspaces: list[Any] = []
+        self._plain_characters = 0
 
-    @property
+    @cached_property
     def info(self) -> EncoderInfo:
-        """Name, dimension and fingerprint."""
-        return self._info
+        """What the encoder is, and how it works."""
+        rules = self._plain.rules
+        return EncoderInfo(
+            name=self._name,
+            dimension=self._table.shape[1],
+            revision=self._revision,
+            fingerprint=fingerprint(
+                "static",
+                self._plain.tokenizer.to_str(),
+                repr((rules, self._normalize, self._pooling)),
+                self._table,
+                self._mapping,
+                self._weights,
+            ),
+            route=self._choice.name,
+            reason=self._choice.reason,
+            normalized=self._normalize,
+            max_length=rules.max_length,
+            pooling=self._pooling,
+            dtype=self._dtype,
+        )
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Texts, *, threads: int | None = None) -> Vectors:
         """Encode texts.
 
         Args:
-            texts: n strings.
+            texts: A sequence of str, or a pyarrow array (see ``text.read_texts``). A null in an
+                Arrow array is an empty text; a text without tokens gives zeros.
+            threads: How many; None for as many as the process has cores. Never affects the result.
 
         Returns:
-            float32 ``(n, dimension)``; a text without a known token is a row of zeros.
+            float32 (n, dim).
 
         Raises:
-            TextInputError: If ``texts`` is one string, or holds something else than strings, or
-                a string that is not valid Unicode.
+            TextInputError: A text cannot be encoded; names its row.
         """
-        if isinstance(texts, str):
-            raise TextInputError(problem="one string given; pass a list of strings")
-        rows = np.zeros((len(texts), self._info.dimension), dtype=np.float32)
-        if not len(texts):
-            return rows
-        if not all(isinstance(text, str) for text in texts):
-            raise _unfit(texts)
-        cut = [text[: self._max_characters] for text in texts]
+        if type(texts) is list and len(texts) == 1 and type(texts[0]) is str:
+            vector = self._encode_one(texts[0])
+            if vector is not None:
+                return vector
+        return self.encode_batch(texts, threads=threads).vectors[self._table.shape[1]]
+
+    def encode_batch(
+        self,
+        texts: Texts,
+        *,
+        sizes: Sequence[int] = (),
+        threads: int | None = None,
+        statistics: bool = False,
+    ) -> EncodedBatch:
+        """Encode texts to several widths in one pass.
+
+        Args:
+            texts: As for ``encode``.
+            sizes: Widths besides the full one: vectors cut to their first dimensions and normalized
+                again (Matryoshka).
+            threads: As for ``encode``.
+            statistics: Also return what was seen on the way.
+
+        Raises:
+            TextInputError: A text cannot be encoded; names its row.
+            SpecError: A size or the number of threads is not valid.
+        """
+        dim = self._table.shape[1]
+        for size in sizes:
+            if not 1 <= size <= dim:
+                raise SpecError.of_choice(name="sizes", value=size, valid=f"1 to {dim}")
+        if threads is not None and threads < 1:
+            raise SpecError.of_choice(name="threads", value=threads, valid="1 or more, or None")
+        source = read_texts(texts, max_characters=self._plain.rules.max_characters)
+        vectors = {width: np.empty((len(source), width), np.float32) for width in (dim, *sizes)}
+        if self._stays_plain(source):
+            tokens = self._plain_tokens(source)
+            norms = self._pool_plain(tokens, vectors)
+            return EncodedBatch(
+                vectors=vectors, statistics=observe(tokens, norms) if statistics else None
+            )
+        self._load()
+
+        def work(span: tuple[int, int]) -> EncodingStatistics | None:
+            return self._encode_block(source.block(*span), vectors, statistics)
+
+        seen = _for_each(work, source, threads)
+        total = sum((part for part in seen if part is not None), EncodingStatistics())
+        return EncodedBatch(vectors=vectors, statistics=total if statistics else None)
+
+    def tokenize(self, texts: Texts) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Return the token ids that are pooled.
+
+        Returns:
+            int32 (tokens,), the ids of all rows; int64 (n + 1,), where each row begins and ends.
+        """
+        source = read_texts(texts, max_characters=self._plain.rules.max_characters)
+        self._load()
+        counts, ids = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)]
+        for span in source.ranges():
+            with _Borrowed(self) as workspace:
+                found = self._scan(source.block(*span), workspace)
+                counts.append(found.counts)
+                at = np.arange(int(found.counts.sum())) + np.repeat(
+                    found.starts - (np.cumsum(found.counts) - found.counts), found.counts
+                )
+                ids.append(found.ids[at])
+        return np.concatenate(ids), np.cumsum(np.concatenate(counts))
+
+    def compile_kernels(self, on_start: Callable[[str], None] | None = None) -> None:
+        """Load and, where no cache has them, compile the kernels now.
+
+        Args:
+            on_start: Is told what is about to be done, for a progress display.
+        """
+        if on_start is not None:
+            on_start(
+                "loading the encoder's kernels (the first time on a machine they are compiled)"
+            )
+        self._load()
+        self._encode_kernels(["a", "\u00e9"], statistics=True)
+
+    def _encode_kernels(self, texts: list[str], *, statistics: bool) -> None:
+        dim = self._table.shape[1]
+        vectors = {width: np.empty((len(texts), width), np.float32) for width in (dim, 1)}
+        self._encode_block(read_texts(texts).block(0, len(texts)), vectors, statistics)
+
+    def _load(self) -> None:
+        """Load Numba and make the route."""
+        if self._route is None:
+            with self._loading:
+                if self._route is None:
+                    self._route = self._choice.build(self._plain)
+
+    def _stays_plain(self, source: TextSource) -> bool:
+        """Whether so little was asked so far that loading Numba would cost more."""
+        if self._route is not None or len(source) > _FEW_ROWS:
+            return False
+        ranges = list(source.ranges())
+        if len(ranges) > 1:
+            return False
+        for span in ranges:
+            block = source.block(*span)
+            self._plain_characters += int((block.stops - block.starts).sum())
+        return self._plain_characters <= _PLAIN_CHARACTERS
+
+    def _plain_tokens(self, source: TextSource) -> TokenRows:
+        texts: list[str] = []
+        for span in source.ranges():
+            block = source.block(*span)
+            texts += [block.text(row) for row in range(len(block))]
+        return self._plain.rows(texts)
+
+    def _pool_plain(self, tokens: TokenRows, vectors: dict[int, Vectors]) -> Vectors:
+        """Pool in NumPy; returns the norms, float32 (n,)."""
+        dim = self._table.shape[1]
+        norms = np.zeros(len(tokens.counts), np.float32)
+        for row, (start, count) in enumerate(zip(tokens.starts, tokens.counts, strict=True)):
+            vector, norm = self._pool_one(tokens.ids[start : start + count])
+            norms[row] = norm
+            for width, out in vectors.items():
+                part = vector[:width]
+                length = 1.0 if width == dim else float(np.sqrt(part @ part))
+                out[row] = part / length if length > 0 else part
+        return norms
+
+    def _pool_one(self, ids: npt.NDArray[np.int32]) -> tuple[Vectors, float]:
+        """Return one vector, float32 (dim,), and its norm before normalization."""
+        rows = self._table[self._mapping[ids] if len(self._mapping) else ids]
+        if len(self._weights):
+            rows = rows * self._weights[ids, None]
+        # The order and precision of the kernels.
+        exact = np.float64 if self._table.dtype == np.int8 else np.float32
+        vector = np.add.reduce(rows, axis=0, dtype=exact)
+        if self._pooling == "mean" and len(ids):
+            vector = vector / np.float32(len(ids))
+        vector = vector.astype(np.float32, copy=False)
+        norm = float(np.sqrt(vector @ vector))
+        return (vector / np.float32(norm) if self._normalize and norm > 0 else vector), norm
+
+    def _encode_one(self, text: str) -> Vectors | None:
+        """Encode one text with no thread and no lock; None if the general way must do it.
+
+        Before Numba is loaded the tokenizer answers (20 to 30 us for ten words), and one query
+        after the other never loads it; afterwards the kernel does (10 us).
+        """
+        scan_one = getattr(self._route, "scan_one", None)
         try:
-            encodings = self._tokenizer.encode_batch_fast(cut, add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError) as error:
-            raise _unfit(texts) from error
-        for row, encoding in enumerate(encodings):
-            ids = [token for token in encoding.ids if token != self._unknown]
-            if ids:
-                rows[row] = self._rows_of(ids).mean(axis=0, dtype=np.float32)
-        return normalize(rows) if self._normalize else rows
+            if scan_one is None:
+                if self._route is not None or len(text) > _SHORT_TEXT:
+                    return None
+                return self._pool_one(self._plain.ids(text)[0])[0][None]
+            raw = text.encode()
+        except (UnicodeEncodeError, TypeError):
+            return None  # the general way says what is wrong
+        if len(raw) > _SHORT_TEXT:
+            return None
+        with _Borrowed(self) as workspace:
+            tokens = scan_one(raw, workspace)
+            if tokens is None:
+                return None
+            out = np.empty((1, self._table.shape[1]), np.float32)
+            self._pool(tokens, out, _NO_NORMS)
+        return out
 
-    def _rows_of(self, ids: list[int]) -> NDArray[Any]:
-        rows = self._table[ids if self._mapping is None else self._mapping[ids]]
-        return rows if self._weights is None else rows * self._weights[ids][:, None]
-
-
-def _unfit(texts: Sequence[Any]) -> TextInputError:
-    """Name the first text that no tokenizer takes."""
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            return TextInputError(problem=f"a {type(text).__name__} is not a string", row=row)
+    def _scan(self, block: TextBlock, workspace: Any) -> TokenRows:
+        route = cast("Route", self._route)  # _load came first
         try:
-            text.encode()
-        except UnicodeEncodeError:
-            return TextInputError(problem="a lone surrogate is not valid Unicode", row=row)
-    return TextInputError(problem="the tokenizer refused the texts")
+            return route.scan(block, workspace)
+        except UnicodeDecodeError:
+            for row in range(len(block)):
+                block.text(row)
+            raise
 
+    def _encode_block(
+        self, block: TextBlock, vectors: dict[int, Vectors], statistics: bool
+    ) -> EncodingStatistics | None:
+        from qdrant_static.encoders import pooling
 
-def load_folder(path: str) -> StaticEncoder:
-    """Load a folder in model2vec's format.
+        dim = self._table.shape[1]
+        rows = slice(block.first_row, block.first_row + len(block))
+        norms = np.empty(len(block) if statistics else 0, np.float32)
+        with _Borrowed(self) as workspace:
+            tokens = self._scan(block, workspace)
+            full = vectors[dim][rows]
+            self._pool(tokens, full, norms)
+        for width, out in vectors.items():
+            if width != dim:
+                pooling.shorten(full, out[rows])
+        return observe(tokens, norms) if statistics else None
 
-    Raises:
-        EncoderNotFoundError: If the folder does not hold such a model.
-    """
-    from model2vec import StaticModel
+    def _pool(self, tokens: TokenRows, out: Vectors, norms: Vectors) -> None:
+        from qdrant_static.encoders import pooling
 
-    try:
-        model = StaticModel.from_pretrained(path)
-    except Exception as error:  # the libraries below raise bare exceptions of many types
-        raise EncoderNotFoundError(
-            name=path, problem=f"the folder does not hold a model2vec model ({error})"
-        ) from error
-    return StaticEncoder(model, name=str(Path(path).resolve()))
-
-
-def load_hub(name: str) -> StaticEncoder:
-    """Load a model from the hub, or from the hub's cache on this machine.
-
-    Raises:
-        EncoderUnavailableError: If it is neither cached nor to be fetched.
-    """
-    from model2vec import StaticModel
-
-    try:
-        model = StaticModel.from_pretrained(name, force_download=False)
-    except Exception as error:  # huggingface_hub, requests and the file formats, each its own
-        raise EncoderUnavailableError(name=name, problem=_first_line(error)) from error
-    return StaticEncoder(model, name=name, revision=_cached_revision(name))
-
-
-def load_wordllama() -> StaticEncoder:
-    """The weights that the package ``wordllama`` carries: 256 dimensions, nothing truncated.
-
-    Its own loader needs the network, and importing it configures logging, so the two files are
-    taken from the installed package without importing it.
-
-    Raises:
-        MissingExtraError: If the package is not installed.
-    """
-    package = find_spec("wordllama")
-    if package is None or not package.submodule_search_locations:
-        raise MissingExtraError(
-            package="wordllama", extra="offline", purpose="the offline encoder 'wordllama'"
+        pooling.pool(
+            self._table,
+            self._mapping,
+            self._weights,
+            tokens.ids,
+            tokens.starts,
+            tokens.counts,
+            out,
+            norms,
+            self._pooling == "mean",
+            self._normalize,
+            pooling.INT8_RUN if self._table.dtype == np.int8 else pooling.WHOLE,
         )
-    from model2vec import StaticModel
-    from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
-
-    folder = Path(package.submodule_search_locations[0])
-    (table,) = load_file(folder / "weights" / "l2_supercat_256.safetensors").values()
-    tokenizer = Tokenizer.from_file(
-        str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json")
-    )
-    model = StaticModel(table.astype(np.float32), tokenizer, normalize=True, max_length=None)
-    return StaticEncoder(model, name="wordllama")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+class _Borrowed:
+    """A workspace of an encoder for as long as a block takes. Lists pop and append atomically."""
+
+    def __init__(self, encoder: StaticEncoder) -> None:
+        self._encoder = encoder
+
+    def __enter__(self) -> Any:
+        try:
+            self._workspace = self._encoder._workspaces.pop()
+        except IndexError:
+            route = self._encoder._route
+            self._workspace = None if route is None else route.new_workspace()
+        return self._workspace
+
+    def __exit__(self, *_: object) -> None:
+        self._encoder._workspaces.append(self._workspace)
 
 
-def _cached_revision(name: str) -> str | None:
-    """The commit that the hub's cache holds for the name's main branch."""
-    from huggingface_hub.constants import HF_HUB_CACHE
+def _for_each(
+    work: Callable[[tuple[int, int]], EncodingStatistics | None],
+    source: TextSource,
+    threads: int | None,
+) -> list[EncodingStatistics | None]:
+    """Run blocks in threads; results come in the order of the blocks."""
+    threads = core_count() if threads is None else threads
+    spans = list(source.ranges(max(16, -(-len(source) // (4 * threads))) if threads > 1 else None))
+    threads = min(threads, len(spans))
+    if threads <= 1:
+        return [work(span) for span in spans]
+    with ThreadPoolExecutor(threads, thread_name_prefix="encode") as pool:
+        return list(pool.map(work, spans))
 
-    reference = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "refs" / "main"
-    return reference.read_text().strip() if reference.is_file() else None
+
+def core_count() -> int:
+    """Return how many cores this process may use."""
+    count: Callable[[], int | None] = getattr(os, "process_cpu_count", os.cpu_count)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return count() or 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from qdrant_static.collection.build import (
     check_encoder,
     check_spec,
@@ -21,10 +24,11 @@ from qdrant_static.collection.build import (
     read_spec,
     write_spec,
 )
-from qdrant_static.collection.spec import FULL, CollectionSpec
+from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.encoders.sparse import Bm25Encoder
+from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import SpecError, VerificationError
 from qdrant_static.ids import id_digest, point_id, text_key
 from qdrant_static.ingest.batch import Batch
@@ -37,14 +41,14 @@ from qdrant_static.ingest.sources import PathLike, Source, open_source
 from qdrant_static.vectors import truncate
 
 if TYPE_CHECKING:
-    import threading
-
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
     from qdrant_static.ids import PointId
 
 #: Texts on which the mean length in BM25 terms is measured, where the spec does not give it.
 _SAMPLE_ROWS = 4000
+#: So long the first batch may take before the display says why, in seconds.
+_PATIENCE_S = 2.0
 
 
 def ingest(
@@ -102,7 +106,7 @@ def ingest(
         raise SpecError(field="threads", problem=f"{threads} is below 1")
     source = open_source(paths, key=key, text=text, payload=payload)
     spec, encoder = _resolve(client, collection, spec, encoder, source)
-    path = Path(rejects) if rejects is not None else default_rejects_path(client, collection)
+    path = _rejects_path(rejects, client, collection, source)
     with RejectsFile(path) as rejected, Progress(source.total_rows, shown=progress) as display:
         for one in source.left_out:
             display.say(f"column {one!r} is binary and is left out of the payload")
@@ -118,6 +122,20 @@ def default_rejects_path(client: Client, collection: str) -> Path:
     folder = Path("qdrant-static-state") if home is None else Path(home) / STATE_FOLDER
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return folder / collection / f"rejects-{moment}.jsonl"
+
+
+def _rejects_path(
+    rejects: PathLike | None, client: Client, collection: str, source: Source
+) -> Path:
+    """Where rejects go; never over a file of the input."""
+    if rejects is None:
+        return default_rejects_path(client, collection)
+    path = Path(rejects).expanduser()
+    if path.is_dir():
+        raise SpecError(field="rejects", problem=f"{path} is a folder; name a file")
+    if path.resolve() in {file.resolve() for file in source.files}:
+        raise SpecError(field="rejects", problem=f"{path} is a file of the input")
+    return path
 
 
 def _resolve(
@@ -181,6 +199,12 @@ class _Run:
         self._after = 0
         self._seconds: dict[str, float] = {}
         self._interrupted = False
+        self._notice = threading.Timer(
+            _PATIENCE_S,
+            display.say,
+            ["compiling the encoder's kernels, which happens once per installation ..."],
+        )
+        self._notice.daemon = True
 
     # --- load --------------------------------------------------------------------------------
 
@@ -190,6 +214,7 @@ class _Run:
         with closing(read_ahead(iter(source), depth=threads + 1)) as items:
             sample, items_again = self._sample(items)
             self._prepare(sample)
+            self._notice.start()
             terms = self._bm25()
             with ThreadPoolExecutor(threads, thread_name_prefix="encode") as pool:
                 under_way: deque[_Work] = deque()
@@ -208,31 +233,33 @@ class _Run:
                         self._interrupted = stop is not None and stop.is_set()
                         self._write(under_way.popleft())
                 finally:
+                    self._notice.cancel()
                     for work in under_way:
                         work.vectors.cancel()
         self._seconds["load"] = time.perf_counter() - started
 
     def _sample(
         self, items: Iterator[Batch | Reject]
-    ) -> tuple[list[str], Iterator[Batch | Reject]]:
+    ) -> tuple[list[pa.LargeStringArray], Iterator[Batch | Reject]]:
         """The first texts, and the same items from the beginning."""
         if self._spec.sparse is None or self._spec.sparse.mean_length is not None:
             return [], items
         ahead: list[Batch | Reject] = []
-        texts: list[str] = []
+        texts: list[pa.LargeStringArray] = []
         for item in items:
             ahead.append(item)
             if isinstance(item, Batch):
-                texts += item.texts.to_pylist()
-            if len(texts) >= _SAMPLE_ROWS:
+                texts.append(item.texts)
+            if sum(map(len, texts)) >= _SAMPLE_ROWS:
                 break
         return texts, chain(ahead, items)
 
-    def _prepare(self, sample: list[str]) -> None:
+    def _prepare(self, sample: list[pa.LargeStringArray]) -> None:
         """Complete the spec by what the sample says, and have the collection carry it."""
         sparse = self._spec.sparse
         if sparse is not None and sparse.mean_length is None and sample:
-            mean_length = Bm25Encoder(language=sparse.language).mean_length(sample)
+            measured = Bm25Encoder(language=sparse.language).mean_length(pa.chunked_array(sample))
+            mean_length = max(1.0, measured)
             self._spec = self._spec.with_source(fields=self._spec.fields, mean_length=mean_length)
         if not self._client.collection_exists(self._collection):
             create_collection(self._client, self._collection, self._spec)
@@ -246,7 +273,7 @@ class _Run:
             return None
         if sparse.mean_length is None:  # no text came at all
             return Bm25Encoder(language=sparse.language)
-        return Bm25Encoder(language=sparse.language, mean_length=sparse.mean_length)
+        return Bm25Encoder(language=sparse.language, avg_len=sparse.mean_length)
 
     def _submit(self, pool: ThreadPoolExecutor, batch: Batch, terms: Bm25Encoder | None) -> _Work:
         """Drop keys that came before, and have the rest encoded."""
@@ -269,23 +296,27 @@ class _Run:
         return _Work(
             batch=batch,
             ids=[ids[row] for row in new],
-            vectors=pool.submit(self._encode, batch.texts.to_pylist(), terms),
+            vectors=pool.submit(self._encode, batch.texts, terms),
         )
 
-    def _encode(self, texts: list[str], terms: Bm25Encoder | None) -> EncodedBatch:
-        full = self._encoder.encode(texts)
-        dense = {
-            vector.name: full if vector.name == FULL else truncate(full, vector.size)
-            for vector in self._spec.vectors
-        }
+    def _encode(self, texts: pa.LargeStringArray, terms: Bm25Encoder | None) -> EncodedBatch:
+        """In a thread of the pool: texts -> all vectors of the collection."""
+        sizes = [vector.size for vector in self._spec.vectors]
+        if isinstance(self._encoder, StaticEncoder):
+            by_size = self._encoder.encode_batch(texts, sizes=sizes[1:], threads=1).vectors
+        else:
+            full = self._encoder.encode(texts.to_pylist())
+            by_size = {size: truncate(full, size) for size in sizes[1:]} | {sizes[0]: full}
         return EncodedBatch(
-            dense=dense, sparse=None if terms is None else terms.encode_documents(texts)
+            dense={vector.name: by_size[vector.size] for vector in self._spec.vectors},
+            sparse=None if terms is None else terms.encode_documents(texts, threads=1),
         )
 
     def _write(self, work: _Work) -> None:
         batch = work.batch
         rows = batch.rows  # before refused records are set apart as well
         vectors = work.vectors.result()
+        self._notice.cancel()
         refused = store(self._client, self._collection, work.ids, vectors, batch.payloads)
         for row, problem in refused.items():
             batch.rejects.append(batch.reject(row, "refused", problem))

@@ -73,6 +73,7 @@ class RejectsFile:
         self.rows: Counter[str] = Counter()
         self.files = 0
         self._file: IO[str] | None = None
+        path.unlink(missing_ok=True)  # an earlier run's would be taken for this one's
 
     def add(self, reject: Reject) -> None:
         """Write one reject."""

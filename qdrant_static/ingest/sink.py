@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.sparse import SparseRow
+    from qdrant_static.encoders.sparsevectors import SparseQuery, SparseRows
     from qdrant_static.ids import PointId
 
 #: How often a server is asked whether it has finished indexing, in seconds.
@@ -35,7 +35,7 @@ class EncodedBatch:
     """
 
     dense: Mapping[str, NDArray[np.float32]]
-    sparse: Sequence[SparseRow] | None
+    sparse: SparseRows | None
 
 
 def store(
@@ -99,12 +99,16 @@ def _points(
 ) -> Iterator[models.PointStruct]:
     # The client's upsert takes lists of floats; a whole matrix becomes lists in one call.
     dense = {name: matrix.tolist() for name, matrix in vectors.dense.items()}
+    terms = vectors.sparse
     for row, (point, payload) in enumerate(zip(ids, payloads, strict=True)):
         named: dict[str, Any] = {name: rows[row] for name, rows in dense.items()}
-        if vectors.sparse is not None and vectors.sparse[row].indices:
-            terms = vectors.sparse[row]
-            named[BM25] = models.SparseVector.model_construct(
-                indices=terms.indices, values=terms.values
-            )
+        if terms is not None and terms.pointers[row] < terms.pointers[row + 1]:
+            named[BM25] = _sparse_vector(terms.row(row))
         # Ours are valid; validating them again would cost more than storing them.
         yield models.PointStruct.model_construct(id=point, vector=named, payload=payload)
+
+
+def _sparse_vector(terms: SparseQuery) -> models.SparseVector:
+    return models.SparseVector.model_construct(
+        indices=terms.indices.tolist(), values=terms.values.tolist()
+    )

@@ -16,7 +16,8 @@ from qdrant_static.errors import SpecError
 from qdrant_static.vectors import truncate
 
 if TYPE_CHECKING:
-    from qdrant_static.encoders.sparse import RepeatedTerms, SparseRow
+    from qdrant_static.encoders.sparse import RepeatedTerms
+    from qdrant_static.encoders.sparsevectors import SparseQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ class SearchPlan:
         self,
         *,
         dense: NDArray[np.float32] | None,
-        sparse: SparseRow | None,
+        sparse: SparseQuery | None,
         size: int | None,
         limit: int,
     ) -> dict[str, Any]:
@@ -196,10 +197,10 @@ def _dense_query(vector: NDArray[np.float32] | None, size: int | None) -> list[f
     return values
 
 
-def _sparse_query(row: SparseRow | None) -> models.SparseVector:
+def _sparse_query(row: SparseQuery | None) -> models.SparseVector:
     if row is None:
         raise SpecError(field="plan", problem="needs the query's BM25 terms")
-    return models.SparseVector(indices=row.indices, values=row.values)
+    return models.SparseVector(indices=row.indices.tolist(), values=row.values.tolist())
 
 
 def _is_number(value: object) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
-    from qdrant_static.encoders.sparse import SparseRow
+    from qdrant_static.encoders.sparsevectors import SparseQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,17 +117,17 @@ def _dense(
     return row
 
 
-def _terms(spec: CollectionSpec, plan: SearchPlan, text: str) -> SparseRow:
+def _terms(spec: CollectionSpec, plan: SearchPlan, text: str) -> SparseQuery:
     language = spec.sparse.language if spec.sparse else ""
     return _bm25(language).encode_query(text, repeated_terms=plan.repeated_terms)
 
 
 def _without_empty_side(
-    plan: SearchPlan, dense: NDArray[np.float32] | None, sparse: SparseRow | None
+    plan: SearchPlan, dense: NDArray[np.float32] | None, sparse: SparseQuery | None
 ) -> SearchPlan | None:
     """Drop a side that has nothing to say: only stop words, or only unknown tokens."""
     no_dense = dense is None or not dense.any()
-    no_sparse = sparse is None or not sparse.indices
+    no_sparse = sparse is None or not len(sparse.indices)
     if plan.kind == "hybrid" and no_sparse and not no_dense:
         return SearchPlan.of({**plan.to_dict(), "kind": "dense"})
     if plan.kind == "hybrid" and no_dense and not no_sparse:

@@ -81,7 +81,7 @@ def test_every_form_of_input_gives_the_same_points(client, encoder, tmp_path, ki
     texts = [f"title {n} the text of row {n % 7}" for n in range(2500)]
     full = encoder.encode(texts)
     small = truncate(full, 8)
-    terms = Bm25Encoder(mean_length=read_spec(client, "c").sparse.mean_length)
+    terms = Bm25Encoder(avg_len=read_spec(client, "c").sparse.mean_length)
     for n in (0, 1, 999, 1000, 2499):
         record = stored[n]
         assert record.payload == rows(1, n)[0]
@@ -430,6 +430,20 @@ def test_wrong_usage_is_an_error_before_anything_is_made(client, encoder, tmp_pa
     with pytest.raises(error):
         ingest(**arguments)
     assert not (tmp_path / "db").exists()
+
+
+def test_an_input_is_never_overwritten_by_the_rejects(client, encoder, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [*rows(3), "torn"])
+    before = path.read_bytes()
+    with pytest.raises(SpecError, match="rejects"):
+        ingest(path, client, "c", encoder=encoder, rejects=tmp_path / "in" / ".." / "a.jsonl")
+    assert path.read_bytes() == before
+
+
+def test_the_payload_may_be_one_name_as_the_text_may(client, encoder, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", rows(1))
+    ingest(path, client, "c", encoder=encoder, payload="n")
+    assert everything(client)[0].payload == {"id": 0, "n": 0}
 
 
 def test_a_language_that_bm25_does_not_know_is_an_error_before_anything_is_made(

@@ -96,7 +96,7 @@ def test_rescoring_gives_the_originals_scores(client, encoder):
 
 def test_bm25_is_the_sum_of_weights_times_the_inverse_document_frequency(client, encoder):
     mean = read_spec(client, "c").sparse.mean_length
-    engine = Bm25Encoder(mean_length=mean)
+    engine = Bm25Encoder(avg_len=mean)
     documents = [dict(zip(r.indices, r.values, strict=True))
                  for r in engine.encode_documents(texts())]  # fmt: skip
     query = Bm25Encoder().encode_query(QUERY)

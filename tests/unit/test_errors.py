@@ -22,6 +22,7 @@ EXAMPLES: dict[str, dict] = {
         "given_fingerprint": "f2",
     },
     "EncoderNotFoundError": {"name": "n", "problem": "nowhere", "known": ("wordllama",)},
+    "InvalidModelError": {"model": "m", "problem": "it has no table"},
     "MissingExtraError": {"package": "p", "extra": "offline", "purpose": "this"},
     "TextInputError": {"problem": "an int is not a string", "row": 3},
     "SourceNotFoundError": {"path": "a.jsonl", "problem": "not there"},

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from qdrant_client import models
 
 from qdrant_static.collection.spec import PLAN_KINDS, CollectionSpec
-from qdrant_static.encoders.sparse import SparseRow
+from qdrant_static.encoders.sparsevectors import SparseQuery
 from qdrant_static.errors import SpecError
 from qdrant_static.search.plan import SearchPlan, default_plan
 from qdrant_static.vectors import truncate
 from tests.fakes import FakeEncoder
 
 DENSE = np.linspace(0.1, 1.0, 8, dtype=np.float32)
-TERMS = SparseRow(indices=[3, 9], values=[1.0, 1.5])
+TERMS = SparseQuery(indices=np.array([3, 9], np.uint32), values=np.array([1.0, 1.5], np.float32))
 SPARSE = models.SparseVector(indices=[3, 9], values=[1.0, 1.5])
 ORIGINALS = models.SearchParams(quantization=models.QuantizationSearchParams(ignore=True))
 

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from qdrant_static import Encoder, load_encoder
-from qdrant_static.encoders import registry, static
+from qdrant_static.encoders import loading, registry
 from qdrant_static.errors import (
     EncoderNotFoundError,
     EncoderUnavailableError,
@@ -88,7 +88,7 @@ def test_a_relative_folder_is_remembered_by_its_absolute_path(model_folder, monk
 def test_a_folder_without_a_model_is_an_error_that_says_so(tmp_path, content):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
-    with pytest.raises(EncoderNotFoundError, match="does not hold a model2vec model"):
+    with pytest.raises(EncoderNotFoundError, match="holds no static model"):
         load_encoder(tmp_path)
 
 
@@ -100,23 +100,23 @@ def test_a_file_is_no_model(tmp_path):
 
 @pytest.mark.parametrize("name", ["./no/model", "../model", "/no/such/model", "a/b/c", "~/model"])
 def test_a_path_that_is_not_there_is_never_asked_of_a_hub(name, monkeypatch):
-    monkeypatch.setattr(static, "load_hub", lambda name: pytest.fail(f"asked a hub for {name}"))
+    monkeypatch.setattr(loading, "load_hub", lambda name: pytest.fail(f"asked a hub for {name}"))
     with pytest.raises(EncoderNotFoundError, match="no such folder"):
         load_encoder(name)
 
 
 def test_an_owner_and_a_model_are_asked_of_the_hub(monkeypatch):
-    monkeypatch.setattr(static, "load_hub", FakeEncoder)
+    monkeypatch.setattr(loading, "load_hub", FakeEncoder)
     assert load_encoder("owner/model").info.name == "owner/model"
 
 
 def test_a_hub_that_cannot_be_reached_is_an_error_that_may_be_retried(monkeypatch):
-    from model2vec import StaticModel
+    import huggingface_hub
 
     def fail(*_args, **_options):
         raise OSError("We couldn't connect\nto the hub")
 
-    monkeypatch.setattr(StaticModel, "from_pretrained", fail)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(EncoderUnavailableError) as caught:
         load_encoder("owner/model")
     assert caught.value.retryable
@@ -126,7 +126,7 @@ def test_a_hub_that_cannot_be_reached_is_an_error_that_may_be_retried(monkeypatc
 
 
 def test_wordllama_that_is_not_installed_is_an_error_with_the_line_to_install_it(monkeypatch):
-    monkeypatch.setattr(static, "find_spec", lambda name: None)
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "qdrant-static\[offline\]"'):
         load_encoder("wordllama")
 
