@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-server test-full check docs clean
+.PHONY: help setup demo test test-server test-full check docs bench clean
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 14
 
@@ -39,6 +39,9 @@ check: setup     ## style, types, import directions
 
 docs: setup      ## the documentation, into site/
 	$(BIN)/mkdocs build --strict
+
+bench: setup     ## the benchmarks, on public text of this machine
+	$(BIN)/python benchmarks/bm25.py --corpus documentation
 
 clean:           ## remove what the other targets made
 	rm -rf $(VENV) site build dist qdrant-static-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,6 +6,7 @@ text into token ids (``routes``) and adding up rows of the table (``pooling``).
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from qdrant_static.encoders.base import EncoderInfo
+from qdrant_static.encoders.chunklearn import SAMPLE
 from qdrant_static.encoders.modelparts import check_parts
 from qdrant_static.encoders.routes import (
     PlainTokens,
@@ -137,20 +139,32 @@ class StaticEncoder:
             name=self._name,
             dimension=self._table.shape[1],
             revision=self._revision,
-            fingerprint=fingerprint(
-                "static",
-                self._plain.tokenizer.to_str(),
-                repr((rules, self._normalize, self._pooling)),
-                self._table,
-                self._mapping,
-                self._weights,
-            ),
+            fingerprint=self._fingerprint(),
             route=self._choice.name,
             reason=self._choice.reason,
             normalized=self._normalize,
             max_length=rules.max_length,
             pooling=self._pooling,
             dtype=self._dtype,
+        )
+
+    def _fingerprint(self) -> str:
+        """Digest what decides the vectors.
+
+        The tokenizer counts by its vocabulary and by what it does to a sample of awkward texts,
+        not by its definition: libraries write that differently from version to version, and a
+        collection must outlive them.
+        """
+        tokens, rules = self._plain, self._plain.rules
+        vocabulary = sorted(tokens.tokenizer.get_vocab(with_added_tokens=True).items())
+        return fingerprint(
+            "static",
+            json.dumps([vocabulary, tokens.all_ids(list(SAMPLE))]),
+            f"{rules.max_characters} {rules.max_length} {rules.drop_unknown} {rules.unknown_id} "
+            f"{self._normalize} {self._pooling}",
+            self._table,
+            self._mapping,
+            self._weights,
         )
 
     def encode(self, texts: Texts, *, threads: int | None = None) -> Vectors:

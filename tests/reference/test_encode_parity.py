@@ -297,3 +297,9 @@ def test_lone_surrogates_are_refused(
         small[0].encode(texts)
     with pytest.raises(TextInputError, match=r"row 0.*surrogate"):
         small[0].encode(texts[-1:])
+
+
+def test_fingerprints_outlive_versions() -> None:
+    """A collection names its encoder by this digest; a change of it orphans every collection."""
+    encoder = from_model2vec(shared("models", "potion-base-2M"))
+    assert encoder.info.fingerprint == "b4a16fa96672e962ac67150883246c5a"
