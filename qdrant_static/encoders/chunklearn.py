@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qdrant_static.encoders.chunkmemo import ChunkMemo, LearnedChunks, flatten
-from qdrant_static.encoders.chunkproof import SPACE_SYMBOL, ChunkRule
+from qdrant_static.encoders.chunkrule import SPACE_SYMBOL, ChunkRule
 from qdrant_static.encoders.chunkscan import ChunkScanner
 
 if TYPE_CHECKING:

@@ -19,16 +19,16 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from qdrant_static.encoders.chunkrule import SPACE_SYMBOL, ChunkRule
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SEPARATORS = " \t\n\r"
 """Other white space (U+000B, U+00A0, U+3000) stays inside chunks: stages disagree about it."""
-
-SPACE_SYMBOL = "\u2581"
 
 _Json = dict[str, Any]
 
@@ -46,37 +46,6 @@ _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _CUT_BEFORE_SPACE = frozenset(
     {f"{_CONTRACTIONS}{number}{_REST}" for number in (r"\p{N}{1,3}", r"\p{N}")}
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkRule:
-    """How a tokenizer may be applied chunk by chunk, if it may.
-
-    Attributes:
-        independent: Whether the tokens of a text are those of its chunks.
-        reason: Why not, or by what argument.
-        separators: The characters before whose runs text is cut.
-        keep_separators: Whether a chunk is its separators and the word after them, shown to the
-            tokenizer after a word of context, except at the start of a text. Otherwise it is the
-            word alone, wherever it stands.
-        forbidden: A chunk that contains one of these cannot stand alone.
-        forbidden_normalized: Nor can one whose normalized form contains one of these.
-        check_ends: Whether a last character that is white space, or that the normalizer turns into
-            it or removes, extends the run of separators after the chunk, which then cannot stand
-            alone.
-        check_graphemes: Whether the normalizer looks up grapheme clusters, which may hold a space.
-        marker: Every chunk after a single space begins with a token that begins so ("" if not so).
-    """
-
-    independent: bool
-    reason: str
-    separators: str = ""
-    keep_separators: bool = False
-    forbidden: tuple[str, ...] = ()
-    forbidden_normalized: tuple[str, ...] = ()
-    check_ends: bool = False
-    check_graphemes: bool = False
-    marker: str = ""
 
 
 def _refuse(reason: str) -> ChunkRule:

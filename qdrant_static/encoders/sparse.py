@@ -17,7 +17,6 @@ count of one or the other at random, we add them.
 from __future__ import annotations
 
 import math
-import os
 import sys
 import threading
 from collections.abc import Callable, Collection
@@ -31,6 +30,7 @@ import numpy as np
 
 from qdrant_static.encoders.chunkmemo import ChunkMemo, Workspace
 from qdrant_static.encoders.chunkscan import NO_LETTERS, ChunkScanner, TokenRows
+from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.sparsevectors import SparseQuery, SparseRows
 from qdrant_static.encoders.text import read_texts
 from qdrant_static.errors import SpecError
@@ -211,7 +211,7 @@ class Bm25Encoder:
         few = len(source) <= _FEW_ROWS and not loaded
         work = by_memo if self._fast and not few else plainly
         ranges = list(source.ranges())
-        workers = min(threads or _cores(), -(-len(source) // _ROWS_PER_THREAD))
+        workers = min(threads or core_count(), -(-len(source) // _ROWS_PER_THREAD))
         if workers > 1:
             # Smaller blocks: the threads then end at nearly the same time.
             ranges = [part for whole in ranges for part in _parts(*whole)]
@@ -300,12 +300,6 @@ def _check(name: str, value: object, valid: bool, choices: str) -> None:
 def _parts(start: int, stop: int) -> list[tuple[int, int]]:
     bounds = [*range(start, stop, _ROWS_PER_THREAD), stop]
     return list(pairwise(bounds))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _engine(

@@ -7,7 +7,6 @@ text into token ids (``routes``) and adding up rows of the table (``pooling``).
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import numpy as np
 
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.chunklearn import SAMPLE
+from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.modelparts import check_parts
 from qdrant_static.encoders.routes import (
     PlainTokens,
@@ -421,11 +421,3 @@ def _for_each(
         return [work(span) for span in spans]
     with ThreadPoolExecutor(threads, thread_name_prefix="encode") as pool:
         return list(pool.map(work, spans))
-
-
-def core_count() -> int:
-    """Return how many cores this process may use."""
-    count: Callable[[], int | None] = getattr(os, "process_cpu_count", os.cpu_count)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -26,6 +25,7 @@ from qdrant_static.collection.build import (
 )
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.edge.directory import STATE_FOLDER
+from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.encoders.static import StaticEncoder
@@ -111,7 +111,7 @@ def ingest(
         for one in source.left_out:
             display.say(f"column {one!r} is binary and is left out of the payload")
         run = _Run(client, collection, spec, encoder, rejected, display)
-        run.load(source, threads or os.cpu_count() or 1, stop)
+        run.load(source, threads or core_count(), stop)
         run.finish()
         return run.report(source)
 
