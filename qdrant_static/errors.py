@@ -16,12 +16,15 @@
     │   ├── CollectionNotFoundError
     │   ├── CollectionExistsError
     │   ├── CollectionNameError
+    │   ├── AliasNotFoundError
+    │   ├── AliasExistsError           the name is a collection's, or already an alias
+    │   ├── PointNotFoundError         a query names a point that is not there
     │   ├── NotAPlannedCollectionError no metadata of ours in the collection
     │   └── NotSupportedByEdgeError    a server's feature that the embedded engine lacks
     ├── EncoderUnavailableError        the model could not be had (network): safe to repeat
     ├── CollectionLockedError          another process has it open: safe to repeat
     ├── EngineError                    the engine refused or failed
-    ├── PointError                     a point that does not fit its collection
+    ├── PointError                     a point that does not fit its collection, or is not in it
     ├── StorageError                   the disk refused: safe to repeat
     └── VerificationError              the counts do not agree
 
@@ -281,9 +284,55 @@ class CollectionNameError(UsageError):
     @property
     def message(self) -> str:
         return (
-            f"{self.name!r} cannot name a collection: {self.problem}. Allowed are 1 to 255 bytes "
-            "of UTF-8 that do not start with a dot or '_state', without control characters and "
-            'without any of / \\ < > : " | ? *'
+            f"{self.name!r} cannot name a collection or an alias: {self.problem}. Allowed are 1 "
+            "to 255 bytes of UTF-8 that do not start with a dot or '_state' nor end with a dot or "
+            'a space, without control characters and without any of / \\ < > : " | ? *'
+        )
+
+
+@dataclass(eq=False)
+class AliasNotFoundError(UsageError):
+    """No alias of that name."""
+
+    alias: str
+    aliases: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        return f"no alias {self.alias!r}; there are: {_listed(self.aliases)}"
+
+
+@dataclass(eq=False)
+class AliasExistsError(UsageError):
+    """A name that would be both an alias and a collection."""
+
+    alias: str
+    collection: str | None = None
+
+    @property
+    def message(self) -> str:
+        if self.collection is None:
+            return f"{self.alias!r} is a collection, so it cannot be an alias; nothing was changed"
+        return (
+            f"{self.alias!r} is an alias of {self.collection!r}, so it cannot be a collection; "
+            "nothing was changed"
+        )
+
+
+@dataclass(eq=False)
+class PointNotFoundError(UsageError):
+    """A query names a point that is not there, or that lacks the vector it is named for."""
+
+    point: int | str
+    collection: str
+    vector: str | None = None
+
+    @property
+    def message(self) -> str:
+        if self.vector is None:
+            return f"no point {self.point!r} in collection {self.collection!r}"
+        return (
+            f"point {self.point!r} of collection {self.collection!r} has no vector {self.vector!r}"
         )
 
 
@@ -363,7 +412,7 @@ class EngineError(QdrantStaticError):
 
 @dataclass(eq=False)
 class PointError(QdrantStaticError):
-    """A point that cannot be stored; nothing of its request was."""
+    """A point that cannot be stored or changed; nothing of its request was."""
 
     point: int | str | UUID
     problem: str

@@ -1,24 +1,33 @@
-"""Collections on disk: created, opened once, described, deleted."""
+"""Collections on disk: created, opened once, lent, deleted."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import qdrant_edge as edge
-from pydantic import TypeAdapter, ValidationError
 from qdrant_client import models
 
 from qdrant_static.edge import convert
-from qdrant_static.edge.directory import CollectionFolder, FolderLock, collection_names
+from qdrant_static.edge.aliases import Aliases, apply
+from qdrant_static.edge.description import Description
+from qdrant_static.edge.directory import (
+    CollectionFolder,
+    FolderLock,
+    collection_names,
+    make_private,
+    unfinished,
+)
+from qdrant_static.edge.engine import engine_errors
 from qdrant_static.errors import (
+    AliasExistsError,
     CollectionExistsError,
+    CollectionLockedError,
     CollectionNotFoundError,
-    EngineError,
     SpecError,
     StorageError,
 )
@@ -26,29 +35,49 @@ from qdrant_static.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_VECTORS = TypeAdapter(models.VectorParams | dict[str, models.VectorParams] | None)
-_SPARSE = TypeAdapter(dict[str, models.SparseVectorParams] | None)
+__all__ = ["Collections", "OpenCollection", "describe", "engine_errors"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class OpenCollection:
     """A collection that this process has open.
 
     Attributes:
         folder: Where it lies.
         lock: Our right to it.
-        shard: The engine.
-        dense: Dense vectors by name; the unnamed one is ``""``.
-        sparse: Sparse vectors by name.
+        shard: The engine; another one after a change of settings.
         description: The content of ``collection.json``.
+        written: Points stored since it was opened, or its index was built.
     """
 
     folder: CollectionFolder
     lock: FolderLock
     shard: edge.EdgeShard
-    dense: Mapping[str, models.VectorParams]
-    sparse: Mapping[str, models.SparseVectorParams]
-    description: dict[str, Any]
+    description: Description
+    written: int = 0
+
+    @property
+    def dense(self) -> Mapping[str, models.VectorParams]:
+        """Dense vectors by name; the unnamed one is ``""``."""
+        return self.description.vectors
+
+    @property
+    def sparse(self) -> Mapping[str, models.SparseVectorParams]:
+        """Sparse vectors by name."""
+        return self.description.sparse_vectors
+
+    def describe_as(self, description: Description) -> None:
+        """Write another description."""
+        self.folder.write(description.to_json())
+        self.description = description
+
+    def reload(self) -> None:
+        """Open the engine again with the settings of the description: they change only so."""
+        with engine_errors(f"changing the settings of {self.folder.name!r}"):
+            self.shard.flush()
+        self.shard.close()
+        with engine_errors(f"changing the settings of {self.folder.name!r}"):
+            self.shard = edge.EdgeShard.load(str(self.folder.shard), self.description.edge_config())
 
     def close(self) -> None:
         """Write what is pending and let others open it."""
@@ -63,13 +92,18 @@ class OpenCollection:
 class Collections:
     """The collections of one directory; each is opened at its first use and stays open.
 
+    One lock holds the threads of a client apart. It costs nothing: the engine keeps the
+    interpreter to itself during every call.
+
     Args:
         root: The directory; it need not exist.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.aliases = Aliases(root)
         self._open: dict[str, OpenCollection] = {}
+        self._lent: set[str] = set()
         self._guard = threading.RLock()
 
     def names(self) -> list[str]:
@@ -77,112 +111,146 @@ class Collections:
         return collection_names(self.root)
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a collection."""
+        """Whether there is a collection (not an alias) of that name."""
         return CollectionFolder(self.root, name).exists()
 
+    def resolved(self, name: str) -> str:
+        """The collection that a name stands for: its own, or an alias's.
+
+        Raises:
+            CollectionNotFoundError: If it is neither.
+        """
+        if name in self._open or name in self._lent or self.exists(name):
+            return name
+        target = self.aliases.all().get(name)
+        if target is None or not self.exists(target):
+            raise self._missing(name)
+        return target
+
+    @contextmanager
+    def use(self, name: str) -> Iterator[OpenCollection]:
+        """The open collection of a name or an alias, for one call of one thread."""
+        with self._guard:
+            yield self.open(name)
+
     def open(self, name: str) -> OpenCollection:
-        """The open collection, opened now if it was not.
+        """The open collection of a name or an alias, opened now if it was not.
 
         Raises:
             CollectionNotFoundError: If there is none of that name.
             CollectionLockedError: If somebody else has it open.
+            StorageError: If its description is damaged.
             EngineError: If its files are damaged.
         """
         with self._guard:
+            opened = self._open.get(name)
+            if opened is not None:
+                return opened
+            name = self.resolved(name)
             if name in self._open:
                 return self._open[name]
             folder = CollectionFolder(self.root, name)
-            if not folder.exists():
-                raise CollectionNotFoundError(
-                    collection=name, where=str(self.root), collections=tuple(self.names())
-                )
+            self._require_not_lent(name)
             lock = FolderLock(folder)
             try:
-                description = folder.read()
-                with engine_errors(f"opening collection {name!r} in {self.root}"):
-                    shard = edge.EdgeShard.load(str(folder.shard))
-                return self._keep(folder, lock, shard, description)
-            except ValidationError as error:
-                lock.release()
-                raise StorageError(
-                    path=str(folder.description), problem=f"is damaged: {error.errors()[0]['msg']}"
-                ) from error
+                if not folder.exists():  # deleted since we looked
+                    raise self._missing(name)
+                self._open[name] = opened = _load(folder, lock)
             except BaseException:
                 lock.release()
                 raise
+            return opened
 
-    def create(
-        self,
-        name: str,
-        *,
-        vectors: models.VectorParams | Mapping[str, models.VectorParams] | None,
-        sparse: Mapping[str, models.SparseVectorParams] | None,
-        metadata: dict[str, Any] | None,
-    ) -> None:
-        """Make an empty collection; what an unfinished creation or deletion left is cleared.
+    def create(self, name: str, description: Description) -> None:
+        """Make an empty collection.
 
         Raises:
             CollectionExistsError: If it is there.
-            SpecError: If it has no vector at all.
+            AliasExistsError: If an alias has that name.
+            SpecError: If it has no vector.
+            NotSupportedByEdgeError: If a setting cannot be expressed.
+            StorageError: If its folder holds something that is not ours.
         """
         folder = CollectionFolder(self.root, name)
-        if not vectors and not sparse:
-            raise SpecError(field="vectors_config", problem="a collection needs a vector")
-        config = edge.EdgeConfig(
-            vectors={key: convert.vector_params(one) for key, one in _named(vectors).items()},
-            sparse_vectors={
-                key: convert.sparse_vector_params(one) for key, one in (sparse or {}).items()
-            },
-        )
+        if not description.vectors and not description.sparse_vectors:
+            raise SpecError(
+                field="vectors_config",
+                problem="a collection needs a vector: the engine wants at least one",
+            )
+        config = description.edge_config()
         with self._guard:
-            if name in self._open or folder.exists():
-                raise CollectionExistsError(collection=name, where=str(self.root))
-            folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._require_free(folder)
+            self._forget_aliases(name)  # of a deletion that a crash cut short
+            self.clear_unfinished()
+            make_private(folder.path)
             lock = FolderLock(folder)
             try:
-                if folder.exists():  # made by another process since we looked
-                    raise CollectionExistsError(collection=name, where=str(self.root))
+                self._require_free(folder)  # made by another process since we looked
+                folder.begin("creating")
                 folder.clear()
-                folder.shard.mkdir(mode=0o700, parents=True)
+                make_private(folder.shard)
                 with engine_errors(f"creating collection {name!r} in {self.root}"):
                     shard = edge.EdgeShard.create(str(folder.shard), config)
-                description = {
-                    "vectors": _VECTORS.dump_python(vectors, mode="json", exclude_none=True),  # type: ignore[arg-type]
-                    "sparse_vectors": _SPARSE.dump_python(sparse, mode="json", exclude_none=True),  # type: ignore[arg-type]
-                    "metadata": metadata or {},
-                }
-                folder.write(description)
-                self._keep(folder, lock, shard, description)
+                with self.aliases.changing() as table:
+                    if table.pop(name, None) is not None:
+                        raise AliasExistsError(alias=name, collection=table[name])
+                    folder.write(description.to_json())
+                folder.finish()
             except BaseException:
-                lock.release()
+                self._abandon(folder, lock)
                 raise
+            self._open[name] = OpenCollection(
+                folder=folder, lock=lock, shard=shard, description=description
+            )
 
     def delete(self, name: str) -> bool:
-        """Delete a collection; whether there was one."""
+        """Delete a collection and its aliases; whether there was one. An alias is none."""
         with self._guard:
-            if not self.exists(name):
-                return False
-            opened = self._open.get(name)
-            lock = opened.lock if opened else FolderLock(CollectionFolder(self.root, name))
+            self.clear_unfinished()
             folder = CollectionFolder(self.root, name)
+            if not folder.exists():
+                return False
+            self._require_not_lent(name)
+            opened = self._open.pop(name, None)
             if opened:
-                del self._open[name]
                 opened.shard.close()
-            folder.clear()
-            lock.remove()
-            # Somebody else's file in it, or a creation that has just begun, keeps the folder.
-            with suppress(OSError):
-                folder.path.rmdir()
+            lock = opened.lock if opened else FolderLock(folder)
+            folder.begin("deleting")
+            _remove(folder, lock)
+            self._forget_aliases(name)
             return True
 
-    def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> None:
-        """Merge keys into a collection's metadata, as a server does."""
-        opened = self.open(name)
+    def change_aliases(self, actions: Sequence[Any]) -> None:
+        """Carry out alias actions, all or none."""
+        with self._guard, self.aliases.changing() as table:
+            apply(table, actions, exists=self.exists, missing=self._missing)
+
+    def live_aliases(self) -> dict[str, str]:
+        """Collections by alias."""
+        return {
+            alias: target for alias, target in self.aliases.all().items() if self.exists(target)
+        }
+
+    @contextmanager
+    def lent(self, name: str) -> Iterator[str]:
+        """Close a collection for as long as another process has it."""
         with self._guard:
-            opened.description["metadata"] = {**opened.description["metadata"], **metadata}
-            opened.folder.write(
-                {key: value for key, value in opened.description.items() if key != "format"}
-            )
+            opened = self.open(name)
+            name = opened.folder.name
+            del self._open[name]
+            opened.close()
+            self._lent.add(name)
+        try:
+            yield name
+        finally:
+            with self._guard:
+                self._lent.discard(name)
+
+    def each_open(self, do: Callable[[OpenCollection], None]) -> None:
+        """Do something with every collection that is open."""
+        with self._guard:
+            for opened in self._open.values():
+                do(opened)
 
     def close(self) -> None:
         """Close all collections."""
@@ -190,30 +258,58 @@ class Collections:
             while self._open:
                 self._open.popitem()[1].close()
 
-    def _keep(
-        self,
-        folder: CollectionFolder,
-        lock: FolderLock,
-        shard: edge.EdgeShard,
-        description: dict[str, Any],
-    ) -> OpenCollection:
-        opened = OpenCollection(
-            folder=folder,
-            lock=lock,
-            shard=shard,
-            dense=_named(_VECTORS.validate_python(description["vectors"])),
-            sparse=_SPARSE.validate_python(description["sparse_vectors"]) or {},
-            description=description,
+    def clear_unfinished(self) -> None:
+        """Remove what crashes left in the middle of creations and deletions."""
+        for name in unfinished(self.root):
+            folder = CollectionFolder(self.root, name)
+            with suppress(CollectionLockedError):  # not a crash: somebody is at it
+                lock = FolderLock(folder)
+                if folder.exists():
+                    lock.release()
+                else:
+                    _remove(folder, lock)
+
+    def _abandon(self, folder: CollectionFolder, lock: FolderLock) -> None:
+        if folder.mark.exists() and not folder.exists():
+            _remove(folder, lock)
+        else:
+            lock.release()
+
+    def _require_free(self, folder: CollectionFolder) -> None:
+        if folder.exists():
+            raise CollectionExistsError(collection=folder.name, where=str(self.root))
+        target = self.live_aliases().get(folder.name)
+        if target is not None:
+            raise AliasExistsError(alias=folder.name, collection=target)
+        if not folder.mark.exists() and (folder.path / "shards").exists():
+            raise StorageError(
+                path=str(folder.path),
+                problem="holds a collection's files, but no collection.json: it was removed by "
+                "hand. Put it back, or remove the folder",
+            )
+
+    def _require_not_lent(self, name: str) -> None:
+        if name in self._lent:
+            raise CollectionLockedError(
+                collection=name, where=str(self.root), owner="a process that builds its index"
+            )
+
+    def _forget_aliases(self, name: str) -> None:
+        if name in self.aliases.all().values():
+            with self.aliases.changing() as table:
+                for alias in [alias for alias, target in table.items() if target == name]:
+                    del table[alias]
+
+    def _missing(self, name: str) -> CollectionNotFoundError:
+        return CollectionNotFoundError(
+            collection=name, where=str(self.root), collections=tuple(self.names())
         )
-        self._open[folder.name] = opened
-        return opened
 
 
 def describe(opened: OpenCollection) -> models.CollectionInfo:
     """A collection as the client's models describe it."""
     with engine_errors("reading the collection's state"):
         info = opened.shard.info()
-    named = dict(opened.dense)
     return models.CollectionInfo(
         status=models.CollectionStatus.GREEN,
         optimizer_status=models.OptimizersStatusOneOf.OK,
@@ -221,44 +317,77 @@ def describe(opened: OpenCollection) -> models.CollectionInfo:
         indexed_vectors_count=info.indexed_vectors_count,
         segments_count=info.segments_count,
         payload_schema={
-            field: models.PayloadIndexInfo(
-                data_type=convert.payload_schema_back(index.data_type), points=index.points
-            )
-            for field, index in info.payload_schema.items()
+            field: convert.payload_index_back(index) for field, index in info.payload_schema.items()
         },
-        config=models.CollectionConfig(
-            params=models.CollectionParams(
-                vectors=named.get("") if set(named) == {""} else named,
-                sparse_vectors=dict(opened.sparse) or None,
-            ),
-            hnsw_config=models.HnswConfig(**convert.HNSW_DEFAULTS),
-            # Nothing happens in the background: these are the engine's defaults at optimize().
-            optimizer_config=models.OptimizersConfig(
-                default_segment_number=0, flush_interval_sec=0
-            ),
-            metadata=opened.description["metadata"],
-        ),
+        config=opened.description.config(),
     )
 
 
-@contextmanager
-def engine_errors(operation: str) -> Iterator[None]:
-    """The engine raises bare exceptions with a text; give them a type and say what was done.
-
-    A panic of the engine (files that it finds damaged) is no `Exception`: it comes by its name.
-    """
+def _load(folder: CollectionFolder, lock: FolderLock) -> OpenCollection:
+    """Open a finished collection, and carry out a change that a crash cut short."""
+    if folder.mark.exists():  # its creation ended, or its deletion had not begun
+        folder.finish()
+    content = folder.read()
     try:
-        yield
-    except BaseException as error:
-        kind = type(error)
-        if kind not in (Exception, ValueError, TypeError) and kind.__name__ != "PanicException":
-            raise
-        raise EngineError(operation=operation, problem=str(error)) from error
+        description = Description.from_json(content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            path=str(folder.description), problem=f"does not describe a collection ({error})"
+        ) from error
+    pending = description.pending
+    config = description.edge_config() if pending == "settings" else None
+    with engine_errors(f"opening collection {folder.name!r} in {folder.path.parent}"):
+        shard = edge.EdgeShard.load(str(folder.shard), config)
+    opened = OpenCollection(folder=folder, lock=lock, shard=shard, description=description)
+    if pending is not None:
+        if pending.startswith("vector "):
+            carry_out_vector(opened, pending.removeprefix("vector "))
+        opened.describe_as(description.changed(pending=None))
+    return opened
 
 
-def _named(
-    vectors: models.VectorParams | Mapping[str, models.VectorParams] | None,
-) -> dict[str, models.VectorParams]:
-    if vectors is None:
-        return {}
-    return {"": vectors} if isinstance(vectors, models.VectorParams) else dict(vectors)
+def carry_out_vector(opened: OpenCollection, name: str) -> None:
+    """Bring one vector of the engine in line with the description; repeating it is harmless."""
+    dense, sparse = opened.dense.get(name), opened.sparse.get(name)
+    if dense is not None:
+        operation = convert.create_vector_name(
+            name,
+            models.DenseVectorNameConfig(
+                dense=models.DenseVectorConfig(
+                    size=dense.size,
+                    distance=dense.distance,
+                    multivector_config=dense.multivector_config,
+                    datatype=_stored_as(dense.datatype),
+                )
+            ),
+        )
+    elif sparse is not None:
+        datatype = sparse.index.datatype if sparse.index else None
+        operation = convert.create_vector_name(
+            name,
+            models.SparseVectorNameConfig(
+                sparse=models.SparseVectorConfig(
+                    modifier=sparse.modifier,
+                    datatype=_stored_as(datatype),
+                )
+            ),
+        )
+    else:
+        operation = edge.UpdateOperation.delete_vector_name(name)
+    with engine_errors(f"changing the vector {name!r} of {opened.folder.name!r}"):
+        opened.shard.update(operation)
+        opened.shard.flush()
+
+
+def _stored_as(datatype: models.Datatype | None) -> models.VectorStorageDatatype | None:
+    """The client has two enumerations for one thing."""
+    return None if datatype is None else models.VectorStorageDatatype(datatype.value)
+
+
+def _remove(folder: CollectionFolder, lock: FolderLock) -> None:
+    folder.clear()
+    folder.mark.unlink(missing_ok=True)
+    lock.remove()
+    # Somebody else's file in it, or a creation that has just begun, keeps the folder.
+    with suppress(OSError):
+        folder.path.rmdir()

@@ -3,40 +3,54 @@
 ::
 
     <root>/                      made by the first create_collection
+      aliases.json               other names of collections
+      aliases.lock               held while aliases.json is changed
       articles/                  one folder per collection
         collection.json          what it is: written last, removed first
         lock                     held by the one opener, with its process id
         shards/0/                the engine's own files
+        unfinished               there while the collection is made or deleted
 
-A folder without ``collection.json`` is a creation or a deletion that did not finish. It is no
-collection, and the next creation of that name clears it away.
+A folder without ``collection.json`` is no collection. With the mark ``unfinished`` it is what a
+crash left, and the next creation or deletion clears it away; without the mark nobody knows whose
+files these are, and they are left alone.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import portalocker
 
 from qdrant_static.errors import CollectionLockedError, CollectionNameError, StorageError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 #: Version of ``collection.json``.
 FORMAT = 1
 #: Folder beside the collections in which jobs keep their files; never a collection.
 STATE_FOLDER = "_state"
+ALIASES_FILE = "aliases.json"
+ALIASES_LOCK = "aliases.lock"
 
 _FORBIDDEN = frozenset('/\\<>:"|?*')
 _MAX_NAME_BYTES = 255
+#: Files of ours, and names that Windows keeps for devices whatever their ending.
+_RESERVED = frozenset({ALIASES_FILE, ALIASES_LOCK})
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 #: Free bytes that no write may touch: the engine grows its files in pieces of 32 MiB.
 _RESERVE_BYTES = 64 * 2**20
 
 
 def check_name(name: str) -> str:
-    """Return a collection's name if it can be a folder's.
+    """Return a collection's or an alias's name if it can be a folder's, on any system.
 
     Raises:
         CollectionNameError: If it is empty, too long, leaves the directory or is reserved.
@@ -48,6 +62,10 @@ def check_name(name: str) -> str:
         problem = "it starts with a dot"
     elif name.startswith(STATE_FOLDER):
         problem = f"names that start with {STATE_FOLDER!r} are reserved"
+    elif name.endswith((".", " ")):
+        problem = "it ends with a dot or a space"
+    elif name.lower() in _RESERVED or _DEVICES.fullmatch(name):
+        problem = "it is reserved"
     elif bad := [char for char in name if char in _FORBIDDEN or ord(char) < 32 or char == "\x7f"]:
         problem = f"it contains {bad[0]!r}"
     else:
@@ -74,6 +92,7 @@ class CollectionFolder:
         self.name = name
         self.description = self.path / "collection.json"
         self.shard = self.path / "shards" / "0"
+        self.mark = self.path / "unfinished"
 
     def exists(self) -> bool:
         """Whether a finished collection is here."""
@@ -104,8 +123,17 @@ class CollectionFolder:
         raw = json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=False).encode()
         replace_file(self.description, raw)
 
+    def begin(self, what: str) -> None:
+        """Mark the folder as being made or deleted, for whoever finds it after a crash."""
+        replace_file(self.mark, what.encode())
+
+    def finish(self) -> None:
+        """Remove the mark."""
+        self.mark.unlink(missing_ok=True)
+        sync_folder(self.path)
+
     def clear(self) -> None:
-        """Remove everything but the lock: the description first, so that no half remains."""
+        """Remove everything but the lock and the mark: the description first."""
         if self.description.exists():
             self.description.unlink()
             sync_folder(self.path)
@@ -162,6 +190,26 @@ class FolderLock:
         self.release()
 
 
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock file for a moment, waiting for whoever holds it."""
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        portalocker.lock(file, portalocker.LOCK_EX)
+        try:
+            yield
+        finally:
+            portalocker.unlock(file)
+
+
+def unfinished(root: Path) -> list[str]:
+    """The folders that a crash left behind in the middle of a creation or a deletion."""
+    return [
+        mark.parent.name
+        for mark in root.glob("*/unfinished")
+        if not (mark.parent / "collection.json").exists()
+    ]
+
+
 def _told(owner: str) -> str:
     if owner == str(os.getpid()):
         return "another client of this process"
@@ -200,6 +248,13 @@ def bytes_on_disk(folder: Path) -> int:
     return sum(
         stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size for stat in stats
     )
+
+
+def make_private(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for the owner alone."""
+    if not path.is_dir():
+        make_private(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -2,127 +2,207 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-import numpy as np
 import qdrant_edge as edge
 from qdrant_client import models
 
-from qdrant_static.edge import convert
-from qdrant_static.edge.collections import OpenCollection, engine_errors
+from qdrant_static.edge import convert, rows
+from qdrant_static.edge.collections import OpenCollection
+from qdrant_static.edge.convert.updates import structs
 from qdrant_static.edge.directory import require_room
-from qdrant_static.errors import PointError
-
-_MAX_FLOAT32 = float(np.finfo(np.float32).max)
-#: The engine stores deeper payloads, and cannot read them back.
-MAX_PAYLOAD_DEPTH = 120
+from qdrant_static.edge.engine import engine_errors
+from qdrant_static.errors import NotSupportedByEdgeError, PointError, SpecError
 
 
-def upsert(opened: OpenCollection, points: Iterable[models.PointStruct]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """A checked request.
+
+    Attributes:
+        what: What it does, for an error.
+        operations: The engine's part of it.
+        needs: Ids of points that must be there; the engine would change the others, and then say
+            that these are missing.
+        points: How many points it stores.
+    """
+
+    what: str
+    operations: Sequence[edge.UpdateOperation]
+    needs: Sequence[int | str] = ()
+    points: int = 0
+
+
+def upsert(
+    opened: OpenCollection,
+    points: models.Batch | Iterable[models.PointStruct],
+    *,
+    condition: models.Filter | None = None,
+    mode: models.UpdateMode | str | None = None,
+) -> Write:
     """Store points, all or none.
 
     Raises:
-        PointError: If a point has an unknown vector name, a wrong dimension, a number that is
-            not finite, or a payload that is not JSON; it names the point.
+        PointError: If a point does not fit the collection; it names the point.
+        SpecError: If the columns of a batch differ in length.
     """
-    built = []
-    for struct in points:
-        _check(opened, struct)
-        try:
-            built.append(convert.point(struct))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise PointError(point=struct.id, problem=_first_line(error)) from error
-    if built:
-        require_room(opened.folder.shard, 0)
-        with engine_errors(f"storing {len(built)} points"):
-            opened.shard.update(edge.UpdateOperation.upsert_points(built))
+    given = structs(points) if isinstance(points, models.Batch) else points
+    built = [rows.build(opened, struct) for struct in given]
+    operation = edge.UpdateOperation.upsert_points(
+        built, convert.optional_filter(condition), convert.update_mode(mode)
+    )
+    return Write(
+        what=f"storing {len(built)} points",
+        operations=[operation] if built else [],
+        points=len(built),
+    )
 
 
-def delete(opened: OpenCollection, selector: Any) -> None:
-    """Delete points by their ids or by a filter."""
+def update_vectors(
+    opened: OpenCollection,
+    points: Iterable[models.PointVectors],
+    *,
+    condition: models.Filter | None = None,
+) -> Write:
+    """Replace vectors of stored points; the others of the point stay. Errors as `upsert`."""
+    given = list(points)
+    built = [rows.build_vectors(opened, struct) for struct in given]
+    return Write(
+        what=f"replacing the vectors of {len(built)} points",
+        operations=[edge.UpdateOperation.update_vectors(built, convert.optional_filter(condition))]
+        if built
+        else [],
+        needs=[convert.point_id(struct.id) for struct in given],
+    )
+
+
+def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
+    """One of the client's update operations.
+
+    Raises:
+        PointError: If a point does not fit the collection.
+        SpecError: If a vector to delete is unknown, or nothing says which points.
+        NotSupportedByEdgeError: If it cannot be expressed.
+    """
+    if isinstance(given, models.UpsertOperation):
+        inner = given.upsert
+        _require_no_shard_key(inner)
+        return upsert(
+            opened,
+            inner.points if isinstance(inner, models.PointsList) else inner.batch,
+            condition=inner.update_filter,
+            mode=inner.update_mode,
+        )
+    if isinstance(given, models.UpdateVectorsOperation):
+        update = given.update_vectors
+        _require_no_shard_key(update)
+        return update_vectors(opened, update.points, condition=update.update_filter)
+    if isinstance(given, models.DeleteVectorsOperation):
+        _require_vectors(opened, given.delete_vectors.vector)
+    if isinstance(given, models.OverwritePayloadOperation) and given.overwrite_payload.key:
+        raise NotSupportedByEdgeError(
+            what="overwrite_payload with a key",
+            why="the engine, as a server, ignores the key: use set_payload",
+        )
+    name = type(given).__name__.removesuffix("Operation")
+    try:
+        operations = convert.update_operation(_with_plain_payload(given))
+    except (TypeError, ValueError, OverflowError) as error:  # the binding's, and a payload's
+        raise SpecError(field=name, problem=rows.reason(error)) from error
+    return Write(
+        what=name,
+        operations=operations,
+        needs=[] if isinstance(given, models.DeleteOperation) else _ids_of(given),
+    )
+
+
+def create_index(field: str, schema: models.PayloadFieldSchema | str) -> Write:
+    """Index a payload field."""
+    return Write(
+        what=f"indexing the payload field {field!r}",
+        operations=[edge.UpdateOperation.create_field_index(field, convert.payload_schema(schema))],
+    )
+
+
+def delete_index(field: str) -> Write:
+    """Drop the index of a payload field."""
+    return Write(
+        what=f"dropping the index of {field!r}",
+        operations=[edge.UpdateOperation.delete_field_index(field)],
+    )
+
+
+def selected(selector: Any) -> dict[str, Any]:
+    """Which points: `points` (ids) or `filter`, as the models of operations have them."""
     if isinstance(selector, models.FilterSelector):
+        _require_no_shard_key(selector)
         selector = selector.filter
     if isinstance(selector, models.PointIdsList):
+        _require_no_shard_key(selector)
         selector = selector.points
-    with engine_errors("deleting points"):
-        if isinstance(selector, models.Filter):
-            operation = edge.UpdateOperation.delete_points_by_filter(convert.filter_(selector))
-        elif isinstance(selector, Sequence) and not isinstance(selector, str):
-            operation = edge.UpdateOperation.delete_points(list(selector))
-        else:
-            operation = edge.UpdateOperation.delete_points([selector])
-        opened.shard.update(operation)
-
-
-def create_payload_index(
-    opened: OpenCollection, field: str, schema: models.PayloadSchemaType | str
-) -> None:
-    """Index a payload field."""
-    with engine_errors(f"indexing the payload field {field!r}"):
-        opened.shard.update(
-            edge.UpdateOperation.create_field_index(field, convert.payload_schema(schema))
+    if isinstance(selector, models.Filter):
+        return {"points": None, "filter": selector}
+    if isinstance(selector, int | str | UUID):
+        selector = [selector]
+    if not isinstance(selector, Iterable):
+        raise SpecError(
+            field="points", problem=f"give ids or a filter, not a {type(selector).__name__}"
         )
+    return {"points": list(selector), "filter": None}
 
 
-def _check(opened: OpenCollection, struct: models.PointStruct) -> None:
-    vector = struct.vector
-    for name, value in (vector if isinstance(vector, Mapping) else {"": vector}).items():
-        try:
-            problem = _problem(opened, name, value)
-        except TypeError:
-            problem = f"vector {name!r} is no vector"
-        if problem is not None:
-            raise PointError(point=struct.id, problem=problem)
-    if struct.payload and _is_too_deep(struct.payload):
-        problem = f"the payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels"
-        raise PointError(point=struct.id, problem=problem)
+def carry_out(opened: OpenCollection, write: Write) -> None:
+    """Hand a request to the engine.
+
+    Raises:
+        PointError: If a point that it changes is not there; nothing was changed.
+        StorageError: If the disk is full.
+        EngineError: If the engine fails.
+    """
+    if write.needs:
+        _require_points(opened, write.needs)
+    require_room(opened.folder.shard, 0)
+    with engine_errors(write.what):
+        for one in write.operations:
+            opened.shard.update(one)
+    opened.written += write.points
 
 
-def _problem(opened: OpenCollection, name: str, value: Any) -> str | None:
-    if isinstance(value, models.SparseVector):
-        if name not in opened.sparse:
-            return f"no sparse vector {name!r}; there are: {', '.join(opened.sparse) or 'none'}"
-        if len(value.indices) != len(value.values):
-            return f"vector {name!r} has {len(value.indices)} indices, {len(value.values)} values"
-        if len(set(value.indices)) != len(value.indices):
-            return f"vector {name!r} has an index twice"
-        return None if _finite(value.values) else f"vector {name!r} holds a number not finite"
-    params = opened.dense.get(name)
-    if params is None:
-        return f"no dense vector {name!r}; there are: {', '.join(opened.dense) or 'none'}"
-    if len(value) != params.size:
-        return f"vector {name!r} has {len(value)} dimensions, the collection {params.size}"
-    return None if _finite(value) else f"vector {name!r} holds a number that is not finite"
+def _require_points(opened: OpenCollection, ids: Sequence[int | str]) -> None:
+    with engine_errors("looking up points"):
+        records = opened.shard.retrieve(list(ids), False, False)
+    found = {convert.id_back(record.id) for record in records}
+    for one in ids:
+        if one not in found:
+            raise PointError(point=one, problem="it is not in the collection; nothing was changed")
 
 
-def _finite(values: Sequence[float] | np.ndarray[Any, Any]) -> bool:
-    """Whether all numbers are finite as float32, which the engine keeps."""
-    if not len(values):
-        return True
-    if isinstance(values, np.ndarray):
-        return bool(np.isfinite(values.astype(np.float32, copy=False)).all())
-    # Twice as fast as an array; a NaN hides from min and max, not from the sum.
-    low, high = min(values), max(values)
-    return math.isfinite(sum(values)) and -_MAX_FLOAT32 <= low and high <= _MAX_FLOAT32
+def _require_vectors(opened: OpenCollection, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in opened.dense and name not in opened.sparse:
+            known = ", ".join(repr(one) for one in [*opened.dense, *opened.sparse])
+            raise SpecError(field=f"vector {name!r}", problem=f"there is none; there are: {known}")
 
 
-def _is_too_deep(payload: Any) -> bool:
-    """The engine stores any depth, and cannot read back what is nested too deeply."""
-    level = [payload]
-    for _ in range(MAX_PAYLOAD_DEPTH):
-        level = [
-            value
-            for one in level
-            for value in (one.values() if isinstance(one, dict) else one)
-            if isinstance(value, dict | list | tuple)
-        ]
-        if not level:
-            return False
-    return True
+def _require_no_shard_key(model: Any) -> None:
+    if getattr(model, "shard_key", None) is not None:
+        raise NotSupportedByEdgeError(what="shard_key", why="an embedded collection is one shard")
 
 
-def _first_line(error: Exception) -> str:
-    """The binding lists every type that it tried; the first line says enough."""
-    return str(error).partition("\n")[0]
+def _with_plain_payload(given: Any) -> Any:
+    """The operation with a payload that the engine stores as it is meant."""
+    if not isinstance(given, models.SetPayloadOperation | models.OverwritePayloadOperation):
+        return given
+    ((field, inner),) = given.__dict__.items()
+    key = inner.key or ""
+    level = 1 + bool(key) + key.count(".") + key.count("[")
+    plain = inner.model_copy(update={"payload": rows.payload(inner.payload, level)})
+    return type(given).model_construct(**{field: plain})
+
+
+def _ids_of(given: Any) -> list[int | str]:
+    ((_, inner),) = given.__dict__.items()
+    return [convert.point_id(one) for one in getattr(inner, "points", None) or ()]

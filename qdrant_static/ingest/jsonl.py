@@ -18,7 +18,7 @@ from typing import IO, Any, NoReturn, cast
 
 import pyarrow as pa
 
-from qdrant_static.edge.points import MAX_PAYLOAD_DEPTH
+from qdrant_static.edge.rows import MAX_PAYLOAD_DEPTH
 from qdrant_static.ids import Key
 from qdrant_static.ingest.batch import MAX_BYTES, MAX_ROWS, Batch
 from qdrant_static.ingest.rejects import Reason, Reject

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge import convert
-from qdrant_static.errors import NotSupportedByEdgeError
+from qdrant_static.edge.convert.names import PAIRS
+from qdrant_static.edge.convert.updates import structs
+from qdrant_static.errors import NotSupportedByEdgeError, SpecError
 
 
 @pytest.mark.parametrize("kind", models.PayloadSchemaType)
@@ -33,18 +36,120 @@ def test_every_binary_quantization_is_carried_over(encoding, query):
     assert isinstance(convert.quantization_config(config), edge.BinaryQuantizationConfig)
 
 
-def test_what_the_engine_has_no_setting_for_is_refused_by_name():
-    params = models.VectorParams(
-        size=4, distance=models.Distance.COSINE,
-        multivector_config=models.MultiVectorConfig(comparator="max_sim"),
-    )  # fmt: skip
-    with pytest.raises(NotSupportedByEdgeError, match=r"VectorParams\.multivector_config"):
-        convert.vector_params(params)
-    product = models.ProductQuantization(
-        product=models.ProductQuantizationConfig(compression=models.CompressionRatio.X4)
+def test_vector_settings_go_over_those_of_the_collection():
+    built = convert.edge_config(
+        vectors={
+            "a": models.VectorParams(
+                size=4, distance=models.Distance.DOT, hnsw_config=models.HnswConfigDiff(m=8)
+            ),
+            "b": models.VectorParams(size=4, distance=models.Distance.DOT),
+        },
+        hnsw=models.HnswConfigDiff(m=4, ef_construct=50),
+        payload=models.PayloadStorageParams(memory=models.Memory.CACHED),
+        wal_enabled=False,
     )
-    with pytest.raises(NotSupportedByEdgeError, match="ProductQuantization as a quantization"):
-        convert.quantization_config(product)
+    own = built.vectors["a"].hnsw_config
+    assert (own.m, own.ef_construct, own.full_scan_threshold) == (8, 50, 10_000)
+    assert built.vectors["b"].hnsw_config is None
+    assert (built.hnsw_config.m, built.wal_enabled) == (4, False)
+    assert (built.payload_memory, built.id_tracker_memory) == (edge.Memory.Cached, None)
+
+
+@pytest.mark.parametrize("kind", PAIRS, ids=lambda kind: kind.__name__)
+def test_every_name_has_one_of_the_engine(kind):
+    assert set(PAIRS[kind]) == set(kind)
+    assert len(set(map(str, PAIRS[kind].values()))) == len(kind)
+
+
+def test_numbers_outside_of_what_a_server_takes_are_refused():
+    for value in (
+        models.SearchParams(quantization=models.QuantizationSearchParams(oversampling=0.5)),
+        models.SearchParams(acorn=models.AcornSearchParams(enable=True, max_selectivity=2)),
+    ):
+        with pytest.raises(SpecError, match=r"QuantizationSearchParams|AcornSearchParams"):
+            convert.search_params(value)
+    for value in (
+        models.RrfQuery(rrf=models.Rrf(k=0)),
+        models.NearestQuery(nearest=[1.0], mmr=models.Mmr(diversity=1.5)),
+        [1.0, float("nan")],
+        [[1.0], [float("inf")]],
+        np.array([1.0, np.nan]),
+        models.SparseVector(indices=[1, 1], values=[1.0, 2.0]),
+        models.SparseVector(indices=[1], values=[1.0, 2.0]),
+        models.SparseVector(indices=[1], values=[float("nan")]),
+    ):
+        with pytest.raises(SpecError):
+            convert.query(value, "a")
+    with pytest.raises(SpecError, match="no condition"):
+        convert.filter_(models.Filter(must=models.FieldCondition(key="a")))
+    range_ = models.Range(gte=float("nan"))
+    with pytest.raises(SpecError, match=r"Range\.gte.*NaN"):
+        convert.filter_(models.Filter(must=models.FieldCondition(key="a", range=range_)))
+
+
+def test_a_field_that_no_table_knows_is_refused_by_name():
+    class Later(models.SearchParams):
+        later: int | None = None
+
+    with pytest.raises(NotSupportedByEdgeError, match=r"Later\.later"):
+        convert.search_params(Later(later=3))
+    request = models.QueryRequest(query=[1.0], shard_key="a")
+    with pytest.raises(NotSupportedByEdgeError, match=r"QueryRequest\.shard_key.*one shard"):
+        convert.query_request(request)
+
+
+def test_what_a_server_refuses_is_refused():
+    near = models.Prefetch(query=[1.0])
+    fusion = models.FusionQuery(fusion=models.Fusion.RRF)
+    for request, field in (
+        (models.QueryRequest(prefetch=near), "prefetch"),
+        (models.QueryRequest(score_threshold=1), "score_threshold"),
+        (models.QueryRequest(query=fusion, using="a", prefetch=near), "using"),
+        (models.QueryRequest(query=[1.0], limit=0), "limit"),
+        (models.QueryRequest(query=[1.0], offset=-1), "offset"),
+        (models.QueryRequest(query=fusion, prefetch=models.Prefetch(prefetch=near)), "prefetch"),
+    ):
+        with pytest.raises(SpecError, match=rf"(QueryRequest|Prefetch)\.{field}"):
+            convert.query_request(request)
+
+
+def test_updates_become_the_engines_operations():
+    condition = models.Filter(must=models.HasIdCondition(has_id=[1]))
+    both = {"points": [1], "filter": condition}
+    point = models.PointStruct(id=1, vector=[1.0])
+    batch = models.Batch(ids=[1, 2], vectors={"a": [[1.0], [2.0]]}, payloads=[{}, {"x": 1}])
+    for operation, count in (
+        (models.UpsertOperation(upsert=models.PointsList(points=[point])), 1),
+        (models.UpsertOperation(upsert=models.PointsBatch(batch=batch)), 1),
+        (models.DeleteOperation(delete=models.PointIdsList(points=[1])), 1),
+        (models.DeleteOperation(delete=models.FilterSelector(filter=condition)), 1),
+        (models.SetPayloadOperation(set_payload=models.SetPayload(payload={}, **both)), 2),
+        (models.OverwritePayloadOperation(
+            overwrite_payload=models.SetPayload(payload={}, points=[1])), 1),
+        (models.DeletePayloadOperation(
+            delete_payload=models.DeletePayload(keys=["a"], **both)), 2),
+        (models.ClearPayloadOperation(clear_payload=models.PointIdsList(points=[1])), 1),
+        (models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(
+            points=[models.PointVectors(id=1, vector=[1.0])])), 1),
+        (models.DeleteVectorsOperation(
+            delete_vectors=models.DeleteVectors(vector=["a"], **both)), 2),
+    ):  # fmt: skip
+        operations = convert.update_operation(operation)
+        assert [type(one) for one in operations] == [edge.UpdateOperation] * count
+    rows = list(structs(batch))
+    assert [(row.id, row.vector, row.payload) for row in rows] == [
+        (1, {"a": [1.0]}, {}),
+        (2, {"a": [2.0]}, {"x": 1}),
+    ]
+    with pytest.raises(SpecError, match="2 ids, but 1 of 'a'"):
+        list(structs(models.Batch(ids=[1, 2], vectors={"a": [[1.0]]})))
+    with pytest.raises(SpecError, match="SetPayload"):
+        convert.update_operation(
+            models.SetPayloadOperation(set_payload=models.SetPayload(payload={}))
+        )
+    refused = models.PointIdsList(points=[1], shard_key="a")
+    with pytest.raises(NotSupportedByEdgeError, match=r"PointIdsList\.shard_key"):
+        convert.update_operation(models.DeleteOperation(delete=refused))
 
 
 def test_search_parameters_are_carried_over():
@@ -59,8 +164,14 @@ def test_search_parameters_are_carried_over():
     assert convert.search_params(None) is None
 
 
-@pytest.mark.parametrize("value", [7, "0" * 32, {"a": 1}, models.RecommendQuery(
+@pytest.mark.parametrize("value", [7, "0" * 32, models.RecommendQuery(
     recommend=models.RecommendInput(positive=[1]))])  # fmt: skip
+def test_points_in_a_query_want_somebody_who_knows_their_vectors(value):
+    with pytest.raises(NotSupportedByEdgeError, match=r"the point .* in a query"):
+        convert.query(value, "full")
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, models.Document(text="a", model="b"), 1.5, True])
 def test_a_query_that_cannot_be_expressed_is_refused_by_its_type(value):
     with pytest.raises(NotSupportedByEdgeError, match=f"{type(value).__name__} as a query"):
         convert.query(value, "full")
@@ -94,11 +205,3 @@ def test_every_condition_is_carried_over(condition):
         assert convert.filter_(models.Filter(**{side: [condition]})) is not None
     minimum = models.MinShould(conditions=[condition], min_count=1)
     assert convert.filter_(models.Filter(min_should=minimum)) is not None
-
-
-def test_a_condition_that_cannot_be_expressed_is_refused():
-    geo = models.FieldCondition(
-        key="a", geo_radius=models.GeoRadius(center=models.GeoPoint(lon=0, lat=0), radius=1)
-    )
-    with pytest.raises(NotSupportedByEdgeError, match=r"FieldCondition\.geo_radius"):
-        convert.filter_(models.Filter(must=[geo]))

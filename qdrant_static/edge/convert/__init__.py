@@ -1,0 +1,96 @@
+"""qdrant_client.models <-> qdrant_edge, both ways, pure.
+
+A field that the engine cannot express is an error that names it; nothing is dropped. What goes
+where is data, in tables (`carry.Table`), one per model, walked by one loop (`carry.carry`).
+"""
+
+from qdrant_static.edge.convert.carry import NOT_EXPRESSIBLE
+from qdrant_static.edge.convert.collections import (
+    HNSW_DEFAULTS,
+    create_vector_name,
+    edge_config,
+    hnsw_config,
+    optimizers_config,
+    quantization_config,
+    sparse_vector_params,
+    vector_params,
+)
+from qdrant_static.edge.convert.examples import Resolve, average, referenced_ids
+from qdrant_static.edge.convert.filters import condition, filter_, narrowed, optional_filter
+from qdrant_static.edge.convert.formula import expression, formula
+from qdrant_static.edge.convert.indexes import (
+    payload_index_back,
+    payload_schema,
+    payload_schema_back,
+)
+from qdrant_static.edge.convert.points import (
+    DenseValues,
+    id_back,
+    named_vector,
+    named_vectors,
+    point,
+    point_id,
+    point_vectors,
+    record_back,
+    scored_point_back,
+    vectors_back,
+    with_payload,
+    with_vectors,
+)
+from qdrant_static.edge.convert.queries import (
+    DEFAULT_LIMIT,
+    Resolver,
+    listed,
+    order_by,
+    prefetches,
+    query,
+    query_request,
+    search_params,
+)
+from qdrant_static.edge.convert.updates import update_mode, update_operation
+
+__all__ = [
+    "DEFAULT_LIMIT",
+    "HNSW_DEFAULTS",
+    "NOT_EXPRESSIBLE",
+    "DenseValues",
+    "Resolve",
+    "Resolver",
+    "average",
+    "condition",
+    "create_vector_name",
+    "edge_config",
+    "expression",
+    "filter_",
+    "formula",
+    "hnsw_config",
+    "id_back",
+    "listed",
+    "named_vector",
+    "named_vectors",
+    "narrowed",
+    "optimizers_config",
+    "optional_filter",
+    "order_by",
+    "payload_index_back",
+    "payload_schema",
+    "payload_schema_back",
+    "point",
+    "point_id",
+    "point_vectors",
+    "prefetches",
+    "quantization_config",
+    "query",
+    "query_request",
+    "record_back",
+    "referenced_ids",
+    "scored_point_back",
+    "search_params",
+    "sparse_vector_params",
+    "update_mode",
+    "update_operation",
+    "vector_params",
+    "vectors_back",
+    "with_payload",
+    "with_vectors",
+]

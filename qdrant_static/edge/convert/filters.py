@@ -1,0 +1,163 @@
+"""Filters: conditions on points, to any depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import qdrant_edge as edge
+from qdrant_client import models
+
+from qdrant_static.edge.convert.carry import (
+    Table,
+    as_it_is,
+    carry,
+    fields_set,
+    one_of,
+    unsupported,
+)
+from qdrant_static.edge.convert.points import point_id
+from qdrant_static.errors import SpecError
+
+
+def optional_filter(value: models.Filter | None) -> edge.Filter | None:
+    """A condition on points, or none."""
+    return None if value is None else filter_(value)
+
+
+def filter_(value: models.Filter) -> edge.Filter:
+    """A condition on points, to any depth."""
+    built: edge.Filter = carry(value, _FILTER)
+    return built
+
+
+def narrowed(
+    value: models.Filter | None,
+    *,
+    must: Iterable[models.Condition] = (),
+    must_not: Iterable[models.Condition] = (),
+) -> models.Filter | None:
+    """A filter with further conditions; the one that was given is left as it is."""
+    must, must_not = list(must), list(must_not)
+    if not must and not must_not:
+        return value
+    value = value or models.Filter()
+    return models.Filter.model_construct(
+        must=[*_listed(value.must), *must] or None,
+        must_not=[*_listed(value.must_not), *must_not] or None,
+        should=value.should,
+        min_should=value.min_should,
+    )
+
+
+def condition(value: models.Condition) -> Any:
+    """One condition of a filter or of a formula."""
+    if isinstance(value, models.Filter):
+        return filter_(value)
+    convert = _CONDITIONS.get(type(value))
+    if convert is None:
+        raise unsupported(value, "a filter's condition")
+    return convert(value)
+
+
+def geo_point(value: models.GeoPoint) -> edge.GeoPoint:
+    """A place on the earth, in degrees."""
+    return edge.GeoPoint(value.lon, value.lat)
+
+
+def instant(value: Any) -> str:
+    """A date or a time as the engine parses it; one without a zone is UTC."""
+    return value if isinstance(value, str) else str(value.isoformat())
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _conditions(value: Any) -> list[Any]:
+    return [condition(one) for one in _listed(value)]
+
+
+def _field_condition(value: models.FieldCondition) -> edge.FieldCondition:
+    if [name for name, _ in fields_set(value)] == ["key"]:
+        raise SpecError(field=f"FieldCondition of {value.key!r}", problem="it has no condition")
+    built: edge.FieldCondition = carry(value, _FIELD)
+    return built
+
+
+def _match_value(value: Any) -> Any:
+    """The binding takes Python's bools for the numbers 0 and 1, and numpy's for what they are."""
+    return np.bool_(value) if isinstance(value, bool) else value
+
+
+def _ring(line: models.GeoLineString) -> list[edge.GeoPoint]:
+    return [geo_point(point) for point in line.points]
+
+
+_SIDES: tuple[str, ...] = ("lt", "gt", "lte", "gte")
+_RANGES: Mapping[type, Table] = {
+    models.Range: Table(make=edge.RangeFloat, fields=dict.fromkeys(_SIDES, as_it_is)),
+    models.DatetimeRange: Table(make=edge.RangeDateTime, fields=dict.fromkeys(_SIDES, instant)),
+}
+_MATCHES: Mapping[type, Table] = {
+    models.MatchValue: Table(make=edge.MatchValue, fields={"value": _match_value}),
+    models.MatchText: Table(make=edge.MatchText, fields={"text": as_it_is}),
+    models.MatchTextAny: Table(make=edge.MatchTextAny, fields={"text_any": as_it_is}),
+    models.MatchPhrase: Table(make=edge.MatchPhrase, fields={"phrase": as_it_is}),
+    models.MatchPrefix: Table(make=edge.MatchPrefix, fields={"prefix": as_it_is}),
+    models.MatchSubstring: Table(make=edge.MatchSubstring, fields={"substring": as_it_is}),
+    models.MatchAny: Table(make=edge.MatchAny, fields={"any": list}),
+    models.MatchExcept: Table(
+        make=edge.MatchExcept, fields={"except_": list}, names={"except_": "except"}
+    ),
+}
+_BOX = Table(make=edge.GeoBoundingBox, fields={"top_left": geo_point, "bottom_right": geo_point})
+_RADIUS = Table(make=edge.GeoRadius, fields={"center": geo_point, "radius": as_it_is})
+_POLYGON = Table(
+    make=edge.GeoPolygon,
+    fields={"exterior": _ring, "interiors": lambda rings: [_ring(ring) for ring in rings]},
+)
+_COUNT = Table(make=edge.ValuesCount, fields=dict.fromkeys(_SIDES, as_it_is))
+_FIELD = Table(
+    make=edge.FieldCondition,
+    fields={
+        "key": as_it_is,
+        "match": lambda value: one_of(value, _MATCHES, "a match"),
+        "range": lambda value: one_of(value, _RANGES, "a range"),
+        "geo_bounding_box": lambda value: carry(value, _BOX),
+        "geo_radius": lambda value: carry(value, _RADIUS),
+        "geo_polygon": lambda value: carry(value, _POLYGON),
+        "values_count": lambda value: carry(value, _COUNT),
+        "is_empty": as_it_is,
+        "is_null": as_it_is,
+    },
+)
+_SLICE = Table(
+    make=edge.SliceCondition,  # type: ignore[attr-defined]  # not in the binding's stub
+    fields={"total": as_it_is, "index": as_it_is},
+)
+_NESTED = Table(make=edge.NestedCondition, fields={"key": as_it_is, "filter": filter_})
+_MIN_SHOULD = Table(make=edge.MinShould, fields={"conditions": _conditions, "min_count": as_it_is})
+_FILTER = Table(
+    make=edge.Filter,
+    fields={
+        "must": _conditions,
+        "should": _conditions,
+        "must_not": _conditions,
+        "min_should": lambda value: carry(value, _MIN_SHOULD),
+    },
+)
+_CONDITIONS: Mapping[type, Callable[[Any], Any]] = {
+    models.FieldCondition: _field_condition,
+    models.HasIdCondition: lambda value: edge.HasIdCondition(
+        {point_id(one) for one in value.has_id}
+    ),
+    models.HasVectorCondition: lambda value: edge.HasVectorCondition(value.has_vector),
+    models.IsEmptyCondition: lambda value: edge.IsEmptyCondition(value.is_empty.key),
+    models.IsNullCondition: lambda value: edge.IsNullCondition(value.is_null.key),
+    models.NestedCondition: lambda value: carry(value.nested, _NESTED),
+    models.SliceCondition: lambda value: carry(value.slice, _SLICE),
+}

@@ -1,0 +1,112 @@
+"""Formulas: a score made of scores, payload values and conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import qdrant_edge as edge
+from qdrant_client import models
+
+from qdrant_static.edge.convert.carry import Table, as_it_is, carry, check_number
+from qdrant_static.edge.convert.filters import condition, geo_point
+
+
+def formula(value: models.FormulaQuery) -> edge.Formula:
+    """A formula over the scores of the prefetches and the payload.
+
+    Raises:
+        NotSupportedByEdgeError: If an expression cannot be expressed.
+        ValueError: If the engine cannot read a name or a date in it.
+    """
+    return edge.Formula(expression(value.formula), dict(value.defaults or {}))
+
+
+def expression(value: Any) -> Any:
+    """One expression: a number, a name, a condition, or an operation on expressions."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        check_number("Expression", value)
+        return edge.Expression.Constant(float(value))
+    if isinstance(value, str):
+        return edge.Expression.Variable(value)
+    table = _EXPRESSIONS.get(type(value))
+    if table is None:
+        return edge.Expression.Condition(condition(value))
+    return carry(value, table)
+
+
+def _all(values: list[Any]) -> list[Any]:
+    return [expression(value) for value in values]
+
+
+def _wrapped(field: str, inner: Table) -> Table:
+    """A model whose only field holds the model with the arguments."""
+
+    def unwrapped(**arguments: Any) -> Any:
+        return arguments[field]
+
+    return Table(make=unwrapped, fields={field: lambda value: carry(value, inner)})
+
+
+def _decay(kind: Any) -> Table:
+    def make(**arguments: Any) -> Any:
+        return edge.Expression.Decay(kind, **arguments)
+
+    return Table(
+        make=make,
+        fields={
+            "x": expression,
+            "target": expression,
+            "scale": as_it_is,
+            "midpoint": as_it_is,
+        },
+        needed={"target": None, "midpoint": None, "scale": None},
+    )
+
+
+def _of_one(make: Callable[..., Any], field: str, name: str = "expr") -> Table:
+    return Table(make=make, fields={field: expression}, names={field: name})
+
+
+def _of_many(make: Callable[..., Any], field: str) -> Table:
+    return Table(make=make, fields={field: _all}, names={field: "exprs"})
+
+
+_DIVISION = Table(
+    make=edge.Expression.Div,
+    fields={"left": expression, "right": expression, "by_zero_default": as_it_is},
+    needed={"by_zero_default": None},
+)
+_POWER = Table(make=edge.Expression.Pow, fields={"base": expression, "exponent": expression})
+_GEO_DISTANCE = Table(
+    make=edge.Expression.GeoDistance, fields={"origin": geo_point, "to": as_it_is}
+)
+_EXPRESSIONS: Mapping[type, Table] = {
+    models.MultExpression: _of_many(edge.Expression.Mult, "mult"),
+    models.SumExpression: _of_many(edge.Expression.Sum, "sum"),
+    models.MaxExpression: _of_many(edge.Expression.Max, "max"),
+    models.MinExpression: _of_many(edge.Expression.Min, "min"),
+    models.NegExpression: _of_one(edge.Expression.Neg, "neg"),
+    models.AbsExpression: _of_one(edge.Expression.Abs, "abs"),
+    models.SqrtExpression: _of_one(edge.Expression.Sqrt, "sqrt"),
+    models.ExpExpression: _of_one(edge.Expression.Exp, "exp"),
+    models.Log10Expression: _of_one(edge.Expression.Log10, "log10"),
+    models.LnExpression: _of_one(edge.Expression.Ln, "ln"),
+    models.AcoshExpression: _of_one(edge.Expression.Acosh, "acosh"),
+    models.DivExpression: _wrapped("div", _DIVISION),
+    models.PowExpression: _wrapped("pow", _POWER),
+    models.GeoDistance: _wrapped("geo_distance", _GEO_DISTANCE),
+    models.LinDecayExpression: _wrapped("lin_decay", _decay(edge.DecayKind.Lin)),
+    models.ExpDecayExpression: _wrapped("exp_decay", _decay(edge.DecayKind.Exp)),
+    models.GaussDecayExpression: _wrapped("gauss_decay", _decay(edge.DecayKind.Gauss)),
+    models.DatetimeExpression: Table(
+        make=edge.Expression.Datetime,
+        fields={"datetime": as_it_is},
+        names={"datetime": "date_time"},
+    ),
+    models.DatetimeKeyExpression: Table(
+        make=edge.Expression.DatetimeKey,
+        fields={"datetime_key": as_it_is},
+        names={"datetime_key": "path"},
+    ),
+}

@@ -1,0 +1,130 @@
+"""Points, vectors, payloads and ids, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import numpy as np
+import qdrant_edge as edge
+from qdrant_client import models
+
+from qdrant_static.edge.convert.carry import unsupported
+from qdrant_static.edge.convert.construct import construct
+from qdrant_static.errors import SpecError
+
+DenseValues: TypeAlias = "list[float] | np.ndarray[Any, Any]"
+
+_MAX_ID = 2**64 - 1
+
+
+def point_id(value: Any) -> int | str:
+    """A point's id, spelled as the engine gives it back.
+
+    Raises:
+        SpecError: If it is neither an unsigned integer of 64 bits nor a UUID.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        if 0 <= value <= _MAX_ID:
+            return value
+    elif isinstance(value, UUID):
+        return str(value)
+    elif isinstance(value, str):
+        try:
+            return str(UUID(value))
+        except ValueError:
+            pass
+    raise SpecError(
+        field="point id",
+        problem=f"{value!r} is neither an unsigned integer of 64 bits nor a UUID",
+    )
+
+
+def named_vector(vector: Any) -> Any:
+    """One vector of a point or a query: numbers, rows of them, a numpy array, a sparse vector."""
+    if isinstance(vector, np.ndarray):
+        return vector.tolist()  # the binding reads a list faster than an array
+    if isinstance(vector, models.SparseVector):
+        return edge.SparseVector(vector.indices, vector.values)
+    if isinstance(vector, list):
+        return vector
+    raise unsupported(vector, "a vector")
+
+
+def named_vectors(vector: Any) -> Any:
+    """All vectors of a point: the unnamed one, or those by name."""
+    if isinstance(vector, Mapping):
+        return {name: named_vector(value) for name, value in vector.items()}
+    return {"": named_vector(vector)}
+
+
+def point(struct: models.PointStruct) -> edge.Point:
+    """A point to store; numpy rows are welcome where the model was not validated."""
+    return edge.Point(struct.id, named_vectors(struct.vector), struct.payload)
+
+
+def point_vectors(struct: models.PointVectors) -> edge.PointVectors:
+    """Vectors to put in the place of a stored point's."""
+    return edge.PointVectors(struct.id, named_vectors(struct.vector))
+
+
+def vectors_back(vector: Any) -> Any:
+    """The vectors of a stored point, as the client's models give them."""
+    if isinstance(vector, Mapping):
+        named = {name: vectors_back(value) for name, value in vector.items()}
+        return named[""] if set(named) == {""} else named
+    if isinstance(vector, edge.SparseVector):
+        return models.SparseVector.model_construct(indices=vector.indices, values=vector.values)
+    return vector
+
+
+def record_back(record: edge.Record) -> models.Record:
+    """A stored point."""
+    return construct(
+        models.Record,
+        {
+            "id": id_back(record.id),
+            "payload": record.payload,
+            "vector": vectors_back(record.vector),
+            "shard_key": None,
+            "order_value": record.order_value,
+        },
+    )
+
+
+def scored_point_back(hit: edge.ScoredPoint) -> models.ScoredPoint:
+    """A point that a query found."""
+    return construct(
+        models.ScoredPoint,
+        {
+            "id": id_back(hit.id),
+            "version": hit.version,
+            "score": hit.score,
+            "payload": hit.payload,
+            "vector": vectors_back(hit.vector),
+            "shard_key": None,
+            "order_value": hit.order_value,
+        },
+    )
+
+
+def id_back(value: Any) -> int | str:
+    """A point's id, as the client's models give it."""
+    return value if isinstance(value, int) else str(value)
+
+
+def with_payload(
+    selector: bool | Sequence[str] | models.PayloadSelector | None,
+) -> bool | list[str] | edge.PayloadSelector:
+    """Which part of the payload comes back."""
+    if isinstance(selector, models.PayloadSelectorInclude):
+        return edge.PayloadSelector.Include(selector.include)
+    if isinstance(selector, models.PayloadSelectorExclude):
+        return edge.PayloadSelector.Exclude(selector.exclude)
+    return bool(selector) if isinstance(selector, bool | None) else list(selector)
+
+
+def with_vectors(selector: bool | Sequence[str] | None) -> bool | list[str]:
+    """Which vectors come back."""
+    return bool(selector) if isinstance(selector, bool | None) else list(selector)

@@ -1,0 +1,93 @@
+"""What the embedded engine cannot do, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from qdrant_static.errors import NotSupportedByEdgeError
+
+_ONE_PROCESS = "there is no cluster: the collection is one shard in this process"
+_NO_SERVER = "there is no server to talk to"
+_ENCODE = "the engine embeds nothing: encode first, and give vectors"
+_COPY = "close the collection and copy its folder"
+
+#: QdrantClient's other methods, and why they are not here.
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "cluster_collection_update": _ONE_PROCESS,
+        "cluster_status": _ONE_PROCESS,
+        "cluster_telemetry": _ONE_PROCESS,
+        "collection_cluster_info": _ONE_PROCESS,
+        "create_shard_key": _ONE_PROCESS,
+        "delete_shard_key": _ONE_PROCESS,
+        "list_shard_keys": _ONE_PROCESS,
+        "recover_current_peer": _ONE_PROCESS,
+        "remove_peer": _ONE_PROCESS,
+        "create_full_snapshot": _COPY,
+        "create_shard_snapshot": _COPY,
+        "create_snapshot": _COPY,
+        "delete_full_snapshot": _COPY,
+        "delete_shard_snapshot": _COPY,
+        "delete_snapshot": _COPY,
+        "list_full_snapshots": _COPY,
+        "list_shard_snapshots": _COPY,
+        "list_snapshots": _COPY,
+        "recover_shard_snapshot": _COPY,
+        "recover_snapshot": _COPY,
+        "get_embedding_size": _ENCODE,
+        "list_image_models": _ENCODE,
+        "list_late_interaction_multimodal_models": _ENCODE,
+        "list_late_interaction_text_models": _ENCODE,
+        "list_sparse_models": _ENCODE,
+        "list_text_models": _ENCODE,
+        "get_optimizations": "nothing runs in the background: optimize() builds when it is called",
+        "migrate": "scroll this collection and upload to the other",
+        "search_matrix_offsets": "ask with query_batch_points",
+        "search_matrix_pairs": "ask with query_batch_points",
+        "grpc_collections": _NO_SERVER,
+        "grpc_points": _NO_SERVER,
+        "http": _NO_SERVER,
+        "init_options": _NO_SERVER,
+    }
+)
+_PARAMETERS: Mapping[str, str] = MappingProxyType(
+    {
+        "shard_key_selector": _ONE_PROCESS,
+        "sharding_method": _ONE_PROCESS,
+        "wal_config": "the engine chooses the size of its write-ahead log",
+        "strict_mode_config": "limits protect a server from its clients; here they are one process",
+    }
+)
+
+
+def refusing(name: str, reason: str) -> Callable[..., NoReturn]:
+    """A method that says why it is none."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise NotSupportedByEdgeError(what=f"{name}()", why=reason)
+
+    return refuse
+
+
+def require_unset(**parameters: Any) -> None:
+    """Refuse parameters that cannot be honored.
+
+    Raises:
+        NotSupportedByEdgeError: If one is given.
+    """
+    for name, value in parameters.items():
+        if value is not None:
+            raise NotSupportedByEdgeError(what=f"the parameter {name}", why=_PARAMETERS[name])
+
+
+def require_one(**counts: int | None) -> None:
+    """Refuse numbers of shards and replicas other than one.
+
+    Raises:
+        NotSupportedByEdgeError: If one is given.
+    """
+    for name, count in counts.items():
+        if count not in (None, 1):
+            raise NotSupportedByEdgeError(what=f"{name}={count}", why=_ONE_PROCESS)

@@ -1,0 +1,83 @@
+"""Bulk loads: points and matrices of any length, batch by batch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from qdrant_static.edge.rows import Row
+from qdrant_static.errors import SpecError
+
+_MISSING = object()
+
+
+def batches(points: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of at most ``size``.
+
+    Raises:
+        SpecError: If ``size`` is not positive.
+    """
+    if size < 1:
+        raise SpecError(field="batch_size", problem=f"must be at least 1, not {size}")
+    iterator = iter(points)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+def columns(
+    vectors: Any, payload: Iterable[Mapping[str, Any]] | None, ids: Iterable[Any] | None
+) -> Iterator[Any]:
+    """Points from columns; a point without an id gets a random one, as from the client.
+
+    Args:
+        vectors: A matrix, a mapping of names to columns (matrices, or lists of sparse vectors),
+            or an iterable of what a point's ``vector`` may be.
+        payload: Payloads, in the same order; there may be more than vectors.
+        ids: Ids, in the same order; there may be more than vectors.
+
+    Raises:
+        SpecError: If ids, payloads or a column end before the vectors do. Where the lengths are
+            known, nothing was stored.
+    """
+    if isinstance(vectors, Mapping):
+        sizes = {name: len(column) for name, column in vectors.items()}
+        if len(set(sizes.values())) > 1:
+            raise SpecError(field="vectors", problem=f"the columns differ in length: {sizes}")
+    count = _length(vectors)
+    for name, given in (("ids", ids), ("payload", payload)):
+        if count is not None and isinstance(given, Sequence | np.ndarray) and len(given) < count:
+            raise SpecError(field=name, problem=f"{len(given)} for {count} vectors")
+    return _points(_each_vector(vectors), payload, ids)
+
+
+def _points(
+    each: Iterator[Any], payload: Iterable[Mapping[str, Any]] | None, ids: Iterable[Any] | None
+) -> Iterator[Row]:
+    identities = (str(uuid4()) for _ in itertools.count()) if ids is None else iter(ids)
+    payloads = itertools.repeat(None) if payload is None else iter(payload)
+    for number, vector in enumerate(each):
+        identity = next(identities, _MISSING)
+        content = next(payloads, _MISSING)
+        if identity is _MISSING or content is _MISSING:
+            raise SpecError(
+                field="ids" if identity is _MISSING else "payload",
+                problem=f"ended after {number}, and there are more vectors",
+            )
+        yield Row(identity, vector, content)
+
+
+def _each_vector(vectors: Any) -> Iterator[Any]:
+    if not isinstance(vectors, Mapping):
+        return iter(vectors)
+    names = list(vectors)
+    return (dict(zip(names, row, strict=True)) for row in zip(*vectors.values(), strict=True))
+
+
+def _length(vectors: Any) -> int | None:
+    if isinstance(vectors, Mapping):
+        return len(next(iter(vectors.values()))) if vectors else 0
+    return len(vectors) if isinstance(vectors, Sequence | np.ndarray) else None
