@@ -29,7 +29,7 @@ from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.encoders.static import StaticEncoder
-from qdrant_static.errors import SpecError, VerificationError
+from qdrant_static.errors import EngineError, SpecError, VerificationError
 from qdrant_static.ids import id_digest, point_id, text_key
 from qdrant_static.ingest.batch import Batch
 from qdrant_static.ingest.progress import Progress
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 _SAMPLE_ROWS = 4000
 #: So long the first batch may take before the display says why, in seconds.
 _PATIENCE_S = 2.0
+#: From so many new rows on, a display watches the index being built by another process, which
+#: takes a second to start.
+WATCHED_BUILD_ROWS = 20_000
 
 
 def ingest(
@@ -110,8 +113,8 @@ def ingest(
     with RejectsFile(path) as rejected, Progress(source.total_rows, shown=progress) as display:
         for one in source.left_out:
             display.say(f"column {one!r} is binary and is left out of the payload")
-        run = _Run(client, collection, spec, encoder, rejected, display)
-        run.load(source, threads or core_count(), stop)
+        run = _Run(client, collection, spec, encoder, rejected, display, stop)
+        run.load(source, threads or core_count())
         run.finish()
         return run.report(source)
 
@@ -185,7 +188,9 @@ class _Run:
         encoder: Encoder,
         rejected: RejectsFile,
         display: Progress,
+        stop: threading.Event | None,
     ) -> None:
+        self._stop = stop
         self._client = client
         self._collection = collection
         self._spec = spec
@@ -208,7 +213,7 @@ class _Run:
 
     # --- load --------------------------------------------------------------------------------
 
-    def load(self, source: Source, threads: int, stop: threading.Event | None) -> None:
+    def load(self, source: Source, threads: int) -> None:
         """Read in one thread, encode in several, write in this one."""
         started = time.perf_counter()
         with closing(read_ahead(iter(source), depth=threads + 1)) as items:
@@ -220,7 +225,7 @@ class _Run:
                 under_way: deque[_Work] = deque()
                 try:
                     for item in items_again:
-                        if stop is not None and stop.is_set():
+                        if self._asked_to_stop():
                             self._interrupted = True
                             break
                         if isinstance(item, Reject):
@@ -230,7 +235,7 @@ class _Run:
                         if len(under_way) > threads:
                             self._write(under_way.popleft())
                     while under_way and not self._interrupted:
-                        self._interrupted = stop is not None and stop.is_set()
+                        self._interrupted = self._asked_to_stop()
                         self._write(under_way.popleft())
                 finally:
                     self._notice.cancel()
@@ -333,7 +338,7 @@ class _Run:
         if self._stored and not self._interrupted:
             started = time.perf_counter()
             self._display.phase(f"index: building it for {self._stored:,} new rows ...")
-            build_index(self._client, self._collection)
+            self._build_index()
             self._seconds["index"] = time.perf_counter() - started
         self._after = self._count()
         if not max(self._before, self._stored) <= self._after <= self._before + self._stored:
@@ -342,6 +347,18 @@ class _Run:
                 problem=f"{self._after} points after {self._before} before and {self._stored} "
                 "acknowledged; another writer, or a loss",
             )
+
+    def _build_index(self) -> None:
+        """Build where the display can go on meanwhile, if that is worth a process."""
+        watched = self._display.shown and self._stored >= WATCHED_BUILD_ROWS
+        progress = self._display.building if watched else None
+        try:
+            build_index(self._client, self._collection, progress=progress)
+        except EngineError:
+            # Ctrl-C reaches the process that builds as well.
+            if not self._asked_to_stop():
+                raise
+            self._interrupted = True
 
     def report(self, source: Source) -> IngestReport:
         """The account."""
@@ -361,6 +378,9 @@ class _Run:
             seconds=dict(self._seconds),
             interrupted=self._interrupted,
         )
+
+    def _asked_to_stop(self) -> bool:
+        return self._stop is not None and self._stop.is_set()
 
     def _count(self) -> int:
         return int(self._client.count(self._collection, exact=True).count)

@@ -19,12 +19,18 @@ class Progress:
 
     def __init__(self, total: int | None, *, shown: bool) -> None:
         self._bar: Any = None
+        self._second: int | None = None
         if shown:
             from tqdm import tqdm
 
             self._bar = tqdm(
                 total=total, unit=" rows", unit_scale=True, desc="load", dynamic_ncols=True
             )
+
+    @property
+    def shown(self) -> bool:
+        """Whether anything is shown."""
+        return self._bar is not None
 
     def advance(self, rows: int, stored: int, rejected: int) -> None:
         """Count rows that are settled."""
@@ -33,10 +39,17 @@ class Progress:
             self._bar.update(rows)
 
     def phase(self, announcement: str) -> None:
-        """End the bar and announce what comes, which shows nothing while it runs."""
+        """End the bar and announce what comes."""
         if self._bar is not None:
             self._bar.close()
             print(announcement, file=sys.stderr, flush=True)  # noqa: T201
+
+    def building(self, elapsed_s: float, disk_bytes: int) -> None:
+        """Show, once a second, how long an index is being built and how large the files are."""
+        if self._bar is not None and int(elapsed_s) != self._second:
+            self._second = int(elapsed_s)
+            line = f"\rindex: {elapsed_s:.0f} s, {disk_bytes / 1e6:,.0f} MB on disk "
+            print(line, end="", file=sys.stderr, flush=True)  # noqa: T201
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -52,5 +65,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._second is not None:
+            print(file=sys.stderr)  # noqa: T201
         if self._bar is not None:
             self._bar.close()

@@ -76,20 +76,32 @@ def store(
 
 
 def build_index(
-    client: Client, collection: str, *, waiting: Callable[[], bool] = lambda: True
+    client: Client,
+    collection: str,
+    *,
+    progress: Callable[[float, int], None] | None = None,
 ) -> None:
     """Bring the indexes up to date, and return when they are.
 
     Args:
-        client: An `EdgeClient` builds now, and every thread of the process stands still
-            meanwhile; a server builds by itself and is waited for.
+        client: An `EdgeClient` builds now; a server builds by itself and is waited for.
         collection: The collection.
-        waiting: Asked now and then while a server works; False stops the waiting.
+        progress: Hears the seconds so far and the bytes on disk while an embedded collection is
+            built. It is then built by another process, because the engine stops every thread of
+            the process that it works in; without ``progress`` it is built here.
     """
     if isinstance(client, EdgeClient):
-        client.optimize(collection)
+        if progress is None:
+            client.optimize(collection)
+            return
+        hears = progress
+        client.optimize(
+            collection,
+            another_process=True,
+            progress=lambda seen: hears(seen.elapsed_s, seen.disk_bytes),
+        )
         return
-    while waiting():
+    while True:
         if client.get_collection(collection).status != models.CollectionStatus.YELLOW:
             return
         time.sleep(_POLL_S)

@@ -594,3 +594,33 @@ def test_one_client_can_be_used_for_several_collections(encoder, tmp_path):
         for name in ("a", "b"):
             ingest(path, client, name, encoder=encoder)
         assert [client.count(name).count for name in ("a", "b")] == [3, 3]
+
+
+def test_a_watched_build_happens_in_another_process_and_is_shown(
+    client, encoder, tmp_path, monkeypatch, capsys
+):
+    from qdrant_static.ingest import pipeline
+
+    monkeypatch.setattr(pipeline, "WATCHED_BUILD_ROWS", 1)
+    path = write_jsonl(tmp_path / "a.jsonl", rows(50))
+    report = ingest(path, client, "c", encoder=encoder, progress=True)
+    assert (report.stored, report.points_after, report.interrupted) == (50, 50, False)
+    assert "MB on disk" in capsys.readouterr().err
+
+
+def test_a_stop_while_another_process_builds_is_an_interruption_and_no_error(
+    client, encoder, tmp_path, monkeypatch
+):
+    from qdrant_static.errors import EngineError
+    from qdrant_static.ingest import pipeline
+
+    stop = threading.Event()
+
+    def killed(*_args, **_options):
+        stop.set()
+        raise EngineError(operation="building", problem="it ended with code -2")
+
+    monkeypatch.setattr(pipeline, "build_index", killed)
+    path = write_jsonl(tmp_path / "a.jsonl", rows(5))
+    report = ingest(path, client, "c", encoder=encoder, stop=stop)
+    assert (report.stored, report.points_after, report.interrupted) == (5, 5, True)
