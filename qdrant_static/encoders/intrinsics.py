@@ -92,20 +92,6 @@ def store_int32(typing_context: Any, where: Any, value: Any) -> Any:
 
 
 @intrinsic
-def load_word(typing_context: Any, data: Any, index: Any) -> Any:
-    """Eight bytes of a uint8 array from any index (unchecked) as a little-endian uint64."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1])
-        word = context.get_value_type(types.uint64)
-        loaded = builder.load(builder.bitcast(pointer, word.as_pointer()))
-        loaded.align = 1
-        return loaded
-
-    return types.uint64(data, types.intp), build
-
-
-@intrinsic
 def trailing_zeros(typing_context: Any, value: Any) -> Any:
     """The number of zero bits below the lowest one of a uint64; 64 for zero."""
 

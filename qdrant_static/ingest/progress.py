@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from qdrant_static.edge.build import BuildProgress
+
 
 class Progress:
     """A tqdm bar on standard error, or silence.
@@ -44,11 +46,11 @@ class Progress:
             self._bar.close()
             print(announcement, file=sys.stderr, flush=True)  # noqa: T201
 
-    def building(self, elapsed_s: float, disk_bytes: int) -> None:
+    def building(self, seen: BuildProgress) -> None:
         """Show, once a second, how long an index is being built and how large the files are."""
-        if self._bar is not None and int(elapsed_s) != self._second:
-            self._second = int(elapsed_s)
-            line = f"\rindex: {elapsed_s:.0f} s, {disk_bytes / 1e6:,.0f} MB on disk "
+        if self._bar is not None and int(seen.elapsed_s) != self._second:
+            self._second = int(seen.elapsed_s)
+            line = f"\rindex: {self._second} s, {seen.disk_bytes / 1e6:,.0f} MB on disk "
             print(line, end="", file=sys.stderr, flush=True)  # noqa: T201
 
     def say(self, line: str) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qdrant_static.connect import Client
+    from qdrant_static.edge.build import BuildProgress
     from qdrant_static.encoders.sparsevectors import SparseQuery, SparseRows
     from qdrant_static.ids import PointId
 
@@ -79,27 +80,19 @@ def build_index(
     client: Client,
     collection: str,
     *,
-    progress: Callable[[float, int], None] | None = None,
+    progress: Callable[[BuildProgress], None] | None = None,
 ) -> None:
     """Bring the indexes up to date, and return when they are.
 
     Args:
         client: An `EdgeClient` builds now; a server builds by itself and is waited for.
         collection: The collection.
-        progress: Hears the seconds so far and the bytes on disk while an embedded collection is
-            built. It is then built by another process, because the engine stops every thread of
-            the process that it works in; without ``progress`` it is built here.
+        progress: Hears how far it is while an embedded collection is built. It is then built by
+            another process, because the engine stops every thread of the process that it works
+            in; without ``progress`` it is built here.
     """
     if isinstance(client, EdgeClient):
-        if progress is None:
-            client.optimize(collection)
-            return
-        hears = progress
-        client.optimize(
-            collection,
-            another_process=True,
-            progress=lambda seen: hears(seen.elapsed_s, seen.disk_bytes),
-        )
+        client.optimize(collection, another_process=progress is not None, progress=progress)
         return
     while True:
         if client.get_collection(collection).status != models.CollectionStatus.YELLOW:

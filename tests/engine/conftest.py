@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
+from tests.brute_force import Data, build_both
 from tests.fakes import FakeEncoder, clean_environment
 
 
@@ -43,3 +44,18 @@ def child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    """Points that a brute-force search can check."""
+    return Data()
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory, data):
+    """Collections that hold ``data``."""
+    found = build_both(tmp_path_factory.mktemp("collections"), data)
+    yield found
+    for one in found.others.values():
+        one.shard.close()

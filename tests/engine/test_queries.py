@@ -15,21 +15,7 @@ from qdrant_static.errors import (
     PointNotFoundError,
     SpecError,
 )
-from tests.brute_force import COUNT, Data, ask, best, build_both, identity, mapped, rows, same
-
-
-@pytest.fixture(scope="module")
-def data() -> Data:
-    return Data()
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory, data):
-    found = build_both(tmp_path_factory.mktemp("collections"), data)
-    yield found
-    for one in found.others.values():
-        one.shard.close()
-
+from tests.brute_force import COUNT, ask, best, identity, mapped, rows, same
 
 # --- nearest ---------------------------------------------------------------------------------
 

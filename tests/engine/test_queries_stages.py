@@ -13,20 +13,7 @@ from qdrant_client import models
 
 from qdrant_static.edge import queries
 from qdrant_static.errors import EngineError, NotSupportedByEdgeError, SpecError
-from tests.brute_force import COUNT, Data, ask, best, build_both, identity, rows, same
-
-
-@pytest.fixture(scope="module")
-def data() -> Data:
-    return Data()
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory, data):
-    found = build_both(tmp_path_factory.mktemp("collections"), data)
-    yield found
-    for one in found.others.values():
-        one.shard.close()
+from tests.brute_force import COUNT, ask, best, identity, rows, same
 
 
 def stage(vector, name, limit=30, **given):
