@@ -6,7 +6,7 @@ comparison, for reranking the top, and for collections that have one already.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -250,16 +250,14 @@ def _rows(name: str, vectors: Iterable[Any], count: int, *, ndim: int) -> list[N
 
 def _digest(model: Any, name: str) -> str:
     """Digest of the model's files where fastembed shows them, otherwise of its name."""
-    parts: list[str | bytes] = ["fastembed", name.lower()]
+    parts: list[Any] = ["fastembed", name.lower()]
     inner = getattr(model, "model", model)
-    folder, described = (
-        getattr(inner, "_model_dir", None),
-        getattr(inner, "model_description", None),
-    )
-    names: Sequence[str] = (getattr(described, "model_file", ""), "tokenizer.json")
-    if folder is not None:
-        files = [Path(folder) / one for one in names if one]
-        parts += [path.read_bytes() for path in files if path.is_file()]
+    folder = getattr(inner, "_model_dir", None)
+    described = getattr(inner, "model_description", None)
+    if folder is not None and described is not None:
+        names = [described.model_file, *described.additional_files, "tokenizer.json"]
+        files = [path for path in (Path(folder) / one for one in names) if path.is_file()]
+        parts += [np.memmap(path, np.uint8, "r") for path in files if path.stat().st_size]
     return fingerprint(*parts)
 
 
