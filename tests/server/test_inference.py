@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import numpy as np
@@ -23,8 +24,10 @@ QUERIES = ("foxes running running", "maisons", "Häuser", "naive café 3.14", "q
 
 @pytest.fixture(params=["rest", "grpc"])
 def server(request: pytest.FixtureRequest) -> Iterator[QdrantClient]:
+    url = os.environ["QDRANT_URL"]
     client = QdrantClient(
-        url=os.environ["QDRANT_URL"],
+        url=url,
+        grpc_port=(urlsplit(url).port or 6333) + 1,
         prefer_grpc=request.param == "grpc",
         check_compatibility=False,
     )
@@ -99,7 +102,12 @@ def test_bm25_is_the_servers(server, client, collection, options):
     ]
     stored = []
     for one in (server, client):
-        one.upsert(collection, points, wait=True)
+        try:
+            one.upsert(collection, points, wait=True)
+        except Exception as error:  # of HTTP and of gRPC
+            if one is server and "StemmingAlgorithm" in str(error):
+                pytest.skip("servers up to 1.18 know no disabled stemmer")
+            raise
         records = one.retrieve(collection, list(range(len(points))), with_vectors=["bm25"])
         stored.append({record.id: _weights(record.vector.get("bm25")) for record in records})
     assert stored[0].keys() == stored[1].keys()
