@@ -19,7 +19,8 @@ from qdrant_static.edge.build import BuildProgress, build_elsewhere, build_here,
 from qdrant_static.edge.collections import Collections, OpenCollection, describe
 from qdrant_static.edge.description import Description, VectorsConfig, by_name
 from qdrant_static.edge.engine import engine_errors
-from qdrant_static.edge.inference import Inference, ModelLists
+from qdrant_static.edge.inference import Inference
+from qdrant_static.edge.modellists import ModelLists
 from qdrant_static.edge.unsupported import (
     REASONS,
     refusing,

@@ -13,17 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import qdrant_edge as edge
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from qdrant_client import models
 from qdrant_client.embed.embedder import Embedder
 from qdrant_client.fastembed_common import FastEmbedMisc
 
-from qdrant_static.edge import convert
+from qdrant_static.edge.bm25 import BM25, Bm25, bm25_config
 from qdrant_static.edge.convert.updates import structs
 from qdrant_static.edge.rows import Row
 from qdrant_static.encoders.registry import known_encoders
-from qdrant_static.encoders.sparse import DEFAULT_AVG_LEN, Bm25Encoder
 from qdrant_static.errors import (
     EncoderNotFoundError,
     EncoderUnavailableError,
@@ -31,12 +29,12 @@ from qdrant_static.errors import (
     SpecError,
 )
 
-BM25 = "qdrant/bm25"
 _Object = models.Document | models.Image | models.InferenceObject
 _OBJECTS = (models.Document, models.Image, models.InferenceObject)
 #: Fields of requests that hold no vector, and much else.
 _WITHOUT_VECTORS = frozenset({"filter", "update_filter", "params", "payload", "payloads"})
 _NUMBERS = {int, float}
+_PLAIN = frozenset({np.ndarray, str, int, float, bool, type(None), models.SparseVector})
 #: Texts that fastembed's own models take at once; ours take all.
 _BATCH = 32
 #: Configurations of BM25 that are kept; each has a memo.
@@ -52,7 +50,7 @@ class Inference:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._embedder: Embedder | None = None
-        self._bm25: dict[str, _Bm25] = {}
+        self._bm25: dict[str, Bm25] = {}
 
     def points(self, points: Any) -> Any:
         """Points (``PointStruct``, ``PointVectors``, a ``Batch``) with vectors only.
@@ -164,114 +162,14 @@ class Inference:
             raise EncoderUnavailableError(name=model, problem=problem) from error
 
     def _sparse(self, texts: list[Any], options: Any, *, is_query: bool) -> list[Any]:
-        config = _bm25_config(options)
+        config = bm25_config(options)
         key = repr(config)
         if key not in self._bm25:
             if len(self._bm25) >= _MAX_BM25:
                 self._bm25.clear()
-            self._bm25[key] = _Bm25(config)
+            self._bm25[key] = Bm25(config)
         encoder = self._bm25[key]
         return encoder.queries(texts) if is_query else encoder.documents(texts)
-
-
-class _Bm25:
-    """BM25 as the server computes it for the same options."""
-
-    def __init__(self, config: models.Bm25Config) -> None:
-        self._engine: edge.Bm25 | None = None
-        settings: dict[str, Any] = {
-            "avg_len": DEFAULT_AVG_LEN if config.avg_len is None else config.avg_len,
-            "k": 1.2 if config.k is None else config.k,
-            "b": 0.75 if config.b is None else config.b,
-            "lowercase": True if config.lowercase is None else config.lowercase,
-            "ascii_folding": bool(config.ascii_folding),
-            "min_token_len": config.min_token_len,
-            "max_token_len": config.max_token_len,
-        }
-        language = config.language or "english"
-        if config.stopwords is None and config.stemmer is None:
-            tokenizer = "word" if config.tokenizer is None else config.tokenizer.value
-            self._fast = Bm25Encoder(
-                language=None if language == "none" else language, tokenizer=tokenizer, **settings
-            )
-            return
-        # Lists of stop words by language, and stemmers of another language, are the engine's own.
-        engine_config = edge.Bm25Config(
-            language=language,
-            tokenizer=None
-            if config.tokenizer is None
-            else getattr(edge.TokenizerType, config.tokenizer.value.capitalize()),
-            stopwords=None if config.stopwords is None else convert.stopwords(config.stopwords),
-            stemmer=None if config.stemmer is None else convert.stemmer(config.stemmer),
-            **settings,
-        )
-        try:
-            self._engine = edge.Bm25(engine_config)
-        except ValueError as error:
-            raise SpecError(field=f"options of the model {BM25!r}", problem=str(error)) from error
-
-    def documents(self, texts: list[str]) -> list[models.SparseVector]:
-        if self._engine is not None:
-            return [_sparse_vector(self._engine.embed_document(text)) for text in texts]
-        rows = self._fast.encode_documents(texts)
-        return [_sparse_vector(rows.row(number)) for number in range(len(texts))]
-
-    def queries(self, texts: list[str]) -> list[models.SparseVector]:
-        if self._engine is not None:
-            return [_sparse_vector(self._engine.embed_query(text)) for text in texts]
-        return [
-            _sparse_vector(self._fast.encode_query(text, repeated_terms="one")) for text in texts
-        ]
-
-
-class ModelLists:
-    """Which models there are: `QdrantClient`'s methods of the same names, the same answers."""
-
-    @classmethod
-    def list_text_models(cls) -> dict[str, tuple[int, models.Distance]]:
-        """Dense text models: their dimensions and distances."""
-        return FastEmbedMisc.list_text_models()
-
-    @classmethod
-    def list_image_models(cls) -> dict[str, tuple[int, models.Distance]]:
-        """Image models: their dimensions and distances."""
-        return FastEmbedMisc.list_image_models()
-
-    @classmethod
-    def list_late_interaction_text_models(cls) -> dict[str, tuple[int, models.Distance]]:
-        """Late-interaction models of texts: their dimensions and distances."""
-        return FastEmbedMisc.list_late_interaction_text_models()
-
-    @classmethod
-    def list_late_interaction_multimodal_models(cls) -> dict[str, tuple[int, models.Distance]]:
-        """Late-interaction models of texts and images: their dimensions and distances."""
-        return FastEmbedMisc.list_late_interaction_multimodal_models()
-
-    @classmethod
-    def list_sparse_models(cls) -> dict[str, dict[str, Any]]:
-        """Sparse text models and their descriptions."""
-        return FastEmbedMisc.list_sparse_models()
-
-    def get_embedding_size(self, model_name: str) -> int:
-        """Length of a model's vectors.
-
-        Raises:
-            EncoderNotFoundError: If no model of that name has vectors of one length.
-        """
-        for listed in (
-            self.list_text_models,
-            self.list_image_models,
-            self.list_late_interaction_text_models,
-            self.list_late_interaction_multimodal_models,
-        ):
-            for name, (size, _) in listed().items():
-                if name == model_name:
-                    return size
-        raise EncoderNotFoundError(
-            name=model_name,
-            problem="fastembed knows no dense model of that name",
-            known=known_encoders(),
-        )
 
 
 def _walk(value: Any, see: Callable[[_Object], Any]) -> Any:
@@ -281,7 +179,7 @@ def _walk(value: Any, see: Callable[[_Object], Any]) -> Any:
     at, so they come first.
     """
     kind = type(value)
-    if kind is np.ndarray or kind is str or value is None:
+    if kind in _PLAIN:
         return value
     if kind is list or kind is tuple:
         if not value or type(value[0]) is float or set(map(type, value)) <= _NUMBERS:
@@ -290,12 +188,12 @@ def _walk(value: Any, see: Callable[[_Object], Any]) -> Any:
         return (
             items if any(new is not old for new, old in zip(items, value, strict=True)) else value
         )
-    if isinstance(value, _OBJECTS):
+    if kind is not dict and isinstance(value, _OBJECTS):
         return see(value)
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         entries = {name: _walk(one, see) for name, one in value.items()}
         return entries if any(entries[name] is not one for name, one in value.items()) else value
-    if isinstance(value, BaseModel) and kind is not models.SparseVector:
+    if isinstance(value, BaseModel):
         changed = {
             name: new
             for name, one in value.__dict__.items()
@@ -309,24 +207,3 @@ def _content(one: _Object) -> Any:
     if isinstance(one, models.Document):
         return one.text
     return one.image if isinstance(one, models.Image) else one.object
-
-
-def _bm25_config(options: Any) -> models.Bm25Config:
-    if isinstance(options, models.Bm25Config):
-        return options
-    try:
-        return models.Bm25Config(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        valid = ", ".join(models.Bm25Config.model_fields)
-        name = ".".join(map(str, first["loc"]))
-        raise SpecError(
-            field=f"{name} of the model {BM25!r}",
-            problem=f"{first['msg']}; valid options: {valid}",
-        ) from error
-
-
-def _sparse_vector(vector: Any) -> models.SparseVector:
-    return models.SparseVector.model_construct(
-        indices=np.asarray(vector.indices).tolist(), values=np.asarray(vector.values).tolist()
-    )
