@@ -287,9 +287,7 @@ def _sparse(sparse: SparseSpec, corpus: Corpus) -> Iterator[Part]:
     terms = corpus.rows * corpus.mean_terms
     distinct = min(terms, _HEAPS * math.sqrt(terms))
     stored = corpus.rows * (_TRACKER + _BLOCK / 2) + terms * _TERM_STORED
-    yield Part(
-        name="bm25: vectors", disk=stored, cache=stored, source="terms as stored, measured"
-    )
+    yield Part(name="bm25: vectors", disk=stored, cache=stored, source="terms as stored, measured")
     postings = terms * _POSTING
     held = sparse.placement != "disk"
     yield Part(
