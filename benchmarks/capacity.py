@@ -135,12 +135,6 @@ def build(folder: Path, spec: Any, rows: int, corpus: Any, vectors: dict | None 
 
     with EdgeClient(folder) as client:
         create_collection(client, COLLECTION, spec)
-        # A segment is indexed whatever its size, as a large collection's are.
-        from qdrant_client import models
-
-        client.update_collection(
-            COLLECTION, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=1)
-        )
         if not rows:
             return
         if vectors is None:

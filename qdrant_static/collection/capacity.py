@@ -42,6 +42,12 @@ _NO_GRAPH = 4.25
 #: 13 to 15, 18 to 24, 23 to 28; the heuristic drops what the neighbors' neighbors reach.
 _LINKS_LIMIT, _LINKS_SCALE = 26.0, 18.6
 
+# --- segments that are not indexed, which stay as they were written -------------------------------
+#: KiB of one vector up to which a segment is left so; a server's default, and Edge's.
+_INDEXED_FROM = 10_000 * 1024
+#: Its vectors and codes lie in files of this size, which are held as a whole. Measured.
+_CHUNK = 32 * MIB
+
 # --- payload: Gridstore, LZ4, blocks of 128 bytes ------------------------------------------------
 _BLOCK = 128
 _TRACKER = 16
@@ -69,8 +75,9 @@ _HEAPS, _TERM_DISK, _TERM_HEAP = 35.0, 18, 60
 _WAL_SEGMENT = 32 * MIB
 #: CBOR: a tag and four bytes a number; ids, names and versions beside them. Measured.
 _WAL_NUMBER, _WAL_POINT = 5.0, 43.0
-#: What reading the log at opening leaves on the heap: a quarter of it, up to so much. Measured.
-_WAL_HEAP = 8 * MIB
+#: What reading the log at opening leaves on the heap: so many times a batch of so many points.
+#: Measured with 64, 256 and 1,024 dimensions.
+_WAL_HEAP, _WAL_BATCH = 12.0, 500
 #: Configuration, descriptions, empty pages; measured on the smallest collection.
 _FIXED_DISK, _FIXED_HEAP = 150_000, 600_000
 
@@ -182,22 +189,32 @@ def footprint(
         rows_per_segment: Rows whose links lie in one graph; None: all. More rows, wider links.
     """
     rows = corpus.rows
+    indexed = is_indexed(spec, corpus)
     bits = max(8, math.ceil(math.log2(max(2, min(rows, rows_per_segment or rows)))))
     parts = [_points(corpus)]
     for vector in spec.vectors:
-        parts += _vector(vector, rows, bits)
+        parts += _vector(vector, rows, bits) if indexed else _unindexed(vector, rows)
     if spec.sparse is not None:
         parts += _sparse(spec.sparse, corpus)
     if spec.late is not None:
         parts.append(_late(spec.late, corpus))
-    parts += _payload(corpus, held=not embedded and spec.server.on_disk_payload is False)
+    held = not embedded and spec.server.on_disk_payload is False
+    parts += _payload(corpus, held=held, indexed=indexed)
     parts += [_index(name, kind, corpus) for name, kind in spec.payload_indexes.items()]
     if embedded:
         parts.append(_log(spec, corpus))
     parts.append(
-        Part(name="fixed", disk=_FIXED_DISK, ram=_FIXED_HEAP, source="measured, empty collection")
+        Part(name="fixed", disk=_FIXED_DISK, ram=_FIXED_HEAP, source="measured, small collections")
     )
     return Footprint(rows=rows, parts=tuple(parts))
+
+
+def is_indexed(spec: CollectionSpec, corpus: Corpus) -> bool:
+    """Whether there is enough of one vector that the engine builds graphs at all."""
+    return any(
+        corpus.rows * vector_bytes(vector.size, vector.datatype) > _INDEXED_FROM
+        for vector in spec.vectors
+    )
 
 
 def vector_bytes(size: int, datatype: str) -> float:
@@ -263,17 +280,26 @@ def _points(corpus: Corpus) -> Part:
     )
 
 
-def _placed(name: str, size: float, placement: Placement, source: str) -> Part:
-    held = placement != "disk"
+def _placed(
+    name: str, size: float, placement: Placement, source: str, *, chunked: bool = False
+) -> Part:
+    held = _CHUNK * math.ceil(size / _CHUNK) if chunked else size
+    cold = placement == "disk"
     return Part(
-        name=name, disk=size, ram=size if held else 0.0, cache=0.0 if held else size, source=source
+        name=name, disk=size, ram=0.0 if cold else held, cache=size if cold else 0.0, source=source
     )
 
 
 def _vector(vector: VectorSpec, rows: int, bits: int) -> Iterator[Part]:
     name = vector.name or "vector"
     size = rows * vector_bytes(vector.size, vector.datatype)
-    yield _placed(f"{name}: vectors", size, vector.placement, f"{vector.datatype}, file format")
+    yield _placed(
+        f"{name}: vectors",
+        size,
+        vector.placement,
+        f"{vector.datatype}, file format",
+        chunked=vector.datatype.startswith("turbo"),
+    )
     codes = code_bytes(vector.size, vector.quantization)
     if codes:
         table = _code_table_bytes(vector.size, vector.quantization)
@@ -281,6 +307,19 @@ def _vector(vector: VectorSpec, rows: int, bits: int) -> Iterator[Part]:
     placement = "cached" if vector.hnsw is None else vector.hnsw.placement
     links = rows * graph_bytes(vector.hnsw, bits)
     yield _placed(f"{name}: graph", links, placement, "links kept are measured, +-20%")
+
+
+def _unindexed(vector: VectorSpec, rows: int) -> Iterator[Part]:
+    """Written as they came: no graph, codes of the kinds that need no look at the data."""
+    name = vector.name or "vector"
+    codes = 0.0
+    if isinstance(vector.quantization, Binary | Turbo):
+        codes = code_bytes(vector.size, vector.quantization)
+    stored = vector_bytes(vector.size, vector.datatype)
+    source = "not indexed: files of 32 MiB"
+    yield _placed(f"{name}: vectors", rows * stored, vector.placement, source, chunked=True)
+    if codes:
+        yield _placed(f"{name}: codes", rows * codes, vector.codes, source, chunked=True)
 
 
 def _sparse(sparse: SparseSpec, corpus: Corpus) -> Iterator[Part]:
@@ -303,12 +342,8 @@ def _late(late: LateSpec, corpus: Corpus) -> Part:
     size = corpus.rows * corpus.mean_tokens * vector_bytes(late.size, late.datatype)
     # Places of the vectors, and files of 32 MiB that are held as a whole.
     size += corpus.rows * 12
-    placed = _placed("late: vectors", size, late.placement, f"{late.datatype}, file format")
-    rounding = 0 if late.placement == "disk" else 32 * MIB
-    return Part(
-        name=placed.name, disk=placed.disk, ram=placed.ram + rounding, cache=placed.cache,
-        source=placed.source,
-    )  # fmt: skip
+    source = f"{late.datatype}, file format"
+    return _placed("late: vectors", size, late.placement, source, chunked=True)
 
 
 def payload_disk_bytes(json_bytes: float) -> float:
@@ -323,8 +358,9 @@ def payload_disk_bytes(json_bytes: float) -> float:
     return max(float(_BLOCK), json_bytes * share + _BLOCK / 2)
 
 
-def _payload(corpus: Corpus, *, held: bool) -> Iterator[Part]:
-    stored = corpus.rows * payload_disk_bytes(corpus.payload_bytes)
+def _payload(corpus: Corpus, *, held: bool, indexed: bool) -> Iterator[Part]:
+    # A segment as it was written has a block for an empty payload too.
+    stored = corpus.rows * payload_disk_bytes(corpus.payload_bytes or (0 if indexed else 1))
     if stored:
         yield Part(
             name="payload: values",
@@ -362,6 +398,6 @@ def _log(spec: CollectionSpec, corpus: Corpus) -> Part:
     return Part(
         name="log",
         disk=kept,
-        ram=kept + min(_WAL_HEAP, kept / 4),
+        ram=kept + _WAL_HEAP * point * min(corpus.rows, _WAL_BATCH),
         source="CBOR of the last writes, measured; read at opening",
     )

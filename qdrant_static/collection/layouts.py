@@ -14,6 +14,7 @@ from qdrant_static.collection.capacity import (
     Footprint,
     code_bytes,
     footprint,
+    is_indexed,
     vector_bytes,
 )
 from qdrant_static.collection.cluster import MAX_ROWS_PER_SHARD, Cluster, Machine, cluster
@@ -167,7 +168,7 @@ def plan_capacity(
         target_recall=target_recall,
         layouts=tuple(layouts),
         chosen=chosen,
-        reasons=tuple(_reasons(layouts, chosen, target_recall, memory, embedded=embedded)),
+        reasons=tuple(_reasons(layouts, chosen, corpus, target_recall, memory, embedded=embedded)),
     )
 
 
@@ -258,6 +259,7 @@ def _compared(vectors: tuple[VectorSpec, ...], found: Expected) -> int:
 def _reasons(
     layouts: Sequence[Layout],
     chosen: Layout | None,
+    corpus: Corpus,
     target: float,
     memory: int | None,
     *,
@@ -288,6 +290,9 @@ def _reasons(
         )
     else:
         yield "originals are in RAM: no search waits for the disk"
+    if not is_indexed(chosen.spec, corpus):
+        yield "so few rows are searched one by one: the engine builds no graph below 10 MB"
+        return
     slower = [one for one in able if one.compared_bytes > 1.2 * chosen.compared_bytes]
     if slower:
         most = max(one.compared_bytes for one in slower)
