@@ -393,11 +393,14 @@ def _log(spec: CollectionSpec, corpus: Corpus) -> Part:
     point = _WAL_NUMBER * numbers + _WAL_POINT + corpus.payload_bytes
     if spec.late is not None:
         point += _WAL_NUMBER * corpus.mean_tokens * spec.late.size
-    closed, rest = divmod(corpus.rows * point, _WAL_SEGMENT)
-    kept = min(closed, 1) * _WAL_SEGMENT + rest
+    batch = point * min(corpus.rows, _WAL_BATCH)
+    # An entry, a batch, is never split; what is left of a file stays empty.
+    per_segment = max(1, int(_WAL_SEGMENT / batch))
+    closed, rest = divmod(corpus.rows * point, per_segment * batch)
+    kept = min(closed, 1) * per_segment * batch + rest
     return Part(
         name="log",
         disk=kept,
-        ram=kept + _WAL_HEAP * point * min(corpus.rows, _WAL_BATCH),
+        ram=kept + _WAL_HEAP * batch,
         source="CBOR of the last writes, measured; read at opening",
     )

@@ -65,8 +65,8 @@ class Cluster:
     disk: int
 
     def __str__(self) -> str:
-        copies = "" if self.replicas == 1 else f" x {self.replicas} replicas"
-        return f"{self.machines} x {self.shards} shards{copies}"
+        parts = [(self.machines, "machine"), (self.shards, "shard"), (self.replicas, "replica")]
+        return ", ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in parts)
 
 
 def cluster(taken: Footprint, *, machine: Machine, replicas: int = 1) -> Cluster:
