@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.difference import compare
 from qdrant_static.collection.params import (
     late_params,
     server_arguments,
@@ -15,7 +15,7 @@ from qdrant_static.collection.params import (
 )
 from qdrant_static.collection.quantization import Turbo
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
-from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec, VectorSpec
+from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
 from qdrant_static.connect import is_embedded, server_version
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
@@ -52,11 +52,11 @@ def create_collection(client: Client, collection: str, spec: CollectionSpec) -> 
         SpecError: If no search could use it: an unknown language, a plan that it cannot serve.
     """
     default_plan(spec).check(spec)
-    _check_version(client, spec)
+    check_version(client, spec)
     if spec.sparse is not None:
         bm25_encoder(spec.sparse)
     if client.collection_exists(collection):
-        raise CollectionExistsError(collection=collection, where=_place(client))
+        raise CollectionExistsError(collection=collection, where=place_of(client))
     tiers = knows_tiers(client)
     vectors = {vector.name: vector_params(vector, tiers=tiers) for vector in spec.vectors}
     if spec.late is not None:
@@ -79,8 +79,12 @@ def knows_tiers(client: Client) -> bool:
     return version is None or version >= _TIERS_SINCE
 
 
-def _check_version(client: Client, spec: CollectionSpec) -> None:
-    """Refuse what the server is too old for, before it ignores it."""
+def check_version(client: Client, spec: CollectionSpec) -> None:
+    """Refuse what the server is too old for, before it ignores it.
+
+    Raises:
+        SpecError: If it is; it names the vector.
+    """
     version = server_version(client)
     if version is None:
         return
@@ -121,7 +125,7 @@ def read_spec(client: Client, collection: str) -> CollectionSpec:
     if not client.collection_exists(collection):
         names = sorted(one.name for one in client.get_collections().collections)
         raise CollectionNotFoundError(
-            collection=collection, where=_place(client), collections=tuple(names)
+            collection=collection, where=place_of(client), collections=tuple(names)
         )
     metadata = client.get_collection(collection).config.metadata or {}
     if METADATA_KEY not in metadata:
@@ -153,54 +157,18 @@ def check_encoder(collection: str, expected: EncoderInfo, given: EncoderInfo) ->
 def check_spec(collection: str, there: CollectionSpec, wanted: CollectionSpec) -> None:
     """Refuse a spec that is not the collection's.
 
-    What the wanted spec leaves open (mean length, fields, the default plan) is no difference.
+    What the wanted spec leaves open (mean length, fields, the default plan, a server's own
+    settings) is no difference.
 
     Raises:
         EncoderMismatchError: If the encoders differ.
         SpecMismatchError: If anything else does; it names all differences.
     """
     check_encoder(collection, there.encoder, wanted.encoder)
-    differences = []
-    have = {vector.name: vector for vector in there.vectors}
-    want = {vector.name: vector for vector in wanted.vectors}
-    for name in sorted(have.keys() | want.keys()):
-        if have.get(name) != want.get(name):
-            differences.append(
-                f"vector {name}: is {_told(have.get(name))}, asked {_told(want.get(name))}"
-            )
-    terms = [_terms_told(spec.sparse) for spec in (there, wanted)]
-    if terms[0] != terms[1]:
-        differences.append(f"bm25: is {terms[0]}, asked {terms[1]}")
-    if there.late != wanted.late:
-        differences.append(f"late: is {there.late or 'absent'}, asked {wanted.late or 'absent'}")
-    if there.payload_indexes != wanted.payload_indexes:
-        differences.append(
-            f"payload indexes: is {dict(there.payload_indexes)}, "
-            f"asked {dict(wanted.payload_indexes)}"
-        )
-    if there.fields.text and wanted.fields.text and there.fields != wanted.fields:
-        differences.append(
-            f"filled from: is key={there.fields.key} text={','.join(there.fields.text)}, "
-            f"asked key={wanted.fields.key} text={','.join(wanted.fields.text)}"
-        )
-    if differences:
-        raise SpecMismatchError(collection=collection, differences=tuple(differences))
+    if differences := compare(there, wanted):
+        raise SpecMismatchError(collection=collection, differences=tuple(map(str, differences)))
 
 
-def _told(vector: VectorSpec | None) -> str:
-    if vector is None:
-        return "absent"
-    graph = "no graph" if vector.hnsw is None else f"graph m={vector.hnsw.m}"
-    codes = quantizations.told(vector.quantization)
-    return f"{vector.size}-d {vector.datatype}, {codes}, {graph}, {vector.placement}"
-
-
-def _terms_told(sparse: SparseSpec | None) -> str:
-    if sparse is None:
-        return "absent"
-    words = "its own" if sparse.stop_words is None else str(len(sparse.stop_words))
-    return f"{sparse.language}, {words} stop words, {sparse.placement}"
-
-
-def _place(client: Client) -> str:
+def place_of(client: Client) -> str:
+    """Where a client's collections lie, in words."""
     return str(getattr(client, "path", "the server"))

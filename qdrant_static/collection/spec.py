@@ -111,6 +111,8 @@ class CollectionSpec:
         fields: Where key and text lie; filled in by the first ingest.
         plan: The default search plan: a name, or the plan as a plain dictionary; None means
             hybrid where there is BM25, else dense.
+        planned: False for a collection that others made: its vectors have any names and sizes,
+            and the first is the one that is searched where nobody says.
     """
 
     encoder: EncoderInfo
@@ -121,8 +123,23 @@ class CollectionSpec:
     server: ServerSpec = ServerSpec()
     fields: Fields = Fields()
     plan: str | Mapping[str, Any] | None = None
+    planned: bool = True
 
     def __post_init__(self) -> None:
+        if self.planned:
+            self._check_names()
+        elif not self.vectors:
+            raise SpecError(field="vectors", problem="there is none")
+        for name, kind in self.payload_indexes.items():
+            if kind not in PAYLOAD_TYPES:
+                raise SpecError(
+                    field=f"payload_indexes.{name}",
+                    problem=f"{kind!r} is unknown; known: {', '.join(PAYLOAD_TYPES)}",
+                )
+        self._check_plan()
+        object.__setattr__(self, "payload_indexes", dict(sorted(self.payload_indexes.items())))
+
+    def _check_names(self) -> None:
         sizes = [vector.size for vector in self.vectors]
         if not self.vectors or self.vectors[0].name != FULL:
             raise SpecError(field="vectors", problem="the first must be 'full'")
@@ -143,14 +160,6 @@ class CollectionSpec:
                     problem=f"a vector of {vector.size} of the encoder's {sizes[0]} dimensions is "
                     f"called {matryoshka_name(vector.size)!r}",
                 )
-        for name, kind in self.payload_indexes.items():
-            if kind not in PAYLOAD_TYPES:
-                raise SpecError(
-                    field=f"payload_indexes.{name}",
-                    problem=f"{kind!r} is unknown; known: {', '.join(PAYLOAD_TYPES)}",
-                )
-        self._check_plan()
-        object.__setattr__(self, "payload_indexes", dict(sorted(self.payload_indexes.items())))
 
     def _check_plan(self) -> None:
         kind = self.plan.get("kind") if isinstance(self.plan, Mapping) else self.plan
@@ -261,6 +270,7 @@ class CollectionSpec:
             "server": self.server.to_dict(),
             "fields": {"key": self.fields.key, "text": list(self.fields.text)},
             "plan": dict(self.plan) if isinstance(self.plan, Mapping) else self.plan,
+            **({} if self.planned else {"planned": False}),
         }
 
     @classmethod
@@ -291,6 +301,7 @@ class CollectionSpec:
                 server=ServerSpec(**data.get("server", {})),
                 fields=Fields(key=fields["key"], text=tuple(fields["text"])),
                 plan=data.get("plan"),
+                planned=data.get("planned", True),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpecError(field="spec", problem=f"damaged: {error}") from error
