@@ -28,7 +28,7 @@ def pages(
     client: Client, collection: str, *, payload: Any = False, vectors: Any = False
 ) -> Iterator[list[models.Record]]:
     """All points, page by page, in the order of their ids."""
-    offset = None
+    offset: Any = None
     while True:
         points, offset = client.scroll(
             collection, limit=_PAGE, offset=offset, with_payload=payload, with_vectors=vectors

@@ -21,9 +21,17 @@ from qdrant_static.collection.build import (
     read_spec,
     write_spec,
 )
+from qdrant_static.collection.changes import (
+    VECTOR_NAMES_SINCE,
+    change_vectors,
+    create_dense_vector,
+    create_terms_vector,
+    terms_are_filled,
+    vector_diff,
+)
 from qdrant_static.collection.difference import Difference, Remedy, compare
 from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
-from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec, VectorSpec
+from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
 from qdrant_static.connect import is_embedded, server_version
 from qdrant_static.errors import SpecError, SpecMismatchError
 
@@ -31,9 +39,6 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
 
 __all__ = ["CollectionDiff", "Difference", "Remedy", "apply", "diff", "ensure_collection"]
-
-#: An older server cannot add a vector to a collection that is there.
-VECTOR_NAMES_SINCE = (1, 18, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +75,7 @@ class CollectionDiff:
         return {
             "collection": self.collection,
             "differences": [
-                {name.rstrip("_"): getattr(one, name) for name in names}
-                for one in self.differences
+                {name.rstrip("_"): getattr(one, name) for name in names} for one in self.differences
             ],
         }
 
@@ -193,7 +197,7 @@ def apply(
     check_version(client, wanted)
     told = read_spec(client, collection)
     fields = wanted.fields if wanted.fields.text else told.fields
-    terms_missing = any(one.field == "sparse" for one in found.differences)
+    terms_missing = any(one.field == "sparse" for one in found.needing("new vector"))
     if terms_missing and not fields.text:
         raise SpecError(
             field="fields.text",
@@ -207,6 +211,8 @@ def apply(
     _change_payload_indexes(client, collection, found)
     sparse = _add_vectors(client, collection, found, told, fields)
     write_spec(client, collection, _settled(wanted, told, fields=fields, sparse=sparse))
+    if terms_missing:
+        terms_are_filled(client, collection)
 
 
 # `ensure_collection` has an argument of that name.
@@ -226,31 +232,20 @@ def _change_settings(client: Client, collection: str, found: CollectionDiff) -> 
         given = params.late_params(wanted.late, tiers=tiers)
         vectors[LATE] = models.VectorParamsDiff(on_disk=given.on_disk, memory=given.memory)
     arguments: dict[str, Any] = {}
-    if vectors:
-        arguments["vectors_config"] = vectors
     if wanted.sparse is not None and "sparse.placement" in fields:
         given_sparse = params.sparse_params(wanted.sparse, tiers=tiers)
         index = given_sparse.index or models.SparseIndexParams(
             **({"memory": models.Memory.PINNED} if tiers else {"on_disk": False})
         )
-        arguments["sparse_vectors_config"] = {BM25: given_sparse.model_copy({"index": index})}
+        arguments["sparse_vectors_config"] = {
+            BM25: given_sparse.model_copy(update={"index": index})
+        }
     if any(field.startswith("server.") for field in fields):
         settings = params.server_arguments(wanted)
         settings.pop("shard_number", None)
         arguments["collection_params"] = models.CollectionParamsDiff(**settings)
-    if arguments:
-        client.update_collection(collection, **arguments)
-
-
-def vector_diff(vector: VectorSpec, *, tiers: bool) -> models.VectorParamsDiff:
-    """A vector's settings, as `update_collection` takes them."""
-    given = params.vector_params(vector, tiers=tiers)
-    return models.VectorParamsDiff(
-        hnsw_config=given.hnsw_config,
-        quantization_config=given.quantization_config or models.Disabled.DISABLED,
-        on_disk=given.on_disk,
-        memory=given.memory,
-    )
+    if vectors or arguments:
+        change_vectors(client, collection, vectors, **arguments)
 
 
 def _change_payload_indexes(client: Client, collection: str, found: CollectionDiff) -> None:
@@ -291,26 +286,6 @@ def _add_vectors(
             )
             fill_prefix(client, collection, wanted.vectors[0], vector)
     return sparse
-
-
-def create_dense_vector(
-    client: Client, collection: str, name: str, given: models.VectorParams
-) -> None:
-    """Add a named dense vector; the same one again is no error."""
-    config = models.DenseVectorConfig(
-        size=given.size,
-        distance=given.distance,
-        multivector_config=given.multivector_config,
-        # The client has two enumerations for one thing.
-        datatype=given.datatype and models.VectorStorageDatatype(given.datatype.value),
-    )
-    client.create_vector_name(collection, name, models.DenseVectorNameConfig(dense=config))
-
-
-def create_terms_vector(client: Client, collection: str) -> None:
-    """Add the BM25 vector; the same one again is no error."""
-    config = models.SparseVectorConfig(modifier=models.Modifier.IDF)
-    client.create_vector_name(collection, BM25, models.SparseVectorNameConfig(sparse=config))
 
 
 def _settled(

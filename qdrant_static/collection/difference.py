@@ -58,16 +58,14 @@ def compare(
         tiers: Whether the engine tells pinned, cached and cold data apart; without, RAM and cache
             are the same.
     """
-    return tuple(
-        [
-            *_encoders(there, wanted),
-            *_vectors(there, wanted, tiers=tiers),
-            *_sparse(there.sparse, wanted.sparse, tiers=tiers),
-            *_late(there.late, wanted.late, tiers=tiers),
-            *_payload_indexes(there, wanted),
-            *_server(there, wanted),
-            *_source(there, wanted),
-        ]
+    return (
+        *_encoders(there, wanted),
+        *_vectors(there, wanted, tiers=tiers),
+        *_sparse(there.sparse, wanted.sparse, tiers=tiers),
+        *_late(there.late, wanted.late, tiers=tiers),
+        *_payload_indexes(there, wanted),
+        *_server(there, wanted),
+        *_source(there, wanted),
     )
 
 
@@ -82,9 +80,7 @@ def _encoders(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Differe
         )
 
 
-def _vectors(
-    there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool
-) -> Iterator[Difference]:
+def _vectors(there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool) -> Iterator[Difference]:
     have = {vector.name: vector for vector in there.vectors}
     want = {vector.name: vector for vector in wanted.vectors}
     for name in [*want, *(name for name in have if name not in want)]:
@@ -124,9 +120,7 @@ def _vector(there: VectorSpec, wanted: VectorSpec, *, tiers: bool) -> Iterator[D
             f"{where}.quantization", _codes_told(there), _codes_told(wanted),
             remedy="in place", reason="the codes are made anew; the originals stay",
         )  # fmt: skip
-    elif there.quantization is not None and not _same_place(
-        there.codes, wanted.codes, tiers=tiers
-    ):
+    elif there.quantization is not None and not _same_place(there.codes, wanted.codes, tiers=tiers):
         yield _differ(
             f"{where}.codes", there.codes, wanted.codes,
             remedy="in place", reason="the codes are read from elsewhere",
@@ -170,9 +164,7 @@ def _sparse(
         )  # fmt: skip
 
 
-def _late(
-    there: LateSpec | None, wanted: LateSpec | None, *, tiers: bool
-) -> Iterator[Difference]:
+def _late(there: LateSpec | None, wanted: LateSpec | None, *, tiers: bool) -> Iterator[Difference]:
     if there is None and wanted is None:
         return
     if there is None or wanted is None:

@@ -53,9 +53,7 @@ def spec_of(
         return carried
     if encoder is None and (carried is None or carried.encoder.name == UNKNOWN_ENCODER):
         raise NotAPlannedCollectionError(collection=collection)
-    return foreign_spec(
-        client, collection, encoder=encoder, vector=vector, text=text, key=key
-    )
+    return foreign_spec(client, collection, encoder=encoder, vector=vector, text=text, key=key)
 
 
 def foreign_spec(
@@ -104,9 +102,7 @@ def foreign_spec(
     spec = CollectionSpec(
         encoder=who or EncoderInfo(name=UNKNOWN_ENCODER, dimension=chosen.size, fingerprint=""),
         vectors=(chosen, *others),
-        payload_indexes={
-            name: kind for name, kind in reading.payload_indexes(info).items()
-        },
+        payload_indexes=reading.payload_indexes(info),
         fields=Fields(key=key, text=fields),
         planned=False,
     )
@@ -120,11 +116,18 @@ def foreign_spec(
     )
 
 
+def carried_spec(client: Client, collection: str) -> CollectionSpec | None:
+    """The spec in a collection's metadata, if there is one.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+    """
+    return _carried(_info(client, collection))
+
+
 def with_terms(spec: CollectionSpec, sparse: SparseSpec, text: Sequence[str]) -> CollectionSpec:
     """The spec of a collection that got BM25."""
-    return replace(
-        spec, sparse=sparse, fields=Fields(key=spec.fields.key, text=tuple(text))
-    )
+    return replace(spec, sparse=sparse, fields=Fields(key=spec.fields.key, text=tuple(text)))
 
 
 def _info(client: Client, collection: str) -> models.CollectionInfo:
@@ -154,9 +157,7 @@ def _chosen(
         raise SpecError(
             field="vector", problem=f"{name!r} is not a dense vector here; there are: {told}"
         )
-    fitting = [
-        one for one, size in sizes.items() if encoder is None or size == encoder.dimension
-    ]
+    fitting = [one for one, size in sizes.items() if encoder is None or size == encoder.dimension]
     if name is None and len(fitting) != 1:
         fits = "" if encoder is None else f" of the encoder's {encoder.dimension} dimensions"
         count = "no dense vector" if not fitting else "more than one dense vector"
@@ -170,6 +171,11 @@ def _chosen(
             problem=f"{name!r} has {sizes[name]} dimensions, and the encoder {encoder.name!r} "
             f"makes {encoder.dimension}",
         )
+    if reading.dense_params(info)[name].datatype == models.Datatype.UINT8:
+        raise SpecError(
+            field="vector",
+            problem=f"{name!r} is of uint8: who filled it alone knows how it was scaled",
+        )
     return reading.vector_spec(name, info)
 
 
@@ -177,5 +183,8 @@ def _others(info: models.CollectionInfo, chosen: str) -> tuple[VectorSpec, ...]:
     return tuple(
         reading.vector_spec(name, info)
         for name, given in reading.dense_params(info).items()
-        if name != chosen and given.multivector_config is None
+        # Of a uint8 vector nobody but who filled it knows what its numbers stand for.
+        if name != chosen
+        and given.multivector_config is None
+        and given.datatype != models.Datatype.UINT8
     )

@@ -88,7 +88,7 @@ def quantization_config(quantization: Quantization | None, codes: Placement, *, 
                 )
             )
         case Turbo(bits=bits):
-            size = models.TurboQuantBitSize(f"bits{str(bits).replace('.', '_')}")
+            size = models.TurboQuantBitSize(f"bits{bits:g}".replace(".", "_"))
             return models.TurboQuantization(
                 turbo=models.TurboQuantQuantizationConfig(bits=size, **place)
             )

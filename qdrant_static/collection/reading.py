@@ -48,7 +48,7 @@ def vector_spec(
         name=name,
         size=given.size,
         distance=_key(params.DISTANCES, given.distance),
-        datatype="float32" if given.datatype is None else given.datatype.value,  # type: ignore[arg-type]
+        datatype="float32" if given.datatype is None else given.datatype.value,
         scale=scale,
         placement=place,
         hnsw=_graph(given.hnsw_config, info.config.hnsw_config),
@@ -120,9 +120,7 @@ def actual(there: CollectionSpec, info: models.CollectionInfo, *, server: bool) 
         shards=config.shard_number,
         replicas=config.replication_factor,
         # More than there are replicas is allowed to a server's own setting, not to a spec.
-        write_consistency=min(
-            config.write_consistency_factor or 1, config.replication_factor or 1
-        ),
+        write_consistency=min(config.write_consistency_factor or 1, config.replication_factor or 1),
         on_disk_payload=config.on_disk_payload,
     )
     return replace(
@@ -177,7 +175,8 @@ def _placement(
     memory: models.Memory | None, on_disk: bool | None, *, default: Placement
 ) -> Placement:
     if memory is not None:
-        return _key(params.TIERS, memory)
+        place: Placement = _key(params.TIERS, memory)
+        return place
     return "disk" if on_disk else default
 
 

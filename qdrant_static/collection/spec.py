@@ -173,7 +173,7 @@ class CollectionSpec:
     @classmethod
     def for_encoder(
         cls,
-        encoder: Encoder,
+        encoder: Encoder | EncoderInfo,
         *,
         matryoshka: Sequence[int] = (),
         quantization: QuantizationChoice = "auto",
@@ -188,7 +188,7 @@ class CollectionSpec:
         """The spec of a collection for an encoder.
 
         Args:
-            encoder: Who will make the vectors.
+            encoder: Who will make the vectors, or its `EncoderInfo`.
             matryoshka: Sizes of further vectors ``mrl_<size>``: prefixes of the full vector,
                 renormalized, in falling order.
             quantization: ``"auto"`` takes the preset of each vector's size; a short name
@@ -212,7 +212,7 @@ class CollectionSpec:
         for size in matryoshka:
             if isinstance(size, bool) or not isinstance(size, int):
                 raise SpecError(field="matryoshka", problem=f"{size!r} is not an integer")
-        info = encoder.info
+        info = encoder if isinstance(encoder, EncoderInfo) else encoder.info
         if len(set(matryoshka)) < len(matryoshka):
             raise SpecError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
         sizes = {FULL: info.dimension, **{matryoshka_name(size): size for size in matryoshka}}
