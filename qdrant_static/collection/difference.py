@@ -15,7 +15,7 @@ Remedy = Literal["in place", "new vector", "migration"]
 #: Why an attribute cannot be changed where it is.
 _FIXED = "is fixed when the vector is made"
 _KEPT = "nothing is dropped here; call delete_vector_name yourself if it is to go"
-_REFILL = "a new vector, which is filled from the points that are there"
+_REFILL = "filled from the points that are there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def _vectors(there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool) -> I
         if name not in have:
             yield Difference(
                 field=f"vectors.{name}", is_="absent", wanted=_told(want[name]),
-                remedy="new vector", reason=f"{_REFILL}: a prefix of {there.vectors[0].name!r}",
+                remedy="new vector", reason=f"{_REFILL}, as prefixes of {there.vectors[0].name!r}",
             )  # fmt: skip
         elif name not in want:
             yield Difference(
@@ -137,7 +137,7 @@ def _sparse(
         yield _differ(
             "sparse", _terms_told(there), _terms_told(wanted),
             remedy="new vector" if new else "migration",
-            reason=f"{_REFILL}: their texts" if new else _KEPT,
+            reason=f"{_REFILL}, by their texts" if new else _KEPT,
         )  # fmt: skip
         return
     reason = "every weight of the vector was made with it"
@@ -172,7 +172,7 @@ def _late(there: LateSpec | None, wanted: LateSpec | None, *, tiers: bool) -> It
         yield _differ(
             "late", _late_told(there), _late_told(wanted),
             remedy="new vector" if new else "migration",
-            reason="a new vector, empty until the records are ingested again" if new else _KEPT,
+            reason="empty until the records are ingested again" if new else _KEPT,
         )  # fmt: skip
         return
     for name in ("encoder", "size", "datatype"):
