@@ -87,7 +87,7 @@ CASES = [
      "bm25: mean length is 7.5, asked 9.0"),
     (sparse(placement="disk"), "sparse.placement", "in place",
      "bm25: placement is ram, asked disk"),
-    (replace(SPEC, late=None), "late", "migration", "late: is 8-d float16 of colbert, asked absent"),
+    (replace(SPEC, late=None), "late", "migration", "late: is 8-d float16 of colbert, asked"),
     (late(encoder="other"), "late.encoder", "migration", "late: encoder is colbert, asked other"),
     (late(size=16), "late.size", "migration", "late: size is 8, asked 16"),
     (late(datatype="float32"), "late.datatype", "migration", "late: datatype is float16"),
