@@ -439,7 +439,7 @@ class CollectionSuite:
 
     def test_codes_that_find_too_little_are_taken_back(self, client, name):
         rows = self._clusters(client, name)
-        quantize(client, name, quantization="turbo8", queries=5, target_recall=0.5)
+        quantize(client, name, quantization="int8", queries=5, target_recall=0.5)
         report = quantize(
             client,
             name,
@@ -451,7 +451,7 @@ class CollectionSuite:
             pytest.fail("one bit of 64 dimensions should not find everything")
         assert report.kept is True  # the codes that it had
         assert "taken back" in report.note
-        assert self._codes(client, name) == Turbo(bits=8)
+        assert self._codes(client, name) == Scalar()
         assert found(client, name, rows[5].tolist(), "", 1) == [5]
 
     def test_a_dry_run_changes_nothing(self, client, name):
@@ -484,8 +484,8 @@ class CollectionSuite:
         spec = spec_with(quantization=None)
         create_collection(client, name, spec)
         fill(client, name, spec)
-        quantize(client, name, quantization="turbo8", queries=10, target_recall=0.5)
-        assert read_spec(client, name) == vectors(spec, quantization=Turbo(bits=8))
+        quantize(client, name, quantization="turbo2", queries=10, target_recall=0.5)
+        assert read_spec(client, name) == vectors(spec, quantization=Turbo(bits=2))
         assert not diff(client, name, read_spec(client, name))
 
     def test_bm25_is_added_and_filled(self, client, name):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
+from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.difference import compare
 from qdrant_static.collection.params import (
     late_params,
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 _TIERS_SINCE = (1, 19, 0)
 #: An older server takes the request, and makes a vector without codes.
 _TURBO_SINCE = (1, 18, 0)
-_TURBO_DATATYPES_SINCE = {"turbo4": (1, 18, 0), "turbo8": (1, 19, 0), "turbo16": (1, 19, 0)}
+#: 1.18 refuses 8 bits, and fails on vectors that are stored so.
+_TURBO_8_SINCE = (1, 19, 0)
+_TURBO_DATATYPES_SINCE = (1, 19, 0)
 
 
 def create_collection(client: Client, collection: str, spec: CollectionSpec) -> None:
@@ -89,15 +92,20 @@ def check_version(client: Client, spec: CollectionSpec) -> None:
     if version is None:
         return
     for vector in spec.vectors:
-        since = _TURBO_DATATYPES_SINCE.get(vector.datatype)
-        field = f"vectors.{vector.name}.datatype"
-        if since is None and isinstance(vector.quantization, Turbo):
-            since, field = _TURBO_SINCE, f"vectors.{vector.name}.quantization"
-        if since is not None and version < since:
+        if vector.datatype.startswith("turbo"):
+            what, since, instead = vector.datatype, _TURBO_DATATYPES_SINCE, "'float16'"
+            field = f"vectors.{vector.name}.datatype"
+        elif isinstance(vector.quantization, Turbo):
+            what, instead = quantizations.told(vector.quantization), "'int8' or 'binary2'"
+            since = _TURBO_8_SINCE if vector.quantization.bits == 8 else _TURBO_SINCE
+            field = f"vectors.{vector.name}.quantization"
+        else:
+            continue
+        if version < since:
+            needed, here = (".".join(map(str, numbers)) for numbers in (since, version))
             raise SpecError(
                 field=field,
-                problem=f"TurboQuant needs Qdrant {'.'.join(map(str, since))}; this server is "
-                f"{'.'.join(map(str, version))}. Take 'int8', 'binary2' or 'binary'",
+                problem=f"{what} needs Qdrant {needed}; this server is {here}. Take {instead}",
             )
 
 

@@ -166,9 +166,10 @@ def _codes_place(given: Any, originals: Placement) -> Placement:
     memory = getattr(inner, "memory", None)
     if memory is not None:
         return _placement(memory, None, default="ram")
-    if getattr(inner, "always_ram", None) or inner is None:
+    always_ram = getattr(inner, "always_ram", None)
+    if inner is None or always_ram:
         return "ram"
-    return originals
+    return originals if always_ram is None else "disk"
 
 
 def _placement(

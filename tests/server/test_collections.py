@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
+from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, create_collection
 from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.diff import apply, diff
+from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import ServerSpec
 from qdrant_static.connect import server_version
 from qdrant_static.errors import SpecError
 from tests.collection_suite import CollectionSuite, spec_with, vectors
-from tests.server.test_conformance import _client
 
 pytestmark = pytest.mark.server
+
+
+def _client(*, prefer_grpc: bool) -> QdrantClient:
+    url = os.environ["QDRANT_URL"]
+    # The server's own convention: gRPC's port is the next one.
+    grpc_port = (urlsplit(url).port or 6333) + 1
+    return QdrantClient(
+        url=url, grpc_port=grpc_port, prefer_grpc=prefer_grpc, check_compatibility=False
+    )
 
 
 class ServerSuite(CollectionSuite):
@@ -41,14 +53,23 @@ class ServerSuite(CollectionSuite):
     @pytest.mark.parametrize("datatype", ["turbo4", "turbo8", "turbo16"])
     def test_a_datatype_works_or_is_refused_by_the_servers_version(self, client, name, datatype):
         spec = vectors(spec_with(sparse=None, quantization=None), datatype=datatype)
-        since = (1, 18, 0) if datatype == "turbo4" else (1, 19, 0)
-        if server_version(client) >= since:
+        if server_version(client) >= (1, 19, 0):
             create_collection(client, name, spec)
             assert diff(client, name, spec).differences == ()
         else:
             with pytest.raises(SpecError, match=r"needs Qdrant 1\.19\.0"):
                 create_collection(client, name, spec)
             assert not client.collection_exists(name)
+
+    @pytest.mark.parametrize("kind", sorted(SHORT_NAMES))
+    def test_a_quantization_works_or_is_refused_by_the_servers_version(self, client, name, kind):
+        spec = spec_with(sparse=None, quantization=kind)
+        if kind == "turbo8" and server_version(client) < (1, 19, 0):
+            with pytest.raises(SpecError, match=r"turbo8 needs Qdrant 1\.19\.0"):
+                create_collection(client, name, spec)
+            return
+        create_collection(client, name, spec)
+        assert diff(client, name, spec).differences == ()
 
     def test_it_is_told_what_an_older_server_cannot_add(self, client, name, monkeypatch):
         from qdrant_static.collection import diff as module

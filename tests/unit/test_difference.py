@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from qdrant_static.collection import build
 from qdrant_static.collection.difference import Difference, compare
 from qdrant_static.collection.quantization import Binary, Scalar
 from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, uint8_scale
+from qdrant_static.errors import SpecError
 from tests.fakes import FakeEncoder
 
 LATE = LateSpec(encoder="colbert", size=8)
@@ -168,3 +170,26 @@ def test_a_difference_of_a_vector_with_a_dot_in_its_name_is_told_whole():
     )
     assert str(one) == "vector my.size.vec: is a, asked b"
     assert str(replace(one, field="vectors..hnsw")) == "vector without a name: graph is a, asked b"
+
+
+@pytest.mark.parametrize(
+    ("values", "version", "told"),
+    [
+        ({"quantization": "turbo4"}, (1, 17, 9), "quantization: turbo4 needs Qdrant 1.18.0; this"),
+        ({"quantization": "turbo8"}, (1, 18, 3), "quantization: turbo8 needs Qdrant 1.19.0; this"),
+        ({"datatype": "turbo4"}, (1, 18, 3), "datatype: turbo4 needs Qdrant 1.19.0; this"),
+        ({"datatype": "turbo16"}, (1, 18, 3), "datatype: turbo16 needs Qdrant 1.19.0; this"),
+        ({"quantization": "turbo4"}, (1, 18, 0), None),
+        ({"quantization": "binary2"}, (1, 16, 0), None),
+        ({"quantization": "turbo8", "datatype": "turbo8"}, (1, 19, 0), None),
+        ({"quantization": "turbo8"}, None, None),
+    ],
+)
+def test_what_a_server_is_too_old_for_is_refused(monkeypatch, values, version, told):
+    monkeypatch.setattr(build, "server_version", lambda _: version)
+    spec = replace(SPEC, vectors=(replace(SPEC.vectors[0], **{"quantization": None, **values}),))
+    if told is None:
+        build.check_version(None, spec)
+        return
+    with pytest.raises(SpecError, match="^vectors.full." + told):
+        build.check_version(None, spec)
