@@ -93,7 +93,7 @@ def check_version(client: Client, spec: CollectionSpec) -> None:
         return
     for vector in spec.vectors:
         if vector.datatype.startswith("turbo"):
-            what, since, instead = vector.datatype, _TURBO_DATATYPES_SINCE, "'float16'"
+            what, since, instead = str(vector.datatype), _TURBO_DATATYPES_SINCE, "'float16'"
             field = f"vectors.{vector.name}.datatype"
         elif isinstance(vector.quantization, Turbo):
             what, instead = quantizations.told(vector.quantization), "'int8' or 'binary2'"
