@@ -71,6 +71,7 @@ GRID = [
     for size in SIZES
     for datatype in DATATYPES
     for group in GROUPS
+    if (datatype, group) != ("uint8", "binary")  # refused as a whole
 ]
 
 
@@ -155,8 +156,6 @@ def test_recall_is_what_the_layout_promises(tmp_path, size, datatype, group):
         for number, one in enumerate(GROUPS[group])
         if (datatype, one) not in REFUSED
     }
-    if not codes:
-        pytest.skip("refused as a whole; see the next test")
     layouts = [layout(name, size, datatype, one) for name, one in codes.items()]
     found = recalls(tmp_path, size, layouts)
     short = {
