@@ -128,3 +128,22 @@ def test_an_unknown_quantization_is_wrong_usage(run, theirs):
     assert (
         "'ternary' is unknown" in run("quantize", "c", "--quantization", "ternary", code=2).stderr
     )
+
+
+def test_ingest_without_options_takes_the_collection_as_it_is(run, model_folder, tmp_path):
+    from dataclasses import replace
+
+    from qdrant_static import load_encoder
+    from tests.fakes import write_jsonl
+
+    spec = CollectionSpec.for_encoder(load_encoder(model_folder), placement="disk")
+    special = replace(spec.vectors[0], datatype="float16", codes="disk")
+    with EdgeClient("data") as client:
+        create_collection(client, "c", replace(spec, vectors=(special,)))
+    path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "cat dog"}])
+    run("ingest", path, "-c", "c")
+    told = run("ingest", path, "-c", "c", "--quantization", "int8", code=2).stderr
+    assert "vector full: quantization is turbo4, asked int8" in told
+    with EdgeClient("data") as client:
+        assert read_spec(client, "c").vectors == (special,)
+        assert client.count("c").count == 1
