@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qdrant_static.collection.quantization import Binary, Quantization, Turbo
+from qdrant_static.collection.quantization import Binary, Product, Quantization, Turbo
 
 #: The Matryoshka size from which a first pass by it is as good as one by the full vector: the
 #: smallest size that carries the graph. Measured: 1,024-d with a graph on 256 dimensions alone,
@@ -60,9 +60,33 @@ PRESETS: tuple[Preset, ...] = (
 )
 
 
+#: Bits per dimension, at most -> oversampling: the presets', and less for finer codes.
+_OVERSAMPLING = ((1.5, 4.0), (2, 3.0), (4, 2.0), (8, 1.5))
+#: A cascade's first stage passes on so many candidates per wanted hit, and never fewer than
+#: `CASCADE_LEAST`. Measured: docs/plans.md.
+CASCADE_PER_HIT = 10
+CASCADE_LEAST = 100
+#: Every stage before that passes on so many times more.
+CASCADE_WIDENING = 4
+
+
 def preset(size: int) -> Preset:
     """The preset of a vector of that size."""
     return next(one for one in PRESETS if size <= one.up_to)
+
+
+def oversampling(quantization: Quantization | None) -> float:
+    """Candidates by codes per wanted hit, before rescoring, for codes of any kind.
+
+    By the bits that a code spends on a dimension, as in `PRESETS`; product codes of the same size
+    lose more. Vectors without codes have nothing to make up for.
+    """
+    if quantization is None:
+        return 1.0
+    bits = quantization.bits_per_dimension
+    if isinstance(quantization, Product):
+        return 3.0 if bits >= 4 else 4.0
+    return next(factor for most, factor in _OVERSAMPLING if bits <= most)
 
 
 def graph_vector(sizes: tuple[int, ...]) -> int:
