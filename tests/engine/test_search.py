@@ -224,7 +224,7 @@ def test_a_query_that_is_no_unicode_is_an_error_of_ours(client, model_folder, en
 
 
 def test_an_unknown_plan_or_vector_is_an_error(client, encoder):
-    with pytest.raises(SpecError, match="known: exact, dense, bm25, hybrid"):
+    with pytest.raises(SpecError, match="known: exact, dense, cascade, bm25, hybrid, late"):
         search(client, "c", QUERY, plan="fast", encoder=encoder)
     with pytest.raises(SpecError, match="it has full, mrl_8"):
         search(client, "c", QUERY, plan={"kind": "dense", "vector": "mrl_16"}, encoder=encoder)
