@@ -64,7 +64,7 @@ PRESETS: tuple[Preset, ...] = (
 _OVERSAMPLING = ((1.5, 4.0), (2, 3.0), (4, 2.0), (8, 1.5))
 #: A cascade's first stage passes on so many candidates per wanted hit, and never fewer than
 #: `CASCADE_LEAST`. Measured: docs/plans.md.
-CASCADE_PER_HIT = 10
+CASCADE_PER_HIT = 4
 CASCADE_LEAST = 100
 #: Every stage before that passes on so many times more.
 CASCADE_WIDENING = 4

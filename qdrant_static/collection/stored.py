@@ -35,7 +35,7 @@ def stored_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDArra
     if vector.scale is None:
         return rows
     shifted = np.rint(rows * np.float32(vector.scale)) + np.float32(UINT8_OFFSET)
-    return np.clip(shifted, 0, 255).astype(np.float32)
+    return np.asarray(np.clip(shifted, 0, 255), dtype=np.float32)
 
 
 def original_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDArray[np.float32]:

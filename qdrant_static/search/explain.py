@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +68,15 @@ class Explanation:
         """
         known = [stage.bytes_read for stage in self.stages if stage.bytes_read is not None]
         return sum(known) * self.requests if known else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON-like data."""
+        return {
+            "stages": [asdict(stage) for stage in self.stages],
+            "requests": self.requests,
+            "bytes_read": self.bytes_read,
+            "request": self.request,
+        }
 
     def __str__(self) -> str:
         lines = []

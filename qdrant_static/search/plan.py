@@ -94,7 +94,8 @@ class SearchPlan:
             what the vector's codes want. At 1 the originals only reorder the same hits.
         rescore: Whether the originals rescore the candidates.
         ef: How many candidates the graph keeps; None: as the collection says.
-        candidates: Hybrid: candidates from each side.
+        candidates: Hybrid: candidates from each side. 50 are as good as 100 on the four judged
+            sets of docs/plans.md, and half the work.
         fusion: Hybrid: ``"complete"``: each side scores the candidates of both, and the scores
             are added after normalization; ``"dbsf"`` adds normalized scores of two lists, where
             missing in one list counts as nothing; ``"rrf"`` adds reciprocal ranks.
@@ -116,7 +117,7 @@ class SearchPlan:
     oversampling: float | None = None
     rescore: bool = True
     ef: int | None = None
-    candidates: int = 100
+    candidates: int = 50
     fusion: Fusion = "complete"
     dense_weight: int = 1
     sparse_weight: int = 2

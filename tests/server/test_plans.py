@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import compress
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
+from qdrant_static import CollectionSpec, EdgeClient, SearchPlan, ingest, load_encoder
 from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.spec import LateSpec
 from qdrant_static.encoders.sparse import Bm25Encoder
@@ -47,7 +48,7 @@ PLANS = {
         "stages": [{"vector": "mrl_64", "limit": 400, "oversampling": 2}, {"vector": "full"}],
     },
     "dbsf": {"kind": "hybrid", "fusion": "dbsf"},
-    "rrf": {"kind": "hybrid", "fusion": "rrf"},
+    "rrf": {"kind": "hybrid", "fusion": "rrf", "candidates": 20},
     "feedback": {"kind": "hybrid", "feedback": 0.6},
     "late": "late",
     "rerank": {"kind": "hybrid", "rerank": "reader", "rerank_candidates": 20},
@@ -137,6 +138,22 @@ def opened(client, filled) -> Searcher:
     )
 
 
+def tied(searcher: Searcher, text: str, plan, condition) -> bool:
+    """Whether points with equal BM25 scores compete for a place among a fusion's candidates.
+
+    Which of them gets it is nobody's promise; ranks change with every tie, sums at the end alone.
+    """
+    chosen = SearchPlan.of(plan)
+    if chosen.kind != "hybrid":
+        return False
+    count = chosen.candidates
+    hits = searcher.search(text, plan="bm25", limit=count + 1, query_filter=condition)
+    scores = [hit.score for hit in hits]
+    if chosen.fusion == "rrf":
+        return len(set(scores)) < len(scores)
+    return len(scores) > count and scores[count] == scores[count - 1]
+
+
 @pytest.mark.parametrize("prefer_grpc", [True, False], ids=["grpc", "rest"])
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("filtered", [False, True], ids=["all", "filtered"])
@@ -152,7 +169,10 @@ def test_a_plan_gives_the_same_hits_embedded_and_on_a_server(filled, plan, prefe
     with connected(prefer_grpc) as server:
         there = opened(server, filled).search_batch(queries, **given)
         one = opened(server, filled).search(queries[0], **given)
-    for ours, theirs in [*zip(here, there, strict=True), (here[0], one)]:
+    clear = [not tied(opened(embedded, filled), text, PLANS[plan], condition) for text in queries]
+    assert sum(clear) >= len(queries) / 3
+    assert [hit.score for hit in one] == pytest.approx([hit.score for hit in there[0]])
+    for ours, theirs in compress(zip(here, there, strict=True), clear):
         assert ours
         assert [hit.score for hit in ours] == pytest.approx(
             [hit.score for hit in theirs], rel=2e-4, abs=2e-4

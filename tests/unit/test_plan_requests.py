@@ -92,7 +92,7 @@ def test_where_a_smaller_vector_has_the_graph_it_is_searched_and_the_full_one_re
         "query": FULL, "using": "full", "limit": 5, "search_params": EXACT,
     }  # fmt: skip
     wide = compiled("dense", spec=spec_of(graph="mrl_8"), limit=40)
-    assert wide["prefetch"][0].limit == 400
+    assert wide["prefetch"][0].limit == 160
     told = compiled({"kind": "dense", "oversampling": 3}, spec=spec_of(graph="mrl_8"), limit=40)
     assert told["prefetch"][0].limit == 120
 
@@ -190,7 +190,7 @@ def test_the_dense_side_of_a_hybrid_may_be_a_cascade():
         "kind": "hybrid", "stages": [{"vector": "mrl_4", "limit": 200}, {"vector": "full"}]
     })  # fmt: skip
     side = request["prefetch"][0].prefetch[0]
-    assert (side.using, side.limit) == ("full", 100)
+    assert (side.using, side.limit) == ("full", 50)
     assert [(one.using, one.limit) for one in side.prefetch] == [("mrl_4", 200)]
 
 
