@@ -54,6 +54,7 @@ JUDGED_PLANS: dict[str, Any] = {
         "stages": [{"vector": "mrl_64", "limit": 400}, {"vector": "full"}],
     },
     "hybrid 1 : 1": {"kind": "hybrid", "sparse_weight": 1},
+    "hybrid 2 : 3": {"kind": "hybrid", "dense_weight": 2, "sparse_weight": 3},
     "hybrid, feedback": {"kind": "hybrid", "feedback": 0.6},
     "dbsf 1 : 1": {"kind": "hybrid", "fusion": "dbsf", "sparse_weight": 1},
     "rrf 1 : 1": {"kind": "hybrid", "fusion": "rrf", "sparse_weight": 1},
@@ -201,8 +202,12 @@ def tell_cascade(points: int) -> dict[str, Any]:
     best = np.argsort(-(asked @ rows.T), axis=1)[:, :TOP]
     told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place, EdgeClient(Path(place) / "db") as client:
+        started = time.perf_counter()
         lean = built(client, "lean", rows, ["mrl_256"])
+        seconds_of = {"lean": time.perf_counter() - started}
+        started = time.perf_counter()
         graph = built(client, "graph", rows, ["full"])
+        seconds_of["graph"] = time.perf_counter() - started
         for name, given in CASCADES.items():
             data = {"kind": given} if isinstance(given, str) else dict(given)
             on_full = data.pop("graph", True) and "full alone" in name
@@ -215,15 +220,18 @@ def tell_cascade(points: int) -> dict[str, Any]:
                 seconds.append(time.perf_counter() - started)
                 hits += len({point.id for point in points_found} & set(right.tolist()))
             told[name] = {
+                "build_s": seconds_of[collection],
                 "recall": hits / (TOP * len(queries)),
                 "p50_ms": float(np.median(seconds)) * 1e3,
                 "bytes_read": plan.explain(spec, rows=points, limit=TOP).bytes_read,
             }
-    print(
-        f"{'plan, ' + format(points, ',') + ' points':<28}{'recall@10':>10}{'p50 ms':>9}{'MB':>9}"
-    )
+    head = f"plan, {points:,} points"
+    print(f"{head:<28}{'build s':>9}{'recall@10':>10}{'p50 ms':>9}{'MB':>9}")
     for name, one in told.items():
-        print(f"{name:<28}{one['recall']:10.4f}{one['p50_ms']:9.2f}{one['bytes_read'] / 1e6:9.2f}")
+        print(
+            f"{name:<28}{one['build_s']:9.1f}{one['recall']:10.4f}{one['p50_ms']:9.2f}"
+            f"{one['bytes_read'] / 1e6:9.2f}"
+        )
     return told
 
 

@@ -75,7 +75,7 @@ def dense_passes(plan: SearchPlan, spec: CollectionSpec, limit: int) -> list[Pas
         passes.append(
             _pass(
                 vector,
-                _passed_on(plan, limit, following),
+                _passed_on(plan, vector, limit, following),
                 first=number == 0,
                 # The next pass compares more than these originals would tell.
                 rescore=plan.rescore if following == 0 else False,
@@ -99,17 +99,14 @@ def _vectors(plan: SearchPlan, spec: CollectionSpec) -> list[VectorSpec]:
     return [with_graph[-1], full] if with_graph else [full]
 
 
-def _passed_on(plan: SearchPlan, limit: int, following: int) -> int:
+def _passed_on(plan: SearchPlan, vector: VectorSpec, limit: int, following: int) -> int:
     """How many points a pass hands to the next, where nobody says."""
     if following == 0:
         return limit
     if plan.oversampling is None:
-        passed = max(presets.CASCADE_LEAST, presets.CASCADE_PER_HIT * limit)
-    else:
-        passed = math.ceil(plan.oversampling * limit)
-    for _ in range(following - 1):
-        passed *= presets.CASCADE_WIDENING
-    return passed
+        return presets.passed_on(vector.size, limit)
+    # Per pass that follows, so that none is given more than the one before.
+    return math.ceil(plan.oversampling**following * limit)
 
 
 def _given(

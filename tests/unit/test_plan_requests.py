@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from qdrant_client import models
 
+from qdrant_static.collection.presets import passed_on
 from qdrant_static.collection.spec import CollectionSpec, Hnsw, LateSpec, VectorSpec
 from qdrant_static.encoders.sparsevectors import SparseQuery
 from qdrant_static.errors import SpecError
@@ -87,14 +88,21 @@ def test_where_a_smaller_vector_has_the_graph_it_is_searched_and_the_full_one_re
     found = compiled("dense", spec=spec_of(graph="mrl_8"))
     assert found == {
         "prefetch": [
-            models.Prefetch(query=part(8), using="mrl_8", limit=100, params=codes(rescore=False))
+            models.Prefetch(query=part(8), using="mrl_8", limit=400, params=codes(rescore=False))
         ],
         "query": FULL, "using": "full", "limit": 5, "search_params": EXACT,
     }  # fmt: skip
     wide = compiled("dense", spec=spec_of(graph="mrl_8"), limit=40)
-    assert wide["prefetch"][0].limit == 160
+    assert wide["prefetch"][0].limit == 640
     told = compiled({"kind": "dense", "oversampling": 3}, spec=spec_of(graph="mrl_8"), limit=40)
     assert told["prefetch"][0].limit == 120
+
+
+@pytest.mark.parametrize(("size", "hits", "expected"), [
+    (64, 10, 400), (64, 50, 800), (128, 10, 200), (255, 50, 400), (256, 10, 100), (256, 50, 200),
+])  # fmt: skip
+def test_a_shorter_vector_passes_on_more(size, hits, expected):
+    assert passed_on(size, hits) == expected
 
 
 def test_a_named_vector_is_searched_alone():
@@ -133,7 +141,7 @@ def test_a_cascade_that_names_nothing_takes_all_vectors_ascending():
     (second,) = found["prefetch"]
     (first,) = second.prefetch
     assert [found["using"], second.using, first.using] == ["full", "mrl_8", "mrl_4"]
-    assert first.limit > second.limit >= 100
+    assert first.limit >= second.limit >= 100
 
 
 def test_no_stage_passes_on_fewer_points_than_are_wanted():
