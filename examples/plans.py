@@ -1,6 +1,6 @@
 """Ask one collection by several plans, and see what each would read.
 
-    python examples/plans.py
+python examples/plans.py
 """
 
 from __future__ import annotations
