@@ -15,9 +15,8 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import CollectionSpec, EdgeClient, SearchPlan, ingest, load_encoder
-from qdrant_static.collection.build import read_spec
-from qdrant_static.collection.spec import LateSpec
-from qdrant_static.encoders.sparse import Bm25Encoder
+from qdrant_static.collection.build import bm25_encoder, read_spec
+from qdrant_static.collection.spec import LateSpec, SparseSpec
 from qdrant_static.ids import point_id
 from qdrant_static.search.run import Searcher, open_collection
 from qdrant_static.vectors import truncate
@@ -199,10 +198,19 @@ def test_our_terms_are_the_servers_own(filled):
             )
 
 
-def test_our_document_vectors_are_the_servers_own(filled):
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({}, {}),
+        ({"language": "german"}, {"language": "german"}),
+        ({"stop_words": ("what", "must")}, {"stopwords": {"custom": ["what", "must"]}}),
+    ],
+    ids=["english", "german", "stop words"],
+)
+def test_our_document_vectors_are_the_servers_own(filled, ours, theirs):
     _, _, _, queries = filled
     name = f"terms-{uuid4().hex}"
-    rows = Bm25Encoder(avg_len=17.5, language="english").encode_documents(queries)
+    rows = bm25_encoder(SparseSpec(mean_length=17.5, **ours)).encode_documents(queries)
     with connected(prefer_grpc=True) as server:
         server.create_collection(
             name, sparse_vectors_config={"bm25": models.SparseVectorParams()}, vectors_config={}
@@ -210,7 +218,7 @@ def test_our_document_vectors_are_the_servers_own(filled):
         try:
             server.upsert(name, [
                 models.PointStruct(id=number, vector={"bm25": models.Document(
-                    text=text, model="qdrant/bm25", options={"avg_len": 17.5}
+                    text=text, model="qdrant/bm25", options={"avg_len": 17.5, **theirs}
                 )})
                 for number, text in enumerate(queries)
             ], wait=True)  # fmt: skip
@@ -219,7 +227,7 @@ def test_our_document_vectors_are_the_servers_own(filled):
             server.delete_collection(name)
     for point in there:
         mine = rows.row(int(point.id))
-        theirs = point.vector["bm25"]
-        order = np.argsort(theirs.indices)
-        assert np.array(theirs.indices, np.uint32)[order].tolist() == mine.indices.tolist()
-        assert np.array(theirs.values, np.float32)[order].tolist() == mine.values.tolist()
+        given = point.vector["bm25"]
+        order = np.argsort(given.indices)
+        assert np.array(given.indices, np.uint32)[order].tolist() == mine.indices.tolist()
+        assert np.array(given.values, np.float32)[order].tolist() == mine.values.tolist()
