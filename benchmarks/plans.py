@@ -60,16 +60,22 @@ JUDGED_PLANS: dict[str, Any] = {
     "rrf 1 : 1": {"kind": "hybrid", "fusion": "rrf", "sparse_weight": 1},
 }
 
+#: What is asked: of which collection, by which plan. ``lean`` has a graph on 256 dimensions and
+#: codes on all; ``graph`` has it on the full vector; ``plain`` too, and no codes.
 CASCADES: dict[str, Any] = {
-    "exact": "exact",
-    "full alone, graph": {"kind": "dense", "vector": "full"},
-    "full alone, all codes": {"kind": "dense", "vector": "full", "graph": False},
-    "256 -> full (default)": "dense",
-    "64 -> 256 -> full": "cascade",
-    "64 -> full": {
-        "kind": "cascade",
-        "stages": [{"vector": "mrl_64", "limit": 400, "rescore": False}, {"vector": "full"}],
-    },
+    "exact": ("lean", "exact"),
+    "full, graph, no codes": ("plain", "dense"),
+    "full, graph": ("graph", "dense"),
+    "full, all codes": ("lean", {"kind": "dense", "vector": "full"}),
+    "256 -> full (default)": ("lean", "dense"),
+    "64 -> 256 -> full": ("lean", "cascade"),
+    "64 -> full": (
+        "lean",
+        {
+            "kind": "cascade",
+            "stages": [{"vector": "mrl_64", "limit": 400, "rescore": False}, {"vector": "full"}],
+        },
+    ),
 }
 
 
@@ -175,12 +181,18 @@ class Named:
         raise NotImplementedError
 
 
-def built(client: Any, name: str, rows: np.ndarray, graph: Sequence[str]) -> Any:
-    """A collection of these rows with its preset's codes, and graphs where told; its spec."""
+def built(client: Any, name: str, rows: np.ndarray, graph: str, quantization: str | None) -> Any:
+    """A collection of these rows with its graph on one vector; its spec."""
     from qdrant_static import CollectionSpec, create_collection
     from qdrant_static.collection.stored import stored_form
 
-    spec = CollectionSpec.for_encoder(Named(DIM), matryoshka=SIZES, sparse=None, graph=graph)
+    spec = CollectionSpec.for_encoder(
+        Named(DIM),
+        matryoshka=SIZES if quantization else (),
+        quantization=quantization,
+        sparse=None,
+        graph=graph,
+    )
     create_collection(client, name, spec)
     client.upload_collection(
         name,
@@ -202,17 +214,15 @@ def tell_cascade(points: int) -> dict[str, Any]:
     best = np.argsort(-(asked @ rows.T), axis=1)[:, :TOP]
     told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place, EdgeClient(Path(place) / "db") as client:
-        started = time.perf_counter()
-        lean = built(client, "lean", rows, ["mrl_256"])
-        seconds_of = {"lean": time.perf_counter() - started}
-        started = time.perf_counter()
-        graph = built(client, "graph", rows, ["full"])
-        seconds_of["graph"] = time.perf_counter() - started
-        for name, given in CASCADES.items():
-            data = {"kind": given} if isinstance(given, str) else dict(given)
-            on_full = data.pop("graph", True) and "full alone" in name
-            collection, spec = ("graph", graph) if on_full else ("lean", lean)
-            plan = SearchPlan.of(data)
+        specs, seconds_of = {}, {}
+        for collection, graph, quantization in (
+            ("lean", "mrl_256", "auto"), ("graph", "full", "auto"), ("plain", "full", None),
+        ):  # fmt: skip
+            started = time.perf_counter()
+            specs[collection] = built(client, collection, rows, graph, quantization)
+            seconds_of[collection] = time.perf_counter() - started
+        for name, (collection, given) in CASCADES.items():
+            spec, plan = specs[collection], SearchPlan.of(given)
             seconds, hits = [], 0
             for one, right in zip(queries, best, strict=True):
                 started = time.perf_counter()

@@ -59,7 +59,7 @@ def _dense(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> 
     """The dense side, each pass the prefetch of the next."""
     before: models.Prefetch | None = None
     for one in dense_passes(plan, spec, limit):
-        before = models.Prefetch(
+        before = _stage(
             prefetch=None if before is None else [before],
             query=_numbers(query, one.vector),
             using=one.vector.name or None,
@@ -69,6 +69,11 @@ def _dense(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> 
     if before is None:
         raise SpecError(field="plan.stages", problem="there is none")
     return before
+
+
+def _stage(**fields: Any) -> models.Prefetch:
+    """A prefetch as it is: checking a thousand numbers again in each stage takes a while."""
+    return models.Prefetch.model_construct(**fields)
 
 
 def _params(one: Pass) -> models.SearchParams | None:
@@ -87,7 +92,7 @@ def _terms(query: Query, limit: int) -> models.Prefetch:
         raise SpecError(field="plan", problem="needs the query's BM25 terms")
     row = query.sparse
     terms = models.SparseVector(indices=row.indices.tolist(), values=row.values.tolist())
-    return models.Prefetch(query=terms, using=BM25, limit=limit)
+    return _stage(query=terms, using=BM25, limit=limit)
 
 
 def _hybrid(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> models.Prefetch:
@@ -102,14 +107,14 @@ def _hybrid(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) ->
     dense, terms = _dense(plan, query, spec, count), _terms(query, count)
     if plan.fusion == "complete":
         both = [dense, terms]
-        dense = models.Prefetch(
+        dense = _stage(
             prefetch=both, query=dense.query, using=dense.using, params=_EXACT, limit=2 * count
         )
-        terms = models.Prefetch(prefetch=both, query=terms.query, using=BM25, limit=2 * count)
+        terms = _stage(prefetch=both, query=terms.query, using=BM25, limit=2 * count)
     last = dense_passes(plan, spec, count)[-1].vector
     if plan.fusion != "rrf" and last.distance in SMALL_IS_NEAR:
         dense = _turned(dense)
-    return models.Prefetch(
+    return _stage(
         prefetch=[dense] * plan.dense_weight + [terms] * plan.sparse_weight,
         query=models.FusionQuery(fusion=_MERGED[plan.fusion]),
         limit=limit,
@@ -118,7 +123,7 @@ def _hybrid(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) ->
 
 def _turned(stage: models.Prefetch) -> models.Prefetch:
     """Distances, negated: the engine's DBSF takes the larger score for the better, always."""
-    return models.Prefetch(
+    return _stage(
         prefetch=[stage],
         query=models.FormulaQuery(formula=models.NegExpression(neg="$score")),
         limit=stage.limit,
@@ -137,9 +142,7 @@ def _late(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> m
         sides.append(_terms(query, count))
     if not sides:
         raise SpecError(field="plan", problem="needs the query's dense vector or BM25 terms")
-    return models.Prefetch(
-        prefetch=sides, query=query.late.tolist(), using=LATE, params=_EXACT, limit=limit
-    )
+    return _stage(prefetch=sides, query=query.late.tolist(), using=LATE, params=_EXACT, limit=limit)
 
 
 def _numbers(query: Query, vector: VectorSpec) -> list[float]:
