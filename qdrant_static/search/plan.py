@@ -12,7 +12,9 @@ from qdrant_static.collection.spec import FULL, PLAN_KINDS, CollectionSpec, Plan
 from qdrant_static.errors import SpecError
 from qdrant_static.search import explain as explaining
 from qdrant_static.search import request as requests
+from qdrant_static.search import rules
 from qdrant_static.search.explain import Explanation
+from qdrant_static.search.stage import Stage
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -20,59 +22,13 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.sparse import RepeatedTerms
     from qdrant_static.search.query import Query
 
+__all__ = ["FUSIONS", "Fusion", "SearchPlan", "Stage", "default_plan"]
+
 Fusion = Literal["complete", "dbsf", "rrf"]
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 _REPEATED_TERMS = ("sqrt", "one", "count")
 #: Kinds that have a dense side, which may be several stages.
 _STAGED = ("cascade", "hybrid", "late")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One pass over dense vectors: the first looks at all points, the others at what came before.
-
-    Attributes:
-        vector: The vector that is compared.
-        limit: How many points it passes on; None in the last stage alone, which passes on what
-            the plan wants.
-        oversampling: First stage: candidates by codes per point that it passes on, before
-            rescoring; None takes the plan's, else what its codes want (`presets.oversampling`).
-        rescore: First stage: whether the originals rescore what the codes found. Later stages:
-            whether originals are compared, rather than codes.
-        ef: First stage: how many candidates the graph keeps; None takes the plan's, else the
-            collection's.
-        exact: Compare originals, without codes and graph.
-    """
-
-    vector: str
-    limit: int | None = None
-    oversampling: float | None = None
-    rescore: bool = True
-    ef: int | None = None
-    exact: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.vector, str):
-            raise SpecError(field="plan.stages.vector", problem=f"{self.vector!r} is no name")
-        _whole("plan.stages.limit", self.limit)
-        _factor("plan.stages.oversampling", self.oversampling)
-        _whole("plan.stages.ef", self.ef)
-        for name in ("rescore", "exact"):
-            _truth(f"plan.stages.{name}", getattr(self, name))
-
-    @classmethod
-    def of(cls, stage: Stage | Mapping[str, Any]) -> Stage:
-        """A stage from its dictionary, or as it is.
-
-        Raises:
-            SpecError: If a field is unknown or wrong.
-        """
-        if isinstance(stage, Stage):
-            return stage
-        if not isinstance(stage, Mapping) or "vector" not in stage:
-            raise SpecError(field="plan.stages", problem=f"{stage!r} is no stage: {{'vector': …}}")
-        _known("plan.stages", stage, cls)
-        return cls(**stage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,17 +92,17 @@ class SearchPlan:
         if isinstance(self.stages, str | Mapping) or not isinstance(self.stages, Sequence):
             raise SpecError(field="plan.stages", problem=f"{self.stages!r} is no list of stages")
         object.__setattr__(self, "stages", tuple(Stage.of(stage) for stage in self.stages))
-        _factor("plan.oversampling", self.oversampling)
-        _truth("plan.rescore", self.rescore)
-        _whole("plan.ef", self.ef)
+        rules.factor("plan.oversampling", self.oversampling)
+        rules.truth("plan.rescore", self.rescore)
+        rules.whole("plan.ef", self.ef)
         for name in (
             "candidates", "dense_weight", "sparse_weight", "feedback_hits", "late_candidates",
             "rerank_candidates",
         ):  # fmt: skip
-            _whole(f"plan.{name}", getattr(self, name), optional=False)
-        _choice("plan.fusion", self.fusion, FUSIONS)
-        _choice("plan.repeated_terms", self.repeated_terms, _REPEATED_TERMS)
-        if not _is_number(self.feedback) or self.feedback < 0:
+            rules.whole(f"plan.{name}", getattr(self, name), optional=False)
+        rules.choice("plan.fusion", self.fusion, FUSIONS)
+        rules.choice("plan.repeated_terms", self.repeated_terms, _REPEATED_TERMS)
+        if not rules.is_number(self.feedback) or self.feedback < 0:
             raise SpecError(field="plan.feedback", problem=f"{self.feedback!r} is no number from 0")
         for name in ("vector", "rerank"):
             value = getattr(self, name)
@@ -238,7 +194,7 @@ class SearchPlan:
                 field="plan",
                 problem=f"{plan!r} is no plan; one is named by: {', '.join(PLAN_KINDS)}",
             )
-        _known("plan", plan, cls)
+        rules.known("plan", plan, cls)
         return cls(**plan)
 
     def check(self, spec: CollectionSpec) -> None:
@@ -267,10 +223,6 @@ class SearchPlan:
                 field="plan.stages",
                 problem=f"a cascade needs two vectors; the collection has "
                 f"{spec.vectors[0].name!r} alone",
-            )
-        if self.rerank is not None and not spec.fields.text:
-            raise SpecError(
-                field="plan.rerank", problem="the collection's payload fields of text are unknown"
             )
 
     def request(
@@ -329,37 +281,3 @@ def _check_ascending(sizes: Sequence[float], names: Sequence[str], *, strictly: 
             raise SpecError(
                 field="plan.stages.vector", problem=f"sizes must ascend; got {' -> '.join(names)}"
             )
-
-
-def _known(where: str, given: Mapping[str, Any], kind: type) -> None:
-    known = {one.name for one in fields(kind)}
-    if unknown := sorted(map(str, set(given) - known)):
-        raise SpecError(
-            field=f"{where}.{unknown[0]}", problem=f"is unknown; known: {', '.join(sorted(known))}"
-        )
-
-
-def _choice(field: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise SpecError(field=field, problem=f"{value!r} is unknown; known: {', '.join(known)}")
-
-
-def _whole(field: str, value: object, *, optional: bool = True) -> None:
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpecError(field=field, problem=f"{value!r} must be an integer of at least 1")
-
-
-def _factor(field: str, value: object) -> None:
-    if value is not None and not (_is_number(value) and value >= 1):  # type: ignore[operator]
-        raise SpecError(field=field, problem=f"{value!r} must be a number of at least 1")
-
-
-def _truth(field: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise SpecError(field=field, problem=f"{value!r} is neither true nor false")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

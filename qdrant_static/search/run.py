@@ -122,6 +122,11 @@ class Searcher:
         """
         chosen = default_plan(self.spec) if plan is None else SearchPlan.of(plan)
         chosen.check(self.spec)
+        if chosen.rerank is not None and not self.spec.fields.text:
+            raise SpecError(
+                field="plan.rerank",
+                problem="which payload fields hold the text is not known yet: nothing was ingested",
+            )
         return chosen
 
     def prepare(self, texts: Sequence[str], plan: PlanChoice = None) -> list[Query]:

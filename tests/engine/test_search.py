@@ -411,3 +411,11 @@ def test_a_uint8_collection_is_filled_and_asked_in_the_same_form(encoder, tmp_pa
         scores = encoder.encode(texts()) @ encoder.encode([QUERY])[0]
         best = np.sort(scores)[::-1][:10]
         assert [hit.score for hit in hits] == pytest.approx(best.tolist(), abs=0.03)
+
+
+def test_a_cross_encoder_has_nothing_to_read_before_the_first_ingest(encoder, tmp_path):
+    plan = {"kind": "dense", "rerank": "reader"}
+    with EdgeClient(tmp_path / "db") as client:
+        create_collection(client, "c", CollectionSpec.for_encoder(encoder, plan=plan))
+        with pytest.raises(SpecError, match=r"plan\.rerank: which payload fields hold the text"):
+            search(client, "c", QUERY, encoder=encoder)

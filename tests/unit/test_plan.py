@@ -179,7 +179,6 @@ def test_an_unknown_name_lists_the_known_ones():
         ({"kind": "dense", "vector": "mrl_8"}, {}, "'mrl_8' is not in the collection"),
         (CASCADE, {}, "'mrl_8' is not in the collection"),
         ("cascade", {}, "a cascade needs two vectors"),
-        ({"kind": "dense", "rerank": "reader"}, {}, "plan.rerank: .* fields of text are unknown"),
     ],
 )
 def test_a_plan_is_refused_where_the_collection_lacks_what_it_needs(plan, options, message):
