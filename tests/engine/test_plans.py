@@ -9,6 +9,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, SearchPlan, create_collection
+from qdrant_static.collection.presets import CASCADE_PROMISED_RECALL
 from qdrant_static.collection.spec import Fields, Hnsw, LateSpec, VectorSpec
 from qdrant_static.collection.stored import stored_form
 from qdrant_static.collection.vectorspec import uint8_scale
@@ -156,7 +157,7 @@ def test_the_default_reaches_what_its_preset_promises(client, spec, made):
         best = set(np.argsort(-made.cosine(query.dense))[:TOP].tolist())
         hits += len({one.id for one in ask(client, spec, "dense", query)} & best)
         total += TOP
-    assert hits / total >= 0.98
+    assert hits / total >= CASCADE_PROMISED_RECALL
 
 
 def test_the_last_stage_may_compare_codes(client, spec, made):
