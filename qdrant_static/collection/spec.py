@@ -37,8 +37,8 @@ METADATA_KEY = "qdrant_static"
 #: Version of the spec's form there.
 VERSION = 1
 
-PlanKind = Literal["exact", "dense", "bm25", "hybrid"]
-PLAN_KINDS: tuple[PlanKind, ...] = ("exact", "dense", "bm25", "hybrid")
+PlanKind = Literal["exact", "dense", "cascade", "bm25", "hybrid", "late"]
+PLAN_KINDS: tuple[PlanKind, ...] = ("exact", "dense", "cascade", "bm25", "hybrid", "late")
 PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text", "uuid")
 #: How quantization may be asked for: by a short name, as an object, or per vector's name.
 QuantizationChoice: TypeAlias = (
@@ -169,6 +169,10 @@ class CollectionSpec:
             )
         if kind in ("bm25", "hybrid") and self.sparse is None:
             raise SpecError(field="plan", problem=f"{kind!r} needs BM25, which is left out")
+        if kind == "late" and self.late is None:
+            raise SpecError(
+                field="plan", problem="'late' needs the late-interaction vector, which is left out"
+            )
 
     @classmethod
     def for_encoder(

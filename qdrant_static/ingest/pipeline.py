@@ -25,6 +25,7 @@ from qdrant_static.collection.build import (
     write_spec,
 )
 from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.collection.stored import stored_form
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import load_encoder
@@ -310,7 +311,10 @@ class _Run:
             full = self._encoder.encode(texts.to_pylist())
             by_size = {size: truncate(full, size) for size in sizes[1:]} | {sizes[0]: full}
         return EncodedBatch(
-            dense={vector.name: by_size[vector.size] for vector in self._spec.vectors},
+            dense={
+                vector.name: stored_form(by_size[vector.size], vector)
+                for vector in self._spec.vectors
+            },
             sparse=None if terms is None else terms.encode_documents(texts, threads=1),
         )
 
