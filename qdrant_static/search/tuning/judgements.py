@@ -1,0 +1,79 @@
+"""Tuning by judgements: the cheapest of the plans that are as good as the best."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from qdrant_static.errors import SpecError
+from qdrant_static.metrics import ndcg
+from qdrant_static.search.tuning.questions import of_judged, parts
+from qdrant_static.search.tuning.report import Fresh, as_fresh
+from qdrant_static.search.tuning.session import Session
+from qdrant_static.search.tuning.sweep import kinds, refinements
+from qdrant_static.uncertainty import bootstrap_interval, paired_test
+
+if TYPE_CHECKING:
+    from qdrant_static.ids import PointId
+    from qdrant_static.judged import JudgedSet
+    from qdrant_static.search.tuning.race import Trial
+
+#: A choice that is worse than what is there, in a paired test at this level, is refused.
+_LEVEL = 0.05
+
+
+class ByJudgements(Session):
+    """A tuning whose yardstick is what people found relevant."""
+
+    def run(self, judged: JudgedSet | str | os.PathLike[str], seed: int) -> None:
+        """Choose by NDCG on one half of the queries, and report on the other."""
+        self.asked, notes = of_judged(self.client, self.collection, judged, seed)
+        self.notes += notes
+        chosen, fresh = parts(list(range(len(self.asked))), 1 / 2)
+        if not chosen or not fresh:
+            raise SpecError(field="judged", problem="one query cannot be split in halves")
+        race = self.new_race(chosen, self._ndcg, depth=None)
+        first = [self.trial(plan) for plan in kinds(self.spec, self.base)]
+        self.trials = first
+        self.before = first[0]
+        self.exact = next((one for one in first if one.plan.kind == "exact"), None)
+        self.clock.phase(f"{len(first)} kinds and weights")
+        best = race.best(first)
+        if best is not None:
+            known = {one.plan: one for one in first}
+            second = [
+                known.get(plan) or self.trial(plan)
+                for plan in refinements(self.spec, best.plan)
+            ]
+            self.trials = list({id(one): one for one in [*first, *second]}.values())
+            self.clock.phase(f"{len(second)} refinements")
+            best = race.best(second) or best
+        if self.before is not None:
+            race.extend(self.before, len(chosen))
+        self.choice = best
+        if race.cut_short:
+            self.notes.append("the time was up before all was measured; more of it may find more")
+        if best is not None:
+            self.clock.phase("check")
+            self._compare(best, fresh)
+
+    def _compare(self, best: Trial, fresh: list[int]) -> None:
+        """The choice and the plan before it, on the other half."""
+        ours = self.values(best.plan, fresh, self._ndcg)
+        theirs = self.values(self.base, fresh, self._ndcg)
+        count = min(len(ours), len(theirs))
+        if not count:
+            self.notes.append("no time was left for the other half; nothing can be said of it")
+            return
+        test = paired_test(ours[:count], theirs[:count])
+        self.reached = not (test.difference < 0 and test.p_value < _LEVEL)
+        self.fresh = Fresh(
+            queries=count,
+            **as_fresh(bootstrap_interval(ours[:count])),
+            before=sum(theirs[:count]) / count,
+            p_value=test.p_value,
+        )
+
+    def _ndcg(self, number: int, found: list[PointId]) -> float:
+        relevant = (self.asked.relevant or [])[number]
+        return ndcg(found, relevant, self.k)
