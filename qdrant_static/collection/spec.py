@@ -111,6 +111,7 @@ class CollectionSpec:
         fields: Where key and text lie; filled in by the first ingest.
         plan: The default search plan: a name, or the plan as a plain dictionary; None means
             hybrid where there is BM25, else dense.
+        evidence: Why that plan, as `tune` measured it: plain data, for people to read.
     """
 
     encoder: EncoderInfo
@@ -121,6 +122,7 @@ class CollectionSpec:
     server: ServerSpec = ServerSpec()
     fields: Fields = Fields()
     plan: str | Mapping[str, Any] | None = None
+    evidence: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         sizes = [vector.size for vector in self.vectors]
@@ -265,6 +267,7 @@ class CollectionSpec:
             "server": self.server.to_dict(),
             "fields": {"key": self.fields.key, "text": list(self.fields.text)},
             "plan": dict(self.plan) if isinstance(self.plan, Mapping) else self.plan,
+            **({} if self.evidence is None else {"evidence": dict(self.evidence)}),
         }
 
     @classmethod
@@ -295,6 +298,7 @@ class CollectionSpec:
                 server=ServerSpec(**data.get("server", {})),
                 fields=Fields(key=fields["key"], text=tuple(fields["text"])),
                 plan=data.get("plan"),
+                evidence=data.get("evidence"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpecError(field="spec", problem=f"damaged: {error}") from error

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
-    from qdrant_static.ids import PointId
     from qdrant_static.judged import JudgedSet
 
 

@@ -16,6 +16,7 @@ from qdrant_static.uncertainty import bootstrap_interval, paired_test
 if TYPE_CHECKING:
     from qdrant_static.ids import PointId
     from qdrant_static.judged import JudgedSet
+    from qdrant_static.search.plan import SearchPlan
     from qdrant_static.search.tuning.race import Trial
 
 #: A choice that is worse than what is there, in a paired test at this level, is refused.
@@ -41,10 +42,8 @@ class ByJudgements(Session):
         best = race.best(first)
         if best is not None:
             known = {one.plan: one for one in first}
-            second = [
-                known.get(plan) or self.trial(plan)
-                for plan in refinements(self.spec, best.plan)
-            ]
+            wanted = [plan for one in _leaders(best, first) for plan in refinements(self.spec, one)]
+            second = [known.get(plan) or self.trial(plan) for plan in dict.fromkeys(wanted)]
             self.trials = list({id(one): one for one in [*first, *second]}.values())
             self.clock.phase(f"{len(second)} refinements")
             best = race.best(second) or best
@@ -77,3 +76,11 @@ class ByJudgements(Session):
     def _ndcg(self, number: int, found: list[PointId]) -> float:
         relevant = (self.asked.relevant or [])[number]
         return ndcg(found, relevant, self.k)
+
+
+def _leaders(best: Trial, trials: list[Trial]) -> list[SearchPlan]:
+    """The best plan, and the best that has knobs: BM25 alone has none."""
+    most = max(len(one.values) for one in trials)
+    knobs = [one for one in trials if one.plan.needs_dense and len(one.values) == most]
+    leaders = [best, *sorted(knobs, key=lambda one: -one.mean)[:1]]
+    return list(dict.fromkeys(one.plan for one in leaders))

@@ -63,9 +63,7 @@ class Questions:
         return self._encoded[needs]
 
 
-def of_texts(
-    queries: Sequence[str] | str | os.PathLike[str], most: int, seed: int
-) -> Questions:
+def of_texts(queries: Sequence[str] | str | os.PathLike[str], most: int, seed: int) -> Questions:
     """Queries from a list or a file, each once; at random, at most so many.
 
     Raises:
@@ -111,7 +109,9 @@ def of_points(
             limit=min(_PAGE, count),
             query_filter=condition,
             with_vectors=[full.name] if full.name else True,
-            with_payload=list(spec.fields.text) if terms is not None and spec.fields.text else False,
+            with_payload=list(spec.fields.text)
+            if terms is not None and spec.fields.text
+            else False,
         ).points:
             row = point.vector.get(full.name) if isinstance(point.vector, dict) else point.vector
             if row is None:
@@ -125,7 +125,7 @@ def of_points(
                 sparse = terms.encode_query(text, repeated_terms=base.repeated_terms)
                 one = replace(one, text=text, sparse=sparse)
             if dense.any():
-                found.setdefault(point.id, one)
+                found.setdefault(plain_id(point.id), one)
         if len(found) >= count or len(found) == before:
             break
     if not found:
@@ -199,10 +199,8 @@ def _ids(client: Client, collection: str, keys: Sequence[str]) -> dict[str, Poin
         wanted = [one for one, key in form.items() if key not in found]
         for start in range(0, len(wanted), _PAGE):
             part = wanted[start : start + _PAGE]
-            for record in client.retrieve(
-                collection, part, with_payload=False, with_vectors=False
-            ):
-                identity = record.id if isinstance(record.id, int) else str(record.id)
+            for record in client.retrieve(collection, part, with_payload=False, with_vectors=False):
+                identity = plain_id(record.id)
                 found[form[identity]] = identity
     return found
 
@@ -211,6 +209,11 @@ def _beginning(payload: Mapping[str, Any], fields: Sequence[str]) -> str:
     parts = (payload.get(name) for name in fields)
     text = " ".join(part for part in parts if isinstance(part, str))
     return " ".join(text[: 40 * _WORDS].split()[:_WORDS])
+
+
+def plain_id(given: object) -> PointId:
+    """A point's id as the client gives it, which may be a `uuid.UUID`."""
+    return given if isinstance(given, int) else str(given)
 
 
 def parts(numbers: Sequence[int], share: float) -> tuple[list[int], list[int]]:

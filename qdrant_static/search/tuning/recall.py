@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_static.errors import SpecError
 from qdrant_static.metrics import neighbor_recall
 from qdrant_static.search.hits import nearness
-from qdrant_static.search.tuning.questions import of_points, of_texts, parts
+from qdrant_static.search.tuning.questions import of_points, of_texts, parts, plain_id
 from qdrant_static.search.tuning.report import Fresh, as_fresh
 from qdrant_static.search.tuning.session import BATCH, Session
 from qdrant_static.search.tuning.sweep import approximations, reference
@@ -76,9 +76,10 @@ class ByRecall(Session):
             self.clock.phase("check")
             values = self.values(self.choice.plan, fresh, self._recall)
             if values:
-                self.fresh = Fresh(
-                    queries=len(values), **as_fresh(recall_interval(values, self.k))
-                )
+                found_again = recall_interval(values, self.k)
+                self.fresh = Fresh(queries=len(values), **as_fresh(found_again))
+                # Chance may choose; it does not choose twice.
+                self.reached = self.reached and found_again.high >= target
 
     def _decide(self, race: Race, found: Trial | None) -> None:
         """What reached the target; exact search where it costs no more; else the best there is."""
@@ -113,9 +114,9 @@ class ByRecall(Session):
             for number, points in enumerate(found, start):
                 own = None if self.asked.own is None else self.asked.own[number]
                 scores = {
-                    one.id: nearness(one.score, exact, self.spec, unit=False)
+                    plain_id(one.id): nearness(one.score, exact, self.spec, unit=False)
                     for one in points
-                    if one.id != own
+                    if plain_id(one.id) != own
                 }
                 if scores:
                     self.truth[number] = scores

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from qdrant_static.errors import SpecError
 from qdrant_static.search.answer import answer
-from qdrant_static.search.tuning.questions import Questions
+from qdrant_static.search.tuning.questions import Questions, plain_id
 from qdrant_static.search.tuning.race import Cost, Race, Trial
 from qdrant_static.search.tuning.report import Fresh, Measured, TuneReport
 from qdrant_static.search.tuning.sweep import told
@@ -143,6 +143,7 @@ class Session:
         self.reached = False
 
     def new_race(self, numbers: list[int], quality: Quality, *, depth: int | None) -> Race:
+        """A race over some queries; its answers are timed, one at a time."""
         self.queries = len(numbers)
 
         def measure(plan: SearchPlan, place: int) -> tuple[float, float]:
@@ -171,10 +172,10 @@ class Session:
         """The quality of a plan on some queries, in batches, as far as the time goes."""
         asked = self.asked.encoded(plan, self.searcher)
         values: list[float] = []
-        for start in range(0, len(numbers), _BATCH):
+        for start in range(0, len(numbers), BATCH):
             if self.clock.over(1.0):
                 break
-            part = numbers[start : start + _BATCH]
+            part = numbers[start : start + BATCH]
             found = self.answers(plan, [asked[number] for number in part], self.limit)
             for number, points in zip(part, found, strict=True):
                 values.append(quality(number, self.ids(number, points)))
@@ -187,23 +188,27 @@ class Session:
         return self.k + (self.asked.own is not None)
 
     def ids(self, number: int, points: Sequence[models.ScoredPoint]) -> list[PointId]:
+        """The first k of an answer, without the point that the query is."""
         own = None if self.asked.own is None else self.asked.own[number]
-        found: list[PointId] = [one.id for one in points if one.id != own]
-        return found[: self.k]
+        found = [plain_id(one.id) for one in points]
+        return [one for one in found if one != own][: self.k]
 
     def answers(
         self, plan: SearchPlan, asked: Sequence[Any], limit: int
     ) -> list[list[models.ScoredPoint]]:
+        """What a plan finds, with the filter that all queries have."""
         return answer(
             self.client, self.collection, self.spec, plan, asked,
             limit=limit, query_filter=self.condition,
         )  # fmt: skip
 
     def trial(self, plan: SearchPlan) -> Trial:
+        """A plan that nothing was measured of yet."""
         explained = plan.explain(self.spec, rows=self.all, limit=self.limit)
         return Trial(plan=plan, bytes_read=explained.bytes_read)
 
     def count(self, condition: models.Filter | None) -> int:
+        """How many points match, exactly."""
         return int(self.client.count(self.collection, count_filter=condition, exact=True).count)
 
     # --- the report --------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from qdrant_static.search.plan import SearchPlan, Stage
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.collection.vectorspec import VectorSpec
+    from qdrant_static.encoders.sparse import RepeatedTerms
 
 #: Candidates by codes per wanted hit.
-_OVERSAMPLING = (1.0, 2.0, 4.0, 8.0)
+_OVERSAMPLING = (1.0, 2.0, 3.0, 4.0, 8.0, 16.0)
 #: Candidates that the graph keeps.
 _EF = (32, 64, 128, 256, 512)
 #: Candidates that a smaller vector passes on, per wanted hit.
@@ -23,7 +24,7 @@ _PASSED_ON = (2, 5, 10, 20, 50, 100)
 _WIDENING = 4
 #: How often the dense score counts, and how often BM25's.
 _WEIGHTS = ((1, 1), (1, 2), (1, 3), (2, 1), (3, 1))
-_REPEATED_TERMS = ("sqrt", "one")
+_REPEATED_TERMS: tuple[RepeatedTerms, ...] = ("sqrt", "one")
 _CANDIDATES = (50, 100, 200)
 _FEEDBACK = (0.0, 0.3, 0.6)
 
@@ -37,7 +38,9 @@ def reference(spec: CollectionSpec, base: SearchPlan) -> SearchPlan:
     full = spec.vectors[0].name
     if base.kind in ("hybrid", "late"):
         return _with_side(base, (Stage(vector=full, exact=True),))
-    return SearchPlan(kind="exact", vector=full, rerank=base.rerank)
+    return SearchPlan(
+        kind="exact", vector=full, feedback=base.feedback, feedback_hits=base.feedback_hits
+    )
 
 
 def approximations(spec: CollectionSpec, base: SearchPlan, k: int) -> list[SearchPlan]:
@@ -64,28 +67,29 @@ def dense_sides(spec: CollectionSpec, depth: int) -> Iterator[tuple[Stage, ...]]
         depth: How many points the last stage passes on.
     """
     full, *smaller = spec.vectors
-    if full.quantization is not None:
-        for factor in _OVERSAMPLING:
-            for ef in _efs(full, factor * depth):
-                yield (Stage(vector=full.name, oversampling=factor, ef=ef),)
-        for ef in _efs(full, depth):
-            yield (Stage(vector=full.name, rescore=False, ef=ef),)
-    elif full.hnsw is not None:
-        for ef in _efs(full, depth):
-            yield (Stage(vector=full.name, ef=ef),)
+    yield from _alone(full, depth)
     last = Stage(vector=full.name)
-    for vector in smaller:
-        for factor in _PASSED_ON:
-            limit = factor * depth
-            for ef in _efs(vector, limit):
-                yield (_first(vector, limit, ef), last)
-    for narrow, wide in _pairs(smaller):
-        for factor in _PASSED_ON[1:-1]:
-            limit = factor * depth
-            first = _first(narrow, _WIDENING * limit, None)
-            # Codes before originals: cheaper, and the last stage compares originals anyway.
-            second = Stage(vector=wide.name, limit=limit, rescore=wide.quantization is None)
-            yield (first, second, last)
+    for vector, factor in product(smaller, _PASSED_ON):
+        limit = factor * depth
+        for ef in _efs(vector, limit):
+            yield (_first(vector, limit, ef), last)
+    for (narrow, wide), factor in product(_pairs(smaller), _PASSED_ON[1:-1]):
+        limit = factor * depth
+        # Codes before originals: cheaper, and the last stage compares originals anyway.
+        second = Stage(vector=wide.name, limit=limit, rescore=wide.quantization is None)
+        yield (_first(narrow, _WIDENING * limit, None), second, last)
+
+
+def _alone(vector: VectorSpec, depth: int) -> Iterator[tuple[Stage, ...]]:
+    """One vector, by codes or graph; without either, that is exact search."""
+    if vector.quantization is not None:
+        for factor in _OVERSAMPLING:
+            for ef in _efs(vector, factor * depth):
+                yield (Stage(vector=vector.name, oversampling=factor, ef=ef),)
+    if vector.quantization is not None or vector.hnsw is not None:
+        codes_alone = vector.quantization is not None
+        for ef in _efs(vector, depth):
+            yield (Stage(vector=vector.name, rescore=not codes_alone, ef=ef),)
 
 
 def kinds(spec: CollectionSpec, base: SearchPlan) -> list[SearchPlan]:
@@ -166,22 +170,13 @@ def _stage_told(stage: Stage) -> str:
 def _with_side(base: SearchPlan, side: tuple[Stage, ...]) -> SearchPlan:
     """The base with another dense side."""
     if base.kind in ("hybrid", "late"):
-        return replace(
-            base, vector=None, stages=side, oversampling=None, rescore=True, ef=None
-        )
+        return replace(base, vector=None, stages=side, oversampling=None, rescore=True, ef=None)
+    kept = {"feedback": base.feedback, "feedback_hits": base.feedback_hits}
     if len(side) > 1:
-        return SearchPlan(
-            kind="cascade", stages=side, rerank=base.rerank,
-            rerank_candidates=base.rerank_candidates, feedback=base.feedback,
-            feedback_hits=base.feedback_hits,
-        )  # fmt: skip
+        return SearchPlan.of({"kind": "cascade", "stages": side, **kept})
     (stage,) = side
-    return SearchPlan(
-        kind="dense", vector=stage.vector, oversampling=stage.oversampling,
-        rescore=stage.rescore, ef=stage.ef, rerank=base.rerank,
-        rerank_candidates=base.rerank_candidates, feedback=base.feedback,
-        feedback_hits=base.feedback_hits,
-    )  # fmt: skip
+    alone = {"oversampling": stage.oversampling, "rescore": stage.rescore, "ef": stage.ef}
+    return SearchPlan.of({"kind": "dense", "vector": stage.vector, **alone, **kept})
 
 
 def _first(vector: VectorSpec, limit: int, ef: int | None) -> Stage:
