@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qdrant_static._version import __version__
-from qdrant_static.cli import demo, ingest, plan, search
+from qdrant_static.cli import demo, ingest, plan, search, tune
 
 app = typer.Typer(
     name="qdrant-static",
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("ingest")(ingest.command)
 app.command("search")(search.command)
 app.command("plan")(plan.command)
+app.command("tune")(tune.command)
 app.command("demo")(demo.command)
 
 

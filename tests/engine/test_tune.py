@@ -8,13 +8,21 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from qdrant_static import CollectionSpec, EdgeClient, SearchPlan, create_collection, ingest, search
+from qdrant_static import (
+    CollectionSpec,
+    EdgeClient,
+    SearchPlan,
+    create_collection,
+    ingest,
+    load_encoder,
+    search,
+)
 from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.quantization import Binary
 from qdrant_static.collection.stored import stored_form
 from qdrant_static.errors import CollectionNotFoundError, SourceNotFoundError, SpecError
 from qdrant_static.search.tune import tune
-from tests.fakes import FakeEncoder, write_jsonl
+from tests.fakes import VOCABULARY, FakeEncoder, run_cli, write_jsonl
 
 POINTS = 2000
 DIMENSION = 64
@@ -355,3 +363,69 @@ def test_a_collection_that_others_made_is_tuned_by_a_given_spec(tmp_path, encode
         report = tune(client, "theirs", spec=spec, sample=60, target_recall=0.9)
     assert report.reached
     assert not report.stored
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory, model_folder):
+    """A database whose encoder another process can load by its path."""
+    folder = tmp_path_factory.mktemp("tune-cli")
+    encoder = load_encoder(model_folder)
+    generator = np.random.default_rng(11)
+    rows = [
+        {"id": n, "text": " ".join(generator.choice(VOCABULARY[6:], generator.integers(4, 14)))}
+        for n in range(600)
+    ]
+    with EdgeClient(folder / "db") as client:
+        spec = CollectionSpec.for_encoder(encoder, quantization="int8", sparse=None)
+        ingest(write_jsonl(folder / "a.jsonl", rows), client, "c", spec=spec, encoder=encoder)
+    return folder
+
+
+def test_the_command_prints_a_table_of_100_columns_and_stores_the_plan(db):
+    (db / "q.txt").write_text("\n".join(f"moon tide {a} {b}" for a in VOCABULARY[6:]
+                                        for b in VOCABULARY[6:10]) + "\n")  # fmt: skip
+    arguments = ("tune", "c", "--target-recall", "0.9", "--queries", "q.txt", "--cost", "bytes")
+    done = run_cli(*arguments, "--dry-run", "--db", "db", cwd=db)
+    assert (done.code, "nothing was stored" in done.out) == (0, True), done.err
+    done = run_cli(*arguments, "--db", "db", cwd=db)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert all(len(line) <= 100 for line in lines if not line.startswith("note"))
+    assert "600 points" in lines[0]
+    assert sum(line.startswith(">") for line in lines) == 1
+    assert "stored as the collection's own plan" in done.out
+    with EdgeClient(db / "db") as client:
+        assert read_spec(client, "c").evidence["target"] == 0.9
+
+
+def test_the_command_as_json_and_its_exit_code_when_the_target_is_out_of_reach(db):
+    (db / "few.txt").write_text("moon\n")
+    done = run_cli("tune", "c", "--sample", "60", "--target-recall", "0.9", "--json", "--dry-run",
+                   "--db", "db", cwd=db)  # fmt: skip
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert report["metric"] == "recall@10"
+    assert report["queries"] == 60
+    done = run_cli("tune", "c", "--queries", "few.txt", "--db", "db", cwd=db)
+    assert done.code == 2
+    assert "1 queries with an answer of exact search cannot show" in done.err
+    assert run_cli("tune", "c", "--budget", "0", "--db", "db", cwd=db).code == 2
+    assert run_cli("tune", "c", "--cost", "money", "--db", "db", cwd=db).code == 2
+
+
+def test_the_command_exits_4_where_nothing_reaches_the_target(tmp_path, model_folder):
+    encoder = load_encoder(model_folder)
+    spec = CollectionSpec.for_encoder(
+        encoder, quantization={"full": Binary(query_bits=1)}, sparse=None
+    )
+    rows = np.random.default_rng(3).standard_normal((3000, encoder.info.dimension))
+    with EdgeClient(tmp_path / "db") as client:
+        create_collection(client, "hard", spec)
+        client.upload_collection("hard", {"full": rows.astype(np.float32)}, ids=range(3000))
+    done = run_cli("tune", "hard", "--sample", "400", "--target-recall", "0.999", "--cost", "bytes",
+                   "--db", "db", cwd=tmp_path)  # fmt: skip
+    assert done.code == 4, done.out + done.err
+    assert "nothing was stored" in done.out

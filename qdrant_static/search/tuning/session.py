@@ -50,8 +50,8 @@ class Clock:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=round(budget_s), unit="s", desc="tune", dynamic_ncols=True,
-                bar_format="{desc}: {n:.0f} of at most {total} s |{bar}|",
+                total=round(budget_s), unit="s", desc="tune:", mininterval=0.5, dynamic_ncols=True,
+                bar_format="{desc} {n:.0f} of at most {total} s |{bar}|",
             )  # fmt: skip
 
     @property
@@ -66,7 +66,7 @@ class Clock:
     def phase(self, what: str) -> None:
         """Say what comes."""
         if self._bar is not None:
-            self._bar.set_description(f"tune, {what}")
+            self._bar.set_description_str(f"tune: {what},")
 
     def tick(self) -> None:
         """Show the time."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
+from qdrant_static.collection.vectorspec import matryoshka_name
 from qdrant_static.search.plan import SearchPlan, Stage
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def dense_sides(spec: CollectionSpec, depth: int) -> Iterator[tuple[Stage, ...]]
         spec: The collection's.
         depth: How many points the last stage passes on.
     """
-    full, *smaller = spec.vectors
+    full = spec.vectors[0]
+    # Of a collection that others made, another vector may be of something else.
+    smaller = [one for one in spec.vectors[1:] if one.name == matryoshka_name(one.size)]
     yield from _alone(full, depth)
     last = Stage(vector=full.name)
     for vector, factor in product(smaller, _PASSED_ON):
