@@ -42,7 +42,17 @@ def command(
     ] = None,
     plan: Annotated[
         str | None,
-        typer.Option(help="The kind of search to start from. [default: the collection's own plan]"),
+        typer.Option(
+            help="The plan to start from: its kind stays. [default: the collection's own]"
+        ),
+    ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            help="field=value, or a filter of Qdrant's as JSON, that all queries have; several "
+            "must all hold.",
+        ),
     ] = None,
     cost: Annotated[
         str, typer.Option(help="What makes a plan cheap: time (measured here), or bytes (read).")
@@ -65,6 +75,7 @@ def command(
     """
     from qdrant_static import connect, load_encoder
     from qdrant_static import tune as run
+    from qdrant_static.cli.conditions import filter_of, plan_of
     from qdrant_static.errors import SpecError
 
     if cost not in ("time", "bytes"):
@@ -79,7 +90,8 @@ def command(
             queries=queries,
             sample=sample,
             judged=judged,
-            plan=plan,
+            plan=None if plan is None else plan_of(plan),
+            query_filter=filter_of(condition or []),
             cost="time" if cost == "time" else "bytes",
             budget_s=budget,
             encoder=None if encoder is None else load_encoder(encoder),

@@ -109,6 +109,6 @@ def test_plans_are_told_in_a_few_words():
     dense = SearchPlan(kind="dense", vector="full", oversampling=4, ef=64)
     assert told(dense, made) == "full 4x ef 64"
     assert told(SearchPlan(kind="exact"), made) == "exact full"
-    hybrid = SearchPlan(kind="hybrid", repeated_terms="one", feedback=0.3)
+    hybrid = SearchPlan(kind="hybrid", candidates=100, repeated_terms="one", feedback=0.3)
     words = "hybrid 1:2 of 100, terms one, dense side as preset, feedback 0.3"
     assert told(hybrid, spec("codes")) == words

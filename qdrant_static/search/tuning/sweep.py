@@ -26,7 +26,7 @@ _WIDENING = 4
 #: How often the dense score counts, and how often BM25's.
 _WEIGHTS = ((1, 1), (1, 2), (1, 3), (2, 1), (3, 1))
 _REPEATED_TERMS: tuple[RepeatedTerms, ...] = ("sqrt", "one")
-_CANDIDATES = (50, 100, 200)
+_CANDIDATES = (25, 50, 100, 200)
 _FEEDBACK = (0.0, 0.3, 0.6)
 
 
