@@ -56,8 +56,9 @@ def tune(
     queries has no part in the choice, and tells the recall of the choice afterwards.
 
     With judgements, good is NDCG@k, of all kinds of plans, their weights and feedback: the
-    cheapest of those within 0.5% of the best on one half of the queries. The report is of the
-    other half, and a choice that is significantly worse there than the plan before is refused.
+    cheapest of those within 0.5% of the best on one half of the queries, if it is significantly
+    better than the plan before, or clearly cheaper and not worse. The report is of the other half,
+    and a choice that is significantly worse there than the plan before is refused.
 
     Nothing is stored before the end; interrupting it changes nothing.
 

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from qdrant_static.search.plan import SearchPlan
     from qdrant_static.search.tuning.race import Trial
 
-#: A choice that is worse than what is there, in a paired test at this level, is refused.
+#: Of paired tests: one that is better takes the place of what is there, one that turns out worse
+#: on the other half is refused.
 _LEVEL = 0.05
+#: A plan that costs at most so much of another is clearly cheaper.
+_CLEARLY = 0.8
 
 
 class ByJudgements(Session):
@@ -36,7 +39,7 @@ class ByJudgements(Session):
         race = self.new_race(chosen, self._ndcg, depth=None)
         first = [self.trial(plan) for plan in kinds(self.spec, self.base)]
         self.trials = first
-        self.before = first[0]
+        self.before = before = first[0]
         self.exact = next((one for one in first if one.plan.kind == "exact"), None)
         self.clock.phase(f"{len(first)} kinds and weights")
         best = race.best(first)
@@ -47,14 +50,27 @@ class ByJudgements(Session):
             self.trials = list({id(one): one for one in [*first, *second]}.values())
             self.clock.phase(f"{len(second)} refinements")
             best = race.best(second) or best
-        if self.before is not None:
-            race.extend(self.before, len(chosen))
-        self.choice = best
+        race.extend(before, len(chosen))
+        self.choice = best if best is None or self._deserves(best, before) else before
         if race.cut_short:
             self.notes.append("the time was up before all was measured; more of it may find more")
-        if best is not None:
+        if self.choice is not None:
             self.clock.phase("check")
-            self._compare(best, fresh)
+            self._compare(self.choice, fresh)
+
+    def _deserves(self, best: Trial, before: Trial) -> bool:
+        """Whether the best takes the place of what is there.
+
+        The best of thirty plans on some queries is a little better than the rest by chance alone:
+        it must be so in a paired test, or be clearly cheaper and not worse.
+        """
+        count = min(len(best.values), len(before.values))
+        if best is before or not count:
+            return True
+        test = paired_test(best.values[:count], before.values[:count])
+        if test.difference > 0 and test.p_value < _LEVEL:
+            return True
+        return test.difference >= 0 and best.cost(self.by) <= _CLEARLY * before.cost(self.by)
 
     def _compare(self, best: Trial, fresh: list[int]) -> None:
         """The choice and the plan before it, on the other half."""

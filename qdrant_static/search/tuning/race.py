@@ -127,7 +127,14 @@ class Race:
         for trial in [*self._by_cost(alive), *self._by_cost(dropped)]:
             if self.extend(trial, self._total) and self.interval(trial).low >= target:
                 break  # what follows is costlier
-        return self.choice(trials, target)
+        found = self.choice(trials, target)
+        # Few queries may have been enough to see that; the evidence is to be of all.
+        while found is not None and self.extend(found, self._total):
+            again = self.choice(trials, target)
+            if again is found:
+                break
+            found = again
+        return found
 
     def choice(self, trials: Sequence[Trial], target: float) -> Trial | None:
         """The cheapest of those that were seen to reach the target; of equals, the better."""

@@ -65,7 +65,7 @@ class ByRecall(Session):
         self._enough(len(chosen), target)
         race = self.new_race(chosen, self._recall, depth=self.k)
         self.exact = self.trial(exact)
-        plans = approximations(self.spec, self.base, self.k)
+        plans = approximations(self.spec, self.base, self.k, self.all)
         self.trials = [self.trial(plan) for plan in plans if plan != exact]
         self.before = next((one for one in self.trials if one.plan == self.base), self.exact)
         self.clock.phase(f"{len(self.trials)} plans")

@@ -10,7 +10,7 @@ from qdrant_static.uncertainty import Interval
 
 #: So many lines has the table at most; the ends of the front and what is marked always stay.
 _MOST_ROWS = 24
-_WORDS = 46
+_WORDS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ class TuneReport:
         width = max([4, *(len(_clipped(row.words)) for row in shown)])
         lines = [
             f"  {'plan':<{width}}  {self.metric:>9}  {'95% interval':>12}  {'p50 ms':>7}  "
-            f"{'p95 ms':>7}  {'read':>7}"
+            f"{'p95 ms':>7}  {'read':>7} {'asked':>5}"
         ]
         for row in shown:
             mark = ">" if self.choice is not None and row.plan == self.choice.plan else ""
@@ -148,11 +148,13 @@ class TuneReport:
             lines.append(
                 f"{mark:<1} {_clipped(row.words):<{width}}  {row.value:>9.4f}  "
                 f"{row.low:>5.3f}-{row.high:<6.3f}  {row.p50_ms:>7.2f}  {row.p95_ms:>7.2f}  "
-                f"{_size(row.bytes_read):>7}".rstrip()
+                f"{_size(row.bytes_read):>7} {row.queries:>5,}"
             )
         if left := len(self.rows) - len(shown):
             lines.append(f"  ... and {left} more, each beaten by one of these")
-        lines.append("  (> recommended, * no other is both better and cheaper)")
+        lines.append(
+            "  (> recommended, * no other is both better and cheaper; asked: by how many queries)"
+        )
         return lines
 
     def _shown(self) -> list[Measured]:
@@ -178,7 +180,7 @@ class TuneReport:
             lines.append(f"worse than the plan that is there, on other queries: {one.words}")
         if self.fresh is not None:
             lines.append(self._fresh_told(self.fresh))
-        if self.exact is not None and self.exact.plan != one.plan:
+        if self.target is not None and self.exact is not None and self.exact.plan != one.plan:
             factor = self.exact.p50_ms / one.p50_ms if one.p50_ms else float("inf")
             lines.append(
                 f"time: {one.p50_ms:.2f} ms against {self.exact.p50_ms:.2f} ms of exact search "

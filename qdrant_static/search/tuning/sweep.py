@@ -44,43 +44,45 @@ def reference(spec: CollectionSpec, base: SearchPlan) -> SearchPlan:
     )
 
 
-def approximations(spec: CollectionSpec, base: SearchPlan, k: int) -> list[SearchPlan]:
+def approximations(spec: CollectionSpec, base: SearchPlan, k: int, rows: int) -> list[SearchPlan]:
     """All plans of the base's family whose recall is worth measuring, the base among them.
 
     Args:
         spec: The collection's.
         base: What is kept: the kind of search, and all that is no matter of recall.
         k: Wanted hits.
+        rows: Points in the collection.
     """
     # Within a hybrid the dense side must give its candidates, not the hits that are wanted.
     depth = {"hybrid": base.candidates, "late": base.late_candidates}.get(base.kind, k)
     plans = [] if base.kind == "exact" else [base]
-    for side in dense_sides(spec, max(depth, k)):
+    for side in dense_sides(spec, max(depth, k), rows):
         plans.append(_with_side(base, side))
     return list(dict.fromkeys(plans))
 
 
-def dense_sides(spec: CollectionSpec, depth: int) -> Iterator[tuple[Stage, ...]]:
+def dense_sides(spec: CollectionSpec, depth: int, rows: int) -> Iterator[tuple[Stage, ...]]:
     """Ways to the nearest by the full vector: alone, or by smaller vectors first.
 
     Args:
         spec: The collection's.
         depth: How many points the last stage passes on.
+        rows: Points in the collection; a stage that passes on most of them saves nothing.
     """
     full = spec.vectors[0]
     # Of a collection that others made, another vector may be of something else.
     smaller = [one for one in spec.vectors[1:] if one.name == matryoshka_name(one.size)]
     yield from _alone(full, depth)
     last = Stage(vector=full.name)
-    for vector, factor in product(smaller, _PASSED_ON):
-        limit = factor * depth
+    limits = [factor * depth for factor in _PASSED_ON if factor * depth <= rows / 2]
+    for vector, limit in product(smaller, limits):
         for ef in _efs(vector, limit):
             yield (_first(vector, limit, ef), last)
-    for (narrow, wide), factor in product(_pairs(smaller), _PASSED_ON[1:-1]):
-        limit = factor * depth
+    for (narrow, wide), limit in product(_pairs(smaller), limits):
         # Codes before originals: cheaper, and the last stage compares originals anyway.
         second = Stage(vector=wide.name, limit=limit, rescore=wide.quantization is None)
-        yield (_first(narrow, _WIDENING * limit, None), second, last)
+        if _WIDENING * limit <= rows / 2:
+            yield (_first(narrow, _WIDENING * limit, None), second, last)
 
 
 def _alone(vector: VectorSpec, depth: int) -> Iterator[tuple[Stage, ...]]:
@@ -125,23 +127,23 @@ def refinements(spec: CollectionSpec, best: SearchPlan) -> list[SearchPlan]:
 
 
 def told(plan: SearchPlan, spec: CollectionSpec) -> str:
-    """A plan in a few words: ``mrl_64 x100 -> full``, ``hybrid 1:2, full 4x ef 128``."""
-    side = _side_told(plan, spec)
+    """A plan in a few words: ``mrl_64 x100->full``, ``hybrid 1:2 @50: full 4x ef 128``.
+
+    ``x100`` is what a stage passes on, ``4x`` oversampling, ``1:2`` the weights of dense and BM25,
+    ``@50`` the candidates of each, ``one`` how repeated terms count.
+    """
+    words = _side_told(plan, spec)
+    terms = "" if plan.repeated_terms == "sqrt" else f" {plan.repeated_terms}"
     if plan.kind == "bm25":
-        words = ["bm25"]
+        words = f"bm25{terms}"
     elif plan.kind == "hybrid":
         fusion = "" if plan.fusion == "complete" else f" {plan.fusion}"
-        words = [f"hybrid{fusion} {plan.dense_weight}:{plan.sparse_weight} of {plan.candidates}"]
+        weights = f"{plan.dense_weight}:{plan.sparse_weight}"
+        words = f"hybrid{fusion} {weights} @{plan.candidates}{terms}: {words}"
     elif plan.kind == "late":
-        words = [f"late of {plan.late_candidates}"]
-    else:
-        words = []
-    if plan.kind in ("bm25", "hybrid") and plan.repeated_terms != "sqrt":
-        words.append(f"terms {plan.repeated_terms}")
-    words += [side] if side else []
-    words += [f"feedback {plan.feedback:g}"] if plan.feedback else []
-    words += [f"rerank {plan.rerank}"] if plan.rerank else []
-    return ", ".join(words)
+        words = f"late @{plan.late_candidates}: {words}"
+    words += f", feedback {plan.feedback:g}" if plan.feedback else ""
+    return words + (f", rerank {plan.rerank}" if plan.rerank else "")
 
 
 def _side_told(plan: SearchPlan, spec: CollectionSpec) -> str:
@@ -150,13 +152,13 @@ def _side_told(plan: SearchPlan, spec: CollectionSpec) -> str:
     if plan.kind == "exact":
         return f"exact {plan.vector or spec.vectors[0].name}".strip()
     if plan.stages:
-        return " -> ".join(map(_stage_told, plan.stages))
+        return "->".join(map(_stage_told, plan.stages))
     if plan.kind == "dense" and plan.vector is not None:
         alone = Stage(
             vector=plan.vector, oversampling=plan.oversampling, rescore=plan.rescore, ef=plan.ef
         )
         return _stage_told(alone)
-    return "dense as preset" if plan.kind == "dense" else "dense side as preset"
+    return "preset" if plan.kind in ("hybrid", "late") else f"{plan.kind} preset"
 
 
 def _stage_told(stage: Stage) -> str:
@@ -165,7 +167,7 @@ def _stage_told(stage: Stage) -> str:
     words += [f"x{stage.limit}"] if stage.limit is not None else []
     words += [f"{stage.oversampling:g}x"] if stage.oversampling is not None else []
     # A stage that passes on is rescored by what follows.
-    words += ["codes only"] if not stage.rescore and stage.limit is None else []
+    words += ["codes"] if not stage.rescore and stage.limit is None else []
     words += [f"ef {stage.ef}"] if stage.ef is not None else []
     return " ".join(words)
 
