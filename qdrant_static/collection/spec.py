@@ -113,6 +113,7 @@ class CollectionSpec:
             hybrid where there is BM25, else dense.
         planned: False for a collection that others made: its vectors have any names and sizes,
             and the first is the one that is searched where nobody says.
+        evidence: Why that plan, as `tune` measured it: plain data, for people to read.
     """
 
     encoder: EncoderInfo
@@ -124,6 +125,7 @@ class CollectionSpec:
     fields: Fields = Fields()
     plan: str | Mapping[str, Any] | None = None
     planned: bool = True
+    evidence: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.planned:
@@ -275,6 +277,7 @@ class CollectionSpec:
             "fields": {"key": self.fields.key, "text": list(self.fields.text)},
             "plan": dict(self.plan) if isinstance(self.plan, Mapping) else self.plan,
             **({} if self.planned else {"planned": False}),
+            **({} if self.evidence is None else {"evidence": dict(self.evidence)}),
         }
 
     @classmethod
@@ -306,6 +309,7 @@ class CollectionSpec:
                 fields=Fields(key=fields["key"], text=tuple(fields["text"])),
                 plan=data.get("plan"),
                 planned=data.get("planned", True),
+                evidence=data.get("evidence"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpecError(field="spec", problem=f"damaged: {error}") from error
