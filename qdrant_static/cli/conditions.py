@@ -1,4 +1,4 @@
-"""What ``--plan`` and ``--filter`` say, as data."""
+"""What ``--plan``, ``--filter``, ``--vector`` and ``--text`` say, as data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from qdrant_static.cli.options import listed
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
     from qdrant_client import models
+
+    from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.connect import Client
+    from qdrant_static.encoders.base import Encoder
 
 
 def plan_of(text: str) -> str | Mapping[str, Any]:
@@ -66,6 +71,22 @@ def filter_of(conditions: list[str]) -> models.Filter | None:
             )
         must.append(_condition(name.strip(), _value(text.strip())))
     return models.Filter(must=must)
+
+
+def named_spec(
+    client: Client,
+    collection: str,
+    encoder: Encoder | None,
+    *,
+    vector: str | None,
+    text: str | None,
+) -> CollectionSpec | None:
+    """What a collection that others made is, as the options name its parts; None if none does."""
+    from qdrant_static.collection.foreign import foreign_spec
+
+    if vector is None and text is None:
+        return None
+    return foreign_spec(client, collection, encoder=encoder, vector=vector, text=listed(text))
 
 
 def _condition(name: str, value: Any) -> models.FieldCondition:

@@ -40,7 +40,18 @@ def command(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Where to load the collection's encoder from, if it has moved."),
+        typer.Option(
+            help="Where to load the collection's encoder from, if it has moved; for a collection "
+            "that others made, the one that filled it."
+        ),
+    ] = None,
+    vector: Annotated[
+        str | None,
+        typer.Option(help="Of a collection that others made: the dense vector that is meant."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="Of a collection that others made: the payload fields of the text, a,b."),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Tell what the search would do and cost; no search.")
@@ -50,7 +61,7 @@ def command(
 ) -> None:
     """Search a collection by its name alone: it knows its encoder and its best plan."""
     from qdrant_static import connect, load_encoder
-    from qdrant_static.cli.conditions import filter_of, plan_of
+    from qdrant_static.cli.conditions import filter_of, named_spec, plan_of
     from qdrant_static.search.run import open_collection
 
     chosen = None if plan is None else plan_of(plan)
@@ -58,7 +69,8 @@ def command(
     client = connect(db, api_key=api_key)
     try:
         loaded = None if encoder is None else load_encoder(encoder)
-        opened = open_collection(client, collection, encoder=loaded)
+        spec = named_spec(client, collection, loaded, vector=vector, text=text)
+        opened = open_collection(client, collection, spec=spec, encoder=loaded)
         if explain:
             told = opened.explain(chosen, limit=limit)
             typer.echo(json.dumps(told.to_dict(), indent=2) if as_json else str(told))

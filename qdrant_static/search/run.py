@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from qdrant_static.collection.build import check_encoder, read_spec
+from qdrant_static.collection.build import check_encoder
+from qdrant_static.collection.foreign import spec_of
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import SpecError
 from qdrant_static.search.answer import answer
@@ -37,17 +38,19 @@ class Searcher:
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        spec: What it is; None reads what its metadata says.
+        spec: What it is; None reads what its metadata says, or, where others made it, what the
+            engine says of it.
         encoder: The collection's encoder if it is at hand; None loads it by name when a plan
-            first needs it.
+            first needs it. A collection that others made needs it.
         late_encoder: Likewise, of the late-interaction vector.
         cross_encoder: What reorders the top, with ``scores(query, texts)``; None loads the
             plan's by name.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        NotAPlannedCollectionError: If it was made otherwise, and no spec is given.
+        NotAPlannedCollectionError: If others made it, and neither spec nor encoder is given.
         EncoderMismatchError: If the encoder is not the collection's.
+        SpecError: If others made it, and which of its vectors is meant cannot be told.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Searcher:
     ) -> None:
         self._client = client
         self._collection = collection
-        self.spec = read_spec(client, collection) if spec is None else spec
+        self.spec = spec_of(client, collection, encoder=encoder) if spec is None else spec
         self._encoder = encoder
         self._late_encoder = late_encoder
         self._cross_encoder = cross_encoder
@@ -220,8 +223,8 @@ def search(
         query_filter: A condition on the payload, as the client has it.
         encoder: The collection's encoder if it is at hand; None loads it by the name that the
             collection's metadata holds, once per process.
-        spec: What the collection is, if that is at hand: two requests less. A collection that
-            others made needs it.
+        spec: What the collection is, if that is at hand: two requests less. For a collection
+            that others made, `foreign_spec` says which vector and which text fields are meant.
         late_encoder: What encodes queries for the late-interaction vector; None loads it.
         cross_encoder: What reorders the top, with ``scores(query, texts)``; None loads the
             plan's by name.
@@ -231,7 +234,7 @@ def search(
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        NotAPlannedCollectionError: If it was made otherwise, and no spec is given.
+        NotAPlannedCollectionError: If others made it, and neither spec nor encoder is given.
         EncoderMismatchError: If the encoder is not the collection's.
         SpecError: If the query has no text, or the plan cannot work here.
     """
