@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qdrant_static._version import __version__
-from qdrant_static.cli import demo, ingest, plan, search, tune
+from qdrant_static.cli import collection, demo, ingest, plan, quantize, search, tune
 
 app = typer.Typer(
     name="qdrant-static",
@@ -20,6 +20,8 @@ app.command("ingest")(ingest.command)
 app.command("search")(search.command)
 app.command("plan")(plan.command)
 app.command("tune")(tune.command)
+app.command("quantize")(quantize.command)
+app.add_typer(collection.app, name="collection")
 app.command("demo")(demo.command)
 
 

@@ -112,6 +112,8 @@ class CollectionSpec:
         plan: The default search plan: a name, or the plan as a plain dictionary; None means
             hybrid where there is BM25, else dense.
         evidence: Why that plan, as `tune` measured it: plain data, for people to read.
+        planned: False for a collection that others made: its vectors have any names and sizes,
+            and the first is the one that is searched where nobody says.
     """
 
     encoder: EncoderInfo
@@ -123,8 +125,23 @@ class CollectionSpec:
     fields: Fields = Fields()
     plan: str | Mapping[str, Any] | None = None
     evidence: Mapping[str, Any] | None = None
+    planned: bool = True
 
     def __post_init__(self) -> None:
+        if self.planned:
+            self._check_names()
+        elif not self.vectors:
+            raise SpecError(field="vectors", problem="there is none")
+        for name, kind in self.payload_indexes.items():
+            if kind not in PAYLOAD_TYPES:
+                raise SpecError(
+                    field=f"payload_indexes.{name}",
+                    problem=f"{kind!r} is unknown; known: {', '.join(PAYLOAD_TYPES)}",
+                )
+        self._check_plan()
+        object.__setattr__(self, "payload_indexes", dict(sorted(self.payload_indexes.items())))
+
+    def _check_names(self) -> None:
         sizes = [vector.size for vector in self.vectors]
         if not self.vectors or self.vectors[0].name != FULL:
             raise SpecError(field="vectors", problem="the first must be 'full'")
@@ -145,14 +162,6 @@ class CollectionSpec:
                     problem=f"a vector of {vector.size} of the encoder's {sizes[0]} dimensions is "
                     f"called {matryoshka_name(vector.size)!r}",
                 )
-        for name, kind in self.payload_indexes.items():
-            if kind not in PAYLOAD_TYPES:
-                raise SpecError(
-                    field=f"payload_indexes.{name}",
-                    problem=f"{kind!r} is unknown; known: {', '.join(PAYLOAD_TYPES)}",
-                )
-        self._check_plan()
-        object.__setattr__(self, "payload_indexes", dict(sorted(self.payload_indexes.items())))
 
     def _check_plan(self) -> None:
         kind = self.plan.get("kind") if isinstance(self.plan, Mapping) else self.plan
@@ -170,7 +179,7 @@ class CollectionSpec:
     @classmethod
     def for_encoder(
         cls,
-        encoder: Encoder,
+        encoder: Encoder | EncoderInfo,
         *,
         matryoshka: Sequence[int] = (),
         quantization: QuantizationChoice = "auto",
@@ -185,7 +194,7 @@ class CollectionSpec:
         """The spec of a collection for an encoder.
 
         Args:
-            encoder: Who will make the vectors.
+            encoder: Who will make the vectors, or its `EncoderInfo`.
             matryoshka: Sizes of further vectors ``mrl_<size>``: prefixes of the full vector,
                 renormalized, in falling order.
             quantization: ``"auto"`` takes the preset of each vector's size; a short name
@@ -209,7 +218,7 @@ class CollectionSpec:
         for size in matryoshka:
             if isinstance(size, bool) or not isinstance(size, int):
                 raise SpecError(field="matryoshka", problem=f"{size!r} is not an integer")
-        info = encoder.info
+        info = encoder if isinstance(encoder, EncoderInfo) else encoder.info
         if len(set(matryoshka)) < len(matryoshka):
             raise SpecError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
         sizes = {FULL: info.dimension, **{matryoshka_name(size): size for size in matryoshka}}
@@ -268,6 +277,7 @@ class CollectionSpec:
             "fields": {"key": self.fields.key, "text": list(self.fields.text)},
             "plan": dict(self.plan) if isinstance(self.plan, Mapping) else self.plan,
             **({} if self.evidence is None else {"evidence": dict(self.evidence)}),
+            **({} if self.planned else {"planned": False}),
         }
 
     @classmethod
@@ -299,6 +309,7 @@ class CollectionSpec:
                 fields=Fields(key=fields["key"], text=tuple(fields["text"])),
                 plan=data.get("plan"),
                 evidence=data.get("evidence"),
+                planned=data.get("planned", True),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpecError(field="spec", problem=f"damaged: {error}") from error
