@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static._version import __version__
-from qdrant_static.collection.build import read_spec, write_spec
-from qdrant_static.errors import SpecError
+from qdrant_static.collection.build import write_spec
+from qdrant_static.collection.foreign import carried_spec
+from qdrant_static.errors import NotAPlannedCollectionError, SpecError
 from qdrant_static.search.plan import SearchPlan
 from qdrant_static.search.run import Searcher
 from qdrant_static.search.tuning.judgements import ByJudgements
@@ -77,7 +78,7 @@ def tune(
         cost: What makes a plan cheap: the median ``"time"`` of a query, measured here one at a
             time and warm, or the ``"bytes"`` that it reads by its own computation.
         budget_s: How long it may take, in seconds.
-        spec: What the collection is, where its metadata does not say; then nothing is stored.
+        spec: What the collection is, if others made it (`foreign_spec`).
         encoder: The collection's encoder, if it is at hand and there are texts.
         late_encoder: Likewise, of the late-interaction vector.
         store: Whether the choice becomes the collection's own plan.
@@ -107,11 +108,14 @@ def tune(
         else:
             run = ByRecall(*given)
             run.run(queries, sample, target_recall, seed)
-    storing = store and spec is None and run.reached and run.choice is not None
+    storing = store and run.reached and run.choice is not None
     report = run.report(target=None if judged is not None else target_recall, stored=storing)
     if storing and report.choice is not None:
         # Read again: a tuning takes minutes, and others may have written meanwhile.
-        now = read_spec(client, collection)
+        carried = carried_spec(client, collection)
+        now = spec if spec is not None and (carried is None or not carried.planned) else carried
+        if now is None:
+            raise NotAPlannedCollectionError(collection=collection)
         write_spec(
             client,
             collection,
