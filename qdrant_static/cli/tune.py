@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json
+from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, listed
 from qdrant_static.cli.reporting import REFUSED, reported
 
 
@@ -60,7 +60,20 @@ def command(
     budget: Annotated[float, typer.Option(help="Seconds that it may take.")] = 300.0,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Where to load the collection's encoder from, if it has moved."),
+        typer.Option(
+            help="The encoder of a collection that others made, for --queries; or where the "
+            "collection's own is, if it has moved."
+        ),
+    ] = None,
+    vector: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a collection that others made: which dense vector, '' for the unnamed one.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Likewise: the payload fields of the text, a,b.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure and recommend; store nothing.")
@@ -76,12 +89,20 @@ def command(
     from qdrant_static import connect, load_encoder
     from qdrant_static import tune as run
     from qdrant_static.cli.conditions import filter_of, plan_of
+    from qdrant_static.collection.foreign import carried_spec, foreign_spec
     from qdrant_static.errors import SpecError
 
     if cost not in ("time", "bytes"):
         raise SpecError.of_choice("--cost", cost, "time, bytes")
     client = connect(db, api_key=api_key)
     try:
+        loaded = None if encoder is None else load_encoder(encoder)
+        carried = carried_spec(client, collection)
+        spec = None
+        if carried is None or not carried.planned:
+            spec = foreign_spec(
+                client, collection, encoder=loaded, vector=vector, text=listed(text)
+            )
         report = run(
             client,
             collection,
@@ -94,7 +115,8 @@ def command(
             query_filter=filter_of(condition or []),
             cost="time" if cost == "time" else "bytes",
             budget_s=budget,
-            encoder=None if encoder is None else load_encoder(encoder),
+            spec=spec,
+            encoder=loaded,
             store=not dry_run,
             progress=sys.stderr.isatty() or not as_json,
         )

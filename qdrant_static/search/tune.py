@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static._version import __version__
-from qdrant_static.collection.build import read_spec, write_spec
+from qdrant_static.collection.build import write_spec
+from qdrant_static.collection.foreign import carried_spec, foreign_spec
 from qdrant_static.errors import SpecError
 from qdrant_static.search.plan import SearchPlan
 from qdrant_static.search.run import Searcher
@@ -77,7 +78,7 @@ def tune(
         cost: What makes a plan cheap: the median ``"time"`` of a query, measured here one at a
             time and warm, or the ``"bytes"`` that it reads by its own computation.
         budget_s: How long it may take, in seconds.
-        spec: What the collection is, where its metadata does not say; then nothing is stored.
+        spec: What the collection is, if others made it (`foreign_spec`).
         encoder: The collection's encoder, if it is at hand and there are texts.
         late_encoder: Likewise, of the late-interaction vector.
         store: Whether the choice becomes the collection's own plan.
@@ -89,13 +90,14 @@ def tune(
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        NotAPlannedCollectionError: If it was made otherwise, and no spec is given.
         SpecError: If there are too few points or queries to show that recall, the budget is too
             small for it, or an argument is impossible.
     """
     _check(target_recall=target_recall, k=k, sample=sample, budget_s=budget_s, cost=cost)
     if queries is not None and judged is not None:
         raise SpecError(field="judged", problem="has its own queries; leave `queries` out")
+    if spec is None:
+        spec = carried_spec(client, collection) or foreign_spec(client, collection, encoder=encoder)
     searcher = Searcher(client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder)
     base = searcher.plan(plan)
     with Clock(budget_s, shown=progress) as clock:
@@ -107,11 +109,12 @@ def tune(
         else:
             run = ByRecall(*given)
             run.run(queries, sample, target_recall, seed)
-    storing = store and spec is None and run.reached and run.choice is not None
+    storing = store and run.reached and run.choice is not None
     report = run.report(target=None if judged is not None else target_recall, stored=storing)
     if storing and report.choice is not None:
         # Read again: a tuning takes minutes, and others may have written meanwhile.
-        now = read_spec(client, collection)
+        carried = carried_spec(client, collection)
+        now = spec if carried is None or not carried.planned else carried
         write_spec(
             client,
             collection,

@@ -23,9 +23,13 @@ def texts() -> list[str]:
 
 
 @pytest.fixture
-def theirs(client, model_folder, texts):
+def theirs(client, encoder, texts):
     """An unnamed vector, ids of their own, text in ``body``, no metadata."""
-    encoder = load_encoder(str(model_folder))
+    fill(client, encoder, texts)
+    return encoder
+
+
+def fill(client, encoder, texts) -> None:
     client.create_collection(
         "theirs",
         models.VectorParams(size=encoder.info.dimension, distance=models.Distance.COSINE),
@@ -39,7 +43,6 @@ def theirs(client, model_folder, texts):
         ],
     )
     client.optimize("theirs")
-    return encoder
 
 
 def test_a_search_needs_an_encoder_and_nothing_else(client, theirs, texts):
@@ -58,21 +61,23 @@ def test_a_spec_says_which_field_is_the_text(client, theirs, texts):
     assert hit.text == hit.payload["body"]
 
 
-def test_points_ask_where_no_encoder_is_known_and_nothing_is_written(client, theirs):
-    report = tune(client, "theirs", target_recall=0.5, sample=60, k=3, budget_s=60)
+def test_points_ask_where_no_encoder_is_known(client, theirs, texts):
+    report = tune(client, "theirs", target_recall=0.5, sample=60, k=3, budget_s=60, store=False)
     assert report.choice is not None
-    assert not report.stored
     assert client.get_collection("theirs").config.metadata is None
+    assert tune(client, "theirs", target_recall=0.5, sample=60, k=3, budget_s=60).stored
+    assert search(client, "theirs", texts[5], encoder=theirs, limit=1)
 
 
-def test_the_command_line_names_the_parts(client, theirs, texts, tmp_path, model_folder):
+def test_the_command_line_names_the_parts(client, texts, tmp_path, model_folder):
+    fill(client, load_encoder(str(model_folder)), ["the red fish", "a slow ship"])
     client.close()
     done = run_cli(
-        "search", "theirs", texts[5], "--db", tmp_path / "db", "--encoder", model_folder,
-        "--text", "body", "--json", "-n", "1",
+        "search", "theirs", "fish", "--db", tmp_path / "db", "--encoder", model_folder,
+        "--text", "body", "--json", "-n", "1", cwd=tmp_path,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (hit,) = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    (hit,) = json.loads(done.out)
     assert hit["text"] == hit["payload"]["body"]
 
 

@@ -246,6 +246,8 @@ def test_a_missing_or_foreign_collection_is_an_error(client, encoder):
         "foreign", models.VectorParams(size=4, distance=models.Distance.COSINE)
     )
     with pytest.raises(NotAPlannedCollectionError):
+        search(client, "foreign", QUERY)
+    with pytest.raises(SpecError, match="no dense vector of the encoder's 32 dimensions"):
         search(client, "foreign", QUERY, encoder=encoder)
 
 
