@@ -39,6 +39,21 @@ class Batch:
     texts: pa.LargeStringArray
     payloads: list[dict[str, Any]]
     rejects: list[Reject]
+    start: int = -1
+    stop: int = -1
+    vectors: Any = None
+    passages: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.stop < 0:
+            taken = [*self.positions, *(r.position for r in self.rejects if r.position is not None)]
+            object.__setattr__(self, "start", min(taken, default=0))
+            object.__setattr__(self, "stop", max(taken, default=-1) + 1)
+
+    def payload_digests(self) -> list[bytes]:
+        from qdrant_static.ingest.payloadrows import payload_digests
+
+        return payload_digests(self.payloads)
 
     def __len__(self) -> int:
         return len(self.payloads)

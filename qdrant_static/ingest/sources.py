@@ -50,6 +50,22 @@ class Source:
 
     def __iter__(self) -> Iterator[Batch | Reject]:
         """All batches, file by file; a file's break comes as a reject."""
+        return self.batches()
+
+    def fingerprints(self):
+        return {str(f): (f.stat().st_size, f.stat().st_mtime_ns) for f in self.files}
+
+    def batches(self, settled=None):
+        for item in self._batches():
+            if (
+                isinstance(item, Batch)
+                and settled
+                and any(a <= item.start and item.stop <= b for a, b in settled.get(item.file, ()))
+            ):
+                continue
+            yield item
+
+    def _batches(self):
         yield from self.unreadable
         for file in self.files:
             read = parquet.read if _format(file) == "parquet" else jsonl.read
