@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from qdrant_static.encoders.sparse import Bm25Encoder
+from qdrant_static.collection.build import bm25_encoder
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.encoders.statistics import EncodingStatistics
 from qdrant_static.ingest.sink import EncodedBatch
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.collection.spec import CollectionSpec, SparseSpec
     from qdrant_static.encoders.base import Encoder
 
 #: Texts on which the mean length in BM25 terms is measured, where the spec does not give it.
@@ -35,12 +35,9 @@ class BatchEncoder:
     def __init__(self, spec: CollectionSpec, encoder: Encoder) -> None:
         self._vectors = spec.vectors
         self._encoder = encoder
-        self._terms: Bm25Encoder | None = None
+        self._terms = None if spec.sparse is None else bm25_encoder(spec.sparse)
         self._seen = EncodingStatistics()
         self._guard = threading.Lock()
-        if spec.sparse is not None:
-            length = {} if spec.sparse.mean_length is None else {"avg_len": spec.sparse.mean_length}
-            self._terms = Bm25Encoder(language=spec.sparse.language, **length)
 
     @property
     def statistics(self) -> EncodingStatistics | None:
@@ -71,6 +68,6 @@ class BatchEncoder:
         )
 
 
-def mean_length(texts: list[pa.LargeStringArray], language: str) -> float:
+def mean_length(texts: list[pa.LargeStringArray], sparse: SparseSpec) -> float:
     """The mean length of texts in BM25 terms, at least 1."""
-    return max(1.0, Bm25Encoder(language=language).mean_length(pa.chunked_array(texts)))
+    return max(1.0, bm25_encoder(sparse).mean_length(pa.chunked_array(texts)))

@@ -377,7 +377,7 @@ class _Job:
         if self.spec.sparse is not None and self.spec.sparse.mean_length is None:
             texts, items = sample(items)
             if texts:
-                length = mean_length(texts, self.spec.sparse.language)
+                length = mean_length(texts, self.spec.sparse)
                 self.spec = self.spec.with_source(fields=self.spec.fields, mean_length=length)
         self._prepare(run)
         encoder = BatchEncoder(self.spec, self.encoder)
