@@ -29,6 +29,25 @@ PLAN_KINDS: tuple[PlanKind, ...] = ("exact", "dense", "bm25", "hybrid")
 PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text", "uuid")
 
 
+def value_at(record: Mapping[str, Any], path: str, missing: Any = None) -> Any:
+    """The value at a dotted path; a name with dots is a name before it is a path.
+
+    Args:
+        record: An object, with objects in it.
+        path: ``"title"`` or ``"meta.title"``.
+        missing: What stands for a value that is not there.
+    """
+    if path in record:
+        return record[path]
+    head, dot, _ = path.rpartition(".")
+    while dot:
+        inner = record.get(head)
+        if isinstance(inner, Mapping):
+            return value_at(inner, path[len(head) + 1 :], missing)
+        head, dot, _ = head.rpartition(".")
+    return missing
+
+
 def matryoshka_name(size: int) -> str:
     """The name of the vector of the first ``size`` dimensions."""
     return f"mrl_{size}"
@@ -81,13 +100,43 @@ class SparseSpec:
 class Fields:
     """Which payload fields hold a record's key and its text.
 
+    A name may be a path: ``meta.title`` is the field ``title`` of the object ``meta``.
+
     Attributes:
-        key: The field of the key; None if the key is a digest of the text.
+        key: The field of the key, or several; None if the key is a digest of the text.
         text: The fields whose values, joined by one space, were encoded.
     """
 
-    key: str | None = None
+    key: str | tuple[str, ...] | None = None
     text: tuple[str, ...] = ()
+
+    def key_of(self, payload: Mapping[str, Any]) -> Any:
+        """The key that a payload holds: a value, a tuple of several, or None."""
+        if isinstance(self.key, tuple):
+            parts = tuple(value_at(payload, name) for name in self.key)
+            return None if None in parts else parts
+        return None if self.key is None else value_at(payload, self.key)
+
+    def text_of(self, payload: Mapping[str, Any]) -> str:
+        """The text that a payload holds, as far as it does."""
+        parts = (value_at(payload, name) for name in self.text)
+        return " ".join(part for part in parts if isinstance(part, str) and part.strip())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-like data."""
+        key = list(self.key) if isinstance(self.key, tuple) else self.key
+        return {"key": key, "text": list(self.text)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` gave."""
+        key = data["key"]
+        return cls(key=tuple(key) if isinstance(key, list) else key, text=tuple(data["text"]))
+
+    @property
+    def key_told(self) -> str | None:
+        """The key's field or fields, for a person."""
+        return " + ".join(self.key) if isinstance(self.key, tuple) else self.key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +262,7 @@ class CollectionSpec:
             "vectors": [asdict(vector) for vector in self.vectors],
             "sparse": None if self.sparse is None else asdict(self.sparse),
             "payload_indexes": dict(self.payload_indexes),
-            "fields": {"key": self.fields.key, "text": list(self.fields.text)},
+            "fields": self.fields.to_dict(),
             "plan": dict(self.plan) if isinstance(self.plan, Mapping) else self.plan,
         }
 
@@ -234,13 +283,12 @@ class CollectionSpec:
                 f"which knows {VERSION}",
             )
         try:
-            fields = data["fields"]
             return cls(
                 encoder=EncoderInfo(**data["encoder"]),
                 vectors=tuple(VectorSpec(**vector) for vector in data["vectors"]),
                 sparse=None if data["sparse"] is None else SparseSpec(**data["sparse"]),
                 payload_indexes=data["payload_indexes"],
-                fields=Fields(key=fields["key"], text=tuple(fields["text"])),
+                fields=Fields.from_dict(data["fields"]),
                 plan=data["plan"],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
