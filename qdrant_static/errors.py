@@ -433,8 +433,8 @@ class TooManyRejectsError(QdrantStaticError):
     @property
     def message(self) -> str:
         return (
-            f"{self.rejected:,} of {self.read:,} rows were rejected, and {self.limit} is the limit; "
-            f"the reasons are in {self.rejects}. What was stored stays; the same command, with a "
+            f"{self.rejected:,} of {self.read:,} rows were rejected, and {self.limit} is the limit: "
+            f"see {self.rejects}. What was stored stays; the same command, with a "
             "higher limit, goes on from it"
         )
 
@@ -453,8 +453,8 @@ class DeletionRefusedError(QdrantStaticError):
     @property
     def message(self) -> str:
         return (
-            f"{self.vanished:,} of the {self.points:,} points of collection {self.collection!r} are "
-            f"not in the input: {self.problem}. None was deleted, everything else is done; if that "
+            f"{self.vanished:,} of the {self.points:,} points of collection {self.collection!r} "
+            f"are not in the input: {self.problem}. None was deleted, everything else is done; if that "
             "is meant, repeat it with force"
         )
 

@@ -23,21 +23,21 @@ OnDuplicate = Literal["reject", "first", "last"]
 ON_DUPLICATE: tuple[OnDuplicate, ...] = ("reject", "first", "last")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Prepared:
     """A batch with its ids and digests.
 
     Attributes:
         batch: The batch.
-        file: Number of its file in the run.
         ids: n point ids.
         rows: n digests of ids, texts and payloads.
+        file: Number of its file in the run.
     """
 
     batch: Batch
-    file: int
     ids: list[PointId]
     rows: Rows
+    file: int = -1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,12 +65,11 @@ class Decided:
     displaced: list[bytes] = field(default_factory=list)
 
 
-def prepare(batch: Batch, file: int, key: bytes) -> Prepared:
+def prepare(batch: Batch, key: bytes) -> Prepared:
     """Make ids and digests.
 
     Args:
         batch: The batch.
-        file: Number of its file.
         key: What decides the vectors besides the texts; see `hashes.encoding_key`.
     """
     keys = batch.keys
@@ -88,7 +87,7 @@ def prepare(batch: Batch, file: int, key: bytes) -> Prepared:
         payloads=as_digests(batch.payload_digests()),
         positions=batch.positions,
     )
-    return Prepared(batch=batch, file=file, ids=ids, rows=rows)
+    return Prepared(batch=batch, ids=ids, rows=rows)
 
 
 def decide(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +47,7 @@ def text_digests(texts: pa.LargeStringArray, key: bytes) -> Digests:
     return as_digests(
         [
             blake2b(view[start:stop], digest_size=DIGEST, key=key).digest()
-            for start, stop in zip(ends, ends[1:], strict=False)
+            for start, stop in pairwise(ends)
         ]
     )
 

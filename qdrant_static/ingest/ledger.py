@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,6 +173,10 @@ class Known(NamedTuple):
     file: int
     position: int
     state: str
+
+
+#: A point: its id's digest, its payload's, and where it came from.
+Kept: TypeAlias = tuple[bytes, bytes, Known]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -356,7 +360,7 @@ class Ledger:
             )
             for table in ("batches", "files", "broken"):
                 # The names are those of three lines above.
-                self._db.execute(f"DELETE FROM {table} WHERE run <= ?", (run - _KEPT_RUNS,))  # noqa: S608
+                self._db.execute(f"DELETE FROM {table} WHERE run <= ?", (run - _KEPT_RUNS,))
         return run
 
     def resume(self, run: int) -> None:
@@ -375,7 +379,14 @@ class Ledger:
         ]
         assignments = ", ".join(f"{name} = ?" for name in columns)  # names of this package's own
         with self._transaction():
-            self._db.execute(f"UPDATE runs SET {assignments} WHERE id = ?", (*values, run))  # noqa: S608
+            self._db.execute(f"UPDATE runs SET {assignments} WHERE id = ?", (*values, run))
+
+    def add_file(self, run: int, path: str) -> int:
+        """Enter a file that a source names only now; its number."""
+        number = self._one("SELECT count(*) FROM files WHERE run = ?", run)
+        with self._transaction():
+            self._db.execute("INSERT INTO files VALUES (?, ?, ?, '')", (run, number, path))
+        return number
 
     def files(self, run: int) -> list[tuple[str, str]]:
         """Path and fingerprint of the files of a run, in their order."""
@@ -408,7 +419,7 @@ class Ledger:
         sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _SUM)
         with self._errors():
             counts = self._db.execute(
-                f"SELECT {sums} FROM batches WHERE run = ? AND state = 'stored'",  # noqa: S608
+                f"SELECT {sums} FROM batches WHERE run = ? AND state = 'stored'",
                 (run,),
             ).fetchone()
             reasons: Counter[str] = Counter()
@@ -497,7 +508,7 @@ class Ledger:
                 self._db.execute(_PENDING, columns)
                 self._unmerged += len(rows)
             self._db.execute(
-                f"INSERT OR REPLACE INTO batches (run, file, start, stop, state, {', '.join(_SUM)}, "  # noqa: E501, S608
+                f"INSERT OR REPLACE INTO batches (run, file, start, stop, state, {', '.join(_SUM)}, "
                 f"reasons) VALUES (?, ?, ?, ?, 'stored', {'?, ' * len(_SUM)}?)",
                 (run, done.file, done.start, done.stop, *counts, json.dumps(done.totals.reasons)),
             )
@@ -547,7 +558,7 @@ class Ledger:
         where = "WHERE run = ? AND file = ? AND start <= ? AND stop > ?"
         address = (run, older.file, older.position, older.position)
         self._db.execute(
-            f"UPDATE batches SET {column} = {column} - 1, {to} = {to} + 1 {where}",  # noqa: S608
+            f"UPDATE batches SET {column} = {column} - 1, {to} = {to} + 1 {where}",
             address,
         )
         if to == "rejected":
@@ -567,9 +578,7 @@ class Ledger:
         self.merge()
         return self._one("SELECT count(*) FROM rows WHERE run <> ? AND state <> 'refused'", run)
 
-    def each(
-        self, *, not_in_run: int | None = None, size: int = 1000
-    ) -> Iterator[list[tuple[bytes, bytes, Known]]]:
+    def each(self, *, not_in_run: int | None = None, size: int = 1000) -> Iterator[list[Kept]]:
         """All points in parts, by id: digest, payload's digest, and where each came from.
 
         The table may be changed meanwhile.
@@ -588,8 +597,8 @@ class Ledger:
             yield [(row[0], row[1], Known(*row[2:])) for row in found]
             last = found[-1][0]
 
-    def sample(self, count: int) -> list[tuple[bytes, bytes, Known]]:
-        """Some points, chosen by chance."""
+    def samples(self, count: int, *, size: int = 1000) -> Iterator[list[Kept]]:
+        """Some points, chosen by chance, in parts."""
         self.merge()
         with self._errors():
             found = self._db.execute(
@@ -597,7 +606,9 @@ class Ledger:
                 "(SELECT id FROM rows WHERE state <> 'refused' ORDER BY random() LIMIT ?)",
                 (count,),
             ).fetchall()
-        return [(row[0], row[1], Known(*row[2:])) for row in found]
+        for start in range(0, len(found), size):
+            part = found[start : start + size]
+            yield [(row[0], row[1], Known(*row[2:])) for row in part]
 
     def forget(self, run: int, digests: Sequence[bytes]) -> None:
         """Remove points that were deleted, and count them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Load:
 
     ledger: Ledger
     run: int
-    files: Sequence[str]
+    files: list[str]
     encoder: BatchEncoder
     writer: Writer
     rejected: RejectsFile
@@ -76,8 +76,7 @@ class Load:
 
         It ends early if it is stopped, or if there are too many rejects.
         """
-        numbers = {name: number for number, name in enumerate(self.files)}
-        prepared = _prepared(items, numbers, self.key)
+        prepared = _prepared(items, self.key)
         notice = threading.Timer(
             _PATIENCE_S,
             self.display.say,
@@ -97,6 +96,7 @@ class Load:
                     if isinstance(item, Reject):
                         self._note_broken(item)
                         continue
+                    item.file = self._number(item.batch.file)
                     under_way.append(self._decide(pool, item))
                     if len(under_way) > self.threads:
                         self._write(under_way.popleft(), notice)
@@ -111,6 +111,13 @@ class Load:
                     if work.vectors is not None:
                         work.vectors.cancel()
         return not self._is_over_limit()
+
+    def _number(self, file: str) -> int:
+        """The number of a file in the run; files come one after the other."""
+        if file not in self.files:
+            self.ledger.add_file(self.run, file)
+            self.files.append(file)
+        return self.files.index(file)
 
     def _decide(self, pool: ThreadPoolExecutor, prepared: Prepared) -> _Work:
         decided = decide(
@@ -163,8 +170,6 @@ def sample(items: Iterator[Item]) -> tuple[list[pa.LargeStringArray], Iterator[I
     return texts, chain(ahead, items)
 
 
-def _prepared(
-    items: Iterable[Item], numbers: dict[str, int], key: bytes
-) -> Iterator[Prepared | Reject]:
+def _prepared(items: Iterable[Item], key: bytes) -> Iterator[Prepared | Reject]:
     for item in items:
-        yield item if isinstance(item, Reject) else prepare(item, numbers[item.file], key)
+        yield item if isinstance(item, Reject) else prepare(item, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -75,7 +76,7 @@ class PayloadRows(Sequence[dict[str, Any]]):
         data = memoryview(joined.buffers()[2] or b"")
         return [
             blake2b(data[start:stop], digest_size=_DIGEST_BYTES).digest()
-            for start, stop in zip(bounds, bounds[1:], strict=False)
+            for start, stop in pairwise(bounds)
         ]
 
 

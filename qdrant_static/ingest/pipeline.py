@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from qdrant_static.collection.build import (
     check_encoder,
@@ -31,27 +32,29 @@ from qdrant_static.ingest.ledger import Ledger, Run, now
 from qdrant_static.ingest.limits import RejectLimit
 from qdrant_static.ingest.loading import Load, sample
 from qdrant_static.ingest.manifest import versions, write_manifest
+from qdrant_static.ingest.options import SourceOptions
 from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.report import IngestReport
-from qdrant_static.ingest.sources import PathLike, Source, open_source
+from qdrant_static.ingest.sources import AnySource, PathLike, open_source
 from qdrant_static.ingest.state import State, default_state
 from qdrant_static.ingest.writing import Writer
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
+    from qdrant_static.ingest.inputs import Fingerprint
 
 
 def ingest(
-    paths: PathLike | Sequence[PathLike],
+    paths: PathLike | Sequence[PathLike] | AnySource,
     client: Client,
     collection: str,
     *,
     spec: CollectionSpec | None = None,
     encoder: Encoder | None = None,
-    key: str | None = None,
+    key: Sequence[str] | str | None = None,
     text: Sequence[str] | str | None = None,
     payload: Sequence[str] | None = None,
     rejects: PathLike | None = None,
@@ -65,6 +68,7 @@ def ingest(
     on_duplicate: OnDuplicate = "reject",
     max_rejects: int | str | None = None,
     bulk: bool = False,
+    options: SourceOptions | None = None,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
@@ -73,15 +77,15 @@ def ingest(
     harmless. A job that was cut short, by a crash too, goes on where it was when it is run again.
 
     Args:
-        paths: Parquet and JSON Lines files (``.parquet .pq .jsonl .ndjson``, the latter two also
-            with ``.gz``), folders and globs.
+        paths: Parquet, JSON Lines, CSV and Arrow files, compressed too, folders, globs, URIs and
+            ``-`` for standard input; or a source that is open already.
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
         spec: What the collection is to be; None takes what is there, or the default for the
             encoder.
         encoder: Who encodes; None loads the collection's, or the spec's.
-        key: The column of the key (integers or strings); None takes ``id`` or ``_id`` if there
-            is one, else a digest of the text.
+        key: The column of the key (integers or strings), or several; None takes ``id`` or
+            ``_id`` if there is one, else a digest of the text.
         text: The columns of the text, joined by one space; None takes ``title`` and ``text`` as
             far as they are there.
         payload: The columns that are stored beside the vectors; None takes all. The key always
@@ -102,6 +106,7 @@ def ingest(
             are rejects, else they count as superseded.
         max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``).
         bulk: Have a server index after the load, not during it.
+        options: How the input is read: templates, renamed columns, ready vectors, CSV, limits.
 
     Returns:
         The account of the run.
@@ -123,7 +128,11 @@ def ingest(
     if delete_missing and not sync:
         raise SpecError(field="delete_missing", problem="it needs sync")
     limit = RejectLimit.parse(max_rejects)
-    source = open_source(paths, key=key, text=text, payload=payload)
+    source = (
+        paths
+        if isinstance(paths, AnySource)
+        else open_source(paths, key=key, text=text, payload=payload, options=options)
+    )
     spec, encoder = _resolve(client, collection, spec, encoder, source)
     own_rejects = _rejects_path(rejects, source)
     folder = default_state(client, collection) if state is None else Path(state).expanduser()
@@ -154,7 +163,7 @@ def ingest(
         return job.carry_out(own_rejects)
 
 
-def _rejects_path(rejects: PathLike | None, source: Source) -> Path | None:
+def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:
     """Where rejects go, if that is said; never over a file of the input."""
     if rejects is None:
         return None
@@ -171,7 +180,7 @@ def _resolve(
     collection: str,
     spec: CollectionSpec | None,
     encoder: Encoder | None,
-    source: Source,
+    source: AnySource,
 ) -> tuple[CollectionSpec, Encoder]:
     """Agree on spec and encoder with what is there; nothing is written yet."""
     there = read_spec(client, collection) if client.collection_exists(collection) else None
@@ -185,12 +194,25 @@ def _resolve(
     wanted = spec or there or CollectionSpec.for_encoder(encoder)
     wanted = wanted.with_source(fields=source.selection.fields, mean_length=None)
     check_encoder(collection, wanted.encoder, encoder.info)
+    given, full = source.selection.dimension, wanted.vectors[0].size
+    if given not in (None, full):
+        raise SpecError(
+            field="vectors",
+            problem=f"those in {source.selection.vectors!r} have {given} dimensions, not {full}",
+        )
     if there is None:
         return wanted, encoder
     check_spec(collection, there, wanted)
     if not there.fields.text:
         there = there.with_source(fields=source.selection.fields, mean_length=None)
     return there, encoder
+
+
+def _marked(mark: Fingerprint) -> str:
+    """A fingerprint as the ledger has it; what can be read once only is never the same again."""
+    if mark.size < 0:
+        return f"read {now()}, {uuid4().hex}"
+    return f"{mark.size} bytes, {mark.modified_ns}, {mark.digest}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -201,7 +223,7 @@ class _Job:
     collection: str
     spec: CollectionSpec
     encoder: Encoder
-    source: Source
+    source: AnySource
     files: State
     ledger: Ledger
     display: Progress
@@ -325,7 +347,7 @@ class _Job:
     def _begin(self, own_rejects: Path | None) -> tuple[Run, bool]:
         """The run to carry out: the last one if it was cut short and is the same, or a new one."""
         who = identity(self.spec, self.encoder.info.fingerprint, self._options())
-        files = [(name, str(mark)) for name, mark in self.source.fingerprints().items()]
+        files = [(name, _marked(mark)) for name, mark in self.source.fingerprints().items()]
         last = self.ledger.last()
         if last is not None and last.state != "finished":
             changes = differences(last.identity, who, self.ledger.files(last.id), files)
@@ -359,11 +381,8 @@ class _Job:
 
     def _options(self) -> dict[str, Any]:
         """How the input is read and what is done about it, as the ledger compares it."""
-        chosen = self.source.selection
         return {
-            "key": chosen.key,
-            "text": chosen.text,
-            "payload": chosen.payload,
+            "selection": asdict(self.source.selection),
             "sync": self.sync,
             "on_duplicate": self.on_duplicate,
         }

@@ -53,13 +53,13 @@ def rebuild(
             collection, limit=_PAGE, offset=offset, with_payload=True, with_vectors=False
         )
         payloads = [record.payload or {} for record in records]
-        texts = [_text(spec, payload) for payload in payloads]
-        known = text_digests(pa.array([text or "" for text in texts], pa.large_string()), key)
+        texts = [spec.fields.text_of(payload) for payload in payloads]
+        known = text_digests(pa.array(texts, pa.large_string()), key)
         ledger.found(
             Rows(
                 ids=as_digests(id_digest(_plain(record.id)) for record in records),
                 texts=as_digests(
-                    _UNKNOWN if text is None else digest.tobytes()
+                    digest.tobytes() if text else _UNKNOWN
                     for text, digest in zip(texts, known, strict=True)
                 ),
                 payloads=as_digests(payload_digests(payloads)),
@@ -71,13 +71,6 @@ def rebuild(
             on_progress(count)
         if offset is None:
             return count
-
-
-def _text(spec: CollectionSpec, payload: dict[str, Any]) -> str | None:
-    """The text that was encoded, if the payload holds it."""
-    parts = [payload.get(name) for name in spec.fields.text]
-    kept = [part for part in parts if isinstance(part, str) and part.strip()]
-    return " ".join(kept) if kept else None
 
 
 def _plain(point: Any) -> int | str:

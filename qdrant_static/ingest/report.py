@@ -79,7 +79,7 @@ class IngestReport:
         """The report as JSON-like data."""
         return {
             **asdict(self),
-            "fields": {"key": self.fields.key, "text": list(self.fields.text)},
+            "fields": self.fields.to_dict(),
             "left_out": list(self.left_out),
             **{
                 name: None if path is None else str(path)
@@ -130,5 +130,5 @@ class IngestReport:
         return "\n".join(lines)
 
     def _taken(self) -> str:
-        key = self.fields.key or "digest of the text"
+        key = self.fields.key_told or "digest of the text"
         return f"key {key}; text {' + '.join(self.fields.text) or 'not in the payload'}"

@@ -13,7 +13,7 @@ import numpy as np
 from qdrant_static.collection.build import read_spec
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import PointId
-from qdrant_static.ingest.ledger import Ledger
+from qdrant_static.ingest.ledger import Known, Ledger
 from qdrant_static.ingest.payloadrows import payload_digest
 from qdrant_static.ingest.state import State, default_state
 
@@ -129,57 +129,76 @@ def verify(
     if not (folder / "ledger.sqlite").exists():
         raise SpecError(field="state", problem=f"there is no ledger in {folder}")
     with State(folder, collection) as files, Ledger(files.ledger) as ledger:
-        names: dict[int, list[str]] = {}
-
-        def named(digest: bytes, known: Any, problem: str) -> Missing:
-            if known.run not in names:
-                names[known.run] = [path for path, _ in ledger.files(known.run)]
-            paths = names[known.run]
-            has_file = 0 <= known.file < len(paths)
-            return Missing(
-                id=point_of(digest),
-                file=paths[known.file] if has_file else None,
-                position=known.position if has_file else None,
-                problem=problem,
-            )
-
-        missing, expected, found = 0, 0, []
-        lost: list[bytes] = []
-        for page in ledger.each(size=_PAGE):
-            expected += len(page)
-            there = _there(client, collection, [point_of(digest) for digest, _, _ in page])
-            for digest, _, known in page:
-                if point_of(digest) not in there:
-                    missing += 1
-                    lost.append(digest)
-                    if len(found) < MOST_NAMED:
-                        found.append(named(digest, known, "it is not in the collection"))
-        gone = set(lost)
-        compared, different = 0, 0
-        sampled = [one for one in ledger.sample(sample) if one[0] not in gone and any(one[1])]
-        for start in range(0, len(sampled), _PAGE):
-            page = sampled[start : start + _PAGE]
-            records = _records(client, collection, [point_of(one[0]) for one in page])
-            for digest, payload, known in page:
-                compared += 1
-                if payload_digest(records.get(point_of(digest), {})) != payload:
-                    different += 1
-                    lost.append(digest)
-                    if len(found) < MOST_NAMED:
-                        found.append(named(digest, known, "its payload was changed"))
-        if repair and lost:
-            ledger.unlearn(lost)
+        check = _Check(client, collection, ledger)
+        check.look_up()
+        check.compare(sample)
+        if repair:
+            ledger.unlearn(check.lost)
         points = int(client.count(collection, exact=True).count)
     return Verification(
         collection=collection,
         points=points,
-        expected=expected,
-        missing=missing,
-        unknown=max(0, points - (expected - missing)),
-        compared=compared,
-        different=different,
-        named=tuple(found),
+        expected=check.expected,
+        missing=check.missing,
+        unknown=max(0, points - (check.expected - check.missing)),
+        compared=check.compared,
+        different=check.different,
+        named=tuple(check.named),
     )
+
+
+class _Check:
+    """A comparison under way: its counters, and the points that are not as they should be."""
+
+    def __init__(self, client: Client, collection: str, ledger: Ledger) -> None:
+        self._client = client
+        self._collection = collection
+        self._ledger = ledger
+        self._files: dict[int, list[str]] = {}
+        self.expected = self.missing = self.compared = self.different = 0
+        self.lost: list[bytes] = []
+        self.named: list[Missing] = []
+
+    def look_up(self) -> None:
+        """Look up every point that the ledger knows."""
+        for page in self._ledger.each(size=_PAGE):
+            self.expected += len(page)
+            ids = [point_of(digest) for digest, _, _ in page]
+            there = _records(self._client, self._collection, ids, payload=False)
+            for point, (digest, _, known) in zip(ids, page, strict=True):
+                if point not in there:
+                    self.missing += 1
+                    self._lose(digest, known, "it is not in the collection")
+
+    def compare(self, count: int) -> None:
+        """Compare the payloads of some points that are there."""
+        gone = set(self.lost)
+        for page in self._ledger.samples(count, size=_PAGE):
+            chosen = [row for row in page if row[0] not in gone and any(row[1])]
+            ids = [point_of(digest) for digest, _, _ in chosen]
+            records = _records(self._client, self._collection, ids, payload=True)
+            for point, (digest, payload, known) in zip(ids, chosen, strict=True):
+                self.compared += 1
+                if payload_digest(records.get(point, {})) != payload:
+                    self.different += 1
+                    self._lose(digest, known, "its payload was changed")
+
+    def _lose(self, digest: bytes, known: Known, problem: str) -> None:
+        self.lost.append(digest)
+        if len(self.named) >= MOST_NAMED:
+            return
+        if known.run not in self._files:
+            self._files[known.run] = [path for path, _ in self._ledger.files(known.run)]
+        files = self._files[known.run]
+        has_file = 0 <= known.file < len(files)
+        self.named.append(
+            Missing(
+                id=point_of(digest),
+                file=files[known.file] if has_file else None,
+                position=known.position if has_file else None,
+                problem=problem,
+            )
+        )
 
 
 def point_of(digest: bytes) -> PointId:
@@ -245,15 +264,13 @@ def _agree(kept: Any, encoded: Any, least: float) -> bool:
     return float(a @ b) / lengths >= least
 
 
-def _there(client: Client, collection: str, ids: Sequence[PointId]) -> set[PointId]:
-    found = client.retrieve(collection, list(ids), with_payload=False, with_vectors=False)
-    return {_plain(record.id) for record in found}
-
-
 def _records(
-    client: Client, collection: str, ids: Sequence[PointId]
+    client: Client, collection: str, ids: Sequence[PointId], *, payload: bool
 ) -> dict[PointId, Mapping[str, Any]]:
-    found = client.retrieve(collection, list(ids), with_payload=True, with_vectors=False)
+    """The points of some ids that are there, with their payloads if these are wanted."""
+    if not ids:
+        return {}
+    found = client.retrieve(collection, list(ids), with_payload=payload, with_vectors=False)
     return {_plain(record.id): record.payload or {} for record in found}
 
 

@@ -189,7 +189,7 @@ class Writer:
             self._client, self._collection, [decided.prepared.ids[row]], vectors,
             [batch.payloads[row]],
         )  # fmt: skip
-        return {row: why for why in found.values()}
+        return dict.fromkeys([row][: len(found)], next(iter(found.values()), ""))
 
     def _sample(
         self,
