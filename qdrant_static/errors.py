@@ -20,10 +20,13 @@
     │   ├── AliasExistsError           the name is a collection's, or already an alias
     │   ├── PointNotFoundError         a query names a point that is not there
     │   ├── NotAPlannedCollectionError no metadata of ours in the collection
-    │   └── NotSupportedByEdgeError    a server's feature that the embedded engine lacks
+    │   ├── NotSupportedByEdgeError    a server's feature that the embedded engine lacks
+    │   └── AccessDeniedError          the server does not let this key do this
     ├── EncoderUnavailableError        the model could not be had (network): safe to repeat
     ├── CollectionLockedError          another process has it open: safe to repeat
+    ├── ServerUnavailableError         the server did not answer for too long: safe to repeat
     ├── EngineError                    the engine refused or failed
+    ├── EveryPointRefusedError         the server takes no point of the batch, whichever it is
     ├── PointError                     a point that does not fit its collection, or is not in it
     ├── StorageError                   the disk refused: safe to repeat
     └── VerificationError              the counts do not agree
@@ -363,6 +366,21 @@ class NotSupportedByEdgeError(UsageError):
 
 
 @dataclass(eq=False)
+class AccessDeniedError(UsageError):
+    """The server refuses the key, or lets it read only."""
+
+    where: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.where} refuses access: {self.problem}. Give a key that may write to the "
+            "collection, for example in the environment as QDRANT_API_KEY"
+        )
+
+
+@dataclass(eq=False)
 class EncoderUnavailableError(QdrantStaticError):
     """The model exists or may exist, but could not be fetched."""
 
@@ -399,6 +417,26 @@ class CollectionLockedError(QdrantStaticError):
 
 
 @dataclass(eq=False)
+class ServerUnavailableError(QdrantStaticError):
+    """The server did not take a request within the time that the job gives it."""
+
+    retryable: ClassVar[bool] = True
+
+    where: str
+    problem: str
+    tried: int
+    waited_s: float
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.where} did not take a request, tried {self.tried} times within "
+            f"{self.waited_s:.1f} s ({self.problem}). What it acknowledged is "
+            "stored; repeat the job for the rest when the server is back"
+        )
+
+
+@dataclass(eq=False)
 class EngineError(QdrantStaticError):
     """The engine refused a request or failed."""
 
@@ -408,6 +446,22 @@ class EngineError(QdrantStaticError):
     @property
     def message(self) -> str:
         return f"{self.operation}: {self.problem}"
+
+
+@dataclass(eq=False)
+class EveryPointRefusedError(QdrantStaticError):
+    """The server refuses points that have nothing in common, all for the same reason."""
+
+    collection: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"the server takes no point into collection {self.collection!r}: {self.problem}. "
+            "Was the collection changed while the job ran, or is it full? What was acknowledged "
+            "is stored"
+        )
 
 
 @dataclass(eq=False)

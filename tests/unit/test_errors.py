@@ -39,6 +39,11 @@ EXAMPLES: dict[str, dict] = {
     "NotSupportedByEdgeError": {"what": "int as a query", "why": "not yet"},
     "EncoderUnavailableError": {"name": "o/m", "problem": "no network"},
     "CollectionLockedError": {"collection": "c", "where": "db", "owner": "process 12"},
+    "AccessDeniedError": {"where": "http://db", "problem": "Invalid API key"},
+    "ServerUnavailableError": {
+        "where": "http://db", "problem": "connection refused", "tried": 4, "waited_s": 300.0,
+    },
+    "EveryPointRefusedError": {"collection": "c", "problem": "expected dim: 8, got 4"},
     "EngineError": {"operation": "counting", "problem": "it failed"},
     "PointError": {"point": UUID(int=5), "problem": "wrong"},
     "StorageError": {"path": "p", "problem": "full"},
@@ -49,7 +54,12 @@ CLASSES = [
     if issubclass(one, QdrantStaticError)
 ]  # fmt: skip
 LEAVES = [one for one in CLASSES if one not in (QdrantStaticError, UsageError)]
-RETRYABLE = {"EncoderUnavailableError", "CollectionLockedError", "StorageError"}
+RETRYABLE = {
+    "EncoderUnavailableError",
+    "CollectionLockedError",
+    "ServerUnavailableError",
+    "StorageError",
+}
 
 
 def example(kind: type[QdrantStaticError]) -> QdrantStaticError:
