@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _SAMPLE = 6
 #: An overloaded server that does not say when to come back is asked so often for as much at once.
 _OVERLOADS = 2
+_DIGITS = re.compile(r"\d+")
 
 
 class StoppedError(Exception):
@@ -166,7 +168,8 @@ class Delivery:
             if answer is None:
                 return done
             refused[item.row] = answer.problem
-        if len({refused[row] for row in done}) > 1:
+        # A server may name the point, or where in the request it stands.
+        if len({_DIGITS.sub("#", refused[row]) for row in done}) > 1:
             return done
         raise EveryPointRefusedError(collection=self._collection, problem=failure.problem)
 
