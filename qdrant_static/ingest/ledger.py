@@ -2,7 +2,7 @@
 
 ::
 
-    meta      version of this form
+    meta      version of this form; notes of jobs, such as settings to restore
     runs      one per job: what it read with what, its state, its points before and after
     files     the input files of a run, with their fingerprints
     batches   the address of every batch, and its part of the sum
@@ -26,7 +26,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -76,7 +76,6 @@ CREATE TABLE runs (
     complete INTEGER NOT NULL DEFAULT 0,  -- the ledger knew every point of the collection before
     rejects TEXT,                      -- the rejects file
     rejects_bytes INTEGER NOT NULL DEFAULT 0,
-    bulk TEXT,                         -- JSON: settings to restore after a bulk load
     versions TEXT NOT NULL             -- JSON: of this package, the engine, Python
 );
 CREATE TABLE files (
@@ -276,11 +275,10 @@ class Run:
     complete: bool
     rejects: str | None
     rejects_bytes: int
-    bulk: Mapping[str, Any] | None
     versions: Mapping[str, str]
 
 
-_JSON_COLUMNS = frozenset({"identity", "bulk", "versions"})
+_JSON_COLUMNS = frozenset({"identity", "versions"})
 
 
 class Ledger:
@@ -317,6 +315,11 @@ class Ledger:
                 f"qdrant-static reads {VERSION}: move it away, and rebuild it",
             )
         self.merge()
+
+    @property
+    def notes(self) -> MutableMapping[str, Any]:
+        """What jobs leave for the next one, durable as soon as it is set."""
+        return _Notes(self)
 
     # --- runs --------------------------------------------------------------------------------
 
@@ -508,8 +511,9 @@ class Ledger:
                 self._db.execute(_PENDING, columns)
                 self._unmerged += len(rows)
             self._db.execute(
-                f"INSERT OR REPLACE INTO batches (run, file, start, stop, state, {', '.join(_SUM)}, "
-                f"reasons) VALUES (?, ?, ?, ?, 'stored', {'?, ' * len(_SUM)}?)",
+                "INSERT OR REPLACE INTO batches "
+                f"(run, file, start, stop, state, {', '.join(_SUM)}, reasons) "
+                f"VALUES (?, ?, ?, ?, 'stored', {'?, ' * len(_SUM)}?)",
                 (run, done.file, done.start, done.stop, *counts, json.dumps(done.totals.reasons)),
             )
             if done.totals.reasons or done.displaced:
@@ -685,6 +689,46 @@ class Ledger:
             else:
                 problem = f"the ledger is damaged ({problem}): move it away, and rebuild it"
             raise StorageError(path=str(self.path), problem=problem) from error
+
+
+class _Notes(MutableMapping[str, Any]):
+    """JSON values in the table ``meta``."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __getitem__(self, name: str) -> Any:
+        with self._ledger._errors():
+            found = self._ledger._db.execute(
+                "SELECT value FROM meta WHERE key = ?", (f"note {name}",)
+            ).fetchone()
+        if found is None:
+            raise KeyError(name)
+        return json.loads(found[0])
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        with self._ledger._transaction():
+            self._ledger._db.execute(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note {name}", json.dumps(value))
+            )
+
+    def __delitem__(self, name: str) -> None:
+        del_count = 0
+        with self._ledger._transaction():
+            cursor = self._ledger._db.execute("DELETE FROM meta WHERE key = ?", (f"note {name}",))
+            del_count = cursor.rowcount
+        if not del_count:
+            raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        with self._ledger._errors():
+            found = self._ledger._db.execute(
+                "SELECT substr(key, 6) FROM meta WHERE key LIKE 'note %' ORDER BY key"
+            ).fetchall()
+        return iter([name for (name,) in found])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def each_digest(digests: Digests) -> list[bytes]:

@@ -22,7 +22,7 @@ from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import QdrantStaticError, SpecError, TooManyRejectsError
-from qdrant_static.ingest import bulk as bulk_mode
+from qdrant_static.ingest.bulk import deferred_indexing, restore_indexing
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
 from qdrant_static.ingest.encoding import BatchEncoder, mean_length
 from qdrant_static.ingest.finishing import Finish
@@ -238,7 +238,7 @@ class _Job:
 
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Load, finish, and write down what was done."""
-        self._restore_indexing()
+        restore_indexing(self.client, self.collection, self.ledger.notes)
         run, again = self._begin(own_rejects)
         try:
             with RejectsFile(
@@ -252,9 +252,6 @@ class _Job:
                 interrupted = isinstance(error, KeyboardInterrupt)
                 self.ledger.note(run.id, state="interrupted" if interrupted else "failed")
             raise
-        finally:
-            with suppress(QdrantStaticError):
-                self._restore_indexing()
 
     def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
         started = time.perf_counter()
@@ -279,7 +276,6 @@ class _Job:
             stop=self.stop,
         )
         refused = finish.delete_missing(force=self.force) if ended and self.delete_missing else None
-        self._restore_indexing()
         if ended and (totals.points or self._run(run.id).deleted):
             started = time.perf_counter()
             ended = finish.build_index(totals.points)
@@ -401,7 +397,14 @@ class _Job:
         self._prepare(run)
         encoder = BatchEncoder(self.spec, self.encoder)
         writer = Writer(
-            self.client, self.collection, self.ledger, run.id, rejected, encoder, self.on_duplicate
+            self.client,
+            self.collection,
+            self.spec,
+            self.ledger,
+            run.id,
+            rejected,
+            encoder,
+            self.on_duplicate,
         )
         writer.totals = self.ledger.totals(run.id)
         self.display.advance(writer.totals.read, writer.totals.stored, writer.totals.rejected)
@@ -420,7 +423,13 @@ class _Job:
             threads=self.threads,
             stop=self.stop,
         )
-        return writer, encoder, load.carry_out(items)
+        with ExitStack() as stack:
+            if self.bulk:
+                stack.enter_context(
+                    deferred_indexing(self.client, self.collection, self.ledger.notes)
+                )
+            stack.enter_context(writer)
+            return writer, encoder, load.carry_out(items)
 
     def _prepare(self, run: Run) -> None:
         """Have the collection there as it is to be, and know what it holds."""
@@ -440,20 +449,6 @@ class _Job:
                 before = rebuild(self.client, self.collection, self.ledger, self.spec)
                 complete = True
             self.ledger.note(run.id, points_before=before, complete=complete)
-        if self.bulk:
-            settings = bulk_mode.settings(self.client, self.collection)
-            if settings is not None:
-                self.ledger.note(run.id, bulk=settings)  # before anything is changed
-                bulk_mode.defer(self.client, self.collection)
-
-    def _restore_indexing(self) -> None:
-        """End the bulk mode of the last run, be it this one or one that a crash cut short."""
-        last = self.ledger.last()
-        if last is None or last.bulk is None:
-            return
-        if self.client.collection_exists(self.collection):
-            bulk_mode.restore(self.client, self.collection, last.bulk)
-        self.ledger.note(last.id, bulk=None)
 
     def _run(self, number: int) -> Run:
         last = self.ledger.last()

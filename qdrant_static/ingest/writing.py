@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from qdrant_client import models
@@ -17,10 +17,14 @@ from qdrant_static.ingest.encoding import BatchEncoder
 from qdrant_static.ingest.ledger import Ledger, Totals
 from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.sink import EncodedBatch
+from qdrant_static.serverversion import is_remote
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from numpy.typing import NDArray
 
+    from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
     from qdrant_static.ids import PointId
 
@@ -42,6 +46,9 @@ class Sink(Protocol):
 
     def flush(self) -> None:
         """Wait until everything that was sent is settled."""
+
+    def abort(self) -> None:
+        """Send nothing more, and let go of what sending needs."""
 
 
 class EdgeSink:
@@ -77,6 +84,9 @@ class EdgeSink:
     def flush(self) -> None:
         """Nothing is ever under way."""
 
+    def abort(self) -> None:
+        """Nothing is ever held."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
@@ -94,6 +104,7 @@ class Writer:
     Args:
         client: Where to.
         collection: The collection.
+        spec: Its spec.
         ledger: Where batches are settled.
         run: The run.
         rejected: Where rejects go.
@@ -105,6 +116,7 @@ class Writer:
         self,
         client: Client,
         collection: str,
+        spec: CollectionSpec,
         ledger: Ledger,
         run: int,
         rejected: RejectsFile,
@@ -118,7 +130,18 @@ class Writer:
         self._rejected = rejected
         self._encoder = encoder
         self._on_duplicate = on_duplicate
-        self._sink: Sink = EdgeSink(client, collection, self._settled)
+        self._sink: Sink
+        if is_remote(client):
+            from qdrant_static.ingest.serversink import ServerSink
+
+            self._sink = ServerSink.for_spec(
+                client,  # type: ignore[arg-type]
+                collection,
+                spec,
+                on_settled=lambda token, done: self._settled(token, done.refused),
+            )
+        else:
+            self._sink = EdgeSink(client, collection, self._settled)
         self._dice = np.random.default_rng(run)
         self._stored = 0
         self.totals = Totals()
@@ -142,6 +165,20 @@ class Writer:
         """Wait until everything that was sent is settled, and durable in the ledger."""
         self._sink.flush()
         self._ledger.commit()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # What is under way may be acknowledged yet; what is not is sent again by the next attempt.
+        self._sink.abort()
+        if error is None:
+            self._ledger.commit()
 
     def _settled(self, token: tuple[Decided, dict[int, str]], refused: Mapping[int, str]) -> None:
         """The engine has answered: rows of what was sent are counted from 0."""

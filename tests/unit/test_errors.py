@@ -44,6 +44,11 @@ EXAMPLES: dict[str, dict] = {
     "DeletionRefusedError": {
         "collection": "c", "vanished": 5, "points": 9, "problem": "more than 20%",
     },
+    "AccessDeniedError": {"where": "http://db", "problem": "Invalid API key"},
+    "ServerUnavailableError": {
+        "where": "http://db", "problem": "connection refused", "tried": 4, "waited_s": 300.0,
+    },
+    "EveryPointRefusedError": {"collection": "c", "problem": "expected dim: 8, got 4"},
     "EngineError": {"operation": "counting", "problem": "it failed"},
     "PointError": {"point": UUID(int=5), "problem": "wrong"},
     "StorageError": {"path": "p", "problem": "full"},
@@ -55,7 +60,8 @@ CLASSES = [
 ]  # fmt: skip
 LEAVES = [one for one in CLASSES if one not in (QdrantStaticError, UsageError)]
 RETRYABLE = {
-    "EncoderUnavailableError", "CollectionLockedError", "JobRunningError", "StorageError",
+    "EncoderUnavailableError", "CollectionLockedError", "JobRunningError",
+    "ServerUnavailableError", "StorageError",
 }  # fmt: skip
 #: What a scheduler can tell apart from a failure.
 EXIT_CODES = {"TooManyRejectsError": 3, "DeletionRefusedError": 4}
