@@ -110,7 +110,7 @@ class Load:
                 for work in under_way:
                     if work.vectors is not None:
                         work.vectors.cancel()
-        return not self._is_over_limit()
+        return True
 
     def _number(self, file: str) -> int:
         """The number of a file in the run; files come one after the other."""
@@ -151,10 +151,9 @@ class Load:
             self.ledger.note(self.run, rejects_bytes=self.rejected.bytes)
 
     def _must_end(self) -> bool:
-        return (self.stop is not None and self.stop.is_set()) or self._is_over_limit(at_end=False)
-
-    def _is_over_limit(self, *, at_end: bool = True) -> bool:
-        return self.limit is not None and self.limit.is_exceeded(self.writer.totals, at_end=at_end)
+        if self.stop is not None and self.stop.is_set():
+            return True
+        return self.limit is not None and self.limit.is_exceeded(self.writer.totals, at_end=False)
 
 
 def sample(items: Iterator[Item]) -> tuple[list[pa.LargeStringArray], Iterator[Item]]:

@@ -21,7 +21,12 @@ from qdrant_static.collection.build import (
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import load_encoder
-from qdrant_static.errors import QdrantStaticError, SpecError, TooManyRejectsError
+from qdrant_static.errors import (
+    QdrantStaticError,
+    SpecError,
+    TooManyRejectsError,
+    VerificationError,
+)
 from qdrant_static.ingest.bulk import deferred_indexing, restore_indexing
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
 from qdrant_static.ingest.encoding import BatchEncoder, mean_length
@@ -247,10 +252,11 @@ class _Job:
             ) as rejected:
                 return self._carry_out(run, rejected)
         except BaseException as error:
-            # The ledger may be what has failed.
-            with suppress(QdrantStaticError):
-                interrupted = isinstance(error, KeyboardInterrupt)
-                self.ledger.note(run.id, state="interrupted" if interrupted else "failed")
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            if isinstance(error, VerificationError):
+                state = "abandoned"  # going on would end in the same disagreement
+            with suppress(QdrantStaticError):  # the ledger may be what has failed
+                self.ledger.note(run.id, state=state)
             raise
 
     def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
@@ -345,15 +351,15 @@ class _Job:
         who = identity(self.spec, self.encoder.info.fingerprint, self._options())
         files = [(name, _marked(mark)) for name, mark in self.source.fingerprints().items()]
         last = self.ledger.last()
-        if last is not None and last.state != "finished":
+        if last is not None and last.state not in ("finished", "abandoned"):
             changes = differences(last.identity, who, self.ledger.files(last.id), files)
             changes += self._losses(last)
             if not changes:
                 self.ledger.resume(last.id)
-                self.display.say(f"going on with run {last.id}, which was cut short")
+                self.display.say(f"going on with run {last.id}, which did not end")
                 return self._run(last.id), True
             self.display.say(
-                f"run {last.id} was cut short and is not continued: {'; '.join(changes)}. "
+                f"run {last.id} did not end, and is not continued: {'; '.join(changes)}. "
                 "Everything is read from the beginning"
             )
         number = self.ledger.begin(
