@@ -41,14 +41,13 @@ def _write_input(folder: Path, rows: int) -> None:
 
 
 def _start(folder: Path, options: dict) -> subprocess.Popen:
-    child = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "tests.ingest_child", str(folder), json.dumps(options)],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    return child
 
 
 def _kill_after(child: subprocess.Popen, batches: int, wait_s: float) -> None:

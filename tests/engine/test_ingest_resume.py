@@ -237,13 +237,13 @@ def test_the_input_of_a_pipe_is_never_taken_for_the_same(client, tmp_path, monke
 
 def test_two_jobs_of_a_collection_exclude_each_other(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(300))
+
+    class Nested(FakeEncoder):
+        def encode(self, texts):
+            ingest(path, client, "c", encoder=FakeEncoder())
+            return super().encode(texts)
+
     with pytest.raises(JobRunningError) as caught:
-
-        class Nested(FakeEncoder):
-            def encode(self, texts):
-                ingest(path, client, "c", encoder=FakeEncoder())
-                return super().encode(texts)
-
         ingest(path, client, "c", encoder=Nested())
     assert caught.value.retryable
     assert f"process {os.getpid()}" in caught.value.message
@@ -284,7 +284,7 @@ def test_a_full_disk_is_a_clear_error_and_the_ledger_goes_on(
         settle(self, *arguments, **options)
 
     monkeypatch.setattr(Ledger, "settle", filling)
-    with pytest.raises(StorageError, match="the disk is full. Make room and repeat"):
+    with pytest.raises(StorageError, match=r"the disk is full\. Make room and repeat"):
         ingest(path, client, "c", encoder=encoder)
     monkeypatch.undo()
     report = ingest(path, client, "c", encoder=encoder)
