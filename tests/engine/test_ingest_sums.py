@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,7 +36,8 @@ keys = st.one_of(
 texts = st.sampled_from(["moon", "tide and sea", " ", "", None, 5])
 records = st.builds(
     lambda key, text, extra: {**extra, "id": key, "text": text},
-    keys, texts, st.dictionaries(names.filter(lambda n: n not in ("id", "text")), values, max_size=2),
+    keys, texts,
+    st.dictionaries(names.filter(lambda n: n not in ("id", "text")), values, max_size=2),
 )  # fmt: skip
 tables = st.lists(records, max_size=14)
 policies = st.sampled_from(["reject", "first", "last"])
@@ -119,10 +121,12 @@ def test_both_sums_hold_for_any_table_and_for_its_next_version(first, second, po
         assert again.deleted == len(kept.keys() - after.keys())
 
 
-columns = st.sampled_from(
-    [pa.int64(), pa.float64(), pa.bool_(), pa.string(), pa.date32(), pa.timestamp("us"),
-     pa.list_(pa.int32()), pa.struct([("a", pa.int8()), ("b", pa.string())])]
-)  # fmt: skip
+VALUES = {
+    pa.int64(): 1, pa.float64(): 0.5, pa.bool_(): True, pa.string(): "x",
+    pa.date32(): date(2024, 2, 29), pa.timestamp("us"): datetime(2024, 2, 29, 1, 2, 3, 4),
+    pa.list_(pa.int32()): [1, 2], pa.struct([("a", pa.int8()), ("b", pa.string())]): {"a": 1},
+}  # fmt: skip
+columns = st.sampled_from(list(VALUES))
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -137,14 +141,8 @@ def test_both_sums_hold_for_any_parquet_table(rows, extra, policy, data):
     ids, texts = [row[0] for row in rows], [row[1] for row in rows]
     content = {"id": pa.array(ids, pa.int64()), "text": pa.array(texts, pa.string())}
     for name, kind in extra.items():
-        one = (
-            {"a": 1, "b": "x"} if pa.types.is_struct(kind) else [1] if pa.types.is_list(kind) else 1
-        )
-        value = pa.scalar(
-            "1" if pa.types.is_string(kind) else bool(one) if kind == pa.bool_() else one, kind
-        )
         filled = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
-        content[name] = pa.array([value.as_py() if here else None for here in filled], kind)
+        content[name] = pa.array([VALUES[kind] if here else None for here in filled], kind)
     with tempfile.TemporaryDirectory() as folder, EdgeClient(Path(folder) / "db") as client:
         path = Path(folder) / "a.parquet"
         pq.write_table(pa.table(content), path, row_group_size=5)
