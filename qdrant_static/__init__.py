@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qdrant_static.errors import QdrantStaticError
     from qdrant_static.ingest.pipeline import ingest
     from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.plugin import install, uninstall
     from qdrant_static.search.plan import SearchPlan
     from qdrant_static.search.run import Hit, search
 
@@ -35,8 +36,10 @@ _HOMES = {
     "connect": "connect",
     "create_collection": "collection.build",
     "ingest": "ingest.pipeline",
+    "install": "plugin",
     "load_encoder": "encoders.registry",
     "search": "search.run",
+    "uninstall": "plugin",
 }
 
 __all__ = [
@@ -52,8 +55,10 @@ __all__ = [
     "connect",
     "create_collection",
     "ingest",
+    "install",
     "load_encoder",
     "search",
+    "uninstall",
 ]
 
 

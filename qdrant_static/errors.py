@@ -8,6 +8,7 @@
     │   ├── EncoderNotFoundError       no encoder of that name
     │   ├── InvalidModelError          a model's files or parts do not fit together
     │   ├── MissingExtraError          an optional package is not installed
+    │   ├── IncompatiblePackageError   a version of a package that we cannot work with
     │   ├── TextInputError             texts of a type that cannot be encoded
     │   ├── SourceNotFoundError        no input file
     │   ├── ColumnNotFoundError        a column is not in the input
@@ -178,6 +179,22 @@ class MissingExtraError(UsageError):
         return (
             f"{self.purpose} needs the package {self.package!r}: "
             f'pip install "qdrant-static[{self.extra}]"'
+        )
+
+
+@dataclass(eq=False)
+class IncompatiblePackageError(UsageError):
+    """An installed package is not as it was when this one was written."""
+
+    package: str
+    version: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"cannot work with {self.package} {self.version}: {self.problem}. "
+            "Install another version of it, or a newer qdrant-static"
         )
 
 

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,7 +55,11 @@ def command(
         typer.Option(help="Sizes of further, truncated vectors, falling: 256,64.", metavar="SIZES"),
     ] = None,
     quantization: Annotated[
-        str | None, typer.Option(help="binary or none. [default: binary]")
+        str | None,
+        typer.Option(
+            help="auto (by size), binary, binary1.5, binary2, int8, turbo4, turbo2, ... or none. "
+            "[default: auto]"
+        ),
     ] = None,
     sparse: Annotated[str | None, typer.Option(help="bm25 or none. [default: bm25]")] = None,
     language: Annotated[
@@ -133,6 +137,7 @@ def _spec(
     """The spec that the options ask for; what they leave open is as the collection has it."""
     from qdrant_static import CollectionSpec, load_encoder
     from qdrant_static.collection.build import read_spec
+    from qdrant_static.collection.vectorspec import FULL, matryoshka_name
 
     there = read_spec(client, collection) if client.collection_exists(collection) else None
     loaded = load_encoder(encoder or (there.encoder.name if there else DEFAULT_ENCODER))
@@ -144,13 +149,18 @@ def _spec(
     if there is not None:
         options = {
             "matryoshka": [vector.size for vector in there.vectors[1:]],
-            "quantization": there.vectors[0].quantization,
+            "quantization": {vector.name: vector.quantization for vector in there.vectors},
+            "graph": [vector.name for vector in there.vectors if vector.hnsw is not None],
             "sparse": there.sparse,
             "payload_indexes": there.payload_indexes,
         }
     options |= {name: value for name, value in asked.items() if value is not None}
+    if there is not None and matryoshka is not None:  # the settings of those that stay
+        names = {FULL, *map(matryoshka_name, options["matryoshka"])}
+        options["quantization"] = {n: q for n, q in options["quantization"].items() if n in names}
+        options["graph"] = [name for name in options["graph"] if name in names]
     if quantization is not None:
-        options["quantization"] = _choice("quantization", quantization, "binary")
+        options["quantization"] = quantization
     if sparse is not None or language is not None:
         known = there.sparse.language if there is not None and there.sparse is not None else None
         options["sparse"] = _sparse(sparse, language or known)
@@ -164,18 +174,15 @@ def _sizes(value: str | None) -> tuple[int, ...]:
         raise SpecError(field="--matryoshka", problem=f"{value!r} is no list of sizes") from error
 
 
-def _choice(option: str, value: str | None, known: Literal["binary", "bm25"]) -> Any:
-    if value not in (None, known, "none"):
-        raise SpecError(field=f"--{option}", problem=f"{value!r} is unknown; known: {known}, none")
-    return None if value == "none" else known
-
-
 def _sparse(value: str | None, language: str | None) -> Any:
     from qdrant_static.collection.spec import SparseSpec
 
-    chosen = _choice("sparse", value, "bm25")
-    if chosen is None or language is None:
-        return chosen
+    if value not in (None, "bm25", "none"):
+        raise SpecError(field="--sparse", problem=f"{value!r} is unknown; known: bm25, none")
+    if value == "none":
+        return None
+    if language is None:
+        return "bm25"
     return SparseSpec(language=language)
 
 

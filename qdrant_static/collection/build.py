@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.collection.spec import BM25, METADATA_KEY, CollectionSpec, VectorSpec
+from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.params import (
+    late_params,
+    server_arguments,
+    sparse_params,
+    vector_params,
+)
+from qdrant_static.collection.quantization import Turbo
+from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
+from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec, VectorSpec
+from qdrant_static.connect import is_embedded, server_version
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
     EncoderMismatchError,
     NotAPlannedCollectionError,
+    SpecError,
     SpecMismatchError,
 )
 from qdrant_static.search.plan import default_plan
@@ -20,6 +31,12 @@ from qdrant_static.search.plan import default_plan
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import EncoderInfo
+
+#: An older server ignores placements over gRPC, and refuses them over REST.
+_TIERS_SINCE = (1, 19, 0)
+#: An older server takes the request, and makes a vector without codes.
+_TURBO_SINCE = (1, 18, 0)
+_TURBO_DATATYPES_SINCE = {"turbo4": (1, 18, 0), "turbo8": (1, 19, 0), "turbo16": (1, 19, 0)}
 
 
 def create_collection(client: Client, collection: str, spec: CollectionSpec) -> None:
@@ -35,19 +52,63 @@ def create_collection(client: Client, collection: str, spec: CollectionSpec) -> 
         SpecError: If no search could use it: an unknown language, a plan that it cannot serve.
     """
     default_plan(spec).check(spec)
+    _check_version(client, spec)
     if spec.sparse is not None:
-        Bm25Encoder(language=spec.sparse.language)
+        bm25_encoder(spec.sparse)
     if client.collection_exists(collection):
         raise CollectionExistsError(collection=collection, where=_place(client))
-    sparse = {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+    tiers = knows_tiers(client)
+    vectors = {vector.name: vector_params(vector, tiers=tiers) for vector in spec.vectors}
+    if spec.late is not None:
+        vectors[LATE] = late_params(spec.late, tiers=tiers)
+    sparse = None if spec.sparse is None else {BM25: sparse_params(spec.sparse, tiers=tiers)}
     client.create_collection(
         collection,
-        vectors_config={vector.name: _vector_params(vector) for vector in spec.vectors},
-        sparse_vectors_config=None if spec.sparse is None else sparse,
+        vectors_config=vectors,
+        sparse_vectors_config=sparse,
         metadata={METADATA_KEY: spec.to_dict()},
+        **({} if is_embedded(client) else server_arguments(spec)),
     )
     for field, kind in spec.payload_indexes.items():
         client.create_payload_index(collection, field, models.PayloadSchemaType(kind))
+
+
+def knows_tiers(client: Client) -> bool:
+    """Whether the engine tells pinned, cached and cold data apart (`models.Memory`)."""
+    version = server_version(client)
+    return version is None or version >= _TIERS_SINCE
+
+
+def _check_version(client: Client, spec: CollectionSpec) -> None:
+    """Refuse what the server is too old for, before it ignores it."""
+    version = server_version(client)
+    if version is None:
+        return
+    for vector in spec.vectors:
+        since = _TURBO_DATATYPES_SINCE.get(vector.datatype)
+        field = f"vectors.{vector.name}.datatype"
+        if since is None and isinstance(vector.quantization, Turbo):
+            since, field = _TURBO_SINCE, f"vectors.{vector.name}.quantization"
+        if since is not None and version < since:
+            raise SpecError(
+                field=field,
+                problem=f"TurboQuant needs Qdrant {'.'.join(map(str, since))}; this server is "
+                f"{'.'.join(map(str, version))}. Take 'int8', 'binary2' or 'binary'",
+            )
+
+
+def bm25_encoder(sparse: SparseSpec) -> Bm25Encoder:
+    """The encoder of a collection's BM25 vector.
+
+    Raises:
+        SpecError: If the language is unknown.
+    """
+    settings: dict[str, Any] = {"language": sparse.language}
+    if sparse.stop_words is not None:
+        settings["stopwords"] = sparse.stop_words
+    if sparse.mean_length is not None:
+        settings["avg_len"] = sparse.mean_length
+    return Bm25Encoder(**settings)
 
 
 def read_spec(client: Client, collection: str) -> CollectionSpec:
@@ -107,9 +168,11 @@ def check_spec(collection: str, there: CollectionSpec, wanted: CollectionSpec) -
             differences.append(
                 f"vector {name}: is {_told(have.get(name))}, asked {_told(want.get(name))}"
             )
-    languages = [None if spec.sparse is None else spec.sparse.language for spec in (there, wanted)]
-    if languages[0] != languages[1]:
-        differences.append(f"bm25: is {languages[0] or 'absent'}, asked {languages[1] or 'absent'}")
+    terms = [_terms_told(spec.sparse) for spec in (there, wanted)]
+    if terms[0] != terms[1]:
+        differences.append(f"bm25: is {terms[0]}, asked {terms[1]}")
+    if there.late != wanted.late:
+        differences.append(f"late: is {there.late or 'absent'}, asked {wanted.late or 'absent'}")
     if there.payload_indexes != wanted.payload_indexes:
         differences.append(
             f"payload indexes: is {dict(there.payload_indexes)}, "
@@ -124,26 +187,19 @@ def check_spec(collection: str, there: CollectionSpec, wanted: CollectionSpec) -
         raise SpecMismatchError(collection=collection, differences=tuple(differences))
 
 
-def _vector_params(vector: VectorSpec) -> models.VectorParams:
-    binary = models.BinaryQuantization(
-        binary=models.BinaryQuantizationConfig(
-            always_ram=True,
-            encoding=models.BinaryQuantizationEncoding.ONE_BIT,
-            # Costs nothing at rest, and gains recall: the query keeps 8 bits a dimension.
-            query_encoding=models.BinaryQuantizationQueryEncoding.SCALAR8BITS,
-        )
-    )
-    return models.VectorParams(
-        size=vector.size,
-        distance=models.Distance.COSINE,
-        quantization_config=binary if vector.quantization == "binary" else None,
-    )
-
-
 def _told(vector: VectorSpec | None) -> str:
     if vector is None:
         return "absent"
-    return f"{vector.size}-d, quantization {vector.quantization or 'none'}"
+    graph = "no graph" if vector.hnsw is None else f"graph m={vector.hnsw.m}"
+    codes = quantizations.told(vector.quantization)
+    return f"{vector.size}-d {vector.datatype}, {codes}, {graph}, {vector.placement}"
+
+
+def _terms_told(sparse: SparseSpec | None) -> str:
+    if sparse is None:
+        return "absent"
+    words = "its own" if sparse.stop_words is None else str(len(sparse.stop_words))
+    return f"{sparse.language}, {words} stop words, {sparse.placement}"
 
 
 def _place(client: Client) -> str:

@@ -7,74 +7,43 @@ Pure data and its rules; no client. A spec lies in its collection's metadata, un
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, TypeAlias, cast
 
+from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.presets import graph_vector, preset
+from qdrant_static.collection.quantization import Quantization
+from qdrant_static.collection.vectorspec import (
+    BM25,
+    FULL,
+    Hnsw,
+    LateSpec,
+    Placement,
+    SparseSpec,
+    VectorSpec,
+    matryoshka_name,
+)
 from qdrant_static.encoders.base import Encoder, EncoderInfo
 from qdrant_static.errors import SpecError
+
+__all__ = [
+    "BM25", "FULL", "METADATA_KEY", "PLAN_KINDS", "VERSION", "CollectionSpec", "Fields", "Hnsw",
+    "LateSpec", "PlanKind", "SparseSpec", "VectorSpec", "matryoshka_name",
+]  # fmt: skip
 
 #: The key of a spec in a collection's metadata.
 METADATA_KEY = "qdrant_static"
 #: Version of the spec's form there.
 VERSION = 1
-#: The vector of the encoder's whole output.
-FULL = "full"
-#: The sparse vector of BM25 weights.
-BM25 = "bm25"
 
-Quantization = Literal["binary"]
 PlanKind = Literal["exact", "dense", "bm25", "hybrid"]
 PLAN_KINDS: tuple[PlanKind, ...] = ("exact", "dense", "bm25", "hybrid")
 PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text", "uuid")
-
-
-def matryoshka_name(size: int) -> str:
-    """The name of the vector of the first ``size`` dimensions."""
-    return f"mrl_{size}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VectorSpec:
-    """One dense named vector; distances are cosine.
-
-    Attributes:
-        name: ``"full"`` or ``"mrl_<size>"``.
-        size: Dimensions: the encoder's, or a Matryoshka prefix of them, renormalized.
-        quantization: ``"binary"``: one bit per dimension for the first pass (queries keep
-            8 bits), the original vectors for rescoring; or None.
-    """
-
-    name: str
-    size: int
-    quantization: Quantization | None = None
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise SpecError(field=f"vectors.{self.name}.size", problem=f"{self.size} is below 1")
-        if self.quantization not in (None, "binary"):
-            raise SpecError(
-                field=f"vectors.{self.name}.quantization",
-                problem=f"{self.quantization!r} is unknown; known: 'binary', None",
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SparseSpec:
-    """The BM25 vector.
-
-    Attributes:
-        language: Of stop words and stemming.
-        mean_length: Mean number of terms of a text, after stop words and stemming; None until
-            the first ingest has measured it.
-    """
-
-    language: str = "english"
-    mean_length: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.mean_length is not None and not self.mean_length > 0:
-            raise SpecError(field="sparse.mean_length", problem=f"{self.mean_length} is not > 0")
+#: How quantization may be asked for: by a short name, as an object, or per vector's name.
+QuantizationChoice: TypeAlias = (
+    "str | Quantization | Mapping[str, str | Quantization | None] | None"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +60,44 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """What a server alone has; an embedded collection is one shard and has none of it.
+
+    Attributes:
+        shards: Number of shards; None leaves it to the server.
+        replicas: Copies of each shard.
+        write_consistency: Copies that must have a write before it is acknowledged.
+        on_disk_payload: Whether payloads stay on disk.
+    """
+
+    shards: int | None = None
+    replicas: int | None = None
+    write_consistency: int | None = None
+    on_disk_payload: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("shards", "replicas", "write_consistency"):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int) or value < 1
+            ):
+                raise SpecError(
+                    field=f"server.{name}", problem=f"{value!r} is not an integer from 1 on"
+                )
+        if self.write_consistency is not None and self.write_consistency > (self.replicas or 1):
+            raise SpecError(
+                field="server.write_consistency",
+                problem=f"{self.write_consistency} is above the {self.replicas or 1} replicas",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is set, as JSON-like data."""
+        return {
+            name: value for name in self.__slots__ if (value := getattr(self, name)) is not None
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSpec:
     """What a collection is, as `create_collection` makes it.
 
@@ -98,7 +105,9 @@ class CollectionSpec:
         encoder: Who made the dense vectors.
         vectors: The dense vectors: ``full`` first, then the Matryoshka sizes, descending.
         sparse: The BM25 vector, or None.
+        late: The late-interaction vector, or None.
         payload_indexes: Payload field -> type of its index.
+        server: Shards, replicas and the like.
         fields: Where key and text lie; filled in by the first ingest.
         plan: The default search plan: a name, or the plan as a plain dictionary; None means
             hybrid where there is BM25, else dense.
@@ -107,7 +116,9 @@ class CollectionSpec:
     encoder: EncoderInfo
     vectors: tuple[VectorSpec, ...]
     sparse: SparseSpec | None = None
+    late: LateSpec | None = None
     payload_indexes: Mapping[str, str] = field(default_factory=dict)
+    server: ServerSpec = ServerSpec()
     fields: Fields = Fields()
     plan: str | Mapping[str, Any] | None = None
 
@@ -125,6 +136,13 @@ class CollectionSpec:
                 field="matryoshka",
                 problem=f"sizes must fall and stay below the encoder's {sizes[0]}; got {sizes[1:]}",
             )
+        for vector in self.vectors[1:]:
+            if vector.name != matryoshka_name(vector.size):
+                raise SpecError(
+                    field=f"vectors.{vector.name}.name",
+                    problem=f"a vector of {vector.size} of the encoder's {sizes[0]} dimensions is "
+                    f"called {matryoshka_name(vector.size)!r}",
+                )
         for name, kind in self.payload_indexes.items():
             if kind not in PAYLOAD_TYPES:
                 raise SpecError(
@@ -149,9 +167,13 @@ class CollectionSpec:
         encoder: Encoder,
         *,
         matryoshka: Sequence[int] = (),
-        quantization: Quantization | None = "binary",
+        quantization: QuantizationChoice = "auto",
+        graph: str | Sequence[str] | None = None,
+        placement: Placement = "cached",
         sparse: Literal["bm25"] | SparseSpec | None = "bm25",
+        late: LateSpec | None = None,
         payload_indexes: Mapping[str, str] | None = None,
+        server: ServerSpec | None = None,
         plan: str | Mapping[str, Any] | None = None,
     ) -> Self:
         """The spec of a collection for an encoder.
@@ -160,9 +182,17 @@ class CollectionSpec:
             encoder: Who will make the vectors.
             matryoshka: Sizes of further vectors ``mrl_<size>``: prefixes of the full vector,
                 renormalized, in falling order.
-            quantization: Of the full vector; a Matryoshka vector is small as it is.
+            quantization: ``"auto"`` takes the preset of each vector's size; a short name
+                (``"binary"``, ``"turbo4"``, ``"int8"``, ...) or an object is for all vectors; a
+                mapping names the vectors; None is none.
+            graph: The vectors that have an HNSW graph; None: the smallest Matryoshka size from
+                256 dimensions on, else the full vector. A vector that only rescores the
+                candidates of another needs none.
+            placement: Where the original vectors lie; codes and graphs stay in RAM.
             sparse: ``"bm25"``, its settings, or None for no sparse vector.
+            late: The vector of a late-interaction encoder.
             payload_indexes: Payload field -> type (``"keyword"``, ``"integer"``, ...).
+            server: Shards, replicas and the like.
             plan: The default search plan; None means hybrid with BM25, else dense.
 
         Raises:
@@ -174,13 +204,27 @@ class CollectionSpec:
             if isinstance(size, bool) or not isinstance(size, int):
                 raise SpecError(field="matryoshka", problem=f"{size!r} is not an integer")
         info = encoder.info
-        full = VectorSpec(name=FULL, size=info.dimension, quantization=quantization)
-        prefixes = (VectorSpec(name=matryoshka_name(size), size=size) for size in matryoshka)
+        if len(set(matryoshka)) < len(matryoshka):
+            raise SpecError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
+        sizes = {FULL: info.dimension, **{matryoshka_name(size): size for size in matryoshka}}
+        graphs = _graphs(graph, sizes)
+        codes = _codes(quantization, sizes)
         return cls(
             encoder=info,
-            vectors=(full, *prefixes),
+            vectors=tuple(
+                VectorSpec(
+                    name=name,
+                    size=size,
+                    placement=placement,
+                    hnsw=Hnsw() if name in graphs else None,
+                    quantization=codes[name],
+                )
+                for name, size in sizes.items()
+            ),
             sparse=SparseSpec() if sparse == BM25 else cast("SparseSpec | None", sparse),
+            late=late,
             payload_indexes=payload_indexes or {},
+            server=server or ServerSpec(),
             plan=plan,
         )
 
@@ -210,9 +254,11 @@ class CollectionSpec:
         return {
             "version": VERSION,
             "encoder": self.encoder.identity(),
-            "vectors": [asdict(vector) for vector in self.vectors],
-            "sparse": None if self.sparse is None else asdict(self.sparse),
+            "vectors": [vector.to_dict() for vector in self.vectors],
+            "sparse": None if self.sparse is None else self.sparse.to_dict(),
+            "late": None if self.late is None else self.late.to_dict(),
             "payload_indexes": dict(self.payload_indexes),
+            "server": self.server.to_dict(),
             "fields": {"key": self.fields.key, "text": list(self.fields.text)},
             "plan": dict(self.plan) if isinstance(self.plan, Mapping) else self.plan,
         }
@@ -222,7 +268,7 @@ class CollectionSpec:
         """Read what `to_dict` gave.
 
         Raises:
-            SpecError: If it is of another version, or damaged.
+            SpecError: If it is of another version, or damaged; it names the part.
         """
         if not isinstance(data, Mapping):
             raise SpecError(field="spec", problem=f"damaged: a {type(data).__name__}")
@@ -233,15 +279,51 @@ class CollectionSpec:
                 problem=f"{version!r} cannot be read by this version of qdrant-static, "
                 f"which knows {VERSION}",
             )
+        sparse, late = data.get("sparse"), data.get("late")
         try:
             fields = data["fields"]
             return cls(
                 encoder=EncoderInfo(**data["encoder"]),
-                vectors=tuple(VectorSpec(**vector) for vector in data["vectors"]),
-                sparse=None if data["sparse"] is None else SparseSpec(**data["sparse"]),
+                vectors=tuple(VectorSpec.from_dict(vector) for vector in data["vectors"]),
+                sparse=None if data["sparse"] is None else SparseSpec.from_dict(sparse or {}),
+                late=None if late is None else LateSpec.from_dict(late),
                 payload_indexes=data["payload_indexes"],
+                server=ServerSpec(**data.get("server", {})),
                 fields=Fields(key=fields["key"], text=tuple(fields["text"])),
-                plan=data["plan"],
+                plan=data.get("plan"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpecError(field="spec", problem=f"damaged: {error}") from error
+
+
+def _graphs(asked: str | Sequence[str] | None, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    """The names of the vectors that have a graph."""
+    if asked is None:
+        size = graph_vector(tuple(sizes.values()))
+        return tuple(name for name, one in sizes.items() if one == size)
+    names = (asked,) if isinstance(asked, str) else tuple(asked)
+    for name in names:
+        if name not in sizes:
+            raise SpecError(
+                field="graph", problem=f"{name!r} is no vector; there are {', '.join(sizes)}"
+            )
+    return names
+
+
+def _codes(asked: QuantizationChoice, sizes: Mapping[str, int]) -> dict[str, Quantization | None]:
+    """Each vector's quantization."""
+    if isinstance(asked, Mapping) and not {"kind", "bits"} & set(asked):
+        for name in asked:
+            if name not in sizes:
+                raise SpecError(
+                    field=f"quantization.{name}",
+                    problem=f"is no vector; there are {', '.join(sizes)}",
+                )
+        return {name: _code(asked.get(name, "auto"), name, size) for name, size in sizes.items()}
+    return {name: _code(asked, name, size) for name, size in sizes.items()}
+
+
+def _code(asked: Any, name: str, size: int) -> Quantization | None:
+    if asked == "auto":
+        return preset(size).quantization
+    return quantizations.parse(asked, f"vectors.{name}.quantization")

@@ -19,6 +19,8 @@ from qdrant_static.edge.build import BuildProgress, build_elsewhere, build_here,
 from qdrant_static.edge.collections import Collections, OpenCollection, describe
 from qdrant_static.edge.description import Description, VectorsConfig, by_name
 from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.inference import Inference
+from qdrant_static.edge.modellists import ModelLists
 from qdrant_static.edge.unsupported import (
     REASONS,
     refusing,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class EdgeClient:
+class EdgeClient(ModelLists):
     """`qdrant_client.QdrantClient`'s interface over Qdrant Edge.
 
     Methods, parameters, models and results are QdrantClient's. A parameter that means nothing in
@@ -39,6 +41,9 @@ class EdgeClient:
     ``max_retries``) is taken and ignored: every call has happened when it returns. What cannot be
     done is a `NotSupportedByEdgeError` that says why. Nothing is opened or made before it is
     needed. Threads may share a client; a collection has one opener at a time.
+
+    Texts and images (``models.Document``, ``models.Image``) may stand for vectors in points and
+    queries, as in QdrantClient: see docs/plugin.md.
 
     Args:
         path: The directory of the collections.
@@ -50,6 +55,7 @@ class EdgeClient:
         self.path = Path(path)
         self.index_after_load = index_after_load
         self._collections = Collections(self.path)
+        self._inference = Inference()
 
     def __enter__(self) -> Self:
         return self
@@ -417,7 +423,9 @@ class EdgeClient:
             EngineError: If the engine fails.
         """
         require_unset(shard_key_selector=shard_key_selector)
-        given = points.points if isinstance(points, models.PointsList) else points
+        given = self._inference.points(
+            points.points if isinstance(points, models.PointsList) else points
+        )
         return self._carry_out(
             collection_name,
             lambda opened: writing.upsert(opened, given, condition=update_filter, mode=update_mode),
@@ -507,9 +515,10 @@ class EdgeClient:
     ) -> models.UpdateResult:
         """Replace vectors of stored points; their other vectors and payloads stay."""
         require_unset(shard_key_selector=shard_key_selector)
+        given = self._inference.points(points)
         return self._carry_out(
             collection_name,
-            lambda opened: writing.update_vectors(opened, points, condition=update_filter),
+            lambda opened: writing.update_vectors(opened, given, condition=update_filter),
         )
 
     def delete_vectors(
@@ -631,8 +640,9 @@ class EdgeClient:
         All are checked before the first is carried out. If one fails nevertheless (a point that
         it changes is not there), the ones before it stay, as on a server.
         """
+        operations = self._inference.operations(update_operations)
         with self._collections.use(collection_name) as opened:
-            writes = [writing.operation(opened, one) for one in update_operations]
+            writes = [writing.operation(opened, one) for one in operations]
             for write in writes:
                 writing.carry_out(opened, write)
             return [_done(opened) for _ in writes]
@@ -729,6 +739,7 @@ class EdgeClient:
     ) -> QueryResponse:
         """Search: nearest points, prefetched candidates rescored, fused lists, and the rest."""
         require_unset(shard_key_selector=shard_key_selector)
+        query, prefetch = self._inference.query((query, prefetch))
         with self._collections.use(collection_name) as opened:
             hits = reading.query_points(
                 opened,
@@ -755,6 +766,7 @@ class EdgeClient:
         timeout: int | None = None,
     ) -> list[QueryResponse]:
         """Several searches in one call, planned together."""
+        requests = self._inference.query(list(requests))
         with self._collections.use(collection_name) as opened:
             lists = reading.query_batch_points(opened, requests, look_up=self._collections.open)
         return [QueryResponse.model_construct(points=hits) for hits in lists]
@@ -781,6 +793,7 @@ class EdgeClient:
     ) -> models.GroupsResult:
         """Search, and group the hits by a payload field."""
         require_unset(shard_key_selector=shard_key_selector)
+        query, prefetch = self._inference.query((query, prefetch))
         with self._collections.use(collection_name) as opened:
             return reading.query_points_groups(
                 opened,

@@ -10,7 +10,6 @@ from qdrant_static.errors import NotSupportedByEdgeError
 
 _ONE_PROCESS = "there is no cluster: the collection is one shard in this process"
 _NO_SERVER = "there is no server to talk to"
-_ENCODE = "the engine embeds nothing: encode first, and give vectors"
 _COPY = "close the collection and copy its folder"
 
 #: QdrantClient's other methods, and why they are not here.
@@ -36,12 +35,6 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "list_snapshots": _COPY,
         "recover_shard_snapshot": _COPY,
         "recover_snapshot": _COPY,
-        "get_embedding_size": _ENCODE,
-        "list_image_models": _ENCODE,
-        "list_late_interaction_multimodal_models": _ENCODE,
-        "list_late_interaction_text_models": _ENCODE,
-        "list_sparse_models": _ENCODE,
-        "list_text_models": _ENCODE,
         "get_optimizations": "nothing runs in the background: optimize() builds when it is called",
         "migrate": "scroll this collection and upload to the other",
         "search_matrix_offsets": "ask with query_batch_points",

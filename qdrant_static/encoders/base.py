@@ -74,3 +74,73 @@ class Encoder(Protocol):
             float32 ``(n, dimension)``; a text without a known token is a row of zeros.
         """
         ...
+
+
+@runtime_checkable
+class LateInteractionEncoder(Protocol):
+    """Text -> one vector per token, for a multi-vector compared by MaxSim.
+
+    Queries and documents are encoded differently. It may be used by several threads at once.
+    """
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Name, dimension of a token's vector, and fingerprint."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Encode documents.
+
+        Args:
+            texts: n strings.
+
+        Returns:
+            n times float32 ``(tokens, dimension)``.
+        """
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Encode queries.
+
+        Args:
+            texts: n strings.
+
+        Returns:
+            n times float32 ``(tokens, dimension)``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossEncoderInfo:
+    """Who a cross-encoder is.
+
+    Attributes:
+        name: What loads it again.
+        fingerprint: Digest of all that decides its scores.
+    """
+
+    name: str
+    fingerprint: str
+
+
+@runtime_checkable
+class CrossEncoder(Protocol):
+    """A query and a text, read together -> how well they fit."""
+
+    @property
+    def info(self) -> CrossEncoderInfo:
+        """Name and fingerprint."""
+        ...
+
+    def scores(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Score texts for a query.
+
+        Args:
+            query: The query.
+            texts: n strings.
+
+        Returns:
+            float32 ``(n,)``, the higher the better; of no fixed range, comparable within a query.
+        """
+        ...

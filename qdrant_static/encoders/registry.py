@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: nothing and returns an `Encoder`.
 ENTRY_POINT_GROUP = "qdrant_static.encoders"
 
+_FASTEMBED = "fastembed:"
 _BUILT_IN = {"wordllama": "qdrant_static.encoders.loading:load_wordllama"}
 
 
@@ -34,7 +35,8 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
     Args:
         name_or_path: ``"wordllama"`` (256 dimensions, offline, needs the extra ``offline``), the
             path of a folder in model2vec's or sentence-transformers' format, a name on the hub
-            (``"owner/model"``), or a name that an installed distribution registers.
+            (``"owner/model"``), a name that an installed distribution registers, or
+            ``"fastembed:NAME"``, a dense model of fastembed's.
 
     Returns:
         The encoder, ready to use from several threads.
@@ -51,6 +53,10 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
         return _load(_BUILT_IN[name])
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         return cast("Callable[[], Encoder]", point.load())()
+    if name.startswith(_FASTEMBED):
+        from qdrant_static.encoders.fastembed import load_dense
+
+        return load_dense(name)
     from qdrant_static.encoders import loading
 
     if Path(name).is_dir():

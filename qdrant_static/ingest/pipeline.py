@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from qdrant_static.collection.build import (
+    bm25_encoder,
     check_encoder,
     check_spec,
     create_collection,
@@ -27,7 +28,6 @@ from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import load_encoder
-from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import EngineError, SpecError, VerificationError
 from qdrant_static.ids import id_digest, point_id, text_key
@@ -43,6 +43,7 @@ from qdrant_static.vectors import truncate
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.sparse import Bm25Encoder
     from qdrant_static.ids import PointId
 
 #: Texts on which the mean length in BM25 terms is measured, where the spec does not give it.
@@ -263,7 +264,7 @@ class _Run:
         """Complete the spec by what the sample says, and have the collection carry it."""
         sparse = self._spec.sparse
         if sparse is not None and sparse.mean_length is None and sample:
-            measured = Bm25Encoder(language=sparse.language).mean_length(pa.chunked_array(sample))
+            measured = bm25_encoder(sparse).mean_length(pa.chunked_array(sample))
             mean_length = max(1.0, measured)
             self._spec = self._spec.with_source(fields=self._spec.fields, mean_length=mean_length)
         if not self._client.collection_exists(self._collection):
@@ -274,11 +275,7 @@ class _Run:
 
     def _bm25(self) -> Bm25Encoder | None:
         sparse = self._spec.sparse
-        if sparse is None:
-            return None
-        if sparse.mean_length is None:  # no text came at all
-            return Bm25Encoder(language=sparse.language)
-        return Bm25Encoder(language=sparse.language, avg_len=sparse.mean_length)
+        return None if sparse is None else bm25_encoder(sparse)
 
     def _submit(self, pool: ThreadPoolExecutor, batch: Batch, terms: Bm25Encoder | None) -> _Work:
         """Drop keys that came before, and have the rest encoded."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.collection.build import check_encoder, read_spec
+from qdrant_static.collection.build import bm25_encoder, check_encoder, read_spec
+from qdrant_static.collection.vectorspec import SparseSpec
 from qdrant_static.encoders.registry import load_encoder
-from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import SpecError
 from qdrant_static.search.plan import SearchPlan, default_plan
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.sparse import Bm25Encoder
     from qdrant_static.encoders.sparsevectors import SparseQuery
 
 
@@ -118,8 +119,8 @@ def _dense(
 
 
 def _terms(spec: CollectionSpec, plan: SearchPlan, text: str) -> SparseQuery:
-    language = spec.sparse.language if spec.sparse else ""
-    return _bm25(language).encode_query(text, repeated_terms=plan.repeated_terms)
+    sparse = spec.sparse or SparseSpec()
+    return _bm25(sparse).encode_query(text, repeated_terms=plan.repeated_terms)
 
 
 def _without_empty_side(
@@ -170,5 +171,5 @@ def _loaded(name: str) -> Encoder:
 
 
 @lru_cache(maxsize=8)
-def _bm25(language: str) -> Bm25Encoder:
-    return Bm25Encoder(language=language)
+def _bm25(sparse: SparseSpec) -> Bm25Encoder:
+    return bm25_encoder(sparse)

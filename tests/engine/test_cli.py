@@ -109,7 +109,7 @@ def test_an_unreadable_parquet_among_good_ones_is_said_and_the_others_go_on(run,
         (("p.parquet", "--text", "n"), "column 'n' in p.parquet is of type int64; needed: a str"),
         (("a.jsonl", "--matryoshka", "big"), "--matryoshka: 'big' is no list of sizes"),
         (("a.jsonl", "--matryoshka", "64"), "matryoshka: sizes must fall and stay below"),
-        (("a.jsonl", "--quantization", "int8"), "--quantization: 'int8' is unknown; known: binary"),
+        (("a.jsonl", "--quantization", "int7"), "quantization: 'int7' is unknown; known: binary"),
         (("a.jsonl", "--sparse", "splade"), "--sparse: 'splade' is unknown; known: bm25, none"),
         (("a.jsonl", "--language", "klingon"), "klingon"),
         (("a.jsonl", "--index", "year"), "--index: 'year' is not FIELD:TYPE"),
@@ -168,7 +168,7 @@ def test_what_no_option_says_is_taken_from_the_collection(run, model_folder):
     run("ingest", "a.jsonl", "--matryoshka", "8", "--index", "n:integer", "--language", "german")
     before = spec()
     for options in ((), ("--encoder", model_folder), ("--matryoshka", "8"), ("--sparse", "bm25"),
-                    ("--index", "n:integer"), ("--quantization", "binary")):  # fmt: skip
+                    ("--index", "n:integer"), ("--quantization", "turbo4")):  # fmt: skip
         assert "8 points (8 before)" in run("ingest", "a.jsonl", *options).stdout
     assert spec() == before
 

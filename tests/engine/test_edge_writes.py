@@ -122,11 +122,6 @@ def test_bad_ids_are_named(client: EdgeClient, bad: object) -> None:
         client.upsert("c", [point])
 
 
-def test_a_text_to_embed_is_not_supported(client: EdgeClient) -> None:
-    with pytest.raises(NotSupportedByEdgeError, match="encode the text first"):
-        client.upsert("c", [_raw(1, v=models.Document(text="a", model="m"))])
-
-
 def test_payloads_are_stored_as_they_are_meant(client: EdgeClient) -> None:
     day = datetime.date(2024, 2, 29)
     payload = {

@@ -342,10 +342,19 @@ def test_a_collection_that_was_created_beforehand_is_filled(client, encoder, tmp
     ("options", "told"),
     [
         ({"matryoshka": (16,)}, "vector mrl_16: is absent, asked 16-d"),
-        ({"matryoshka": ()}, "vector mrl_8: is 8-d, quantization none, asked absent"),
-        ({"quantization": None}, "vector full: is 32-d, quantization binary, asked 32-d, quantiz"),
-        ({"sparse": None}, "bm25: is english, asked absent"),
-        ({"sparse": SparseSpec(language="german")}, "bm25: is english, asked german"),
+        (
+            {"matryoshka": ()},
+            "vector mrl_8: is 8-d float32, turbo4, no graph, cached, asked absent",
+        ),
+        (
+            {"quantization": None},
+            "vector full: is 32-d float32, turbo4, graph m=16, cached, asked ",
+        ),
+        ({"sparse": None}, "bm25: is english, its own stop words, ram, asked absent"),
+        (
+            {"sparse": SparseSpec(language="german")},
+            "bm25: is english, its own stop words, ram, asked german",
+        ),
         ({"payload_indexes": {"n": "integer"}}, "payload indexes: is {}, asked {'n': 'integer'}"),
     ],
 )

@@ -24,6 +24,7 @@ EXAMPLES: dict[str, dict] = {
     "EncoderNotFoundError": {"name": "n", "problem": "nowhere", "known": ("wordllama",)},
     "InvalidModelError": {"model": "m", "problem": "it has no table"},
     "MissingExtraError": {"package": "p", "extra": "offline", "purpose": "this"},
+    "IncompatiblePackageError": {"package": "p", "version": "9.9", "problem": "no list"},
     "TextInputError": {"problem": "an int is not a string", "row": 3},
     "SourceNotFoundError": {"path": "a.jsonl", "problem": "not there"},
     "ColumnNotFoundError": {"column": "c", "columns": ("a", "b"), "source": "x.parquet"},

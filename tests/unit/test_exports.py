@@ -12,7 +12,7 @@ from tests.fakes import REPOSITORY, run_python
 NAMES = [
     "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit", "IngestReport",
     "QdrantStaticError", "SearchPlan", "__version__", "connect", "create_collection", "ingest",
-    "load_encoder", "search",
+    "install", "load_encoder", "search", "uninstall",
 ]  # fmt: skip
 HEAVY = (
     "numpy", "pyarrow", "qdrant_client", "qdrant_edge", "model2vec", "tokenizers", "numba", "tqdm",

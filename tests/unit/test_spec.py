@@ -5,19 +5,23 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qdrant_static.collection.quantization import SHORT_NAMES, Binary, Turbo
 from qdrant_static.collection.spec import (
     VERSION,
     CollectionSpec,
     Fields,
+    Hnsw,
     SparseSpec,
     VectorSpec,
     matryoshka_name,
 )
+from qdrant_static.collection.toml import from_toml, to_toml
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import SpecError
 from tests.fakes import FakeEncoder
@@ -27,19 +31,20 @@ def spec_of(**options) -> CollectionSpec:
     return CollectionSpec.for_encoder(FakeEncoder(), **options)
 
 
-def test_the_default_is_binary_with_bm25():
+def test_the_default_is_the_preset_of_the_size_with_bm25():
     spec = spec_of()
-    assert spec.vectors == (VectorSpec(name="full", size=32, quantization="binary"),)
+    assert spec.vectors == (VectorSpec(name="full", size=32, quantization=Turbo(bits=4)),)
     assert spec.sparse == SparseSpec(language="english", mean_length=None)
     assert spec.encoder == FakeEncoder().info
     assert (dict(spec.payload_indexes), spec.fields, spec.plan) == ({}, Fields(), None)
 
 
-def test_matryoshka_sizes_become_named_vectors_without_quantization():
-    spec = spec_of(matryoshka=(16, 8))
+def test_matryoshka_sizes_become_named_vectors_of_which_one_has_the_graph():
+    spec = spec_of(matryoshka=(16, 8), quantization={"mrl_8": None, "full": "binary"})
     assert [(v.name, v.size, v.quantization) for v in spec.vectors] == [
-        ("full", 32, "binary"), ("mrl_16", 16, None), ("mrl_8", 8, None),
+        ("full", 32, Binary()), ("mrl_16", 16, Turbo(bits=4)), ("mrl_8", 8, None),
     ]  # fmt: skip
+    assert [v.hnsw for v in spec.vectors] == [Hnsw(), None, None]
     assert matryoshka_name(16) == "mrl_16"
 
 
@@ -55,6 +60,20 @@ def test_matryoshka_sizes_become_named_vectors_without_quantization():
         ({"matryoshka": ("16",)}, "matryoshka", "16"),
         ({"matryoshka": (16.5,)}, "matryoshka", "16.5"),
         ({"quantization": "scalar"}, "vectors.full.quantization", "'scalar' is unknown"),
+        ({"quantization": {"mrl_8": "binary"}}, "quantization.mrl_8", "no vector"),
+        (
+            {"quantization": {"kind": "binary", "bits": 3}},
+            "vectors.full.quantization.bits",
+            "1, 1.5, 2",
+        ),
+        (
+            {"quantization": {"kind": "binary", "bit": 1}},
+            "vectors.full.quantization.bit",
+            "unknown",
+        ),
+        ({"quantization": {"kind": "ternary"}}, "vectors.full.quantization.kind", "'ternary'"),
+        ({"graph": "mrl_16"}, "graph", "there are full"),
+        ({"placement": "tape"}, "vectors.full.placement", "cached"),
         ({"sparse": "splade"}, "sparse", "'splade' is unknown"),
         ({"sparse": True}, "sparse", "True is unknown"),
         ({"payload_indexes": {"year": "number"}}, "payload_indexes.year", "integer"),
@@ -104,7 +123,7 @@ specs = st.builds(
     CollectionSpec.for_encoder,
     st.just(FakeEncoder()),
     matryoshka=st.sets(st.integers(1, 31), max_size=4).map(lambda s: tuple(sorted(s)[::-1])),
-    quantization=st.sampled_from(["binary", None]),
+    quantization=st.sampled_from(["auto", None, *SHORT_NAMES]),
     sparse=st.one_of(
         st.just("bm25"),
         st.builds(SparseSpec, mean_length=st.none() | st.floats(0.5, 1e3, allow_nan=False)),
@@ -119,6 +138,58 @@ def test_a_spec_comes_back_from_json_as_it_was(spec):
     again = CollectionSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
     assert again == spec
     assert again.to_dict() == spec.to_dict()
+
+
+@given(specs)
+def test_a_spec_comes_back_from_toml_as_it_was(spec):
+    assert from_toml(to_toml(spec)) == spec
+
+
+def test_a_short_toml_has_the_arguments_of_for_encoder():
+    text = 'matryoshka = [16]\nquantization = "binary1.5"\n[sparse]\nlanguage = "german"\n'
+    assert from_toml(text, encoder=FakeEncoder()) == spec_of(
+        matryoshka=(16,), quantization="binary1.5", sparse=SparseSpec(language="german")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("matryoshka = [16", "no TOML"),
+        ("matroska = [16]", "matroska: is unknown; known: matryoshka"),
+        ("matryoshka = [16]", "names no encoder"),
+        ("[sparse]\nwords = 1", "encoder"),
+    ],
+)
+def test_a_toml_that_cannot_work_names_the_place(text, told):
+    with pytest.raises(SpecError, match=re.escape(told)):
+        from_toml(text)
+
+
+def test_an_unknown_name_in_a_table_is_named_with_its_path():
+    for text, told in (("[sparse]\nwords = 1", "sparse.words"), ("[server]\nx = 1", "server.x")):
+        with pytest.raises(SpecError, match=re.escape(told)):
+            from_toml(text, encoder=FakeEncoder())
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"datatype": "uint8"}, "vectors.full.scale"),
+        ({"datatype": "uint8", "scale": 100.0}, "vectors.full.distance"),
+        ({"datatype": "uint8", "scale": float("nan"), "distance": "euclid"}, "vectors.full.scale"),
+        ({"scale": 2.0}, "vectors.full.scale"),
+        ({"datatype": "int4"}, "vectors.full.datatype"),
+        ({"distance": "hamming"}, "vectors.full.distance"),
+        ({"codes": "tape"}, "vectors.full.codes"),
+        ({"size": 70_000}, "vectors.full.size"),
+        ({"size": True}, "vectors.full.size"),
+    ],
+)
+def test_a_vector_that_cannot_work_is_an_error_that_names_the_field(options, field):
+    with pytest.raises(SpecError) as caught:
+        VectorSpec(**{"name": "full", "size": 32, **options})
+    assert caught.value.field == field
 
 
 def test_what_an_ingest_found_out_comes_back_too():

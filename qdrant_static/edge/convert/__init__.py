@@ -22,6 +22,8 @@ from qdrant_static.edge.convert.indexes import (
     payload_index_back,
     payload_schema,
     payload_schema_back,
+    stemmer,
+    stopwords,
 )
 from qdrant_static.edge.convert.points import (
     DenseValues,
@@ -87,6 +89,8 @@ __all__ = [
     "scored_point_back",
     "search_params",
     "sparse_vector_params",
+    "stemmer",
+    "stopwords",
     "update_mode",
     "update_operation",
     "vector_params",

@@ -50,7 +50,8 @@ def _params_back(data_type: Any, params: Any) -> models.PayloadSchemaParams:
     return built
 
 
-def _stopwords(value: models.StopwordsInterface | str) -> Any:
+def stopwords(value: models.StopwordsInterface | str) -> Any:
+    """Words that are left out: a language's, or a set."""
     if isinstance(value, models.StopwordsSet):
         return carry(value, _STOPWORDS)
     return to_engine(models.Language)(value)
@@ -66,7 +67,8 @@ def _stopwords_back(value: Any) -> Any:
     )
 
 
-def _stemmer(value: Any) -> Any:
+def stemmer(value: Any) -> Any:
+    """How words are reduced to their stems."""
     if isinstance(value, models.SnowballParams):
         return edge.SnowballParams(to_engine(models.SnowballLanguage)(value.language))
     if isinstance(value, models.DisabledStemmerParams):
@@ -146,8 +148,8 @@ _INDEXES: Mapping[type[Any], tuple[str, Table]] = {
             "ascii_folding",
             "phrase_matching",
             tokenizer=to_engine(models.TokenizerType),
-            stopwords=_stopwords,
-            stemmer=_stemmer,
+            stopwords=stopwords,
+            stemmer=stemmer,
             scoring=_scoring,
         ),
     ),

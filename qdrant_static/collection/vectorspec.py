@@ -1,0 +1,257 @@
+"""One vector of a collection: dense, sparse (BM25), or many per text (late interaction)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, get_args
+
+from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.quantization import Quantization
+from qdrant_static.errors import SpecError
+
+#: The vector of the encoder's whole output.
+FULL = "full"
+#: The sparse vector of BM25 weights.
+BM25 = "bm25"
+#: The multi-vector of a late-interaction encoder.
+LATE = "late"
+
+Distance = Literal["cosine", "dot", "euclid", "manhattan"]
+Datatype = Literal["float32", "float16", "uint8", "turbo4", "turbo8", "turbo16"]
+Placement = Literal["ram", "cached", "disk"]
+DISTANCES: tuple[Distance, ...] = get_args(Distance)
+DATATYPES: tuple[Datatype, ...] = get_args(Datatype)
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+#: What a uint8 vector adds after scaling, so that negative numbers survive.
+UINT8_OFFSET = 128
+_MAX_SIZE = 65_536
+
+
+def matryoshka_name(size: int) -> str:
+    """The name of the vector of the first ``size`` dimensions."""
+    return f"mrl_{size}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hnsw:
+    """The graph of a dense vector.
+
+    Attributes:
+        m: Links of a node, at least 2 (a vector without a graph has no `Hnsw` at all).
+        ef_construct: Candidates looked at per inserted node, at least 4.
+        placement: Where the links lie.
+    """
+
+    m: int = 16
+    ef_construct: int = 100
+    placement: Placement = "ram"
+
+    def __post_init__(self) -> None:
+        for name, least in (("m", 2), ("ef_construct", 4)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SpecError(
+                    field=f"hnsw.{name}", problem=f"{value!r} is not an integer from {least} on"
+                )
+        _choice("hnsw.placement", self.placement, PLACEMENTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorSpec:
+    """One dense named vector.
+
+    Attributes:
+        name: ``"full"`` or ``"mrl_<size>"``; any other in a collection that others made, where
+            ``""`` is the unnamed vector.
+        size: Dimensions: the encoder's, or a Matryoshka prefix of them, renormalized.
+        distance: How two vectors are compared.
+        datatype: Of the stored originals. ``"uint8"`` needs a `scale`, since it cuts fractions
+            off: without one every unit vector would become zeros.
+        scale: uint8 alone: ``round(x * scale) + 128`` is stored. Distances must then be Euclidean,
+            which the offset does not change (for unit vectors the order is that of cosine).
+        placement: Where the originals lie: in RAM, on disk behind the operating system's cache,
+            or on disk alone.
+        hnsw: The graph; None for none: a first pass then compares every code, and a vector that
+            only rescores candidates needs none.
+        quantization: The codes that a first pass compares; None to compare originals.
+        codes: Where the codes lie.
+    """
+
+    name: str
+    size: int
+    distance: Distance = "cosine"
+    datatype: Datatype = "float32"
+    scale: float | None = None
+    placement: Placement = "cached"
+    hnsw: Hnsw | None = field(default_factory=Hnsw)
+    quantization: Quantization | None = None
+    codes: Placement = "ram"
+
+    def __post_init__(self) -> None:
+        where = f"vectors.{self.name}"
+        if isinstance(self.size, bool) or not isinstance(self.size, int):
+            raise SpecError(field=f"{where}.size", problem=f"{self.size!r} is not an integer")
+        if not 1 <= self.size <= _MAX_SIZE:
+            told = "below 1" if self.size < 1 else f"above {_MAX_SIZE}"
+            raise SpecError(field=f"{where}.size", problem=f"{self.size} is {told}")
+        _choice(f"{where}.distance", self.distance, DISTANCES)
+        _choice(f"{where}.datatype", self.datatype, DATATYPES)
+        _choice(f"{where}.placement", self.placement, PLACEMENTS)
+        _choice(f"{where}.codes", self.codes, PLACEMENTS)
+        parsed = quantizations.parse(self.quantization, f"{where}.quantization")
+        object.__setattr__(self, "quantization", parsed)
+        self._check_datatype(where)
+
+    def _check_datatype(self, where: str) -> None:
+        if self.datatype != "uint8":
+            if self.scale is not None:
+                raise SpecError(
+                    field=f"{where}.scale", problem=f"is for uint8; this vector is {self.datatype}"
+                )
+            return
+        if self.scale is None or not (math.isfinite(self.scale) and self.scale > 0):
+            raise SpecError(
+                field=f"{where}.scale",
+                problem=f"{self.scale!r}: uint8 needs a scale above 0, or unit vectors would "
+                f"become zeros; for {self.size} dimensions {uint8_scale(self.size):.0f} is usual",
+            )
+        if self.distance != "euclid":
+            raise SpecError(
+                field=f"{where}.distance",
+                problem=f"{self.distance!r} of numbers that are shifted to be positive means "
+                "nothing; a uint8 vector needs 'euclid'",
+            )
+
+    @property
+    def quantized(self) -> bool:
+        """Whether a first pass can compare codes."""
+        return self.quantization is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The vector as JSON-like data."""
+        return {
+            "name": self.name,
+            "size": self.size,
+            "distance": self.distance,
+            "datatype": self.datatype,
+            "scale": self.scale,
+            "placement": self.placement,
+            "hnsw": None if self.hnsw is None else asdict(self.hnsw),
+            "quantization": quantizations.to_dict(self.quantization),
+            "codes": self.codes,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` gave; what is not said is as in a new spec, ``hnsw = false`` is none.
+
+        Raises:
+            SpecError: If a name is unknown.
+        """
+        given = dict(data)
+        where = f"vectors.{given.get('name', '?')}"
+        _known(where, given, tuple(cls.__slots__))
+        hnsw = given.pop("hnsw", True)
+        if isinstance(hnsw, Mapping):
+            _known(f"{where}.hnsw", hnsw, tuple(Hnsw.__slots__))
+            graph: Hnsw | None = Hnsw(**hnsw)
+        else:
+            graph = Hnsw() if hnsw else None
+        return cls(**given, hnsw=graph)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparseSpec:
+    """The BM25 vector.
+
+    Attributes:
+        language: Of stop words and stemming.
+        stop_words: Words that are left out, in place of the language's own; None: those.
+        mean_length: Mean number of terms of a text, after stop words and stemming; None until
+            the first ingest has measured it. Later appends and all shards share it.
+        placement: Where the postings lie.
+    """
+
+    language: str = "english"
+    stop_words: tuple[str, ...] | None = None
+    mean_length: float | None = None
+    placement: Placement = "ram"
+
+    def __post_init__(self) -> None:
+        if self.mean_length is not None and not self.mean_length > 0:
+            raise SpecError(field="sparse.mean_length", problem=f"{self.mean_length} is not > 0")
+        if self.stop_words is not None:
+            words: Any = self.stop_words
+            words = [] if isinstance(words, str) else list(words)
+            if not words or not all(isinstance(word, str) for word in words):
+                raise SpecError(field="sparse.stop_words", problem="is not a list of words")
+            object.__setattr__(self, "stop_words", tuple(words))
+        _choice("sparse.placement", self.placement, PLACEMENTS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sparse vector as JSON-like data."""
+        words = None if self.stop_words is None else list(self.stop_words)
+        return {**asdict(self), "stop_words": words}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` gave."""
+        _known("sparse", data, tuple(cls.__slots__))
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateSpec:
+    """The multi-vector of a late-interaction encoder: one row a token, compared by MaxSim.
+
+    It has no graph: it only reorders candidates that other vectors found.
+
+    Attributes:
+        encoder: What `load_late_encoder` takes.
+        size: Dimensions of a row.
+        datatype: Of the stored rows.
+        placement: Where they lie.
+    """
+
+    encoder: str
+    size: int
+    datatype: Datatype = "float16"
+    placement: Placement = "disk"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            raise SpecError(field="late.size", problem=f"{self.size!r} is not an integer from 1 on")
+        _choice("late.datatype", self.datatype, ("float32", "float16"))
+        _choice("late.placement", self.placement, PLACEMENTS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The multi-vector as JSON-like data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` gave."""
+        _known("late", data, tuple(cls.__slots__))
+        return cls(**data)
+
+
+def uint8_scale(size: int) -> float:
+    """A scale for unit vectors: 5 standard deviations of their numbers fill the range.
+
+    A number of a unit vector has the standard deviation ``1 / sqrt(size)``.
+    """
+    return (UINT8_OFFSET - 1) * math.sqrt(size) / 5
+
+
+def _known(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise SpecError(
+            field=f"{where}.{unknown[0]}", problem=f"is unknown; known: {', '.join(known)}"
+        )
+
+
+def _choice(field: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SpecError(field=field, problem=f"{value!r} is unknown; known: {', '.join(known)}")

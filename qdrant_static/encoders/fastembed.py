@@ -1,0 +1,267 @@
+"""fastembed's models: dense, late interaction, cross-encoder.
+
+They are neural networks on ONNX Runtime, some thousand times slower than a static model: for the
+comparison, for reranking the top, and for collections that have one already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qdrant_static.encoders.base import CrossEncoderInfo, EncoderInfo
+from qdrant_static.encoders.text import read_texts
+from qdrant_static.errors import (
+    EncoderNotFoundError,
+    EncoderUnavailableError,
+    InvalidModelError,
+    SpecError,
+)
+from qdrant_static.vectors import fingerprint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from qdrant_static.encoders.text import Texts
+
+#: What names of fastembed's models begin with in `load_encoder` and in a collection's metadata.
+PREFIX = "fastembed:"
+#: Texts at once: they are padded to the longest of them.
+BATCH_SIZE = 32
+_PROBE = "probe"
+
+
+def load_dense(name: str, **options: Any) -> FastembedEncoder:
+    """Load a dense text model; ``load_encoder("fastembed:NAME")`` does so too.
+
+    Args:
+        name: fastembed's name of it, with or without the prefix ``fastembed:``.
+        options: fastembed's own: ``cache_dir``, ``threads``, ``local_files_only``,
+            ``specific_model_path``, ...
+
+    Raises:
+        EncoderNotFoundError: If fastembed knows no such model.
+        EncoderUnavailableError: If its files are neither here nor to be fetched.
+        SpecError: If there is no such option.
+    """
+    from fastembed import TextEmbedding
+
+    return FastembedEncoder(_load(TextEmbedding, name, options), name=name)
+
+
+def load_late_interaction(name: str, **options: Any) -> FastembedLateInteraction:
+    """Load a late-interaction text model, such as ``colbert-ir/colbertv2.0``; as `load_dense`."""
+    from fastembed import LateInteractionTextEmbedding
+
+    return FastembedLateInteraction(_load(LateInteractionTextEmbedding, name, options), name=name)
+
+
+def load_cross_encoder(name: str, **options: Any) -> FastembedCrossEncoder:
+    """Load a cross-encoder, such as ``Xenova/ms-marco-MiniLM-L-6-v2``; as `load_dense`."""
+    from fastembed.rerank.cross_encoder import TextCrossEncoder
+
+    return FastembedCrossEncoder(_load(TextCrossEncoder, name, options), name=name)
+
+
+class FastembedEncoder:
+    """A dense text model of fastembed's, as an `Encoder`.
+
+    Args:
+        model: A ``fastembed.TextEmbedding``, or what has its ``embed``.
+        name: fastembed's name of it.
+        batch_size: Texts at once.
+
+    Raises:
+        InvalidModelError: If it does not give one vector of finite numbers per text.
+        SpecError: If ``batch_size`` is not positive.
+    """
+
+    def __init__(self, model: Any, *, name: str, batch_size: int = BATCH_SIZE) -> None:
+        self._model = model
+        self._batch_size = _positive(batch_size)
+        name = name.removeprefix(PREFIX)
+        probe = _rows(name, model.embed([_PROBE], batch_size=1), 1, ndim=1)[0]
+        self._info = EncoderInfo(
+            name=PREFIX + name,
+            dimension=len(probe),
+            fingerprint=_digest(model, name),
+            normalized=abs(float(np.linalg.norm(probe)) - 1) < 1e-3,
+        )
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Name, dimension and fingerprint."""
+        return self._info
+
+    def encode(self, texts: Texts) -> NDArray[np.float32]:
+        """Encode texts as documents.
+
+        Args:
+            texts: n strings, or an Arrow array of strings; a null is an empty text.
+
+        Returns:
+            float32 ``(n, dimension)``.
+
+        Raises:
+            TextInputError: If a row is no text.
+            InvalidModelError: If the model does not give one vector per text.
+        """
+        found = list(_strings(texts))
+        vectors = self._model.embed(found, batch_size=self._batch_size) if found else ()
+        rows = _rows(self._info.name, vectors, len(found), ndim=1)
+        return np.stack(rows) if rows else np.empty((0, self._info.dimension), np.float32)
+
+
+class FastembedLateInteraction:
+    """A late-interaction text model of fastembed's, as a `LateInteractionEncoder`.
+
+    Args:
+        model: A ``fastembed.LateInteractionTextEmbedding``, or what has its ``embed`` and
+            ``query_embed``.
+        name: fastembed's name of it.
+        batch_size: Texts at once.
+
+    Raises:
+        As `FastembedEncoder`.
+    """
+
+    def __init__(self, model: Any, *, name: str, batch_size: int = BATCH_SIZE) -> None:
+        self._model = model
+        self._batch_size = _positive(batch_size)
+        name = name.removeprefix(PREFIX)
+        probe = _rows(name, model.embed([_PROBE], batch_size=1), 1, ndim=2)[0]
+        self._info = EncoderInfo(
+            name=PREFIX + name,
+            dimension=probe.shape[1],
+            fingerprint=_digest(model, name),
+            normalized=bool(np.allclose(np.linalg.norm(probe, axis=1), 1, atol=1e-3)),
+        )
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Name, dimension of a token's vector, and fingerprint."""
+        return self._info
+
+    def encode(self, texts: Texts) -> list[NDArray[np.float32]]:
+        """Encode documents: n times float32 ``(tokens, dimension)``; errors as the dense one's."""
+        return self._matrices(self._model.embed, texts)
+
+    def encode_queries(self, texts: Texts) -> list[NDArray[np.float32]]:
+        """Encode queries: n times float32 ``(tokens, dimension)``; errors as the dense one's."""
+        return self._matrices(self._model.query_embed, texts)
+
+    def _matrices(
+        self, embed: Callable[..., Iterable[Any]], texts: Texts
+    ) -> list[NDArray[np.float32]]:
+        found = list(_strings(texts))
+        matrices = embed(found, batch_size=self._batch_size) if found else ()
+        return _rows(self._info.name, matrices, len(found), ndim=2)
+
+
+class FastembedCrossEncoder:
+    """A cross-encoder of fastembed's, as a `CrossEncoder`.
+
+    Args:
+        model: A ``fastembed.rerank.cross_encoder.TextCrossEncoder``, or what has its ``rerank``.
+        name: fastembed's name of it.
+        batch_size: Texts at once.
+
+    Raises:
+        SpecError: If ``batch_size`` is not positive.
+    """
+
+    def __init__(self, model: Any, *, name: str, batch_size: int = BATCH_SIZE) -> None:
+        self._model = model
+        self._batch_size = _positive(batch_size)
+        name = name.removeprefix(PREFIX)
+        self._info = CrossEncoderInfo(name=PREFIX + name, fingerprint=_digest(model, name))
+
+    @property
+    def info(self) -> CrossEncoderInfo:
+        """Name and fingerprint."""
+        return self._info
+
+    def scores(self, query: str, texts: Texts) -> NDArray[np.float32]:
+        """Score texts for a query.
+
+        Args:
+            query: The query.
+            texts: n strings, or an Arrow array of strings; a null is an empty text.
+
+        Returns:
+            float32 ``(n,)``, the higher the better; comparable within a query only.
+
+        Raises:
+            TextInputError: If a row, or the query, is no text.
+            InvalidModelError: If the model does not give one number per text.
+        """
+        (asked,) = _strings([query])
+        found = list(_strings(texts))
+        if not found:
+            return np.empty(0, np.float32)
+        given = self._model.rerank(asked, found, batch_size=self._batch_size)
+        rows = _rows(self._info.name, given, len(found), ndim=0)
+        return np.array(rows, np.float32)
+
+
+def _load(kind: Any, name: str, options: dict[str, Any]) -> Any:
+    name = name.removeprefix(PREFIX)
+    known = [model["model"] for model in kind.list_supported_models()]
+    if name.lower() not in map(str.lower, known):
+        raise EncoderNotFoundError(
+            name=PREFIX + name,
+            problem=f"fastembed's {kind.__name__} has no such model",
+            known=tuple(PREFIX + one for one in sorted(known)),
+        )
+    try:
+        return kind(name, **options)
+    except TypeError as error:
+        raise SpecError(field=f"options of {PREFIX}{name}", problem=str(error)) from error
+    except Exception as error:  # the hub's client, its transport and the runtime, each its own
+        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise EncoderUnavailableError(name=PREFIX + name, problem=problem) from error
+
+
+def _strings(texts: Texts) -> Iterable[str]:
+    source = read_texts(texts)
+    for start, stop in source.ranges():
+        block = source.block(start, stop)
+        for row in range(len(block)):
+            yield block.text(row)
+
+
+def _rows(name: str, vectors: Iterable[Any], count: int, *, ndim: int) -> list[NDArray[np.float32]]:
+    """What a model gave, checked: a wrong vector would be found in nobody's results."""
+    rows = [np.asarray(vector, np.float32) for vector in vectors]
+    if len(rows) != count:
+        raise InvalidModelError(
+            model=name, problem=f"it gave {len(rows)} results for {count} texts"
+        )
+    for row in rows:
+        if row.ndim != ndim or not row.size:
+            raise InvalidModelError(model=name, problem=f"it gave a result of shape {row.shape}")
+        if not np.isfinite(row).all():
+            raise InvalidModelError(model=name, problem="it gave a number that is not finite")
+    return rows
+
+
+def _digest(model: Any, name: str) -> str:
+    """Digest of the model's files where fastembed shows them, otherwise of its name."""
+    parts: list[Any] = ["fastembed", name.lower()]
+    inner = getattr(model, "model", model)
+    folder = getattr(inner, "_model_dir", None)
+    described = getattr(inner, "model_description", None)
+    if folder is not None and described is not None:
+        names = [described.model_file, *described.additional_files, "tokenizer.json"]
+        files = [path for path in (Path(folder) / one for one in names) if path.is_file()]
+        parts += [np.memmap(path, np.uint8, "r") for path in files if path.stat().st_size]
+    return fingerprint(*parts)
+
+
+def _positive(batch_size: int) -> int:
+    if batch_size < 1:
+        raise SpecError(field="batch_size", problem=f"must be at least 1, not {batch_size}")
+    return batch_size

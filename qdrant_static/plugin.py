@@ -1,0 +1,333 @@
+"""Our encoders in qdrant-client's own inference: ``models.Document(text=..., model="wordllama")``.
+
+qdrant-client computes the vectors of a ``models.Document`` with fastembed, and fastembed asks a
+list of classes, ``TextEmbedding.EMBEDDINGS_REGISTRY``, in order: the first that knows the model's
+name makes it. `install` puts a class of ours at the head of that list.
+
+What rests on fastembed's internals, unchanged from 0.7 to 0.9: the list itself; the class method
+``_list_supported_models`` of what is in it; the constructor's arguments; ``embed``,
+``query_embed``, ``passage_embed``. The list has no public way in for a class (``add_custom_model``
+takes ONNX models only). Where it is not found, `install` fails and says so.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+from fastembed import TextEmbedding
+from fastembed.common.model_description import DenseModelDescription, ModelSource
+from fastembed.text.text_embedding_base import TextEmbeddingBase
+
+from qdrant_static.encoders.registry import load_encoder
+from qdrant_static.encoders.static import StaticEncoder
+from qdrant_static.errors import IncompatiblePackageError, SpecError
+from qdrant_static.vectors import truncate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qdrant_static.encoders.base import Encoder
+
+#: Static models by name, with their dimensions: fastembed wants these before a model is loaded.
+KNOWN_MODELS = MappingProxyType(
+    {
+        "wordllama": 256,
+        "minishlab/potion-base-2M": 64,
+        "minishlab/potion-base-4M": 128,
+        "minishlab/potion-base-8M": 256,
+        "minishlab/potion-base-32M": 512,
+        "minishlab/potion-retrieval-32M": 512,
+        "minishlab/potion-multilingual-128M": 256,
+        "sentence-transformers/static-retrieval-mrl-en-v1": 1024,
+        "sentence-transformers/static-similarity-mrl-multilingual-v1": 1024,
+    }
+)
+#: fastembed's options that a static model has no use for, and what to do instead.
+_REFUSED = MappingProxyType(
+    {
+        "cache_dir": "the files lie in the hub's cache: set HF_HOME",
+        "local_files_only": "set HF_HUB_OFFLINE=1",
+        "providers": "a static model needs no runtime: leave it out",
+        "cuda": "a static model is computed by the processor: leave it out",
+        "device_ids": "a static model is computed by the processor: leave it out",
+    }
+)
+_OPTIONS = ("dimensions", "threads", "lazy_load", "specific_model_path")
+#: Texts that are encoded at once; the vectors of so many are in memory.
+_BLOCK = 8192
+
+
+class _Installed:
+    """What is registered: names as they are given and described, and the encoders in use.
+
+    fastembed takes names without regard to case.
+    """
+
+    def __init__(self) -> None:
+        self.guard = threading.RLock()
+        self.names: dict[str, tuple[str, int]] = {}
+        self._encoders: dict[str, Encoder] = {}
+
+    def encoder(self, name: str) -> Encoder:
+        """The encoder of a name; all models of the same name share it."""
+        with self.guard:
+            if name not in self._encoders:
+                self._encoders[name] = load_encoder(name)
+            return self._encoders[name]
+
+    def add(self, dimensions: Mapping[str, int]) -> None:
+        """Make names known, all or none."""
+        names = dict(self.names)
+        for name, dimension in dimensions.items():
+            before, _ = names.setdefault(name.lower(), (name, dimension))
+            if before != name:
+                raise SpecError(
+                    field="names",
+                    problem=f"{name!r} and {before!r} differ in case only, which fastembed ignores",
+                )
+        self.names = names
+
+    def clear(self) -> None:
+        self.names = {}
+        self._encoders.clear()
+
+
+_installed = _Installed()
+
+
+def install(*, names: Iterable[str | os.PathLike[str]] = ()) -> tuple[str, ...]:
+    """Let qdrant-client's inference use our encoders.
+
+    From then on ``models.Document(text=..., model=NAME)`` works with every client of this process:
+    a `QdrantClient` of a server (the text is encoded here), ``QdrantClient(":memory:")`` and
+    `EdgeClient`. Options: ``{"dimensions": 64}`` takes the first 64 dimensions, renormalized;
+    ``{"threads": 1}`` limits the threads. To install again adds names, and is harmless.
+
+    Processes that a client starts (``upload_points(parallel=2)``) know nothing of it: leave
+    ``parallel`` at 1, an encoder has threads.
+
+    Args:
+        names: What is to be known beside `KNOWN_MODELS`: whatever `load_encoder` takes, in
+            particular paths of model folders. They are loaded now, to learn their dimensions. A
+            folder is known by the path as given and by its absolute path.
+
+    Returns:
+        All names that are known now, sorted.
+
+    Raises:
+        EncoderNotFoundError: If there is no encoder of a name.
+        EncoderUnavailableError: If it could not be fetched.
+        SpecError: If ``names`` is a single string, or two differ in case only.
+        IncompatiblePackageError: If fastembed has no list of classes where it is expected.
+    """
+    if isinstance(names, str | os.PathLike):
+        raise SpecError(field="names", problem=f"give a list of names: [{os.fspath(names)!r}]")
+    registry = _registry()
+    with _installed.guard:
+        given = [os.fspath(name) for name in names]
+        loaded = [(name, _installed.encoder(name).info) for name in given]  # all, or none is known
+        _installed.add(
+            {
+                **KNOWN_MODELS,
+                **{info.name: info.dimension for _, info in loaded},
+                **{name: info.dimension for name, info in loaded},
+            }
+        )
+        if StaticModels not in registry:
+            registry.insert(0, StaticModels)
+        return tuple(sorted(name for name, _ in _installed.names.values()))
+
+
+def uninstall() -> None:
+    """Undo `install`: fastembed's list is what it was; what is not installed is no error.
+
+    A client that has used a model already keeps it; a new client does not know it.
+    """
+    registry = _registry()
+    with _installed.guard:
+        if StaticModels in registry:
+            registry.remove(StaticModels)
+        _installed.clear()
+    # The client remembers which names it has seen. Without this it would still take ours for
+    # supported, and then fail with fastembed's message instead of its own.
+    remembered = sys.modules.get("qdrant_client.fastembed_common")
+    misc = getattr(remembered, "FastEmbedMisc", None)
+    if isinstance(getattr(misc, "_TEXT_MODELS", None), set):
+        cast("Any", misc)._TEXT_MODELS = set()
+
+
+class StaticModels(TextEmbeddingBase):
+    """An encoder of ours as fastembed calls its models; made by fastembed, not by callers.
+
+    Args:
+        model_name: A name that is installed.
+        cache_dir: Not supported, like all of `_REFUSED`.
+        threads: How many to encode with; None for one per available core.
+        dimensions: How many of the dimensions to keep, renormalized; None for all.
+        lazy_load: Whether the model is loaded at its first use.
+        specific_model_path: A folder to load instead of what the name says.
+        options: Others of fastembed's.
+
+    Raises:
+        SpecError: If an option is unknown or cannot be honored, or ``dimensions`` is out of range.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        cache_dir: str | None = None,
+        threads: int | None = None,
+        *,
+        dimensions: int | None = None,
+        lazy_load: bool = False,
+        specific_model_path: str | None = None,
+        **options: Any,
+    ) -> None:
+        _require_no_others(model_name, {"cache_dir": cache_dir, **options})
+        super().__init__(model_name, cache_dir, threads)
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise _wrong(model_name, "threads", f"{threads!r} is not at least 1")
+        registered = _installed.names.get(model_name.lower())
+        self._name = registered[0] if registered else model_name
+        self._path = specific_model_path
+        self._dimensions = dimensions
+        self._loaded: Encoder | None = None
+        if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
+            raise _wrong(model_name, "dimensions", f"{dimensions!r} is no positive integer")
+        if not lazy_load or dimensions is not None:
+            self._check(self._encoder)
+
+    @classmethod
+    def _list_supported_models(cls) -> list[DenseModelDescription]:
+        return [_described(name, dimension) for name, dimension in _installed.names.values()]
+
+    @classmethod
+    def get_embedding_size(cls, model_name: str) -> int:
+        """Dimensions of a model, before any are left out.
+
+        Raises:
+            SpecError: If the name is not installed.
+        """
+        registered = _installed.names.get(model_name.lower())
+        if registered is None:
+            names = ", ".join(sorted(name for name, _ in _installed.names.values()))
+            raise SpecError.of_choice("model_name", model_name, names or "none is installed")
+        return registered[1]
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of the vectors that this model gives."""
+        return self._dimensions or self._encoder.info.dimension
+
+    @property
+    def _encoder(self) -> Encoder:
+        if self._loaded is None:
+            path = self._path
+            self._loaded = _installed.encoder(self._name) if path is None else load_encoder(path)
+        return self._loaded
+
+    def _check(self, encoder: Encoder) -> None:
+        most = encoder.info.dimension
+        if self._dimensions is not None and self._dimensions > most:
+            raise _wrong(
+                self.model_name, "dimensions", f"{self._dimensions} is not within 1 to {most}"
+            )
+
+    def embed(
+        self,
+        documents: str | Iterable[str],
+        batch_size: int = 256,
+        parallel: int | None = None,
+        **kwargs: Any,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Encode texts.
+
+        Args:
+            documents: n texts, or one.
+            batch_size: Ignored: blocks of thousands are faster, and need no padding.
+            parallel: Ignored: an encoder has threads.
+            kwargs: None.
+
+        Yields:
+            n times float32 ``(dimensions,)``.
+
+        Raises:
+            TextInputError: If something is no text.
+        """
+        if kwargs:
+            raise SpecError.of_choice("embed()", sorted(kwargs), "documents, batch_size, parallel")
+        texts = iter([documents] if isinstance(documents, str) else documents)
+        while block := list(itertools.islice(texts, _BLOCK)):
+            yield from self._rows(block)
+
+    def token_count(self, texts: str | Iterable[str], **kwargs: Any) -> int:
+        """How many tokens the texts have, of those that are pooled.
+
+        Raises:
+            SpecError: If the encoder is not static.
+        """
+        encoder = self._encoder
+        if not isinstance(encoder, StaticEncoder):
+            raise _wrong(self.model_name, "token_count()", "the encoder does not tell its tokens")
+        ids, _ = encoder.tokenize([texts] if isinstance(texts, str) else list(texts))
+        return len(ids)
+
+    def _rows(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        encoder = self._encoder
+        matrix = (
+            encoder.encode(texts, threads=self.threads)
+            if isinstance(encoder, StaticEncoder)
+            else encoder.encode(texts)
+        )
+        if self._dimensions is None or self._dimensions == matrix.shape[1]:
+            return matrix
+        return truncate(matrix, self._dimensions)
+
+
+def _registry() -> list[Any]:
+    registry = getattr(TextEmbedding, "EMBEDDINGS_REGISTRY", None)
+    if not isinstance(registry, list):
+        raise IncompatiblePackageError(
+            package="fastembed",
+            version=version("fastembed"),
+            problem="it has no list TextEmbedding.EMBEDDINGS_REGISTRY, in which models are "
+            "registered (0.7 to 0.9 have it)",
+        )
+    return registry
+
+
+def _described(name: str, dimension: int) -> DenseModelDescription:
+    folder = Path(name).expanduser()
+    hub = "/" in name and not folder.is_absolute() and not folder.is_dir()
+    return DenseModelDescription(
+        model=name,
+        dim=dimension,
+        description="Static text embeddings, encoded by qdrant-static",
+        license="",
+        size_in_GB=0.0,  # fastembed's own value for a model that it knows little of
+        sources=ModelSource(hf=name if hub else None, url=None if hub else f"local:{name}"),
+        model_file="model.safetensors",
+    )
+
+
+def _require_no_others(model: str, options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if name not in _REFUSED:
+            valid = ", ".join(_OPTIONS)
+            raise _wrong(model, name, f"there is no such option; valid: {valid}")
+        # fastembed hands over its own defaults: None, False, and "auto" for the device.
+        if value not in (None, False) and getattr(value, "value", value) not in ("auto", "cpu"):
+            raise _wrong(model, name, f"{value!r} cannot be honored: {_REFUSED[name]}")
+
+
+def _wrong(model: str, option: str, problem: str) -> SpecError:
+    return SpecError(field=f"{option} of the model {model!r}", problem=problem)
