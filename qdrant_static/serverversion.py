@@ -33,9 +33,11 @@ def server_version(client: Client) -> tuple[int, int, int] | None:
 
 def is_remote(client: object) -> bool:
     """Whether a server is behind the client: not Edge, not the client's own imitation."""
-    if not hasattr(type(client), "http"):  # an EdgeClient answers for every name
+    from qdrant_client import QdrantClient
+
+    if not isinstance(client, QdrantClient):
         return False
     try:
-        return getattr(client, "http", None) is not None
+        return client.http is not None
     except NotImplementedError:  # QdrantClient(":memory:")
         return False
