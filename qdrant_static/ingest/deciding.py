@@ -119,6 +119,10 @@ def decide(
             other = ledger.address(digests[index])
             if _wins(decided, index, digests[index], other, on_duplicate, files):
                 write.append(index)
+            else:
+                lost.add(index)
+    if prepared.batch.passages is not None:
+        _lose_whole_rows(decided, lost, on_duplicate)
     for kind, found in kinds.items():
         indices = [index for index in found if index not in lost] if lost else found
         if sync and kind == "same":
@@ -150,6 +154,17 @@ def _within(decided: Decided, digests: Sequence[bytes], on_duplicate: OnDuplicat
         lost.add(loser)
         _lose(decided, loser, on_duplicate, f"{batch.unit} {batch.positions[other]}")
     return lost
+
+
+def _lose_whole_rows(decided: Decided, lost: set[int], on_duplicate: OnDuplicate) -> None:
+    """Where the first passage of a row has lost its key, so have the others."""
+    batch = decided.prepared.batch
+    numbers = batch.passages or ()
+    gone = {batch.positions[index] for index in lost if numbers[index] == 0}
+    for index, position in enumerate(batch.positions):
+        if position in gone and index not in lost:
+            lost.add(index)
+            _lose(decided, index, on_duplicate, "its first passage")
 
 
 def _wins(

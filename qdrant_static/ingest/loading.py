@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from qdrant_static.ingest.deciding import Decided, OnDuplicate, Prepared, decide
 from qdrant_static.ingest.encoding import SAMPLE_ROWS, BatchEncoder
 from qdrant_static.ingest.ledger import Ledger
 from qdrant_static.ingest.limits import RejectLimit
+from qdrant_static.ingest.passages import Passages, TokenOffsets, split
 from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.readahead import read_ahead
 from qdrant_static.ingest.rejects import Reject, RejectsFile
@@ -167,6 +168,24 @@ def sample(items: Iterator[Item]) -> tuple[list[pa.LargeStringArray], Iterator[I
         if sum(map(len, texts)) >= SAMPLE_ROWS:
             break
     return texts, chain(ahead, items)
+
+
+def in_passages(
+    items: Iterable[Item], passages: Passages, offsets: TokenOffsets, fields: Sequence[str]
+) -> Iterator[Item]:
+    """Items whose batches are cut into passages.
+
+    Args:
+        items: Batches of rows.
+        passages: How to cut.
+        offsets: The encoder's tokens.
+        fields: Payload fields of the rows' text.
+    """
+    for item in items:
+        if isinstance(item, Reject):
+            yield item
+        else:
+            yield from split(item, passages, offsets, fields)
 
 
 def _prepared(items: Iterable[Item], key: bytes) -> Iterator[Prepared | Reject]:

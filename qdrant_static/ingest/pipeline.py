@@ -18,7 +18,7 @@ from qdrant_static.collection.build import (
     read_spec,
     write_spec,
 )
-from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import (
@@ -35,9 +35,10 @@ from qdrant_static.ingest.hashes import encoding_key
 from qdrant_static.ingest.identity import differences, identity
 from qdrant_static.ingest.ledger import Ledger, Run, now
 from qdrant_static.ingest.limits import RejectLimit
-from qdrant_static.ingest.loading import Load, sample
+from qdrant_static.ingest.loading import Load, in_passages, sample
 from qdrant_static.ingest.manifest import versions, write_manifest
 from qdrant_static.ingest.options import SourceOptions
+from qdrant_static.ingest.passages import Passages, token_offsets
 from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.rejects import RejectsFile
@@ -74,6 +75,7 @@ def ingest(
     max_rejects: int | str | None = None,
     bulk: bool = False,
     options: SourceOptions | None = None,
+    passages: Passages | None = None,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
@@ -111,6 +113,7 @@ def ingest(
             are rejects, else they count as superseded.
         max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``).
         bulk: Have a server index after the load, not during it.
+        passages: Cut long texts; a point is then a passage, with its row's key in its payload.
         options: How the input is read: templates, renamed columns, ready vectors, CSV, limits.
 
     Returns:
@@ -138,7 +141,12 @@ def ingest(
         if isinstance(paths, AnySource)
         else open_source(paths, key=key, text=text, payload=payload, options=options)
     )
-    spec, encoder = _resolve(client, collection, spec, encoder, source)
+    if passages is not None and on_duplicate == "last":
+        raise SpecError(
+            field="passages", problem="the last row of a key cannot replace passages of the first"
+        )
+    fields = source.selection.fields if passages is None else passages.fields
+    spec, encoder = _resolve(client, collection, spec, encoder, source, fields)
     own_rejects = _rejects_path(rejects, source)
     folder = default_state(client, collection) if state is None else Path(state).expanduser()
     with ExitStack() as stack:
@@ -164,6 +172,7 @@ def ingest(
             on_duplicate=on_duplicate,
             limit=limit,
             bulk=bulk,
+            passages=passages,
         )
         return job.carry_out(own_rejects)
 
@@ -186,6 +195,7 @@ def _resolve(
     spec: CollectionSpec | None,
     encoder: Encoder | None,
     source: AnySource,
+    fields: Fields,
 ) -> tuple[CollectionSpec, Encoder]:
     """Agree on spec and encoder with what is there; nothing is written yet."""
     there = read_spec(client, collection) if client.collection_exists(collection) else None
@@ -197,7 +207,7 @@ def _resolve(
             )
         encoder = load_encoder(known.encoder.name)
     wanted = spec or there or CollectionSpec.for_encoder(encoder)
-    wanted = wanted.with_source(fields=source.selection.fields, mean_length=None)
+    wanted = wanted.with_source(fields=fields, mean_length=None)
     check_encoder(collection, wanted.encoder, encoder.info)
     given, full = source.selection.dimension, wanted.vectors[0].size
     if given not in (None, full):
@@ -209,7 +219,7 @@ def _resolve(
         return wanted, encoder
     check_spec(collection, there, wanted)
     if not there.fields.text:
-        there = there.with_source(fields=source.selection.fields, mean_length=None)
+        there = there.with_source(fields=fields, mean_length=None)
     return there, encoder
 
 
@@ -240,6 +250,7 @@ class _Job:
     on_duplicate: OnDuplicate
     limit: RejectLimit | None
     bulk: bool
+    passages: Passages | None
 
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Load, finish, and write down what was done."""
@@ -385,6 +396,7 @@ class _Job:
         """How the input is read and what is done about it, as the ledger compares it."""
         return {
             "selection": asdict(self.source.selection),
+            "passages": None if self.passages is None else asdict(self.passages),
             "sync": self.sync,
             "on_duplicate": self.on_duplicate,
         }
@@ -395,6 +407,13 @@ class _Job:
         names = [name for name, _ in self.ledger.files(run.id)]
         settled = {names[file]: spans for file, spans in self.ledger.settled(run.id).items()}
         items = self.source.batches(settled)
+        if self.passages is not None:
+            items = in_passages(
+                items,
+                self.passages,
+                token_offsets(self.encoder),
+                self.source.selection.fields.text,
+            )
         if self.spec.sparse is not None and self.spec.sparse.mean_length is None:
             texts, items = sample(items)
             if texts:

@@ -17,7 +17,9 @@ from qdrant_static.errors import (
     TooManyRejectsError,
 )
 from qdrant_static.ingest import arrowfile, jsonl, parquet
+from qdrant_static.ingest.fromcollection import open_collection
 from qdrant_static.ingest.ledger import Ledger
+from qdrant_static.ingest.passages import Passages
 from tests.fakes import FakeEncoder, write_jsonl
 
 
@@ -334,3 +336,60 @@ def test_a_second_directory_has_a_ledger_of_its_own(encoder, tmp_path):
     for name in ("one", "two"):
         with EdgeClient(tmp_path / name) as client:
             assert ingest(path, client, "c", encoder=encoder).run == 1
+
+
+# --- passages --------------------------------------------------------------------------------
+
+
+class WithTokenizer(FakeEncoder):
+    """Cuts at words."""
+
+    @property
+    def tokenizer(self):
+        from tokenizers import Tokenizer, models, pre_tokenizers
+
+        made = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))  # noqa: S106
+        made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        return made
+
+
+@pytest.mark.parametrize("policy", ["reject", "first"])
+def test_rows_and_passages_are_counted_apart(client, tmp_path, policy):
+    table = [
+        {"id": 1, "text": "a b c d e f g"},
+        {"id": 2, "text": "a b"},
+        {"id": 1, "text": "a b c d e f g h i j k l"},
+        {"id": 3, "text": " "},
+    ]
+    path = write_jsonl(tmp_path / "a.jsonl", table)
+    options = {"encoder": WithTokenizer(), "passages": Passages(tokens=3), "on_duplicate": policy}
+    report = ingest(path, client, "c", **options)
+    lost = (1, 0) if policy == "reject" else (0, 1)
+    assert (report.read, report.stored) == (4, 2)
+    assert (report.rejected.get("duplicate_key", 0), report.superseded) == lost
+    assert (report.points_written, report.new, report.points_after) == (4, 4, 4)
+    again = ingest(path, client, "c", sync=True, **options)
+    assert (again.read, again.stored, again.unchanged, again.points_written) == (4, 0, 2, 0)
+    table[0]["text"] = "a b c d"
+    write_jsonl(tmp_path / "a.jsonl", table)
+    less = ingest(path, client, "c", sync=True, delete_missing=True, force=True, **options)
+    assert (less.read, less.stored, less.unchanged, less.deleted) == (4, 1, 1, 1)
+    assert less.points_after == 3
+
+
+def test_the_last_row_of_a_key_is_not_for_passages(client, encoder, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", rows(1))
+    with pytest.raises(SpecError, match="passages: the last row of a key"):
+        ingest(path, client, "c", encoder=encoder, passages=Passages(), on_duplicate="last")
+
+
+# --- another collection ----------------------------------------------------------------------
+
+
+def test_a_collection_is_read_into_another(client, encoder, tmp_path):
+    ingest(write_jsonl(tmp_path / "a.jsonl", rows(250)), client, "c", encoder=encoder)
+    other = FakeEncoder("other", salt="x")
+    source = open_collection(client, "c")
+    report = ingest(source, client, "d", encoder=other)
+    assert (report.read, report.stored, report.points_after) == (250, 250, 250)
+    assert client.retrieve("d", [7])[0].payload == {"id": 7, "text": "row 7"}
