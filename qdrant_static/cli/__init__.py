@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qdrant_static._version import __version__
-from qdrant_static.cli import demo, ingest, search
+from qdrant_static.cli import demo, ingest, retry_rejects, run, search, verify
 
 app = typer.Typer(
     name="qdrant-static",
@@ -18,6 +18,9 @@ app = typer.Typer(
 )
 app.command("ingest")(ingest.command)
 app.command("search")(search.command)
+app.command("run")(run.command)
+app.command("verify")(verify.command)
+app.command("retry-rejects")(retry_rejects.command)
 app.command("demo")(demo.command)
 
 

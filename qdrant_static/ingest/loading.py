@@ -22,6 +22,7 @@ from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.readahead import read_ahead
 from qdrant_static.ingest.rejects import Reject, RejectsFile
 from qdrant_static.ingest.sink import EncodedBatch
+from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.writing import Writer
 
 #: So long the first batch may take before the display says why, in seconds.
@@ -50,6 +51,7 @@ class Load:
         writer: Stores and settles.
         rejected: Where broken files are noted.
         display: What a person sees.
+        counters: What a monitor sees.
         key: What decides vectors besides the text; see `hashes.encoding_key`.
         sync: Whether what is unchanged is left alone.
         on_duplicate: Which row of a key is stored.
@@ -65,6 +67,7 @@ class Load:
     writer: Writer
     rejected: RejectsFile
     display: Progress
+    counters: RowCounters
     key: bytes
     sync: bool
     on_duplicate: OnDuplicate
@@ -144,6 +147,7 @@ class Load:
         notice.cancel()
         self.writer.write(work.decided, vectors)
         totals = self.writer.totals
+        self.counters.tell(totals)
         self.display.advance(work.decided.prepared.batch.rows, totals.stored, totals.rejected)
 
     def _note_broken(self, reject: Reject) -> None:

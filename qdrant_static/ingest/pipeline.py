@@ -45,6 +45,7 @@ from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.sources import AnySource, PathLike, open_source
 from qdrant_static.ingest.state import State, default_state
+from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.writing import Writer
 
 if TYPE_CHECKING:
@@ -441,6 +442,7 @@ class _Job:
             writer=writer,
             rejected=rejected,
             display=self.display,
+            counters=RowCounters(self.collection, writer.totals),
             key=encoding_key(self.spec),
             sync=self.sync,
             on_duplicate=self.on_duplicate,
