@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from qdrant_static.collection.build import (
+    bm25_encoder,
     check_encoder,
     check_spec,
     create_collection,
@@ -217,6 +218,8 @@ def _resolve(
             problem=f"those in {source.selection.vectors!r} have {given} dimensions, not {full}",
         )
     if there is None:
+        if wanted.sparse is not None:
+            bm25_encoder(wanted.sparse)  # says if the language is unknown, before anything is made
         return wanted, encoder
     check_spec(collection, there, wanted)
     if not there.fields.text:

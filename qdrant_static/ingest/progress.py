@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from qdrant_static.edge.build import BuildProgress
 
 
-#: How often a log gets a line, in seconds.
+#: How often a log gets a line, in seconds: at first soon, then ever less often.
+FIRST_INTERVAL_S = 0.5
 LINE_INTERVAL_S = 10.0
 
 
@@ -31,6 +32,7 @@ class Progress:
         self._second: int | None = None
         self._rows = 0
         self._told = ""
+        self._interval = FIRST_INTERVAL_S
         self._started = self._last_line = time.monotonic()
         if shown and sys.stderr.isatty():
             from tqdm import tqdm
@@ -52,7 +54,8 @@ class Progress:
             self._bar.update(rows)
         elif self._shown:
             self._told = f"stored={stored:,} rejected={rejected:,}"
-            if time.monotonic() - self._last_line >= LINE_INTERVAL_S:
+            if time.monotonic() - self._last_line >= self._interval:
+                self._interval = min(LINE_INTERVAL_S, 2 * self._interval)
                 self._line()
 
     def phase(self, announcement: str) -> None:

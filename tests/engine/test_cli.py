@@ -288,13 +288,13 @@ def test_a_process_prints_json_alone_and_exits_0(tmp_path, model_folder):
 
 INGEST_SLOWLY = """
 import sys, time
-from qdrant_static.ingest import pipeline
-store = pipeline.store
+from qdrant_static.ingest import sink
+store = sink.store
 def slow(*arguments):
     refused = store(*arguments)
     time.sleep(0.05)
     return refused
-pipeline.store = slow
+sink.store = slow
 from qdrant_static.cli import main
 main()
 """
