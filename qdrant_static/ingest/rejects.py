@@ -19,10 +19,16 @@ Reason = Literal[
     "no_text",
     "null_key",
     "wrong_type",
+    "bad_vector",
+    "not_csv",
     "duplicate_key",
     "refused",
     "unreadable_file",
 ]
+
+#: How much of a row that is too large goes into the rejects file: characters, values.
+_SHOWN = 2000
+_SHOWN_ITEMS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,20 @@ class Reject:
             self.unit: self.position,
             "value": self.row,
         }
+
+
+def shortened(value: Any) -> Any:
+    """A row that is too large to be written out: long strings and lists cut."""
+    if isinstance(value, str):
+        return (
+            value if len(value) <= _SHOWN else f"{value[:_SHOWN]} ... ({len(value):,} characters)"
+        )
+    if isinstance(value, list):
+        more = [] if len(value) <= _SHOWN_ITEMS else [f"... ({len(value):,} values)"]
+        return [shortened(one) for one in value[:_SHOWN_ITEMS]] + more
+    if isinstance(value, dict):
+        return {name: shortened(value[name]) for name in list(value)[:_SHOWN]}
+    return value
 
 
 class RejectsFile:

@@ -50,7 +50,7 @@ class IngestReport:
         """The report as JSON-like data."""
         return {
             **asdict(self),
-            "fields": {"key": self.fields.key, "text": list(self.fields.text)},
+            "fields": self.fields.to_dict(),
             "left_out": list(self.left_out),
             "rejects_path": None if self.rejects_path is None else str(self.rejects_path),
             "seconds": {phase: round(value, 3) for phase, value in self.seconds.items()},
@@ -84,5 +84,5 @@ class IngestReport:
         return "\n".join(lines)
 
     def _taken(self) -> str:
-        key = self.fields.key or "digest of the text"
+        key = self.fields.key_told or "digest of the text"
         return f"key {key}; text {' + '.join(self.fields.text) or 'not in the payload'}"
