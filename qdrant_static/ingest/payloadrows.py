@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import pairwise
@@ -15,6 +16,11 @@ import pyarrow.compute as pc
 from qdrant_static.ingest import payloads
 
 _DIGEST_BYTES = 16
+#: From so many on, making all rows at once is cheaper than making one after the other.
+_SINGLE_ROWS = 16
+_BINARY = pa.large_binary()
+_DOUBLE = struct.Struct("<d")
+_FLOAT = b"f8:"
 
 
 class PayloadRows(Sequence[dict[str, Any]]):
@@ -29,6 +35,7 @@ class PayloadRows(Sequence[dict[str, Any]]):
     def __init__(self, columns: pa.RecordBatch) -> None:
         self.columns = columns
         self._rows: list[dict[str, Any]] | None = None
+        self._single = 0
 
     def __len__(self) -> int:
         return int(self.columns.num_rows)
@@ -41,6 +48,9 @@ class PayloadRows(Sequence[dict[str, Any]]):
         if self._rows is not None or isinstance(index, slice):
             return self.rows()[index]
         row = range(len(self))[index]  # an index from the end, and IndexError beyond
+        self._single += 1
+        if self._single > _SINGLE_ROWS:
+            return self.rows()[row]
         return _rows(self.columns.slice(row, 1))[0]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -70,7 +80,7 @@ class PayloadRows(Sequence[dict[str, Any]]):
         parts = [_written(name, self.columns.column(name)) for name in order]
         if not parts:
             return [payload_digest({})] * len(self)
-        joined = pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.large_binary()))
+        joined = pc.binary_join_element_wise(*parts, pa.scalar(b"", _BINARY))
         offsets = np.frombuffer(joined.buffers()[1], np.int64, len(self) + 1, joined.offset * 8)
         bounds = offsets.tolist()
         data = memoryview(joined.buffers()[2] or b"")
@@ -84,7 +94,7 @@ def payload_digest(payload: Mapping[str, Any]) -> bytes:
     """A digest of a payload that does not depend on the order of its fields (BLAKE2b, 16 bytes).
 
     Every field is written as its name and its value, each with its length; strings as they are,
-    all else as JSON with sorted names.
+    floats as their eight bytes, all else as JSON with sorted names.
     """
     whole = b"".join(_field(name) + _value(payload[name]) for name in sorted(payload))
     return blake2b(whole, digest_size=_DIGEST_BYTES).digest()
@@ -106,38 +116,51 @@ def _value(value: Any) -> bytes:
     if isinstance(value, str):
         raw = value.encode()
         return b"s%d:" % len(raw) + raw
-    raw = _json(value)
+    if isinstance(value, float):
+        return _FLOAT + _DOUBLE.pack(value)
+    raw = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
     return b"j%d:" % len(raw) + raw
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode()
 
 
 def _written(name: str, column: pa.Array) -> pa.Array:
     """``_field(name) + _value(value)`` for every value of a column, ``large_binary``."""
     kind = column.type
+    head = _field(name)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        raw = column.cast(pa.large_string()).cast(pa.large_binary())
-        tag = b"s"
+        written = _with_length(head + b"s", column.cast(pa.large_string()).cast(_BINARY))
     elif pa.types.is_integer(kind):
-        raw = column.cast(pa.large_string()).cast(pa.large_binary())
-        tag = b"j"
+        written = _with_length(head + b"j", column.cast(pa.large_string()).cast(_BINARY))
+    elif pa.types.is_boolean(kind):
+        true, false = (pa.scalar(head + _value(one), _BINARY) for one in (True, False))
+        written = pc.if_else(column, true, false)
+    elif pa.types.is_floating(kind) and pc.all(pc.is_finite(column)).as_py():
+        written = _joined(head + _FLOAT, _eight_bytes(column))
     else:
         values = [_value(value) for value in payloads.to_json(column)]
-        return _joined(_field(name), pa.array(values, pa.large_binary()))
-    lengths = pc.binary_length(raw).cast(pa.large_string()).cast(pa.large_binary())
-    written = _joined(_field(name) + tag, lengths, b":", raw)
+        return _joined(head, pa.array(values, _BINARY))
     if column.null_count:
-        return pc.fill_null(written, pa.scalar(_field(name) + _value(None), pa.large_binary()))
+        return pc.fill_null(written, pa.scalar(head + _value(None), _BINARY))
     return written
+
+
+def _with_length(head: bytes, raw: pa.Array) -> pa.Array:
+    lengths = pc.binary_length(raw).cast(pa.large_string()).cast(_BINARY)
+    return _joined(head, lengths, b":", raw)
+
+
+def _eight_bytes(column: pa.Array) -> pa.Array:
+    """Floats as they lie in memory, little-endian, nulls as nulls."""
+    values = column.cast(pa.float64())
+    raw = pc.fill_null(values, 0.0).to_numpy().astype("<f8").tobytes()
+    written = pa.Array.from_buffers(pa.binary(8), len(values), [None, pa.py_buffer(raw)])
+    valid = values.is_valid()
+    return pc.if_else(valid, written.cast(_BINARY), pa.scalar(None, _BINARY))
 
 
 def _joined(*parts: bytes | pa.Array) -> pa.Array:
     """Pieces side by side; null where one is null."""
-    binary = pa.large_binary()
-    given = [pa.scalar(one, binary) if isinstance(one, bytes) else one for one in parts]
-    return pc.binary_join_element_wise(*given, pa.scalar(b"", binary))
+    given = [pa.scalar(one, _BINARY) if isinstance(one, bytes) else one for one in parts]
+    return pc.binary_join_element_wise(*given, pa.scalar(b"", _BINARY))
 
 
 def _rows(columns: pa.RecordBatch) -> list[dict[str, Any]]:
