@@ -44,12 +44,13 @@ def read(
         settled: Ranges of rows that are not wanted again, sorted.
     """
     try:
-        with _tables(file, ()) as (found, _):
-            needed = columns.leaves(found, selection)
-            top = sorted({found.get_field_index(_top(found, name)) for name in needed} - {-1})
-            whole = with_partition(found, file)
-        with _tables(file, top) as (_, tables):
-            yield from batches(file, whole, tables, selection, settled)
+        top: list[int] = []
+        if file.stream is None:  # which cannot be opened twice
+            with _tables(file, ()) as (found, _):
+                needed = columns.leaves(found, selection)
+                top = sorted({found.get_field_index(_top(found, name)) for name in needed} - {-1})
+        with _tables(file, top) as (found, tables):
+            yield from batches(file, with_partition(found, file), tables, selection, settled)
     except (OSError, pa.ArrowException) as error:
         yield unreadable(file, error, 0)
 

@@ -95,7 +95,7 @@ def _standard_input(options: SourceOptions) -> Input:
     )
 
 
-def _input(name: str, path: str, options: SourceOptions, root: str = "") -> Input | None:
+def _input(name: str, path: str, options: SourceOptions, root: str | None = None) -> Input | None:
     """The input that a file is, by its ending; None if it is none."""
     described = describe(path, options.format)
     if described is None:
@@ -138,7 +138,7 @@ def _local(name: str, options: SourceOptions) -> list[Input]:
 
 
 def _described(
-    files: Iterable[tuple[str, bool]], options: SourceOptions, root: str = ""
+    files: Iterable[tuple[str, bool]], options: SourceOptions, root: str | None = None
 ) -> list[Input]:
     inputs = (_input(str(Path(one)), one, options, root) for one, is_file in files if is_file)
     return [one for one in inputs if one is not None]
@@ -199,7 +199,7 @@ def _in_filesystem(
         magic = True
     found = []
     for one in files:
-        described = _input(f"{prefix}{one}", one, options, root if magic else "")
+        described = _input(f"{prefix}{one}", one, options, root if magic else None)
         if described is not None:
             found.append(replace(described, filesystem=filesystem))
     return _some(found, told, f"no file there ends in {_known()}")
@@ -260,9 +260,9 @@ def _is_public(below: str) -> bool:
     return not any(step[:1] in "._" for step in PurePosixPath(below).parts if step)
 
 
-def _partition(path: str, root: str) -> dict[str, int | str | None]:
-    """The values of folders called ``column=value``, below a root."""
-    if not root:
+def _partition(path: str, root: str | None) -> dict[str, int | str | None]:
+    """The values of folders called ``column=value``, below a root; none without one."""
+    if root is None:
         return {}
     steps = PurePosixPath(path[len(root) :]).parts[:-1]
     pairs = (step.partition("=") for step in steps)
