@@ -14,10 +14,10 @@ from qdrant_static.ingest import (
     arrowfile,
     columns,
     csvfile,
+    fitness,
     jsonl,
     parquet,
     readyvectors,
-    records,
     registered,
 )
 from qdrant_static.ingest.batch import Batch
@@ -187,7 +187,7 @@ def open_source(
             schemas[file.name] = schema
     selection = _select(inputs, schemas, asked)
     for name, schema in schemas.items():
-        records.check(name, schema, selection)
+        fitness.check(name, schema, selection)
     selection = _with_dimension(inputs, schemas, selection)
     return Source(
         inputs=tuple(inputs),
