@@ -107,7 +107,7 @@ class CollectionSpec:
     late: LateSpec | None = None
     payload_indexes: Mapping[str, str] = field(default_factory=dict)
     server: ServerSpec = ServerSpec()
-    fields: Fields = Fields()
+    fields: Fields = field(default_factory=Fields)
     plan: str | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
