@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qdrant_static._version import __version__
-from qdrant_static.cli import demo, ingest, retry_rejects, run, search, verify
+from qdrant_static.cli import demo, ingest, plan, retry_rejects, run, search, verify
 
 app = typer.Typer(
     name="qdrant-static",
@@ -21,6 +21,7 @@ app.command("search")(search.command)
 app.command("run")(run.command)
 app.command("verify")(verify.command)
 app.command("retry-rejects")(retry_rejects.command)
+app.command("plan")(plan.command)
 app.command("demo")(demo.command)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from qdrant_static.collection.spec import value_at
+from qdrant_static.collection.fields import value_at
 from qdrant_static.ids import Key
 from qdrant_static.ingest import readyvectors
 from qdrant_static.ingest.batch import MAX_BYTES, MAX_ROWS, Batch, Unit

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qdrant_static.collection.spec import value_at
+from qdrant_static.collection.fields import value_at
 from qdrant_static.ingest import payloads
 from qdrant_static.ingest.selection import Selection
 
@@ -67,7 +67,8 @@ def _below(field: pa.Field, prefix: str) -> Iterator[str]:
 def leaves(schema: pa.Schema, selection: Selection) -> tuple[str, ...]:
     """The paths that a reader must read: key, text, vectors and what is stored, no more."""
     read: dict[str, None] = {}
-    for name in (*selection.keys, *selection.text, *filter(None, (selection.vectors,))):
+    vectors = () if selection.vectors is None else (selection.vectors,)
+    for name in (*selection.keys, *selection.text, *vectors, *selection.rename):
         path = path_to(schema, name)
         read[name if path is None else ".".join(path)] = None
     for field in schema:

@@ -14,21 +14,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qdrant_static.errors import ColumnNotFoundError, SpecError
+from qdrant_static.ingest import csvcells
 from qdrant_static.ingest.batch import Batch
 from qdrant_static.ingest.building import Building, RejectedError
+from qdrant_static.ingest.csvcells import SHOWN, Numbered, split_records
 from qdrant_static.ingest.inputs import DAMAGED, Input
 from qdrant_static.ingest.lines import Settled, lines, unreadable
 from qdrant_static.ingest.options import CellType
 from qdrant_static.ingest.rejects import Reject
 from qdrant_static.ingest.selection import Selection
 
-#: A longer line, or record of several lines, is rejected.
-MAX_RECORD_BYTES = 32 * 2**20
-#: How much of a line that is no record goes into the rejects file, in characters.
-_SHOWN = 2000
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
-
-Numbered = tuple[int, bytes]
 
 
 def columns(file: Input) -> tuple[str, ...]:
@@ -39,8 +35,8 @@ def columns(file: Input) -> tuple[str, ...]:
     """
     try:
         with file.open_sample() as opened:
-            numbered = enumerate(lines(opened, MAX_RECORD_BYTES), 1)
-            header = next(_records(numbered, file.delimiter), None)
+            numbered = enumerate(lines(opened, csvcells.MAX_RECORD_BYTES), 1)
+            header = next(split_records(numbered, file.delimiter), None)
     except DAMAGED:
         return ()  # read() says so
     if header is None:
@@ -81,13 +77,13 @@ def read(
     start = 1
     try:
         with file.open() as opened:
-            numbered = seen.count(enumerate(lines(opened, MAX_RECORD_BYTES), 1))
-            header = next(_records(numbered, file.delimiter), None)
+            numbered = seen.count(enumerate(lines(opened, csvcells.MAX_RECORD_BYTES), 1))
+            header = next(split_records(numbered, file.delimiter), None)
             if header is not None:
                 convert = _Converter(_names(file, header[1]), types or {})
                 skipping = _Skipping(numbered, settled)
                 start = skipping.first
-                for number, cells, size in _records(iter(skipping), file.delimiter):
+                for number, cells, size in split_records(iter(skipping), file.delimiter):
                     gap = skipping.gap_before(number)
                     if gap is not None:
                         if building.rows:
@@ -171,10 +167,10 @@ class _Converter:
         try:
             texts = [cell.decode("utf-8") for cell in cells]
         except UnicodeDecodeError as error:
-            shown = [cell[:_SHOWN].decode("utf-8", "backslashreplace") for cell in cells]
+            shown = [cell[:SHOWN].decode("utf-8", "backslashreplace") for cell in cells]
             raise RejectedError("not_unicode", f"not UTF-8: {error.reason}", shown) from error
         if len(texts) != len(self._names):
-            shown = [text[:_SHOWN] for text in texts]
+            shown = [text[:SHOWN] for text in texts]
             told = f"{len(texts)} cells, the header has {len(self._names)}"
             raise RejectedError("not_csv", told, shown)
         record: dict[str, Any] = {
@@ -231,82 +227,3 @@ def _names(file: Input, cells: list[bytes] | RejectedError) -> list[str]:
         if names.count(name) > 1:
             raise SpecError(field="header", problem=f"{file.name} has the column {name!r} twice")
     return names
-
-
-def _records(
-    numbered: Iterator[Numbered], delimiter: str
-) -> Iterator[tuple[int, list[bytes] | RejectedError, int]]:
-    """First line, cells and bytes of every record; blank lines are none."""
-    again: deque[Numbered] = deque()
-
-    def line_after() -> Numbered | None:
-        return again.popleft() if again else next(numbered, None)
-
-    mark = delimiter.encode()
-    while (taken := line_after()) is not None:
-        number, line = taken
-        if not line.strip(b" \r\n" if mark == b"\t" else b" \t\r\n"):
-            continue
-        size = len(line)
-        if size > MAX_RECORD_BYTES:
-            told = f"longer than {MAX_RECORD_BYTES // 2**20} MiB"
-            yield number, RejectedError("too_long", told), size
-            continue
-        if b'"' not in line:
-            yield number, line.rstrip(b"\r\n").split(mark), size
-            continue
-        record = _Record(mark)
-        held = [taken]
-        while not record.feed(held[-1][1]):
-            more = line_after() if size <= MAX_RECORD_BYTES else None
-            if more is None:
-                break
-            held.append(more)
-            size += len(more[1])
-        else:
-            yield number, record.cells, size
-            continue
-        # The quote swallowed what follows: that is read again, by itself.
-        again.extendleft(reversed(held[1:]))
-        shown = line[:_SHOWN].decode("utf-8", "replace").rstrip("\r\n")
-        yield number, RejectedError("not_csv", "a quote is not closed", shown), len(line)
-
-
-class _Record:
-    """The cells of a record that has quotes; a quote counts at the beginning of a cell only."""
-
-    def __init__(self, delimiter: bytes) -> None:
-        self.cells: list[bytes] = []
-        self._delimiter = delimiter
-        self._pieces: list[bytes] = []
-        self._quoted = False
-
-    def feed(self, line: bytes) -> bool:
-        """Take a line; whether the record ends with it."""
-        at = 0
-        while True:
-            if not self._quoted and line[at : at + 1] == b'"':
-                self._quoted, at = True, at + 1
-            if self._quoted:
-                at = self._quoted_part(line, at)
-                if at < 0:
-                    return False
-            end = line.find(self._delimiter, at)
-            self._pieces.append(line[at:].rstrip(b"\r\n") if end < 0 else line[at:end])
-            self.cells.append(b"".join(self._pieces))
-            self._pieces = []
-            if end < 0:
-                return True
-            at = end + 1
-
-    def _quoted_part(self, line: bytes, at: int) -> int:
-        """Take what is quoted; where it ends, or -1 if not in this line."""
-        while (end := line.find(b'"', at)) >= 0:
-            self._pieces.append(line[at:end])
-            if line[end + 1 : end + 2] != b'"':
-                self._quoted = False
-                return end + 1
-            self._pieces.append(b'"')
-            at = end + 2
-        self._pieces.append(line[at:])
-        return -1

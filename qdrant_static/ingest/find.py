@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -264,7 +264,8 @@ def _partition(path: str, root: str | None) -> dict[str, int | str | None]:
     """The values of folders called ``column=value``, below a root; none without one."""
     if root is None:
         return {}
-    steps = PurePosixPath(path[len(root) :]).parts[:-1]
+    # Compared step by step: a root may be written otherwise, as ./data.
+    steps = PurePath(path).parts[len(PurePath(root).parts) : -1]
     pairs = (step.partition("=") for step in steps)
     return {
         unquote(name): None if value == _NULL_PARTITION else unquote(value)

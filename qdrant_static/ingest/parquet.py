@@ -20,16 +20,15 @@ from qdrant_static.ingest.selection import Selection
 _PIECE_BYTES = 2**20
 
 
-def schema(file: Input | Path) -> pa.Schema:
-    """The columns of a file, those of its partition last.
+def describe(file: Input) -> tuple[pa.Schema, int]:
+    """The columns of a file, those of its partition last, and how many rows it has.
 
     Raises:
         OSError: If it cannot be read.
         pa.ArrowException: If it is no Parquet file.
     """
-    given = _input(file)
-    with _opened(given) as reader:
-        return with_partition(reader.schema_arrow, given)
+    with _opened(file) as reader:
+        return with_partition(reader.schema_arrow, file), int(reader.metadata.num_rows)
 
 
 def with_partition(found: pa.Schema, file: Input) -> pa.Schema:
@@ -38,12 +37,6 @@ def with_partition(found: pa.Schema, file: Input) -> pa.Schema:
         if found.get_field_index(name) < 0:
             found = found.append(pa.field(name, constant(value).type))
     return found
-
-
-def row_count(file: Input | Path) -> int:
-    """Rows of a file, from its footer."""
-    with _opened(_input(file)) as reader:
-        return int(reader.metadata.num_rows)
 
 
 def read(

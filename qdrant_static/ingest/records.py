@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
+from qdrant_static.errors import ColumnNotFoundError
 from qdrant_static.ids import Key
 from qdrant_static.ingest import columns, payloads, readyvectors
 from qdrant_static.ingest.batch import MAX_BYTES, Batch
@@ -18,37 +18,6 @@ from qdrant_static.ingest.rejects import Reason, Reject, shortened
 from qdrant_static.ingest.selection import Selection
 
 _TEXT = pa.large_string()
-
-
-def check(source: str, schema: pa.Schema, selection: Selection) -> None:
-    """Refuse a schema that lacks a column, or has it in a type that cannot serve.
-
-    Raises:
-        ColumnNotFoundError: If a column is not there; it lists those that are.
-        SpecError: If a column comes twice.
-        ColumnTypeError: If the key is neither integer nor string, a text is no string, or the
-            vectors are no lists of numbers.
-    """
-    for name in schema.names:
-        if schema.names.count(name) > 1 and (selection.keeps(name) or name in selection.needed):
-            raise SpecError(field="columns", problem=f"{source} has the column {name!r} twice")
-    for name in selection.needed:
-        if columns.path_to(schema, name) is None:
-            raise ColumnNotFoundError(column=name, columns=columns.names(schema), source=source)
-    wanted = [(name, "a string", _is_text) for name in selection.text]
-    wanted += [(name, "an integer or a string", _is_key) for name in selection.keys]
-    if selection.vectors is not None:
-        wanted.append((selection.vectors, "lists of numbers", readyvectors.is_vector))
-    for name, told, serves in wanted:
-        path = columns.path_to(schema, name)
-        if path is not None and not serves(kind := columns.type_at(schema, path)):
-            raise ColumnTypeError(column=name, given=str(kind), wanted=told, source=source)
-    renamed = set(selection.rename.values())
-    for name in schema.names:
-        if name in renamed and name not in selection.rename and selection.keeps(name):
-            raise SpecError(
-                field="rename", problem=f"{source} has a column {name!r} already; exclude it"
-            )
 
 
 class Records:
@@ -290,22 +259,3 @@ def _nulls(column: pa.Array) -> list[int]:
 
 def _reject(reason: Reason, message: str, file: str, row: int, value: Any) -> Reject:
     return Reject(reason=reason, message=message, file=file, unit="row", position=row, row=value)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return _is_text(kind.value_type)
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_null(kind)
-        or pa.types.is_string_view(kind)
-    )
-
-
-def _is_key(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return _is_key(kind.value_type)
-    if pa.types.is_integer(kind) or getattr(kind, "extension_name", "") == "arrow.uuid":
-        return True
-    return _is_text(kind)

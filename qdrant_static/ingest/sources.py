@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from qdrant_static.collection.spec import value_at
+from qdrant_static.collection.fields import value_at
 from qdrant_static.ingest import (
     arrowfile,
     columns,
     csvfile,
+    fitness,
     jsonl,
     parquet,
     readyvectors,
-    records,
     registered,
 )
 from qdrant_static.ingest.batch import Batch
@@ -175,18 +175,20 @@ def open_source(
     schemas: dict[str, pa.Schema] = {}
     unreadable: list[Reject] = []
     inputs: list[Input] = []
+    rows: list[int | None] = []
     for file in found:
         try:
-            schema = _schema(file)
+            schema, count = _describe(file)
         except DAMAGED as error:
             unreadable.append(_unreadable(file, error))
             continue
         inputs.append(file)
+        rows.append(count)
         if schema is not None:
             schemas[file.name] = schema
     selection = _select(inputs, schemas, asked)
     for name, schema in schemas.items():
-        records.check(name, schema, selection)
+        fitness.check(name, schema, selection)
     selection = _with_dimension(inputs, schemas, selection)
     return Source(
         inputs=tuple(inputs),
@@ -197,23 +199,23 @@ def open_source(
                 name for schema in schemas.values() for name in columns.left_out(schema, selection)
             )
         ),
-        total_rows=_total(inputs),
+        total_rows=None if None in rows else sum(one or 0 for one in rows),
         options=asked,
     )
 
 
-def _schema(file: Input) -> pa.Schema | None:
-    """The columns of a file that says them beforehand; None for text, which is but opened."""
+def _describe(file: Input) -> tuple[pa.Schema | None, int | None]:
+    """Columns and rows of a file that says them beforehand; of text, which is but opened, None."""
     if file.format == "parquet":
-        return parquet.schema(file)
+        return parquet.describe(file)
     if file.format == "arrow":
-        return arrowfile.schema(file)
+        return arrowfile.schema(file), None
     if file.format in ("jsonl", "csv", "tsv"):
         if file.stream is None:
             file.open().close()
-        return None
+        return None, None
     with registered.open_reader(file.format, file.path) as reader:
-        return parquet.with_partition(reader.schema, file)
+        return parquet.with_partition(reader.schema, file), None
 
 
 def _read_registered(
@@ -225,12 +227,6 @@ def _read_registered(
             yield from arrowfile.batches(file, schema, iter(reader), selection, settled)
     except (OSError, pa.ArrowException) as error:
         yield _unreadable(file, error)
-
-
-def _total(inputs: Sequence[Input]) -> int | None:
-    if not all(one.format == "parquet" for one in inputs):
-        return None
-    return sum(parquet.row_count(one) for one in inputs)
 
 
 def _select(

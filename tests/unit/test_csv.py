@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdrant_static.errors import ColumnNotFoundError, SpecError
-from qdrant_static.ingest import csvfile
+from qdrant_static.ingest import csvcells, csvfile
 from qdrant_static.ingest.inputs import Input
 from qdrant_static.ingest.options import SourceOptions
 from qdrant_static.ingest.rejects import Reject
@@ -93,7 +93,7 @@ def test_an_open_quote_that_another_closes_costs_its_own_records_alone(path):
 
 
 def test_a_record_over_the_bound_is_rejected(path, monkeypatch):
-    monkeypatch.setattr(csvfile, "MAX_RECORD_BYTES", 50)
+    monkeypatch.setattr(csvcells, "MAX_RECORD_BYTES", 50)
     long = b"2," + b"a" * 60 + b",x\n"
     quoted = b'3,"' + b"a\n" * 40 + b'",x\n'
     records, rejects = read(path, HEAD + b"1,one,x\n" + long + quoted + b"4,four,y\n")

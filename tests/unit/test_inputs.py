@@ -147,6 +147,14 @@ def test_folders_called_column_value_become_columns(lake):
     assert payloads(open_source(str(lake / "year=*" / "**" / "part*"))) == PARTITIONED
 
 
+@pytest.mark.parametrize("path", ["lake", "./lake", "lake/", "./lake/year=*/*", "*/*/*/*"])
+def test_partitions_are_found_however_the_path_is_written(lake, monkeypatch, path):
+    monkeypatch.chdir(lake.parent)
+    if "*" in path:
+        path += "/part*" if path.startswith(".") else ""
+    assert payloads(open_source(path)) == PARTITIONED
+
+
 def test_a_partition_may_be_key_text_or_left_out(lake):
     source = open_source(lake, key=["year", "id"], text=["lang", "text"], payload=[])
     records = {(item.keys[0], item.texts[0].as_py()) for item in source}

@@ -1,0 +1,253 @@
+"""``qdrant-static plan``: how much RAM, disk and how many machines, before anything is built."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qdrant_static.cli import quantities
+from qdrant_static.cli.options import Json, listed
+from qdrant_static.cli.reporting import reported
+from qdrant_static.errors import SpecError
+
+if TYPE_CHECKING:
+    from qdrant_static.collection.capacity import Footprint
+    from qdrant_static.collection.layouts import CapacityPlan, Layout
+    from qdrant_static.encoders.base import EncoderInfo
+
+_REFUSED = 4
+
+
+@reported
+def command(
+    rows: Annotated[str, typer.Option(help="How many points: 250K, 10M, 1.5B.", metavar="COUNT")],
+    encoder: Annotated[
+        str | None, typer.Option(help="Whose vectors; as for ingest.", show_default=False)
+    ] = None,
+    dimension: Annotated[
+        int | None, typer.Option(min=1, help="Of the vectors, in place of --encoder.")
+    ] = None,
+    target_recall: Annotated[
+        float, typer.Option(help="Share of the exact top ten to be found by the codes.")
+    ] = 0.95,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What one copy may hold in RAM. [default: any]", metavar="SIZE"),
+    ] = None,
+    payload_bytes: Annotated[
+        str, typer.Option(help="Mean JSON of a row's payload.", metavar="SIZE")
+    ] = "500",
+    text_bytes: Annotated[
+        str, typer.Option(help="Mean text of a row, for BM25.", metavar="SIZE")
+    ] = "500",
+    matryoshka: Annotated[
+        str | None,
+        typer.Option(help="Sizes to find with, before the full vector orders: 256,64."),
+    ] = None,
+    sparse: Annotated[str, typer.Option(help="bm25 or none.")] = "bm25",
+    index: Annotated[
+        list[str] | None,
+        typer.Option(help="Payload index, field:type; repeatable.", metavar="FIELD:TYPE"),
+    ] = None,
+    integer_ids: Annotated[
+        bool, typer.Option("--integer-ids", help="Ids are integers, not UUIDs.")
+    ] = False,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="For one directory, not for a server.")
+    ] = False,
+    machine_memory: Annotated[
+        str, typer.Option(help="RAM of one machine.", metavar="SIZE")
+    ] = "64GB",
+    machine_disk: Annotated[
+        str | None,
+        typer.Option(help="Disk of one machine. [default: as needed]", metavar="SIZE"),
+    ] = None,
+    replicas: Annotated[int, typer.Option(min=1, help="Copies of each shard.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Say what a collection will take in each layout, and which layout to take, and why.
+
+    Nothing is built or read. Exits with 4 if no layout reaches the target within the memory.
+    """
+    from qdrant_static.collection.capacity import Corpus
+    from qdrant_static.collection.cluster import Machine
+    from qdrant_static.collection.layouts import plan_capacity
+    from qdrant_static.collection.vectorspec import SparseSpec
+
+    if sparse not in ("bm25", "none"):
+        raise SpecError(field="--sparse", problem=f"{sparse!r} is unknown; known: bm25, none")
+    disk = None if machine_disk is None else quantities.size(machine_disk, "--machine-disk")
+    made = plan_capacity(
+        _info(encoder, dimension),
+        Corpus(
+            rows=quantities.count(rows, "--rows"),
+            payload_bytes=quantities.size(payload_bytes, "--payload-bytes"),
+            text_bytes=quantities.size(text_bytes, "--text-bytes"),
+            uuids=not integer_ids,
+        ),
+        target_recall=target_recall,
+        memory=None if memory is None else quantities.size(memory, "--memory"),
+        machine=Machine(
+            memory=quantities.size(machine_memory, "--machine-memory"),
+            disk=disk,
+        ),
+        replicas=replicas,
+        matryoshka=_sizes(matryoshka),
+        sparse=SparseSpec() if sparse == "bm25" else None,
+        payload_indexes=_indexes(index),
+        embedded=embedded,
+    )
+    if as_json:
+        typer.echo(json.dumps(to_dict(made, embedded=embedded), indent=2))
+    else:
+        typer.echo(table(made, embedded=embedded))
+    if made.chosen is None:
+        raise typer.Exit(_REFUSED)
+
+
+def _info(encoder: str | None, dimension: int | None) -> EncoderInfo:
+    from qdrant_static.encoders.base import EncoderInfo
+
+    if (encoder is None) == (dimension is None):
+        raise SpecError(field="--encoder", problem="give either an encoder or --dimension")
+    if encoder is not None:
+        from qdrant_static import load_encoder
+
+        return load_encoder(encoder).info
+    return EncoderInfo(name="any", dimension=dimension or 0, fingerprint="any")
+
+
+def _sizes(value: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in listed(value) or ())
+    except ValueError as error:
+        raise SpecError(field="--matryoshka", problem=f"{value!r} is no list of sizes") from error
+
+
+def _indexes(given: list[str] | None) -> dict[str, str]:
+    pairs = [one.rpartition(":") for one in given or ()]
+    for name, _, kind in pairs:
+        if not name or not kind:
+            raise SpecError(field="--index", problem=f"{name or kind!r} is not FIELD:TYPE")
+    return {name: kind for name, _, kind in pairs}
+
+
+def table(plan: CapacityPlan, *, embedded: bool) -> str:
+    """Every layout on a line, at most 100 columns, then the choice, its parts and the reasons."""
+    corpus = plan.corpus
+    head = (
+        f"{quantities.told_count(corpus.rows)} rows of "
+        f"{plan.layouts[0].spec.vectors[0].size} dimensions, {corpus.payload_bytes:g} bytes of "
+        f"payload; target recall@10 {plan.target_recall:g}"
+    )
+    names = max(len(one.name) for one in plan.layouts)
+    machines = "" if embedded else f"  {'machines x shards':>17}"
+    lines = [head, "", f"  {'layout':{names}} {'RAM':>9} {'disk':>9} {'recall from':>12}{machines}"]
+    for one in plan.layouts:
+        mark = "*" if one is plan.chosen else " "
+        place = "" if embedded else f"  {_machines(one):>17}"
+        note = "" if one.fits else "  too large"
+        lines.append(
+            f"{mark} {one.name:{names}} {quantities.told_size(one.taken.ram):>9} "
+            f"{quantities.told_size(one.taken.disk):>9} {one.expected.recall:>6.3f} "
+            f"{one.expected.candidates:>5}{place}{note}"
+        )
+    shown = plan.chosen or plan.layouts[0]
+    lines += ["", f"{'a row of':28} {'RAM':>9} {'read':>9} {'disk':>9}   {shown.name}"]
+    lines += _parts(shown.taken)
+    if plan.chosen is None:
+        lines += ["", "no layout will do:"]
+    else:
+        lines += ["", f"take {plan.chosen.name}:"]
+    lines += [f"  {reason}" for reason in plan.reasons]
+    if plan.chosen is not None:
+        if not embedded:
+            needed = plan.chosen.cluster
+            lines.append(
+                f"  each machine holds {quantities.told_size(needed.ram)} in RAM and needs "
+                f"{quantities.told_size(needed.disk)} of disk, half of it to rewrite segments"
+            )
+        lines += ["", snippet(plan.chosen).rstrip()]
+    return "\n".join(lines)
+
+
+def _machines(layout: Layout) -> str:
+    needed = layout.cluster
+    copies = "" if needed.replicas == 1 else f" ({needed.replicas} copies)"
+    return f"{needed.machines} x {needed.shards}{copies}"
+
+
+def _parts(taken: Footprint) -> list[str]:
+    rows = taken.rows
+    return [
+        f"  {part.name:26} {part.ram / rows:9.1f} {part.cache / rows:9.1f} {part.disk / rows:9.1f}"
+        f"   {part.source}"
+        for part in taken.parts
+        if max(part.ram, part.disk) / rows >= 0.05
+    ]
+
+
+def snippet(layout: Layout) -> str:
+    """The layout as the short form of a spec: arguments of `CollectionSpec.for_encoder`."""
+    from qdrant_static.collection import toml
+    from qdrant_static.collection.quantization import SHORT_NAMES
+
+    names = {value: name for name, value in SHORT_NAMES.items()}
+    spec = layout.spec
+    short: dict[str, Any] = {
+        "matryoshka": [one.size for one in spec.vectors[1:]],
+        "graph": next(one.name for one in spec.vectors if one.hnsw is not None),
+        "placement": spec.vectors[0].placement,
+        "quantization": {
+            one.name: "none" if one.quantization is None else names[one.quantization]
+            for one in spec.vectors
+        },
+        "payload_indexes": dict(spec.payload_indexes),
+        "server": spec.server.to_dict(),
+        "sparse": {"placement": spec.sparse.placement} if spec.sparse else "none",
+    }
+    return toml.dumps({name: value for name, value in short.items() if value})
+
+
+def to_dict(plan: CapacityPlan, *, embedded: bool) -> dict[str, Any]:
+    """The plan as JSON-like data; sizes in bytes."""
+    return {
+        "rows": plan.corpus.rows,
+        "target_recall": plan.target_recall,
+        "chosen": None if plan.chosen is None else plan.chosen.name,
+        "reasons": list(plan.reasons),
+        "layouts": [
+            {
+                "name": one.name,
+                "ram": one.taken.ram,
+                "cache": one.taken.cache,
+                "disk": one.taken.disk,
+                "recall": one.expected.recall,
+                "candidates": one.expected.candidates,
+                "disk_reads": one.disk_reads,
+                "compared_bytes": one.compared_bytes,
+                "fits": one.fits,
+                **({} if embedded else {"cluster": _cluster(one)}),
+                "parts": [
+                    {"name": p.name, "ram": p.ram, "cache": p.cache, "disk": p.disk,
+                     "source": p.source}
+                    for p in one.taken.parts
+                ],
+                "spec": snippet(one),
+            }
+            for one in plan.layouts
+        ],
+    }  # fmt: skip
+
+
+def _cluster(layout: Layout) -> dict[str, int]:
+    needed = layout.cluster
+    return {
+        "machines": needed.machines,
+        "shards": needed.shards,
+        "replicas": needed.replicas,
+        "machine_ram": needed.ram,
+        "machine_disk": needed.disk,
+    }
