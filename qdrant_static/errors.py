@@ -25,6 +25,9 @@
     │   └── AccessDeniedError          the server does not let this key do this
     ├── EncoderUnavailableError        the model could not be had (network): safe to repeat
     ├── CollectionLockedError          another process has it open: safe to repeat
+    ├── JobRunningError                another job of the collection runs: safe to repeat
+    ├── TooManyRejectsError            the input is rubbish: exit 3
+    ├── DeletionRefusedError           a job would delete too much: exit 4
     ├── ServerUnavailableError         the server did not answer for too long: safe to repeat
     ├── EngineError                    the engine refused or failed
     ├── EveryPointRefusedError         the server takes no point of the batch, whichever it is
@@ -430,6 +433,64 @@ class CollectionLockedError(QdrantStaticError):
         return (
             f"collection {self.collection!r} in {self.where} is open in {self.owner}: an embedded "
             "collection has one opener at a time. Close it there, or run a server"
+        )
+
+
+@dataclass(eq=False)
+class JobRunningError(QdrantStaticError):
+    """Another job of the same collection is running."""
+
+    retryable: ClassVar[bool] = True
+
+    collection: str
+    state: str
+    owner: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"a job of collection {self.collection!r} is running in {self.owner}, which holds "
+            f"{self.state}: wait for it, or end it"
+        )
+
+
+@dataclass(eq=False)
+class TooManyRejectsError(QdrantStaticError):
+    """More rows were rejected than the job allows; what was stored stays."""
+
+    exit_code: ClassVar[int] = 3
+
+    rejected: int
+    read: int
+    limit: str
+    rejects: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.rejected:,} of {self.read:,} rows were rejected, and the limit is "
+            f"{self.limit}: see {self.rejects}. What was stored stays; the same command, with a "
+            "higher limit, goes on from it"
+        )
+
+
+@dataclass(eq=False)
+class DeletionRefusedError(QdrantStaticError):
+    """A job would delete more points than it may; none was deleted."""
+
+    exit_code: ClassVar[int] = 4
+
+    collection: str
+    vanished: int
+    points: int
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.vanished:,} of the {self.points:,} points of collection {self.collection!r} "
+            f"are not in the input: {self.problem}. None was deleted, all else is done; if that is "
+            "meant, repeat it with force"
         )
 
 

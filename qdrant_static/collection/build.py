@@ -180,8 +180,8 @@ def check_spec(collection: str, there: CollectionSpec, wanted: CollectionSpec) -
         )
     if there.fields.text and wanted.fields.text and there.fields != wanted.fields:
         differences.append(
-            f"filled from: is key={there.fields.key} text={','.join(there.fields.text)}, "
-            f"asked key={wanted.fields.key} text={','.join(wanted.fields.text)}"
+            f"filled from: is key={there.fields.key_told} text={','.join(there.fields.text)}, "
+            f"asked key={wanted.fields.key_told} text={','.join(wanted.fields.text)}"
         )
     if differences:
         raise SpecMismatchError(collection=collection, differences=tuple(differences))

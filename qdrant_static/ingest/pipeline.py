@@ -1,23 +1,17 @@
-"""The main path: read -> encode -> write -> verify, overlapping, in bounded memory."""
+"""The main path: read -> decide -> encode -> write -> settle -> verify."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import chain
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from qdrant_static.collection.build import (
-    bm25_encoder,
     check_encoder,
     check_spec,
     create_collection,
@@ -25,76 +19,99 @@ from qdrant_static.collection.build import (
     write_spec,
 )
 from qdrant_static.collection.spec import CollectionSpec
-from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import load_encoder
-from qdrant_static.encoders.static import StaticEncoder
-from qdrant_static.errors import EngineError, SpecError, VerificationError
-from qdrant_static.ids import id_digest, point_id, text_key
-from qdrant_static.ingest.batch import Batch
+from qdrant_static.errors import (
+    QdrantStaticError,
+    SpecError,
+    TooManyRejectsError,
+    VerificationError,
+)
+from qdrant_static.ingest.bulk import deferred_indexing, restore_indexing
+from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
+from qdrant_static.ingest.encoding import BatchEncoder, mean_length
+from qdrant_static.ingest.finishing import Finish
+from qdrant_static.ingest.hashes import encoding_key
+from qdrant_static.ingest.identity import differences, identity
+from qdrant_static.ingest.ledger import Ledger, Run, now
+from qdrant_static.ingest.limits import RejectLimit
+from qdrant_static.ingest.loading import Load, sample
+from qdrant_static.ingest.manifest import versions, write_manifest
+from qdrant_static.ingest.options import SourceOptions
 from qdrant_static.ingest.progress import Progress
-from qdrant_static.ingest.readahead import read_ahead
-from qdrant_static.ingest.rejects import Reject, RejectsFile
+from qdrant_static.ingest.rebuild import rebuild
+from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.report import IngestReport
-from qdrant_static.ingest.sink import EncodedBatch, build_index, store
-from qdrant_static.ingest.sources import PathLike, Source, open_source
-from qdrant_static.vectors import truncate
+from qdrant_static.ingest.sources import AnySource, PathLike, open_source
+from qdrant_static.ingest.state import State, default_state
+from qdrant_static.ingest.writing import Writer
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
-    from qdrant_static.encoders.sparse import Bm25Encoder
-    from qdrant_static.ids import PointId
-
-#: Texts on which the mean length in BM25 terms is measured, where the spec does not give it.
-_SAMPLE_ROWS = 4000
-#: So long the first batch may take before the display says why, in seconds.
-_PATIENCE_S = 2.0
-#: From so many new rows on, a display watches the index being built by another process, which
-#: takes a second to start.
-WATCHED_BUILD_ROWS = 20_000
+    from qdrant_static.ingest.inputs import Fingerprint
 
 
 def ingest(
-    paths: PathLike | Sequence[PathLike],
+    paths: PathLike | Sequence[PathLike] | AnySource,
     client: Client,
     collection: str,
     *,
     spec: CollectionSpec | None = None,
     encoder: Encoder | None = None,
-    key: str | None = None,
+    key: Sequence[str] | str | None = None,
     text: Sequence[str] | str | None = None,
     payload: Sequence[str] | None = None,
     rejects: PathLike | None = None,
     threads: int | None = None,
     progress: bool = False,
     stop: threading.Event | None = None,
+    state: PathLike | None = None,
+    sync: bool = False,
+    delete_missing: bool = False,
+    force: bool = False,
+    on_duplicate: OnDuplicate = "reject",
+    max_rejects: int | str | None = None,
+    bulk: bool = False,
+    options: SourceOptions | None = None,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
     The collection is created if it is missing. If it is there it must be what ``spec`` says.
     A row is written under an id made from its key, so that running the same job again is
-    harmless.
+    harmless. A job that was cut short, by a crash too, goes on where it was when it is run again.
 
     Args:
-        paths: Parquet and JSON Lines files (``.parquet .pq .jsonl .ndjson``, the latter two also
-            with ``.gz``), folders and globs.
+        paths: Parquet, JSON Lines, CSV and Arrow files, compressed too, folders, globs, URIs and
+            ``-`` for standard input; or a source that is open already.
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
         spec: What the collection is to be; None takes what is there, or the default for the
             encoder.
         encoder: Who encodes; None loads the collection's, or the spec's.
-        key: The column of the key (integers or strings); None takes ``id`` or ``_id`` if there
-            is one, else a digest of the text.
+        key: The column of the key (integers or strings), or several; None takes ``id`` or
+            ``_id`` if there is one, else a digest of the text.
         text: The columns of the text, joined by one space; None takes ``title`` and ``text`` as
             far as they are there.
         payload: The columns that are stored beside the vectors; None takes all. The key always
             is; binary columns never are.
-        rejects: The file for the rows that are not stored; by default a new one beside the
-            embedded data, or in ``./qdrant-static-state`` for a server.
+        rejects: The file for the rows that are not stored; by default a new one in ``state``.
         threads: Encoding threads; None takes as many as there are processors.
         progress: Show a progress display on standard error.
         stop: Set it to end the run after the batch in hand; what is stored stays.
+        state: The folder for ledger, rejects and manifest; by default beside the embedded data,
+            or in ``./qdrant-static-state`` for a server.
+        sync: Store only what has changed since the last run: an unchanged row costs no encoding
+            and no write, and one of which only the payload has changed no encoding.
+        delete_missing: With ``sync``: delete the points whose rows are not in the input, which
+            must then be the whole of the collection. Refused if they are more than a fifth of all.
+        force: Delete them all the same.
+        on_duplicate: Which row of a key is stored if it comes twice in the input: ``"reject"``
+            and ``"first"`` the first one, ``"last"`` the last one; with ``"reject"`` the others
+            are rejects, else they count as superseded.
+        max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``).
+        bulk: Have a server index after the load, not during it.
+        options: How the input is read: templates, renamed columns, ready vectors, CSV, limits.
 
     Returns:
         The account of the run.
@@ -104,36 +121,57 @@ def ingest(
         ColumnNotFoundError: If a named column is not there; it lists those that are.
         SpecMismatchError: If the collection is there and differs; nothing is changed.
         EncoderMismatchError: If the encoder is not the collection's.
-        VerificationError: If the exact count at the end is not what was acknowledged.
+        JobRunningError: If another job of the collection is running.
+        TooManyRejectsError: If there were more rejects than ``max_rejects``.
+        DeletionRefusedError: If too much would be deleted; everything else is done.
+        VerificationError: If what is there at the end is not what was acknowledged.
     """
     if threads is not None and threads < 1:
         raise SpecError(field="threads", problem=f"{threads} is below 1")
-    source = open_source(paths, key=key, text=text, payload=payload)
+    if on_duplicate not in ON_DUPLICATE:
+        raise SpecError.of_choice("on_duplicate", on_duplicate, ", ".join(ON_DUPLICATE))
+    if delete_missing and not sync:
+        raise SpecError(field="delete_missing", problem="it needs sync")
+    limit = RejectLimit.parse(max_rejects)
+    source = (
+        paths
+        if isinstance(paths, AnySource)
+        else open_source(paths, key=key, text=text, payload=payload, options=options)
+    )
     spec, encoder = _resolve(client, collection, spec, encoder, source)
-    path = _rejects_path(rejects, client, collection, source)
-    with RejectsFile(path) as rejected, Progress(source.total_rows, shown=progress) as display:
+    own_rejects = _rejects_path(rejects, source)
+    folder = default_state(client, collection) if state is None else Path(state).expanduser()
+    with ExitStack() as stack:
+        files = stack.enter_context(State(folder, collection))
+        ledger = stack.enter_context(Ledger(files.ledger))
+        display = stack.enter_context(Progress(source.total_rows, shown=progress))
         for one in source.left_out:
             display.say(f"column {one!r} is binary and is left out of the payload")
-        run = _Run(client, collection, spec, encoder, rejected, display, stop)
-        run.load(source, threads or core_count())
-        run.finish()
-        return run.report(source)
+        job = _Job(
+            client=client,
+            collection=collection,
+            spec=spec,
+            encoder=encoder,
+            source=source,
+            files=files,
+            ledger=ledger,
+            display=display,
+            threads=threads or core_count(),
+            stop=stop,
+            sync=sync,
+            delete_missing=delete_missing,
+            force=force,
+            on_duplicate=on_duplicate,
+            limit=limit,
+            bulk=bulk,
+        )
+        return job.carry_out(own_rejects)
 
 
-def default_rejects_path(client: Client, collection: str) -> Path:
-    """A new file beside the embedded data, or in the working directory for a server."""
-    home = getattr(client, "path", None)
-    folder = Path("qdrant-static-state") if home is None else Path(home) / STATE_FOLDER
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return folder / collection / f"rejects-{moment}.jsonl"
-
-
-def _rejects_path(
-    rejects: PathLike | None, client: Client, collection: str, source: Source
-) -> Path:
-    """Where rejects go; never over a file of the input."""
+def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:
+    """Where rejects go, if that is said; never over a file of the input."""
     if rejects is None:
-        return default_rejects_path(client, collection)
+        return None
     path = Path(rejects).expanduser()
     if path.is_dir():
         raise SpecError(field="rejects", problem=f"{path} is a folder; name a file")
@@ -147,7 +185,7 @@ def _resolve(
     collection: str,
     spec: CollectionSpec | None,
     encoder: Encoder | None,
-    source: Source,
+    source: AnySource,
 ) -> tuple[CollectionSpec, Encoder]:
     """Agree on spec and encoder with what is there; nothing is written yet."""
     there = read_spec(client, collection) if client.collection_exists(collection) else None
@@ -161,6 +199,12 @@ def _resolve(
     wanted = spec or there or CollectionSpec.for_encoder(encoder)
     wanted = wanted.with_source(fields=source.selection.fields, mean_length=None)
     check_encoder(collection, wanted.encoder, encoder.info)
+    given, full = source.selection.dimension, wanted.vectors[0].size
+    if given not in (None, full):
+        raise SpecError(
+            field="vectors",
+            problem=f"those in {source.selection.vectors!r} have {given} dimensions, not {full}",
+        )
     if there is None:
         return wanted, encoder
     check_spec(collection, there, wanted)
@@ -169,215 +213,254 @@ def _resolve(
     return there, encoder
 
 
-@dataclass(slots=True)
-class _Work:
-    """A batch under way: its ids, and the vectors that a thread is making."""
-
-    batch: Batch
-    ids: list[PointId]
-    vectors: Future[EncodedBatch]
+def _marked(mark: Fingerprint) -> str:
+    """A fingerprint as the ledger has it; what can be read once only is never the same again."""
+    if mark.size < 0:
+        return f"read {now()}, {uuid4().hex}"
+    return f"{mark.size} bytes, {mark.modified_ns}, {mark.digest}"
 
 
-class _Run:
-    """One run: its counters, its display, its collection."""
+@dataclass(slots=True, kw_only=True)
+class _Job:
+    """One job: a run of the ledger, or the next attempt of one."""
 
-    def __init__(
-        self,
-        client: Client,
-        collection: str,
-        spec: CollectionSpec,
-        encoder: Encoder,
-        rejected: RejectsFile,
-        display: Progress,
-        stop: threading.Event | None,
-    ) -> None:
-        self._stop = stop
-        self._client = client
-        self._collection = collection
-        self._spec = spec
-        self._encoder = encoder
-        self._rejected = rejected
-        self._display = display
-        self._seen: set[bytes] = set()
-        self._read = 0
-        self._stored = 0
-        self._before = 0
-        self._after = 0
-        self._seconds: dict[str, float] = {}
-        self._interrupted = False
-        self._notice = threading.Timer(
-            _PATIENCE_S,
-            display.say,
-            ["compiling the encoder's kernels, which happens once per installation ..."],
+    client: Client
+    collection: str
+    spec: CollectionSpec
+    encoder: Encoder
+    source: AnySource
+    files: State
+    ledger: Ledger
+    display: Progress
+    threads: int
+    stop: threading.Event | None
+    sync: bool
+    delete_missing: bool
+    force: bool
+    on_duplicate: OnDuplicate
+    limit: RejectLimit | None
+    bulk: bool
+
+    def carry_out(self, own_rejects: Path | None) -> IngestReport:
+        """Load, finish, and write down what was done."""
+        restore_indexing(self.client, self.collection, self.ledger.notes)
+        run, again = self._begin(own_rejects)
+        try:
+            with RejectsFile(
+                Path(run.rejects or self.files.new_rejects()),
+                kept_bytes=run.rejects_bytes if again else 0,
+            ) as rejected:
+                return self._carry_out(run, rejected)
+        except BaseException as error:
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            if isinstance(error, VerificationError):
+                state = "abandoned"  # going on would end in the same disagreement
+            with suppress(QdrantStaticError):  # the ledger may be what has failed
+                self.ledger.note(run.id, state=state)
+            raise
+
+    def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
+        started = time.perf_counter()
+        seconds: dict[str, float] = {}
+        writer, encoder, ended = self._load(run, rejected)
+        seconds["load"] = time.perf_counter() - started
+        totals = self.ledger.totals(run.id)
+        if self.limit is not None and self.limit.is_exceeded(totals, at_end=ended):
+            raise TooManyRejectsError(
+                rejected=totals.rejected,
+                read=totals.read,
+                limit=self.limit.told,
+                rejects=str(rejected.path),
+            )
+        finish = Finish(
+            client=self.client,
+            collection=self.collection,
+            spec=self.spec,
+            ledger=self.ledger,
+            run=run.id,
+            display=self.display,
+            stop=self.stop,
         )
-        self._notice.daemon = True
+        refused = finish.delete_missing(force=self.force) if ended and self.delete_missing else None
+        if ended and (totals.points or self._run(run.id).deleted):
+            started = time.perf_counter()
+            ended = finish.build_index(totals.points)
+            seconds["index"] = time.perf_counter() - started
+        started = time.perf_counter()
+        run = self._run(run.id)
+        before, deleted = run.points_before or 0, run.deleted
+        if ended:
+            after, new = finish.count(totals, before=before, deleted=deleted, complete=run.complete)
+        else:
+            after = self._count()
+            new = after - before + deleted
+        sampled = finish.read_back(encoder, writer.sampled.values())
+        seconds["verify"] = time.perf_counter() - started
+        manifest = self.files.manifest(run.id) if ended else None
+        report = IngestReport(
+            collection=self.collection,
+            encoder=self.encoder.info.name,
+            fields=self.spec.fields,
+            files=len(self.source.files),
+            unreadable_files=self.ledger.broken_files(run.id),
+            read=totals.read,
+            stored=totals.stored,
+            rejected=dict(totals.reasons),
+            rejects_path=rejected.path if rejected else None,
+            left_out=self.source.left_out,
+            points_before=before,
+            points_after=after,
+            seconds=seconds,
+            interrupted=not ended,
+            payload_updated=totals.payload_updated,
+            unchanged=totals.unchanged,
+            superseded=totals.superseded,
+            points_written=totals.points,
+            new=new,
+            deleted=deleted,
+            exact=run.complete and ended,
+            run=run.id,
+            attempts=run.attempts,
+            sampled=sampled,
+            ledger=self.ledger.path,
+            manifest=manifest,
+        )
+        if manifest is not None:
+            write_manifest(
+                manifest,
+                report,
+                spec=self.spec,
+                files=self.ledger.files(run.id),
+                statistics=encoder.statistics,
+                details={"started": run.started, "finished": now(), "options": self._options()},
+            )
+        self.ledger.note(
+            run.id,
+            state="finished" if ended else "interrupted",
+            finished=now(),
+            points_after=after,
+        )
+        if refused is not None:
+            raise refused
+        return report
+
+    # --- begin -------------------------------------------------------------------------------
+
+    def _begin(self, own_rejects: Path | None) -> tuple[Run, bool]:
+        """The run to carry out: the last one if it was cut short and is the same, or a new one."""
+        who = identity(self.spec, self.encoder.info.fingerprint, self._options())
+        files = [(name, _marked(mark)) for name, mark in self.source.fingerprints().items()]
+        last = self.ledger.last()
+        if last is not None and last.state not in ("finished", "abandoned"):
+            changes = differences(last.identity, who, self.ledger.files(last.id), files)
+            changes += self._losses(last)
+            if not changes:
+                self.ledger.resume(last.id)
+                self.display.say(f"going on with run {last.id}, which did not end")
+                return self._run(last.id), True
+            self.display.say(
+                f"run {last.id} did not end, and is not continued: {'; '.join(changes)}. "
+                "Everything is read from the beginning"
+            )
+        number = self.ledger.begin(
+            identity=who,
+            files=files,
+            rejects=str(own_rejects or self.files.new_rejects()),
+            versions=versions(),
+        )
+        return self._run(number), False
+
+    def _losses(self, run: Run) -> list[str]:
+        """What a run had stored that is no longer there."""
+        if run.points_before is None:
+            return []
+        there = self._count() if self.client.collection_exists(self.collection) else 0
+        totals = self.ledger.totals(run.id)
+        least = run.points_before - run.deleted + (totals.new if run.complete else 0)
+        if there < least:
+            return [f"the collection has {there:,} points, and had {least:,}"]
+        return []
+
+    def _options(self) -> dict[str, Any]:
+        """How the input is read and what is done about it, as the ledger compares it."""
+        return {
+            "selection": asdict(self.source.selection),
+            "sync": self.sync,
+            "on_duplicate": self.on_duplicate,
+        }
 
     # --- load --------------------------------------------------------------------------------
 
-    def load(self, source: Source, threads: int) -> None:
-        """Read in one thread, encode in several, write in this one."""
-        started = time.perf_counter()
-        with closing(read_ahead(iter(source), depth=threads + 1)) as items:
-            sample, items_again = self._sample(items)
-            self._prepare(sample)
-            self._notice.start()
-            terms = self._bm25()
-            with ThreadPoolExecutor(threads, thread_name_prefix="encode") as pool:
-                under_way: deque[_Work] = deque()
-                try:
-                    for item in items_again:
-                        if self._asked_to_stop():
-                            self._interrupted = True
-                            break
-                        if isinstance(item, Reject):
-                            self._rejected.add(item)
-                            continue
-                        under_way.append(self._submit(pool, item, terms))
-                        if len(under_way) > threads:
-                            self._write(under_way.popleft())
-                    while under_way and not self._interrupted:
-                        self._interrupted = self._asked_to_stop()
-                        self._write(under_way.popleft())
-                finally:
-                    self._notice.cancel()
-                    for work in under_way:
-                        work.vectors.cancel()
-        self._seconds["load"] = time.perf_counter() - started
-
-    def _sample(
-        self, items: Iterator[Batch | Reject]
-    ) -> tuple[list[pa.LargeStringArray], Iterator[Batch | Reject]]:
-        """The first texts, and the same items from the beginning."""
-        if self._spec.sparse is None or self._spec.sparse.mean_length is not None:
-            return [], items
-        ahead: list[Batch | Reject] = []
-        texts: list[pa.LargeStringArray] = []
-        for item in items:
-            ahead.append(item)
-            if isinstance(item, Batch):
-                texts.append(item.texts)
-            if sum(map(len, texts)) >= _SAMPLE_ROWS:
-                break
-        return texts, chain(ahead, items)
-
-    def _prepare(self, sample: list[pa.LargeStringArray]) -> None:
-        """Complete the spec by what the sample says, and have the collection carry it."""
-        sparse = self._spec.sparse
-        if sparse is not None and sparse.mean_length is None and sample:
-            measured = bm25_encoder(sparse).mean_length(pa.chunked_array(sample))
-            mean_length = max(1.0, measured)
-            self._spec = self._spec.with_source(fields=self._spec.fields, mean_length=mean_length)
-        if not self._client.collection_exists(self._collection):
-            create_collection(self._client, self._collection, self._spec)
-        elif read_spec(self._client, self._collection) != self._spec:
-            write_spec(self._client, self._collection, self._spec)
-        self._before = self._count()
-
-    def _bm25(self) -> Bm25Encoder | None:
-        sparse = self._spec.sparse
-        return None if sparse is None else bm25_encoder(sparse)
-
-    def _submit(self, pool: ThreadPoolExecutor, batch: Batch, terms: Bm25Encoder | None) -> _Work:
-        """Drop keys that came before, and have the rest encoded."""
-        keys = (
-            [text_key(text) for text in batch.texts.to_pylist()]
-            if batch.keys is None
-            else batch.keys
+    def _load(self, run: Run, rejected: RejectsFile) -> tuple[Writer, BatchEncoder, bool]:
+        names = [name for name, _ in self.ledger.files(run.id)]
+        settled = {names[file]: spans for file, spans in self.ledger.settled(run.id).items()}
+        items = self.source.batches(settled)
+        if self.spec.sparse is not None and self.spec.sparse.mean_length is None:
+            texts, items = sample(items)
+            if texts:
+                length = mean_length(texts, self.spec.sparse)
+                self.spec = self.spec.with_source(fields=self.spec.fields, mean_length=length)
+        self._prepare(run)
+        encoder = BatchEncoder(self.spec, self.encoder)
+        writer = Writer(
+            self.client,
+            self.collection,
+            self.spec,
+            self.ledger,
+            run.id,
+            rejected,
+            encoder,
+            self.on_duplicate,
         )
-        ids = [point_id(key) for key in keys]
-        new = []
-        for row, one in enumerate(ids):
-            digest = id_digest(one)
-            if digest in self._seen:
-                message = f"the key {keys[row]!r} came before in this run"
-                batch.rejects.append(batch.reject(row, "duplicate_key", message))
-            else:
-                self._seen.add(digest)
-                new.append(row)
-        batch = batch.take(new)
-        return _Work(
-            batch=batch,
-            ids=[ids[row] for row in new],
-            vectors=pool.submit(self._encode, batch.texts, terms),
+        writer.totals = self.ledger.totals(run.id)
+        self.display.advance(writer.totals.read, writer.totals.stored, writer.totals.rejected)
+        load = Load(
+            ledger=self.ledger,
+            run=run.id,
+            files=names,
+            encoder=encoder,
+            writer=writer,
+            rejected=rejected,
+            display=self.display,
+            key=encoding_key(self.spec),
+            sync=self.sync,
+            on_duplicate=self.on_duplicate,
+            limit=self.limit,
+            threads=self.threads,
+            stop=self.stop,
         )
+        with ExitStack() as stack:
+            if self.bulk:
+                stack.enter_context(
+                    deferred_indexing(self.client, self.collection, self.ledger.notes)
+                )
+            stack.enter_context(writer)
+            return writer, encoder, load.carry_out(items)
 
-    def _encode(self, texts: pa.LargeStringArray, terms: Bm25Encoder | None) -> EncodedBatch:
-        """In a thread of the pool: texts -> all vectors of the collection."""
-        sizes = [vector.size for vector in self._spec.vectors]
-        if isinstance(self._encoder, StaticEncoder):
-            by_size = self._encoder.encode_batch(texts, sizes=sizes[1:], threads=1).vectors
-        else:
-            full = self._encoder.encode(texts.to_pylist())
-            by_size = {size: truncate(full, size) for size in sizes[1:]} | {sizes[0]: full}
-        return EncodedBatch(
-            dense={vector.name: by_size[vector.size] for vector in self._spec.vectors},
-            sparse=None if terms is None else terms.encode_documents(texts, threads=1),
-        )
+    def _prepare(self, run: Run) -> None:
+        """Have the collection there as it is to be, and know what it holds."""
+        if not self.client.collection_exists(self.collection):
+            self.ledger.clear_rows()  # of a collection that was deleted since
+            create_collection(self.client, self.collection, self.spec)
+        elif read_spec(self.client, self.collection) != self.spec:
+            write_spec(self.client, self.collection, self.spec)
+        if run.points_before is None:
+            before = self._count()
+            complete = before == self.ledger.points()
+            if self.sync and not complete:
+                self.display.say(
+                    f"the ledger does not know the {before:,} points of the collection: reading "
+                    "them"
+                )
+                before = rebuild(self.client, self.collection, self.ledger, self.spec)
+                complete = True
+            self.ledger.note(run.id, points_before=before, complete=complete)
 
-    def _write(self, work: _Work) -> None:
-        batch = work.batch
-        rows = batch.rows  # before refused records are set apart as well
-        vectors = work.vectors.result()
-        self._notice.cancel()
-        refused = store(self._client, self._collection, work.ids, vectors, batch.payloads)
-        for row, problem in refused.items():
-            batch.rejects.append(batch.reject(row, "refused", problem))
-        for reject in batch.rejects:
-            self._rejected.add(reject)
-        self._read += rows
-        self._stored += len(batch) - len(refused)
-        self._display.advance(rows, self._stored, sum(self._rejected.rows.values()))
-
-    # --- finish ------------------------------------------------------------------------------
-
-    def finish(self) -> None:
-        """Build the index, count exactly."""
-        if self._stored and not self._interrupted:
-            started = time.perf_counter()
-            self._display.phase(f"index: building it for {self._stored:,} new rows ...")
-            self._build_index()
-            self._seconds["index"] = time.perf_counter() - started
-        self._after = self._count()
-        if not max(self._before, self._stored) <= self._after <= self._before + self._stored:
-            raise VerificationError(
-                collection=self._collection,
-                problem=f"{self._after} points after {self._before} before and {self._stored} "
-                "acknowledged; another writer, or a loss",
-            )
-
-    def _build_index(self) -> None:
-        """Build where the display can go on meanwhile, if that is worth a process."""
-        watched = self._display.shown and self._stored >= WATCHED_BUILD_ROWS
-        progress = self._display.building if watched else None
-        try:
-            build_index(self._client, self._collection, progress=progress)
-        except EngineError:
-            # Ctrl-C reaches the process that builds as well.
-            if not self._asked_to_stop():
-                raise
-            self._interrupted = True
-
-    def report(self, source: Source) -> IngestReport:
-        """The account."""
-        return IngestReport(
-            collection=self._collection,
-            encoder=self._encoder.info.name,
-            fields=self._spec.fields,
-            files=len(source.files),
-            unreadable_files=self._rejected.files,
-            read=self._read,
-            stored=self._stored,
-            rejected=dict(sorted(self._rejected.rows.items())),
-            rejects_path=self._rejected.path if self._rejected else None,
-            left_out=source.left_out,
-            points_before=self._before,
-            points_after=self._after,
-            seconds=dict(self._seconds),
-            interrupted=self._interrupted,
-        )
-
-    def _asked_to_stop(self) -> bool:
-        return self._stop is not None and self._stop.is_set()
+    def _run(self, number: int) -> Run:
+        last = self.ledger.last()
+        if last is None or last.id != number:
+            raise SpecError(field="state", problem=f"run {number} has gone from the ledger")
+        return last
 
     def _count(self) -> int:
-        return int(self._client.count(self._collection, exact=True).count)
+        return int(self.client.count(self.collection, exact=True).count)

@@ -31,14 +31,15 @@ class Hit:
 
     Attributes:
         id: The point's id.
-        key: The record's own key; the point's id where the key was a digest of the text.
+        key: The record's own key, a tuple where it has several parts; the point's id where the
+            key was a digest of the text.
         score: As the plan scores: higher is nearer; comparable within one answer only.
         payload: All payload fields.
         text: What was encoded, as far as the payload holds it.
     """
 
     id: int | str
-    key: int | str
+    key: int | str | tuple[int | str, ...]
     score: float
     payload: Mapping[str, Any]
     text: str
@@ -153,14 +154,13 @@ def _filtered(arguments: dict[str, Any], condition: models.Filter) -> dict[str, 
 
 def _hit(point: Any, spec: CollectionSpec) -> Hit:
     payload = point.payload or {}
-    key = payload.get(spec.fields.key) if spec.fields.key else None
-    parts = (payload.get(name) for name in spec.fields.text)
+    key = spec.fields.key_of(payload)
     return Hit(
         id=point.id,
         key=point.id if key is None else key,
         score=point.score,
         payload=payload,
-        text=" ".join(part for part in parts if isinstance(part, str) and part.strip()),
+        text=spec.fields.text_of(payload),
     )
 
 
