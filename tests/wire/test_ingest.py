@@ -159,3 +159,26 @@ def test_indexing_is_as_before_after_a_job_that_failed(wire, source):
     config = client.get_collection("c").config.optimizer_config
     assert config.indexing_threshold != 0
     check(wire, run(wire, source, client, bulk=True))
+
+
+def test_a_sync_writes_what_changed_and_deletes_what_went(wire, source):
+    run(wire, source)
+    asked = len(wire.upserts)
+    rows = [json.loads(line) for line in source.read_text().splitlines() if line != "no json"]
+    rows[3]["n"] = -3
+    rows[4]["text"] = "another text"
+    del rows[7]
+    rows.append({"id": "new", "text": "new", "n": 0})
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    wire.faults = [Fault(at=asked + 1, what=What.UNACKNOWLEDGED, times=2)]
+
+    report = run(wire, source, sync=True, delete_missing=True)
+
+    assert (report.stored, report.payload_updated, report.unchanged) == (2, 1, ROWS - 3)
+    assert (report.new, report.deleted, report.points_after) == (1, 1, ROWS)
+    with wire.engine() as engine:
+        assert engine.count("c", exact=True).count == ROWS
+        points, _ = engine.scroll("c", limit=2 * ROWS)
+    assert sorted((one.payload["id"], one.payload["n"]) for one in points) == sorted(
+        (row["id"], row["n"]) for row in rows
+    )
