@@ -42,6 +42,7 @@ from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.report import IngestReport
+from qdrant_static.ingest.servercalls import exact_count
 from qdrant_static.ingest.sources import AnySource, PathLike, open_source
 from qdrant_static.ingest.state import State, default_state
 from qdrant_static.ingest.writing import Writer
@@ -463,4 +464,4 @@ class _Job:
         return last
 
     def _count(self) -> int:
-        return int(self.client.count(self.collection, exact=True).count)
+        return exact_count(self.client, self.collection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +12,7 @@ from qdrant_static.errors import (
     AccessDeniedError,
     CollectionNotFoundError,
     EngineError,
+    PointError,
     QdrantStaticError,
     ServerUnavailableError,
 )
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
 
 T = TypeVar("T")
+#: How a server says that a point to be changed is not there.
+_NO_POINT = re.compile(r"No point with id (\S+) found")
 
 
 def patiently(
@@ -48,6 +52,7 @@ def patiently(
         ServerUnavailableError: If the server did not answer for too long.
         AccessDeniedError: If it refuses the key.
         CollectionNotFoundError: If the collection is not there.
+        PointError: If a point to be changed is not there.
         EngineError: If it refuses the call, or fails in another way.
     """
     if not is_remote(client):
@@ -73,6 +78,16 @@ def patiently(
         wait(pause)
 
 
+def exact_count(client: Client, collection: str) -> int:
+    """How many points there are, exactly; raises as `patiently` does."""
+    return patiently(
+        client,
+        collection,
+        "counting points",
+        lambda: int(client.count(collection, exact=True).count),
+    )
+
+
 def final_error(
     client: QdrantClient, collection: str, operation: str, failure: Failure
 ) -> QdrantStaticError:
@@ -81,6 +96,9 @@ def final_error(
     where = address(client)
     if failure.verdict is Verdict.DENIED:
         return AccessDeniedError(where=where, problem=problem)
+    if point := _NO_POINT.search(problem):
+        name = point[1]
+        return PointError(point=int(name) if name.isdigit() else name, problem="it is not there")
     if failure.verdict is Verdict.MISSING and not _is_there(client, collection):
         return CollectionNotFoundError(
             collection=collection, where=where, collections=_collections(client)

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from qdrant_client.http.exceptions import ResponseHandlingException
 
 from qdrant_static import CollectionSpec, ingest
 from qdrant_static.errors import (
@@ -161,7 +163,21 @@ def test_indexing_is_as_before_after_a_job_that_failed(wire, source):
     check(wire, run(wire, source, client, bulk=True))
 
 
-def test_a_sync_writes_what_changed_and_deletes_what_went(wire, source):
+def stumbling(monkeypatch, client: Any, *names: str) -> None:
+    """The first call of each of these methods finds nobody."""
+    for name in names:
+        method, failed = getattr(client, name), []
+
+        def call(*arguments, method=method, failed=failed, **options):
+            if not failed:
+                failed.append(True)
+                raise ResponseHandlingException(httpx.ConnectError("refused"))
+            return method(*arguments, **options)
+
+        monkeypatch.setattr(client, name, call)
+
+
+def test_a_sync_writes_what_changed_and_deletes_what_went(wire, source, monkeypatch):
     run(wire, source)
     asked = len(wire.upserts)
     rows = [json.loads(line) for line in source.read_text().splitlines() if line != "no json"]
@@ -171,8 +187,11 @@ def test_a_sync_writes_what_changed_and_deletes_what_went(wire, source):
     rows.append({"id": "new", "text": "new", "n": 0})
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     wire.faults = [Fault(at=asked + 1, what=What.UNACKNOWLEDGED, times=2)]
+    client = wire.client()
+    # What is not an upsert (payloads, deletions, counts) is not heard the first time either.
+    stumbling(monkeypatch, client, "batch_update_points", "delete", "count", "upsert")
 
-    report = run(wire, source, sync=True, delete_missing=True)
+    report = run(wire, source, client, sync=True, delete_missing=True)
 
     assert (report.stored, report.payload_updated, report.unchanged) == (2, 1, ROWS - 3)
     assert (report.new, report.deleted, report.points_after) == (1, 1, ROWS)

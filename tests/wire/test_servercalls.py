@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
+import httpx
 import pytest
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from qdrant_static import EdgeClient
 from qdrant_static.errors import (
@@ -60,6 +64,21 @@ def test_what_the_server_refuses_is_said_at_once(client):
         EngineError, match=r"storing a point in 'c' at http://127\.0\.0\.1:.*dimension"
     ):
         patiently(client, "c", "storing a point", index, retry=QUICK)
+
+
+@pytest.mark.parametrize("said", ["7", "5f3f2b2e-0d3c-4b8e-9c1a-2f1e3d4c5b6a"])
+def test_a_point_that_is_not_there_is_named_as_edge_names_it(client, said):
+    def refuse() -> None:
+        raise UnexpectedResponse(
+            404,
+            "Not Found",
+            json.dumps({"status": {"error": f"Not found: No point with id {said} found"}}).encode(),
+            httpx.Headers(),
+        )
+
+    with pytest.raises(PointError, match="it is not there") as caught:
+        patiently(client, "c", "updating payloads", refuse)
+    assert caught.value.point == (7 if said == "7" else said)
 
 
 def test_an_embedded_collection_is_called_once(tmp_path):
