@@ -42,7 +42,7 @@ from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.report import IngestReport
-from qdrant_static.ingest.servercalls import exact_count
+from qdrant_static.ingest.servercalls import FIRST_CONTACT, exact_count, patiently
 from qdrant_static.ingest.sources import AnySource, PathLike, open_source
 from qdrant_static.ingest.state import State, default_state
 from qdrant_static.ingest.writing import Writer
@@ -189,7 +189,14 @@ def _resolve(
     source: AnySource,
 ) -> tuple[CollectionSpec, Encoder]:
     """Agree on spec and encoder with what is there; nothing is written yet."""
-    there = read_spec(client, collection) if client.collection_exists(collection) else None
+    exists = patiently(
+        client,
+        collection,
+        "looking for the collection",
+        lambda: client.collection_exists(collection),
+        retry=FIRST_CONTACT,
+    )
+    there = read_spec(client, collection) if exists else None
     known = there or spec
     if encoder is None:
         if known is None:

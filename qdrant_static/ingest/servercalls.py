@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
 
 T = TypeVar("T")
+#: For the first call of a job: a wrong address should not take minutes to be told.
+FIRST_CONTACT = RetryPolicy(budget_s=10.0)
 #: How a server says that a point to be changed is not there.
 _NO_POINT = re.compile(r"No point with id (\S+) found")
 
