@@ -9,17 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.errors import (
-    AccessDeniedError,
-    CollectionNotFoundError,
-    EngineError,
-    EveryPointRefusedError,
-    QdrantStaticError,
-    ServerUnavailableError,
-    SpecMismatchError,
-)
-from qdrant_static.ingest.requests import Points, Requests, address
+from qdrant_static.errors import EveryPointRefusedError, SpecMismatchError
+from qdrant_static.ingest.requests import Points, Requests
 from qdrant_static.ingest.retry import Failure, RetryPolicy, Verdict, failure_of
+from qdrant_static.ingest.servercalls import final_error, names_something_else, unavailable
 from qdrant_static.ingest.wirepayload import UnfitPayloadError
 
 if TYPE_CHECKING:
@@ -212,10 +205,14 @@ class Delivery:
                 self._acknowledged_at = now = time.monotonic()
                 self._pace.saw(len(items), now - begun)
                 return None
-            if failure.verdict is Verdict.REFUSED or self._names_something_else(failure):
+            if failure.verdict is Verdict.REFUSED or names_something_else(
+                self._client, self._collection, failure
+            ):
                 return failure
             if failure.verdict is not Verdict.AGAIN:
-                raise self._final(failure) from cause
+                raise final_error(
+                    self._client, self._collection, "storing points", failure
+                ) from cause
             failures += 1
             first = begun if first is None else first
             if failure.too_slow:
@@ -232,11 +229,8 @@ class Delivery:
         wait = self._retry.wait_s(failures, asked)
         since = first if asked is None else max(first, self._acknowledged_at)
         if now + wait - since > self._retry.budget_s:
-            raise ServerUnavailableError(
-                where=address(self._client),
-                problem=self._without_secrets(failure.problem),
-                tried=failures,
-                waited_s=now - first,
+            raise unavailable(
+                self._client, failure, tried=failures, waited_s=now - first
             ) from cause
         if asked is not None:
             # What one request is told holds for all.
@@ -247,44 +241,6 @@ class Delivery:
         wait = moment - time.monotonic()
         if self._stopped.wait(wait) if wait > 0 else self._stopped.is_set():
             raise StoppedError
-
-    # --- errors ----------------------------------------------------------------------------------
-
-    def _names_something_else(self, failure: Failure) -> bool:
-        """Something is missing, and it is not the collection."""
-        if failure.verdict is not Verdict.MISSING:
-            return False
-        try:
-            return bool(self._client.collection_exists(self._collection))
-        except Exception:  # then it is the collection, as far as anybody knows
-            return False
-
-    def _final(self, failure: Failure) -> QdrantStaticError:
-        problem = self._without_secrets(failure.problem)
-        where = address(self._client)
-        if failure.verdict is Verdict.DENIED:
-            return AccessDeniedError(where=where, problem=problem)
-        if failure.verdict is Verdict.MISSING:
-            return CollectionNotFoundError(
-                collection=self._collection, where=where, collections=self._collections()
-            )
-        return EngineError(
-            operation=f"storing points in {self._collection!r} at {where}", problem=problem
-        )
-
-    def _collections(self) -> tuple[str, ...]:
-        try:
-            return tuple(one.name for one in self._client.get_collections().collections)
-        except Exception:  # the list only helps
-            return ()
-
-    def _without_secrets(self, text: str) -> str:
-        options = self._client.init_options
-        secrets = [options.get("api_key"), *(options.get("headers") or {}).values()]
-        for secret in secrets:
-            if secret:
-                text = text.replace(str(secret), "***")
-        return text
 
 
 __all__ = ["Delivery", "StoppedError"]

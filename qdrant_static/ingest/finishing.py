@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qdrant_static.errors import DeletionRefusedError, EngineError, VerificationError
 from qdrant_static.ingest.limits import DELETION_SHARE
+from qdrant_static.ingest.servercalls import exact_count, patiently
 from qdrant_static.ingest.sink import build_index
 from qdrant_static.ingest.verify import check_samples, point_of
 
@@ -67,7 +69,17 @@ class Finish:
         self.display.phase(f"deleting {vanished:,} points that are not in the input ...")
         for page in self.ledger.each(not_in_run=self.run):
             digests = [digest for digest, _, _ in page]
-            self.client.delete(self.collection, [point_of(one) for one in digests], wait=True)
+            patiently(
+                self.client,
+                self.collection,
+                "deleting points",
+                partial(
+                    self.client.delete,
+                    self.collection,
+                    [point_of(one) for one in digests],
+                    wait=True,
+                ),
+            )
             self.ledger.forget(self.run, digests)
         return None
 
@@ -103,7 +115,7 @@ class Finish:
         Raises:
             VerificationError: If it does not agree.
         """
-        after = int(self.client.count(self.collection, exact=True).count)
+        after = exact_count(self.client, self.collection)
         if complete:
             expected = before + totals.new - deleted
             if after != expected:

@@ -44,6 +44,7 @@ from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.report import IngestReport
+from qdrant_static.ingest.servercalls import FIRST_CONTACT, exact_count, patiently
 from qdrant_static.ingest.sources import AnySource, PathLike, open_source
 from qdrant_static.ingest.state import State, default_state
 from qdrant_static.ingest.telemetry import RowCounters
@@ -200,7 +201,14 @@ def _resolve(
     fields: Fields,
 ) -> tuple[CollectionSpec, Encoder]:
     """Agree on spec and encoder with what is there; nothing is written yet."""
-    there = read_spec(client, collection) if client.collection_exists(collection) else None
+    exists = patiently(
+        client,
+        collection,
+        "looking for the collection",
+        lambda: client.collection_exists(collection),
+        retry=FIRST_CONTACT,
+    )
+    there = read_spec(client, collection) if exists else None
     known = there or spec
     if encoder is None:
         if known is None:
@@ -487,4 +495,4 @@ class _Job:
         return last
 
     def _count(self) -> int:
-        return int(self.client.count(self.collection, exact=True).count)
+        return exact_count(self.client, self.collection)

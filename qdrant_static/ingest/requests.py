@@ -12,7 +12,6 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 from qdrant_client import models
 
@@ -193,13 +192,3 @@ class _Structs:
             id=self._ids[row], vector=named, payload=dict(payload)
         )
         return made, size + _JSON_NUMBER * numbers
-
-
-def address(client: QdrantClient) -> str:
-    """Where the server is, without anything secret in it."""
-    options = client.init_options
-    given = options.get("url") or options.get("location") or options.get("host") or "localhost"
-    text = str(given)
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    port = parts.port or options.get("port") or 6333
-    return f"{parts.scheme}://{parts.hostname}:{port}"

@@ -12,6 +12,7 @@ from qdrant_client import models
 from qdrant_static.collection.spec import BM25
 from qdrant_static.edge import EdgeClient
 from qdrant_static.errors import PointError
+from qdrant_static.ingest.servercalls import patiently
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +96,10 @@ def build_index(
         client.optimize(collection, another_process=progress is not None, progress=progress)
         return
     while True:
-        if client.get_collection(collection).status != models.CollectionStatus.YELLOW:
+        info = patiently(
+            client, collection, "asking for the state", lambda: client.get_collection(collection)
+        )
+        if info.status != models.CollectionStatus.YELLOW:
             return
         time.sleep(_POLL_S)
 

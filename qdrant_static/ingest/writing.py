@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 from qdrant_client import models
@@ -16,6 +17,7 @@ from qdrant_static.ingest.deciding import Decided, OnDuplicate, settlement
 from qdrant_static.ingest.encoding import BatchEncoder
 from qdrant_static.ingest.ledger import Ledger, Totals
 from qdrant_static.ingest.rejects import RejectsFile
+from qdrant_static.ingest.servercalls import patiently
 from qdrant_static.ingest.sink import EncodedBatch
 from qdrant_static.serverversion import is_remote
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.ids import PointId
 
+T = TypeVar("T")
 #: So many stored rows are kept, chosen by chance, to be read back at the end.
 SAMPLED_ROWS = 64
 
@@ -209,7 +212,12 @@ class Writer:
                 for row in waiting
             ]
             try:
-                self._client.batch_update_points(self._collection, operations, wait=True)
+                self._patiently(
+                    "updating payloads",
+                    partial(
+                        self._client.batch_update_points, self._collection, operations, wait=True
+                    ),
+                )
             except PointError as error:
                 # What comes before it in the batch may be stored: sending it again is harmless.
                 bad = next(row for row in waiting if prepared.ids[row] == error.point)
@@ -223,11 +231,17 @@ class Writer:
         batch = decided.prepared.batch
         ready = None if batch.vectors is None else batch.vectors[[row]]
         vectors = self._encoder.encode(batch.texts.slice(row, 1), ready)
-        found = sink.store(
-            self._client, self._collection, [decided.prepared.ids[row]], vectors,
-            [batch.payloads[row]],
+        found = self._patiently(
+            "storing a point",
+            lambda: sink.store(
+                self._client, self._collection, [decided.prepared.ids[row]], vectors,
+                [batch.payloads[row]],
+            ),
         )  # fmt: skip
         return dict.fromkeys([row][: len(found)], next(iter(found.values()), ""))
+
+    def _patiently(self, operation: str, call: Callable[[], T]) -> T:
+        return patiently(self._client, self._collection, operation, call)
 
     def _sample(
         self,

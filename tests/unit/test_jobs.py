@@ -31,7 +31,7 @@ max_rejects = "1%"
 state = "state"
 threads = 2
 """
-SECRET = "s3cr3t-value"
+SECRET = "s3cr3t-value"  # noqa: S105
 
 
 def job(tmp_path, text: str, **environment: str) -> Job:

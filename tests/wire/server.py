@@ -56,6 +56,7 @@ class WireServer:
         refused: Ids that no upsert may hold: the whole of it is refused, nothing stored.
         most_points: An upsert of more is told to come in smaller parts; None for no limit.
         upserts: How many points each upsert brought, in the order of arrival.
+        deaf: So many of the next calls, other than upserts, are not heard.
         optimizations: What `get_optimizations` answers; None for a server that has no such thing.
     """
 
@@ -64,6 +65,7 @@ class WireServer:
         self.refused: set[int | str] = set()
         self.most_points: int | None = None
         self.upserts: list[int] = []
+        self.deaf = 0
         self.optimizations: dict[str, Any] | None = None
         self._path = path
         self._lock = threading.RLock()
@@ -238,6 +240,9 @@ def _answers(method: Callable[..., Any]) -> Callable[..., Any]:
 
     def answer(self: Any, request: Any, context: transport.ServicerContext) -> Any:
         try:
+            if method.__name__ != "Upsert" and self._server.deaf:
+                self._server.deaf -= 1
+                raise _GoneError
             return method(self, request, context)
         except _GoneError:
             context.abort(transport.StatusCode.UNAVAILABLE, "Socket closed")
@@ -285,6 +290,13 @@ class _Points(points_service_pb2_grpc.PointsServicer):
                 GrpcToRest.convert_points_selector(request.points_selector),
             )
         return _updated()
+
+    @_answers
+    def UpdateBatch(self, request, context):  # noqa: N802
+        operations = [GrpcToRest.convert_points_update_operation(one) for one in request.operations]
+        with self._server.engine() as engine:
+            engine.batch_update_points(request.collection_name, operations)
+        return grpc.UpdateBatchResponse(result=[_updated().result for _ in operations])
 
     @_answers
     def CreateFieldIndex(self, request, context):  # noqa: N802
