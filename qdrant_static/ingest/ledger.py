@@ -347,6 +347,8 @@ class Ledger:
         versions: Mapping[str, str],
     ) -> int:
         """Enter a new run and give its number; unfinished ones before it are abandoned."""
+        self._under_way.clear()
+        self.merge()  # what is pending would be taken for rows of this run
         with self._transaction():
             self._db.execute(
                 "UPDATE runs SET state = 'abandoned' WHERE state NOT IN ('finished', 'abandoned')"
