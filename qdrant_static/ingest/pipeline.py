@@ -444,7 +444,8 @@ class _Job:
             self.on_duplicate,
         )
         writer.totals = self.ledger.totals(run.id)
-        self.display.advance(writer.totals.read, writer.totals.stored, writer.totals.rejected)
+        if writer.totals.read:
+            self.display.advance(writer.totals.read, writer.totals.stored, writer.totals.rejected)
         load = Load(
             ledger=self.ledger,
             run=run.id,
