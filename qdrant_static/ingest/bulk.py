@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+import time
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
+from qdrant_static.errors import EngineError
 from qdrant_static.ingest.retry import Verdict, failure_of
+from qdrant_static.ingest.servercalls import patiently
 from qdrant_static.serverversion import is_remote
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 NOTE = "indexing_threshold:"
 #: What servers take where a collection says nothing, in KB of vectors per segment.
 _DEFAULT_THRESHOLD = 10_000
+#: How often a server is asked whether it has finished indexing, in seconds.
+_POLL_S = 0.2
 
 
 @contextmanager
@@ -123,6 +128,47 @@ def index_progress(client: Client, collection: str) -> IndexProgress:
         running_points=running,
         fraction=sum(done for done, _ in counted) / total if total else None,
     )
+
+
+def wait_for_indexes(
+    client: Client,
+    collection: str,
+    *,
+    told: Callable[[IndexProgress], None] | None = None,
+    wait: Callable[[float], object] = time.sleep,
+) -> None:
+    """Return when a server has indexed all that it is to index.
+
+    A server that was restarted goes on with its indexes only when the collection is changed next:
+    until then it is ``grey``. It is given a change that changes nothing.
+
+    Args:
+        client: Of a server.
+        collection: Which one.
+        told: Hears how far it is, several times a second.
+        wait: How to wait, in seconds.
+
+    Raises:
+        EngineError: If the server cannot index the collection.
+        ServerUnavailableError: If it did not answer for too long.
+    """
+    while True:
+        progress = patiently(
+            client,
+            collection,
+            "asking for the state of the indexes",
+            lambda: index_progress(client, collection),
+        )
+        if told is not None:
+            told(progress)
+        if progress.ready:
+            return
+        if progress.status == models.CollectionStatus.RED.value:
+            status = client.get_collection(collection).optimizer_status
+            raise EngineError(operation=f"indexing {collection!r}", problem=f"the server: {status}")
+        if progress.status == models.CollectionStatus.GREY.value:
+            client.update_collection(collection, optimizers_config=models.OptimizersConfigDiff())
+        wait(_POLL_S)
 
 
 def _optimizations(client: Any, collection: str) -> models.OptimizationsResponse | None:

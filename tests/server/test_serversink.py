@@ -15,7 +15,12 @@ from qdrant_client import QdrantClient, models
 
 from qdrant_static.encoders.sparsevectors import SparseRows
 from qdrant_static.errors import AccessDeniedError, SpecMismatchError
-from qdrant_static.ingest.bulk import deferred_indexing, index_progress, restore_indexing
+from qdrant_static.ingest.bulk import (
+    deferred_indexing,
+    index_progress,
+    restore_indexing,
+    wait_for_indexes,
+)
 from qdrant_static.ingest.retry import RetryPolicy
 from qdrant_static.ingest.serversink import ServerSink, Settled
 from qdrant_static.ingest.sink import EncodedBatch
@@ -267,6 +272,27 @@ def test_a_server_killed_and_started_again_loses_nothing(tmp_path, prefer_grpc):
                     threading.Thread(target=kill).start()
             assert killed.wait(60)
         check(client, "c", heard, 40)
+
+
+@needs_binary
+def test_a_server_started_again_goes_on_with_its_indexes(tmp_path):
+    heard = Heard()
+    with OwnServer(tmp_path) as server:
+        client = server.client()
+        create(client, "c")
+        with deferred_indexing(client, "c", {}), sink(client, "c", heard) as one:
+            for number in range(20):
+                one.submit(number, *batch(number))
+        client.update_collection(
+            "c", optimizers_config=models.OptimizersConfigDiff(indexing_threshold=1)
+        )
+        server.kill()
+        server.start()
+        wait_for_indexes(client, "c")
+        info = client.get_collection("c")
+        assert info.status == models.CollectionStatus.GREEN
+        assert info.indexed_vectors_count >= 20 * ROWS
+        check(client, "c", heard, 20)
 
 
 @needs_binary

@@ -56,6 +56,8 @@ class WireServer:
         refused: Ids that no upsert may hold: the whole of it is refused, nothing stored.
         most_points: An upsert of more is told to come in smaller parts; None for no limit.
         upserts: How many points each upsert brought, in the order of arrival.
+        status: What the collections' status is said to be; None for Edge's own.
+        updates: How many changes of a collection's settings came in.
         deaf: So many of the next calls, other than upserts, are not heard.
         optimizations: What `get_optimizations` answers; None for a server that has no such thing.
     """
@@ -65,6 +67,8 @@ class WireServer:
         self.refused: set[int | str] = set()
         self.most_points: int | None = None
         self.upserts: list[int] = []
+        self.status: models.CollectionStatus | None = None
+        self.updates = 0
         self.deaf = 0
         self.optimizations: dict[str, Any] | None = None
         self._path = path
@@ -383,6 +387,7 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):
 
     @_answers
     def Update(self, request, context):  # noqa: N802
+        self._server.updates += 1
         with self._server.engine() as engine:
             engine.update_collection(
                 request.collection_name,
@@ -403,6 +408,7 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):
         with self._server.engine() as engine:
             info = engine.get_collection(request.collection_name)
         # The client's own conversion, made for servers' answers, wants one.
+        info.status = self._server.status or info.status
         info.config.wal_config = models.WalConfig(wal_capacity_mb=32, wal_segments_ahead=0)
         return grpc.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
 

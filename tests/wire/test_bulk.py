@@ -8,13 +8,14 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import EdgeClient
-from qdrant_static.errors import CollectionNotFoundError
+from qdrant_static.errors import CollectionNotFoundError, EngineError
 from qdrant_static.ingest.bulk import (
     NOTE,
     IndexProgress,
     deferred_indexing,
     index_progress,
     restore_indexing,
+    wait_for_indexes,
 )
 from qdrant_static.serverversion import is_remote, server_version
 from tests.wire.server import VERSION
@@ -148,6 +149,36 @@ def test_the_progress_is_what_the_server_tells(wire, client):
 
 def test_a_server_that_cannot_tell_has_a_status(client):
     assert index_progress(client, "c") == IndexProgress(ready=True, status="green")
+
+
+def test_indexes_are_waited_for_and_their_progress_is_told(wire, client):
+    wire.status = models.CollectionStatus.YELLOW
+    seen: list[IndexProgress] = []
+
+    def wait(_: float) -> None:
+        if len(seen) == 3:
+            wire.status = None
+
+    wait_for_indexes(client, "c", told=seen.append, wait=wait)
+    assert [one.status for one in seen] == ["yellow"] * 3 + ["green"]
+    assert wire.updates == 0
+
+
+def test_a_server_that_has_stopped_indexing_is_made_to_go_on(wire, client):
+    wire.status = models.CollectionStatus.GREY
+
+    def wait(_: float) -> None:
+        assert wire.updates == 1
+        wire.status = None
+
+    wait_for_indexes(client, "c", wait=wait)
+    assert threshold(client) == 77
+
+
+def test_a_server_that_cannot_index_says_so(wire, client):
+    wire.status = models.CollectionStatus.RED
+    with pytest.raises(EngineError, match="indexing 'c': the server"):
+        wait_for_indexes(client, "c")
 
 
 def test_the_version_is_asked_of_a_server_only(wire, client):
