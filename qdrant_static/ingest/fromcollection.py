@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import NotAPlannedCollectionError, SpecError
+from qdrant_static.ingest import readyvectors
 from qdrant_static.ingest.batch import MAX_ROWS, Batch
 from qdrant_static.ingest.building import Building
 from qdrant_static.ingest.inputs import Fingerprint, unsettled
@@ -76,6 +77,23 @@ class CollectionSource:
                 position += len(points)
                 if offset is None:
                     return
+
+    def with_dimension(self) -> Self:
+        """The same source, which knows the dimension of its vectors: that of the first point's.
+
+        Raises:
+            SpecError: If the first points have no such vector.
+        """
+        points, _ = self._page(None, MAX_ROWS, whole=True)
+        vectors = (self._vector(point) for point in points)
+        lengths = (len(one) for one in vectors if readyvectors.problem_of(one, None) is None)
+        dimension = next(lengths, None)
+        if points and dimension is None:
+            raise SpecError(
+                field="vectors",
+                problem=f"the points of {self.collection!r} have no {self.vector!r}",
+            )
+        return replace(self, selection=replace(self.selection, dimension=dimension))
 
     def _page(self, offset: Any, limit: int, *, whole: bool) -> tuple[list[Any], Any]:
         points, after = self.client.scroll(
@@ -149,15 +167,15 @@ def open_collection(
     name = f"collection:{collection}"
     # A vector is no payload field: nobody is to look for it there.
     chosen = select(names, name, replace(asked, vectors=None)) if names else select((), name, asked)
-    selection = replace(chosen, key=fields.key, vectors=asked.vectors)
-    return CollectionSource(
+    source = CollectionSource(
         client=client,
         collection=collection,
         name=name,
-        selection=selection,
+        selection=replace(chosen, key=fields.key, vectors=asked.vectors),
         vector=asked.vectors,
         total_rows=int(client.count(collection, exact=True).count),
     )
+    return source if asked.vectors is None else source.with_dimension()
 
 
 def _size(value: Any) -> int:

@@ -55,7 +55,9 @@ def test_settled_points_are_passed_over(filled):
 
 
 def test_vectors_can_be_taken_along(filled):
-    (first, *_) = open_collection(filled, "old", options=SourceOptions(vectors="full"))
+    source = open_collection(filled, "old", options=SourceOptions(vectors="full"))
+    assert source.selection.dimension == DIMENSION
+    (first, *_) = source
     assert (first.vectors.shape, first.vectors.dtype) == ((len(first), DIMENSION), np.float32)
     (point,) = filled.retrieve("old", [first.keys[5]], with_vectors=True)
     assert first.vectors[5] == pytest.approx(np.array(point.vector["full"], np.float32))
