@@ -21,6 +21,10 @@ def command(
         bool,
         typer.Option("--repair", help="Have the next ingest --sync store again what is missing."),
     ] = False,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Make a ledger that was lost from the collection first."),
+    ] = False,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +37,7 @@ def command(
 
     client = connect(db, api_key=api_key)
     try:
-        found = verify(client, collection, state=state, sample=sample, repair=repair)
+        found = verify(client, collection, state=state, sample=sample, repair=repair, anew=anew)
     finally:
         client.close()
     typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
+    from qdrant_static.ingest.accounts import Totals
     from qdrant_static.ingest.encoding import BatchEncoder
-    from qdrant_static.ingest.ledger import Ledger, Totals
+    from qdrant_static.ingest.ledger import Ledger
     from qdrant_static.ingest.progress import Progress
     from qdrant_static.ingest.writing import Sampled
 

@@ -23,265 +23,42 @@ again once per row.
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from qdrant_static.ingest.accounts import (
+    SUM,
+    Kept,
+    Known,
+    Rows,
+    Run,
+    Settlement,
+    Totals,
+    columns,
+    each_digest,
+)
+from qdrant_static.ingest.ledgerfile import LedgerFile
+from qdrant_static.ingest.ledgertables import CLASSIFY, MERGE, PENDING, WRITE
 
-from qdrant_static.errors import StorageError
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-#: Version of the tables.
-VERSION = 1
-#: Bytes of a digest: of an id, of a text, of a payload.
-DIGEST = 16
 #: Batches of which nothing was written may wait so long for their commit, in seconds.
 _LAZY_COMMIT_S = 1.0
 #: So many rows are merged at a time.
 _MERGE_ROWS = 32_768
-#: So many pages of the write-ahead log are gathered before they go to their places.
-_CHECKPOINT_PAGES = 8_192
 #: So many runs keep their batches and files.
 _KEPT_RUNS = 30
-
-Digests = NDArray[np.uint8]
-Span = tuple[int, int]
-Outcome = Literal["stored", "payload", "unchanged", "refused"]
-RunState = Literal["running", "interrupted", "failed", "abandoned", "finished"]
-
-_TABLES = f"""
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-INSERT INTO meta VALUES ('version', '{VERSION}');
-CREATE TABLE runs (
-    id INTEGER PRIMARY KEY,
-    state TEXT NOT NULL,
-    started TEXT NOT NULL,
-    finished TEXT,
-    attempts INTEGER NOT NULL DEFAULT 1,
-    identity TEXT NOT NULL,            -- JSON: what must agree for the run to be continued
-    points_before INTEGER,
-    points_after INTEGER,
-    deleted INTEGER NOT NULL DEFAULT 0,
-    complete INTEGER NOT NULL DEFAULT 0,  -- the ledger knew every point of the collection before
-    rejects TEXT,                      -- the rejects file
-    rejects_bytes INTEGER NOT NULL DEFAULT 0,
-    versions TEXT NOT NULL             -- JSON: of this package, the engine, Python
-);
-CREATE TABLE files (
-    run INTEGER NOT NULL, number INTEGER NOT NULL, path TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    PRIMARY KEY (run, number)
-) WITHOUT ROWID;
-CREATE TABLE batches (
-    run INTEGER NOT NULL, file INTEGER NOT NULL,
-    start INTEGER NOT NULL, stop INTEGER NOT NULL,  -- rows or lines of the file, half open
-    state TEXT NOT NULL,               -- sent; stored
-    read INTEGER NOT NULL DEFAULT 0,   -- = stored + payload_updated + ... + rejected
-    stored INTEGER NOT NULL DEFAULT 0,
-    payload_updated INTEGER NOT NULL DEFAULT 0,
-    unchanged INTEGER NOT NULL DEFAULT 0,
-    superseded INTEGER NOT NULL DEFAULT 0,
-    rejected INTEGER NOT NULL DEFAULT 0,
-    new INTEGER NOT NULL DEFAULT 0,    -- points that were not in the collection
-    points INTEGER NOT NULL DEFAULT 0, -- points that were written
-    reasons TEXT NOT NULL DEFAULT '{{}}',  -- JSON: reason -> rejected rows
-    PRIMARY KEY (run, file, start)
-) WITHOUT ROWID;
-CREATE TABLE broken (
-    run INTEGER NOT NULL, path TEXT NOT NULL, message TEXT NOT NULL,
-    PRIMARY KEY (run, path, message)
-) WITHOUT ROWID;
-CREATE TABLE rows (
-    id BLOB PRIMARY KEY,               -- 'integer:' and 8 bytes, or the 16 bytes of a UUID
-    text BLOB NOT NULL,                -- digest of text, encoder and spec; empty: unknown
-    payload BLOB NOT NULL,             -- digest of the payload; empty: unknown
-    run INTEGER NOT NULL, file INTEGER NOT NULL, position INTEGER NOT NULL,
-    state TEXT NOT NULL                -- stored, payload, unchanged, refused; known: found there
-) WITHOUT ROWID;
-CREATE TABLE pending (                 -- n rows of one batch in one row
-    number INTEGER PRIMARY KEY, run INTEGER NOT NULL, file INTEGER NOT NULL, state TEXT NOT NULL,
-    ids BLOB NOT NULL, texts BLOB NOT NULL, payloads BLOB NOT NULL,
-    positions TEXT NOT NULL            -- JSON
-);
-"""
-
-_CLASSIFY = """
-SELECT kind, group_concat(number) FROM (
-    SELECT each.key AS number, CASE
-        WHEN rows.run = :run THEN 'seen'
-        WHEN rows.id IS NULL OR rows.state = 'refused' THEN 'new'
-        WHEN rows.text <> substr(:texts, each.key * 16 + 1, 16) THEN 'changed'
-        WHEN rows.payload <> substr(:payloads, each.key * 16 + 1, 16) THEN 'payload'
-        ELSE 'same' END AS kind
-    FROM json_each(:positions) AS each
-    LEFT JOIN rows ON rows.id = substr(:ids, each.key * 16 + 1, 16)
-) GROUP BY kind
-"""
-_WRITE = """
-INSERT INTO rows (id, text, payload, run, file, position, state)
-SELECT substr(:ids, each.key * 16 + 1, 16), substr(:texts, each.key * 16 + 1, 16),
-       substr(:payloads, each.key * 16 + 1, 16), :run, :file, each.value, :state
-FROM json_each(:positions) AS each WHERE true ORDER BY 1
-ON CONFLICT (id) DO UPDATE SET
-    text = excluded.text, payload = excluded.payload, run = excluded.run, file = excluded.file,
-    position = excluded.position, state = excluded.state
-"""
-#: An unchanged row is there: what is inserted always meets it.
-_SEEN = """
-INSERT INTO rows (id, text, payload, run, file, position, state)
-SELECT substr(:ids, each.key * 16 + 1, 16), x'', x'', :run, :file, each.value, :state
-FROM json_each(:positions) AS each WHERE true ORDER BY 1
-ON CONFLICT (id) DO UPDATE SET
-    run = excluded.run, file = excluded.file, position = excluded.position, state = excluded.state
-"""
-#: A refused row takes its key. What was there under it stays there, but is no longer what the row
-#: says, so that its digests are forgotten.
-_REFUSED = """
-INSERT INTO rows (id, text, payload, run, file, position, state)
-SELECT substr(:ids, each.key * 16 + 1, 16), x'', x'', :run, :file, each.value, :state
-FROM json_each(:positions) AS each WHERE true ORDER BY 1
-ON CONFLICT (id) DO UPDATE SET
-    text = x'', payload = x'', run = excluded.run, file = excluded.file,
-    position = excluded.position,
-    state = CASE WHEN rows.state = 'refused' THEN 'refused' ELSE 'known' END
-"""
-_MERGE = {"stored": _WRITE, "payload": _WRITE, "unchanged": _SEEN, "refused": _REFUSED}
-_SUM = ("read", "stored", "payload_updated", "unchanged", "superseded", "rejected", "new", "points")
-_PENDING = """
-INSERT INTO pending (run, file, state, ids, texts, payloads, positions)
-VALUES (:run, :file, :state, :ids, :texts, :payloads, :positions)
-"""
 #: How a row of a state was counted in its batch.
 _COUNTED = {"stored": "stored", "payload": "payload_updated", "unchanged": "unchanged"}
-
-
-class Known(NamedTuple):
-    """What the ledger says of one point."""
-
-    run: int
-    file: int
-    position: int
-    state: str
-
-
-#: A point: its id's digest, its payload's, and where it came from.
-Kept: TypeAlias = tuple[bytes, bytes, Known]
-
-
-@dataclass(slots=True, kw_only=True)
-class Rows:
-    """Rows of one batch whose outcome is the same.
-
-    Attributes:
-        ids: uint8 ``(n, 16)``, digests of the point ids.
-        texts: uint8 ``(n, 16)``.
-        payloads: uint8 ``(n, 16)``.
-        positions: n positions in the file.
-    """
-
-    ids: Digests
-    texts: Digests
-    payloads: Digests
-    positions: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def take(self, indices: Sequence[int]) -> Rows:
-        """Some of the rows."""
-        return Rows(
-            ids=self.ids[indices],
-            texts=self.texts[indices],
-            payloads=self.payloads[indices],
-            positions=[self.positions[index] for index in indices],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """The sum of a run: ``read = stored + payload_updated + unchanged + superseded + rejected``."""
-
-    read: int = 0
-    stored: int = 0
-    payload_updated: int = 0
-    unchanged: int = 0
-    superseded: int = 0
-    rejected: int = 0
-    new: int = 0
-    points: int = 0
-    reasons: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether the parts make the whole."""
-        parts = self.stored + self.payload_updated + self.unchanged
-        return (
-            self.read == parts + self.superseded + self.rejected
-            and sum(self.reasons.values()) == self.rejected
-        )
-
-    def __add__(self, other: Totals) -> Totals:
-        counts = {name: getattr(self, name) + getattr(other, name) for name in _SUM}
-        reasons = Counter(self.reasons) + Counter(other.reasons)
-        return Totals(**counts, reasons=dict(sorted(reasons.items())))
-
-
-@dataclass(slots=True, kw_only=True)
-class Settlement:
-    """A batch that is done.
-
-    Attributes:
-        file: Number of its file in the run.
-        start: First position of its range.
-        stop: Position after the last.
-        totals: Its part of the sum.
-        rows: Its rows by outcome; those that lost against another of their key are in none.
-        displaced: Keys whose row of an earlier batch loses against one of this.
-        displaced_as: What becomes of those rows.
-    """
-
-    file: int
-    start: int
-    stop: int
-    totals: Totals
-    rows: Mapping[Outcome, Rows]
-    displaced: Sequence[bytes] = ()
-    displaced_as: Literal["superseded", "rejected"] = "superseded"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One run, as the ledger has it; the fields are the columns of its table."""
-
-    id: int
-    state: RunState
-    started: str
-    finished: str | None
-    attempts: int
-    identity: Mapping[str, Any]
-    points_before: int | None
-    points_after: int | None
-    deleted: int
-    complete: bool
-    rejects: str | None
-    rejects_bytes: int
-    versions: Mapping[str, str]
-
-
 _JSON_COLUMNS = frozenset({"identity", "versions"})
 
+Span = tuple[int, int]
 
-class Ledger:
+
+class Ledger(LedgerFile):
     """The ledger of one collection. One thread of one process uses it at a time.
 
     Args:
@@ -292,34 +69,11 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._last_commit = time.monotonic()
+        super().__init__(path)
         self._recent: dict[bytes, tuple[int, int]] = {}
         self._under_way: dict[tuple[int, int], list[bytes]] = {}
         self._unmerged = 0
-        with self._errors():
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # A commit survives the death of the process. The last ones may be lost with the power:
-            # their batches are then repeated, which is harmless.
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                self._db.executescript(f"BEGIN IMMEDIATE;{_TABLES}COMMIT;")
-            version = self._db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
-        if version != (str(VERSION),):
-            self._db.close()
-            raise StorageError(
-                path=str(path),
-                problem=f"is a ledger of version {version and version[0]}, this version of "
-                f"qdrant-static reads {VERSION}: move it away, and rebuild it",
-            )
-        self.merge()
-
-    @property
-    def notes(self) -> MutableMapping[str, Any]:
-        """What jobs leave for the next one, durable as soon as it is set."""
-        return _Notes(self)
+        self.merge()  # what the last one was about to
 
     # --- runs --------------------------------------------------------------------------------
 
@@ -421,7 +175,7 @@ class Ledger:
 
     def totals(self, run: int) -> Totals:
         """The sum of a run."""
-        sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _SUM)
+        sums = ", ".join(f"coalesce(sum({name}), 0)" for name in SUM)
         with self._errors():
             counts = self._db.execute(
                 f"SELECT {sums} FROM batches WHERE run = ? AND state = 'stored'",
@@ -433,7 +187,7 @@ class Ledger:
             ):
                 reasons.update(json.loads(told))
         reasons = Counter({name: count for name, count in reasons.items() if count})
-        return Totals(**dict(zip(_SUM, counts, strict=True)), reasons=dict(sorted(reasons.items())))
+        return Totals(**dict(zip(SUM, counts, strict=True)), reasons=dict(sorted(reasons.items())))
 
     def broken_files(self, run: int) -> int:
         """How many files of a run could not be opened, or read to their end."""
@@ -458,7 +212,7 @@ class Ledger:
             ``payload`` (only that has changed), ``same``.
         """
         with self._errors():
-            found = self._db.execute(_CLASSIFY, {**_columns(rows), "run": run}).fetchall()
+            found = self._db.execute(CLASSIFY, {**columns(rows), "run": run}).fetchall()
         kinds = {kind: [int(number) for number in told.split(",")] for kind, told in found}
         recent = self._recent
         seen = {number for number, one in enumerate(each_digest(rows.ids)) if one in recent}
@@ -503,19 +257,19 @@ class Ledger:
         Raises:
             StorageError: If the disk is full; the batch is then as if it had not been sent.
         """
-        counts = [getattr(done.totals, name) for name in _SUM]
+        counts = [getattr(done.totals, name) for name in SUM]
         with self._errors():
             self._open_transaction()
             for digest in done.displaced:
                 self._displace(run, digest, done.displaced_as)
             for state, rows in done.rows.items():
-                columns = _columns(rows) | {"run": run, "file": done.file, "state": state}
-                self._db.execute(_PENDING, columns)
+                shared = {"run": run, "file": done.file, "state": state}
+                self._db.execute(PENDING, columns(rows) | shared)
                 self._unmerged += len(rows)
             self._db.execute(
                 "INSERT OR REPLACE INTO batches "
-                f"(run, file, start, stop, state, {', '.join(_SUM)}, reasons) "
-                f"VALUES (?, ?, ?, ?, 'stored', {'?, ' * len(_SUM)}?)",
+                f"(run, file, start, stop, state, {', '.join(SUM)}, reasons) "
+                f"VALUES (?, ?, ?, ?, 'stored', {'?, ' * len(SUM)}?)",
                 (run, done.file, done.start, done.stop, *counts, json.dumps(done.totals.reasons)),
             )
             if done.totals.reasons or done.displaced:
@@ -541,14 +295,14 @@ class Ledger:
         with self._transaction():
             for (run, file, state), group in groupby(parts, key=lambda part: part[:3]):
                 _, _, _, ids, texts, payloads, positions = zip(*group, strict=True)
-                columns = {
+                joined = {
                     "ids": b"".join(ids),
                     "texts": b"".join(texts),
                     "payloads": b"".join(payloads),
                     "positions": f"[{','.join(one[1:-1] for one in positions)}]",
                 }
                 shared = {"run": run, "file": file, "state": state}
-                self._db.execute(_MERGE[state], columns | shared)
+                self._db.execute(MERGE[state], joined | shared)
             self._db.execute("DELETE FROM pending")
         self._unmerged = 0
         kept = self._recent
@@ -637,120 +391,12 @@ class Ledger:
     def found(self, rows: Rows) -> None:
         """Enter points that were found in the collection; zeros stand for an unknown digest."""
         with self._transaction():
-            self._db.execute(_WRITE, {**_columns(rows), "run": 0, "file": -1, "state": "known"})
-
-    # --- transactions ------------------------------------------------------------------------
-
-    def commit(self) -> None:
-        """Make durable what was entered."""
-        with self._errors():
-            if self._db.in_transaction:
-                self._db.execute("COMMIT")
-        self._last_commit = time.monotonic()
-
-    def close(self) -> None:
-        """Let go of the file; what was not committed is forgotten."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _one(self, statement: str, *arguments: Any) -> int:
-        with self._errors():
-            return int(self._db.execute(statement, arguments).fetchone()[0])
-
-    def _open_transaction(self) -> None:
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._errors():
-            self._open_transaction()
-            yield
-            self.commit()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            problem = str(error)
-            if "full" in problem:
-                problem = "the disk is full. Make room and repeat: the job goes on where it was"
-            elif isinstance(error, sqlite3.OperationalError):
-                problem = f"{problem}; repeat when the disk is well"
-            else:
-                problem = f"the ledger is damaged ({problem}): move it away, and rebuild it"
-            raise StorageError(path=str(self.path), problem=problem) from error
-
-
-class _Notes(MutableMapping[str, Any]):
-    """JSON values in the table ``meta``."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def __getitem__(self, name: str) -> Any:
-        with self._ledger._errors():
-            found = self._ledger._db.execute(
-                "SELECT value FROM meta WHERE key = ?", (f"note {name}",)
-            ).fetchone()
-        if found is None:
-            raise KeyError(name)
-        return json.loads(found[0])
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        with self._ledger._transaction():
-            self._ledger._db.execute(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note {name}", json.dumps(value))
-            )
-
-    def __delitem__(self, name: str) -> None:
-        del_count = 0
-        with self._ledger._transaction():
-            cursor = self._ledger._db.execute("DELETE FROM meta WHERE key = ?", (f"note {name}",))
-            del_count = cursor.rowcount
-        if not del_count:
-            raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        with self._ledger._errors():
-            found = self._ledger._db.execute(
-                "SELECT substr(key, 6) FROM meta WHERE key LIKE 'note %' ORDER BY key"
-            ).fetchall()
-        return iter([name for (name,) in found])
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-def each_digest(digests: Digests) -> list[bytes]:
-    """Digests one by one."""
-    raw = digests.tobytes()
-    return [raw[start : start + DIGEST] for start in range(0, len(raw), DIGEST)]
+            self._db.execute(WRITE, {**columns(rows), "run": 0, "file": -1, "state": "known"})
 
 
 def now() -> str:
     """This moment, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _columns(rows: Rows) -> dict[str, Any]:
-    return {
-        "ids": rows.ids.tobytes(),
-        "texts": rows.texts.tobytes(),
-        "payloads": rows.payloads.tobytes(),
-        "positions": json.dumps(list(rows.positions)),
-    }
 
 
 def _run(values: dict[str, Any]) -> Run:

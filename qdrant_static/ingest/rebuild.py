@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.ids import id_digest
+from qdrant_static.ingest.accounts import DIGEST, Rows
 from qdrant_static.ingest.hashes import as_digests, encoding_key, text_digests
-from qdrant_static.ingest.ledger import DIGEST, Ledger, Rows
+from qdrant_static.ingest.ledger import Ledger
 from qdrant_static.ingest.payloadrows import payload_digests
 
 if TYPE_CHECKING:

@@ -13,8 +13,10 @@ import numpy as np
 from qdrant_static.collection.build import read_spec
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import PointId
-from qdrant_static.ingest.ledger import Known, Ledger
+from qdrant_static.ingest.accounts import Known
+from qdrant_static.ingest.ledger import Ledger
 from qdrant_static.ingest.payloadrows import payload_digest
+from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.state import State, default_state
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ def verify(
     state: PathLike | None = None,
     sample: int = 1000,
     repair: bool = False,
+    anew: bool = False,
 ) -> Verification:
     """Compare a collection with its ledger.
 
@@ -118,17 +121,21 @@ def verify(
         state: The folder of its ledger; None for the default.
         sample: How many payloads are compared.
         repair: Forget what is missing, so that the next ``sync`` stores it again.
+        anew: Make the ledger's rows from the collection first, as if all were well: for a ledger
+            that was lost, or a collection that others have written to.
 
     Raises:
         SpecError: If there is no ledger.
         JobRunningError: If a job is at work on the collection.
         CollectionNotFoundError: If there is no such collection.
     """
-    read_spec(client, collection)
+    spec = read_spec(client, collection)
     folder = Path(state) if state is not None else default_state(client, collection)
-    if not (folder / "ledger.sqlite").exists():
+    if not anew and not (folder / "ledger.sqlite").exists():
         raise SpecError(field="state", problem=f"there is no ledger in {folder}")
     with State(folder, collection) as files, Ledger(files.ledger) as ledger:
+        if anew:
+            rebuild(client, collection, ledger, spec)
         check = _Check(client, collection, ledger)
         check.look_up()
         check.compare(sample)

@@ -13,9 +13,10 @@ from qdrant_client import models
 from qdrant_static.errors import PointError
 from qdrant_static.ids import id_digest
 from qdrant_static.ingest import sink
+from qdrant_static.ingest.accounts import Totals
 from qdrant_static.ingest.deciding import Decided, OnDuplicate, settlement
 from qdrant_static.ingest.encoding import BatchEncoder
-from qdrant_static.ingest.ledger import Ledger, Totals
+from qdrant_static.ingest.ledger import Ledger
 from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.servercalls import patiently
 from qdrant_static.ingest.sink import EncodedBatch

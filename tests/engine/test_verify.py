@@ -81,6 +81,15 @@ def test_there_must_be_a_ledger_and_a_collection(client, encoder, tmp_path):
         verify(client, "d")
 
 
+def test_a_ledger_is_made_anew(client, encoder, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", rows(120))
+    ingest(path, client, "c", encoder=encoder)
+    found = verify(client, "c", state=tmp_path / "new", anew=True)
+    assert (found.is_sound, found.expected, found.unknown) == (True, 120, 0)
+    report = ingest(path, client, "c", encoder=encoder, state=tmp_path / "new", sync=True)
+    assert (report.unchanged, report.run, report.exact) == (120, 1, True)
+
+
 @pytest.mark.parametrize("key", [0, 2**64 - 1, "a", "3f0c9d2e-6a57-5b0e-9f43-7f1f0d1c5a11", -5])
 def test_an_id_is_found_again_in_its_digest(key):
     assert point_of(id_digest(point_id(key))) == point_id(key)
