@@ -54,6 +54,7 @@ class Decided:
         duplicates: Of the rows that lose and are rejects, each with the reason.
         new: The rows whose points the ledger does not know.
         displaced: Keys whose row of an earlier batch loses against one of this.
+        displaced_rejects: Those rows, if they become rejects; their batches count them.
     """
 
     prepared: Prepared
@@ -64,6 +65,7 @@ class Decided:
     duplicates: dict[int, str] = field(default_factory=dict)
     new: set[int] = field(default_factory=set)
     displaced: list[bytes] = field(default_factory=list)
+    displaced_rejects: list[Reject] = field(default_factory=list)
 
 
 def prepare(batch: Batch, key: bytes) -> Prepared:
@@ -183,6 +185,16 @@ def _wins(
         return True
     if (mine > other) == (on_duplicate == "last"):
         decided.displaced.append(digest)
+        if on_duplicate == "reject":
+            decided.displaced_rejects.append(
+                Reject(
+                    reason="duplicate_key",
+                    message=f"its key comes before: {batch.file}, {batch.unit} {mine[1]}",
+                    file=files[other[0]],
+                    unit=batch.unit,
+                    position=other[1],
+                )
+            )
         return True
     where = "" if files[other[0]] == batch.file else f"{files[other[0]]}, "
     _lose(decided, index, on_duplicate, f"{where}{batch.unit} {other[1]}")
@@ -254,7 +266,7 @@ def settlement(
         displaced=decided.displaced,
         displaced_as="rejected" if on_duplicate == "reject" else "superseded",
     )
-    return done, rejects
+    return done, [*rejects, *decided.displaced_rejects]
 
 
 def _of_passages(

@@ -161,7 +161,7 @@ class Writer:
             self._settle(decided, refused)
             return
         ids = [prepared.ids[row] for row in decided.write]
-        payloads = [prepared.batch.payloads[row] for row in decided.write]
+        payloads = prepared.batch.take(decided.write).payload_rows()
         self._sample(decided, ids, payloads)
         self._sink.submit((decided, refused), ids, vectors, payloads)
 
@@ -202,12 +202,14 @@ class Writer:
         """Replace payloads alone; rows whose points turn out to be missing are stored whole."""
         prepared = decided.prepared
         waiting = list(decided.payload)
+        payloads = prepared.batch.take(waiting).payload_rows()
+        by_row = dict(zip(waiting, payloads, strict=True))
         refused: dict[int, str] = {}
         while waiting:
             operations = [
                 models.OverwritePayloadOperation(
                     overwrite_payload=models.SetPayload.model_construct(
-                        payload=prepared.batch.payloads[row], points=[prepared.ids[row]]
+                        payload=by_row[row], points=[prepared.ids[row]]
                     )
                 )
                 for row in waiting
