@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 import pyarrow as pa
@@ -58,6 +58,7 @@ class Load:
         limit: When to stop because of rejects.
         threads: Of the encoder.
         stop: Set by whoever wants it to end.
+        numbers: The files' numbers, filled in as they come.
     """
 
     ledger: Ledger
@@ -74,6 +75,7 @@ class Load:
     limit: RejectLimit | None
     threads: int
     stop: threading.Event | None
+    numbers: dict[str, int] = field(default_factory=dict)
 
     def carry_out(self, items: Iterator[Item]) -> bool:
         """Load all items; whether it ran to the end.
@@ -118,10 +120,12 @@ class Load:
 
     def _number(self, file: str) -> int:
         """The number of a file in the run; files come one after the other."""
-        if file not in self.files:
-            self.ledger.add_file(self.run, file)
+        if not self.numbers:
+            self.numbers.update((name, number) for number, name in enumerate(self.files))
+        if file not in self.numbers:
+            self.numbers[file] = self.ledger.add_file(self.run, file)
             self.files.append(file)
-        return self.files.index(file)
+        return self.numbers[file]
 
     def _decide(self, pool: ThreadPoolExecutor, prepared: Prepared) -> _Work:
         decided = decide(
