@@ -59,6 +59,8 @@ def connect(
             timeout=timeout_s,
             # The client's own check prints a warning for every older server that works well.
             check_compatibility=False,
+            # Else a channel whose server was away for long looks for it every two minutes only.
+            grpc_options={"grpc.max_reconnect_backoff_ms": 5000},
         )
     if colon:
         raise SpecError(field="target", problem=f"{scheme}:// is unknown; known: http, https")

@@ -21,10 +21,16 @@
     │   ├── AliasExistsError           the name is a collection's, or already an alias
     │   ├── PointNotFoundError         a query names a point that is not there
     │   ├── NotAPlannedCollectionError no metadata of ours in the collection
-    │   └── NotSupportedByEdgeError    a server's feature that the embedded engine lacks
+    │   ├── NotSupportedByEdgeError    a server's feature that the embedded engine lacks
+    │   └── AccessDeniedError          the server does not let this key do this
     ├── EncoderUnavailableError        the model could not be had (network): safe to repeat
     ├── CollectionLockedError          another process has it open: safe to repeat
+    ├── JobRunningError                another job of the collection runs: safe to repeat
+    ├── TooManyRejectsError            the input is rubbish: exit 3
+    ├── DeletionRefusedError           a job would delete too much: exit 4
+    ├── ServerUnavailableError         the server did not answer for too long: safe to repeat
     ├── EngineError                    the engine refused or failed
+    ├── EveryPointRefusedError         the server takes no point of the batch, whichever it is
     ├── PointError                     a point that does not fit its collection, or is not in it
     ├── StorageError                   the disk refused: safe to repeat
     └── VerificationError              the counts do not agree
@@ -381,6 +387,21 @@ class NotSupportedByEdgeError(UsageError):
 
 
 @dataclass(eq=False)
+class AccessDeniedError(UsageError):
+    """The server refuses the key, or lets it read only."""
+
+    where: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.where} refuses access: {self.problem}. Give a key that may write to the "
+            "collection, for example in the environment as QDRANT_API_KEY"
+        )
+
+
+@dataclass(eq=False)
 class EncoderUnavailableError(QdrantStaticError):
     """The model exists or may exist, but could not be fetched."""
 
@@ -417,6 +438,84 @@ class CollectionLockedError(QdrantStaticError):
 
 
 @dataclass(eq=False)
+class JobRunningError(QdrantStaticError):
+    """Another job of the same collection is running."""
+
+    retryable: ClassVar[bool] = True
+
+    collection: str
+    state: str
+    owner: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"a job of collection {self.collection!r} is running in {self.owner}, which holds "
+            f"{self.state}: wait for it, or end it"
+        )
+
+
+@dataclass(eq=False)
+class TooManyRejectsError(QdrantStaticError):
+    """More rows were rejected than the job allows; what was stored stays."""
+
+    exit_code: ClassVar[int] = 3
+
+    rejected: int
+    read: int
+    limit: str
+    rejects: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.rejected:,} of {self.read:,} rows were rejected, and the limit is "
+            f"{self.limit}: see {self.rejects}. What was stored stays; the same command, with a "
+            "higher limit, goes on from it"
+        )
+
+
+@dataclass(eq=False)
+class DeletionRefusedError(QdrantStaticError):
+    """A job would delete more points than it may; none was deleted."""
+
+    exit_code: ClassVar[int] = 4
+
+    collection: str
+    vanished: int
+    points: int
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.vanished:,} of the {self.points:,} points of collection {self.collection!r} "
+            f"are not in the input: {self.problem}. None was deleted, all else is done; if that is "
+            "meant, repeat it with force"
+        )
+
+
+@dataclass(eq=False)
+class ServerUnavailableError(QdrantStaticError):
+    """The server did not take a request within the time that the job gives it."""
+
+    retryable: ClassVar[bool] = True
+
+    where: str
+    problem: str
+    tried: int
+    waited_s: float
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.where} did not take a request, tried {self.tried} times within "
+            f"{self.waited_s:.1f} s ({self.problem}). What it acknowledged is "
+            "stored; repeat the job for the rest when the server is back"
+        )
+
+
+@dataclass(eq=False)
 class EngineError(QdrantStaticError):
     """The engine refused a request or failed."""
 
@@ -426,6 +525,22 @@ class EngineError(QdrantStaticError):
     @property
     def message(self) -> str:
         return f"{self.operation}: {self.problem}"
+
+
+@dataclass(eq=False)
+class EveryPointRefusedError(QdrantStaticError):
+    """The server refuses points that have nothing in common, all for the same reason."""
+
+    collection: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"the server takes no point into collection {self.collection!r}: {self.problem}. "
+            "Was the collection changed while the job ran, or is it full? What was acknowledged "
+            "is stored"
+        )
 
 
 @dataclass(eq=False)

@@ -8,7 +8,9 @@ from hashlib import blake2b, sha1
 
 from qdrant_static.errors import KeyTypeError
 
-Key = int | str | uuid.UUID
+KeyPart = int | str | uuid.UUID
+#: One part, or several: the values of several columns, or a row's key and its passage's number.
+Key = KeyPart | tuple[KeyPart, ...]
 PointId = int | str
 
 #: The namespace of all point ids that this package derives from keys. It never changes.
@@ -23,10 +25,11 @@ def point_id(key: Key) -> PointId:
 
     Integers from 0 to 2**64 - 1 and canonical lower-case UUID strings are point ids already and
     stay as they are. Anything else (the string ``"12"``, a UUID in another spelling, a negative
-    integer) becomes a UUIDv5 in :data:`NAMESPACE`, so that no two keys share an id.
+    integer) becomes a UUIDv5 in :data:`NAMESPACE`, so that no two keys share an id. So does a key
+    of several parts; one of a single part is that part.
 
     Args:
-        key: An integer, a string or a UUID.
+        key: An integer, a string or a UUID, or a tuple of them.
 
     Returns:
         An integer, or a UUID as a lower-case string with hyphens.
@@ -44,17 +47,37 @@ def point_id(key: Key) -> PointId:
         return key if 0 <= key <= _MAX_INTEGER_ID else _derived("i", str(key))
     if isinstance(key, uuid.UUID):
         return str(key)
-    raise KeyTypeError(given=f"{type(key).__name__}")
+    if isinstance(key, tuple) and key:
+        return point_id(key[0]) if len(key) == 1 else _uuid5(b"".join(map(_part, key)))
+    raise KeyTypeError(given="an empty tuple" if key == () else f"{type(key).__name__}")
+
+
+def _part(part: KeyPart) -> bytes:
+    """One part of several; a UUID is the same as its canonical spelling, as it is alone."""
+    if isinstance(part, bool):
+        raise KeyTypeError(given="a boolean in a tuple")
+    if isinstance(part, int):
+        return _prefixed("i", str(part))
+    if isinstance(part, str | uuid.UUID):
+        return _prefixed("s", str(part))
+    raise KeyTypeError(given=f"{type(part).__name__} in a tuple")
 
 
 def _derived(kind: str, text: str) -> str:
-    """UUIDv5 of one part: its kind, its length in bytes, and the part itself.
+    return _uuid5(_prefixed(kind, text))
 
-    The length prefix keeps keys of several parts apart: ``("ab", "c")`` and ``("a", "bc")``.
-    The digest is RFC 9562's version 5, written out because ``uuid.uuid5`` costs twice as much.
+
+def _prefixed(kind: str, text: str) -> bytes:
+    """A part's kind, its length in bytes, and the part itself.
+
+    The length keeps keys of several parts apart: ``("ab", "c")`` and ``("a", "bc")``.
     """
     raw = text.encode()
-    name = f"{kind}{len(raw)}:".encode() + raw
+    return f"{kind}{len(raw)}:".encode() + raw
+
+
+def _uuid5(name: bytes) -> str:
+    """RFC 9562's version 5, written out because ``uuid.uuid5`` costs twice as much."""
     digest = bytearray(sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
     digest[6] = (digest[6] & 0x0F) | 0x50
     digest[8] = (digest[8] & 0x3F) | 0x80

@@ -151,7 +151,7 @@ def run_cli(*arguments: str | Path, cwd: Path) -> Finished:
     return run_python(code, *arguments, cwd=cwd)
 
 
-def run_python(code: str, *arguments: str | Path, cwd: Path) -> Finished:
+def run_python(code: str, *arguments: str | Path, cwd: Path, timeout_s: float = 120) -> Finished:
     """Run Python code in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -159,7 +159,7 @@ def run_python(code: str, *arguments: str | Path, cwd: Path) -> Finished:
         text=True,
         cwd=cwd,
         env=clean_environment(),
-        timeout=120,
+        timeout=timeout_s,
         check=False,
     )
     return Finished(code=done.returncode, out=done.stdout, err=done.stderr)

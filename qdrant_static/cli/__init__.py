@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from qdrant_static._version import __version__
-from qdrant_static.cli import collection, demo, ingest, plan, quantize, search, tune
+from qdrant_static.cli import (
+    collection,
+    demo,
+    ingest,
+    plan,
+    quantize,
+    retry_rejects,
+    run,
+    search,
+    tune,
+    verify,
+)
 
 app = typer.Typer(
     name="qdrant-static",
@@ -18,6 +29,9 @@ app = typer.Typer(
 )
 app.command("ingest")(ingest.command)
 app.command("search")(search.command)
+app.command("run")(run.command)
+app.command("verify")(verify.command)
+app.command("retry-rejects")(retry_rejects.command)
 app.command("plan")(plan.command)
 app.command("quantize")(quantize.command)
 app.add_typer(collection.app, name="collection")

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, listed
+from qdrant_static.cli.options import (
+    DEFAULT_DB,
+    ApiKey,
+    Db,
+    Force,
+    Json,
+    MaxRejects,
+    State,
+    listed,
+)
 from qdrant_static.cli.reporting import INTERRUPTED, reported
 from qdrant_static.errors import SpecError
 
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
+    from qdrant_static.ingest.report import IngestReport
 
 #: Works without a network, so that the first command of a newcomer does.
 DEFAULT_ENCODER = "wordllama"
@@ -28,7 +38,9 @@ def command(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Parquet and JSONL files (.gz too), folders and globs.", metavar="PATH"
+            help="Parquet, JSONL, CSV and Arrow files (.gz .zst .bz2 too), folders, globs, URIs; "
+            "- is standard input.",
+            metavar="PATH",
         ),
     ],
     collection: Annotated[str, typer.Option("--collection", "-c", help="Its name.")],
@@ -42,7 +54,9 @@ def command(
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option(help="Column of the key. [default: id, _id, else a digest of the text]"),
+        typer.Option(
+            help="Column of the key, or several, a,b. [default: id, _id, else a digest of the text]"
+        ),
     ] = None,
     text: Annotated[
         str | None, typer.Option(help="Columns of the text, a,b. [default: title,text]")
@@ -79,16 +93,82 @@ def command(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Encoding threads. [default: all processors]")
     ] = None,
+    state: State = None,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Store only what has changed since the last run.")
+    ] = False,
+    delete_missing: Annotated[
+        bool,
+        typer.Option(
+            "--delete-missing", help="With --sync: delete the points whose rows have vanished."
+        ),
+    ] = False,
+    force: Force = False,
+    on_duplicate: Annotated[
+        str,
+        typer.Option(
+            help="Which row of a key that comes twice is stored, and whether the others are "
+            "rejects: reject, first, last.",
+        ),
+    ] = "reject",
+    max_rejects: MaxRejects = None,
+    bulk: Annotated[
+        bool, typer.Option("--bulk", help="Have a server index after the load, not during it.")
+    ] = False,
+    template: Annotated[
+        str | None, typer.Option(help="The text, made of columns: '{title}. {abstract}'.")
+    ] = None,
+    exclude: Annotated[str | None, typer.Option(help="Columns not to store, a,b.")] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(help="Store a column under another name; repeatable.", metavar="OLD:NEW"),
+    ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(help="A column of ready vectors, which take the encoder's place."),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Of files whose ending does not tell, and of standard input: parquet, jsonl, "
+            "csv, tsv, arrow.",
+        ),
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between the cells of CSV.")] = None,
+    passages: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cut texts into passages of so many tokens.", metavar="TOKENS"),
+    ] = None,
+    overlap: Annotated[
+        int, typer.Option(min=0, help="Tokens that a passage shares with the one before.")
+    ] = 0,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Read files, encode their texts, store them in a collection, and account for every row.
 
     The collection is created if it is missing; if it is there, it must be what the options say,
-    and what no option says is taken from it. Running the same command again is harmless.
+    and what no option says is taken from it. Running the same command again is harmless; one that
+    was cut short goes on where it was.
     """
     from qdrant_static import connect
     from qdrant_static import ingest as run
+    from qdrant_static.ingest.options import SourceOptions
+    from qdrant_static.ingest.passages import Passages
+
+    given = {
+        "key": listed(key),
+        "text": listed(text),
+        "payload": listed(payload),
+        "exclude": listed(exclude),
+        "rename": None if rename is None else _pairs("--rename", rename, "OLD:NEW"),
+        "template": template,
+        "vectors": vectors,
+        "format": format_,
+        "delimiter": delimiter,
+    }
+    options = SourceOptions.from_dict({k: v for k, v in given.items() if v is not None})
 
     client = connect(db, api_key=api_key)
     try:
@@ -108,19 +188,23 @@ def command(
             collection,
             spec=spec,
             encoder=loaded,
-            key=key,
-            text=listed(text),
-            payload=listed(payload),
+            options=options,
+            passages=None if passages is None else Passages(tokens=passages, overlap=overlap),
             rejects=rejects,
             threads=threads,
+            state=state,
+            sync=sync,
+            delete_missing=delete_missing,
+            force=force,
+            on_duplicate=on_duplicate,  # type: ignore[arg-type]
+            max_rejects=max_rejects,
+            bulk=bulk,
             progress=sys.stderr.isatty() or not as_json,
-            stop=_stop_on_signals(),
+            stop=stop_on_signals(),
         )
     finally:
         client.close()
-    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
-    if report.interrupted:
-        raise typer.Exit(INTERRUPTED)
+    show(report, as_json=as_json)
 
 
 def _spec(
@@ -145,7 +229,7 @@ def _spec(
         return there, loaded
     asked: dict[str, Any] = {
         "matryoshka": None if matryoshka is None else _sizes(matryoshka),
-        "payload_indexes": None if index is None else _indexes(index),
+        "payload_indexes": None if index is None else _pairs("--index", index, "FIELD:TYPE"),
     }
     options: dict[str, Any] = {}
     if there is not None:
@@ -191,17 +275,24 @@ def _sparse(value: str | None, language: str | None) -> Any:
     return SparseSpec(language=language)
 
 
-def _indexes(values: list[str] | None) -> dict[str, str]:
-    indexes = {}
-    for value in values or ():
-        field, colon, kind = value.rpartition(":")
-        if not colon or not field:
-            raise SpecError(field="--index", problem=f"{value!r} is not FIELD:TYPE")
-        indexes[field] = kind
-    return indexes
+def _pairs(option: str, values: list[str], form: str) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        left, colon, right = value.rpartition(":")
+        if not colon or not left:
+            raise SpecError(field=option, problem=f"{value!r} is not {form}")
+        pairs[left] = right
+    return pairs
 
 
-def _stop_on_signals() -> threading.Event:
+def show(report: IngestReport, *, as_json: bool) -> None:
+    """Print the account of a run, and exit as a scheduler expects it."""
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
+    if report.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def stop_on_signals() -> threading.Event:
     """The first Ctrl-C (or a scheduler's SIGTERM) ends the run in order, the second at once."""
     stop = threading.Event()
 

@@ -19,6 +19,20 @@ ApiKey = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+State = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder for ledger, rejects and manifest. [default: beside --db; for a server "
+        "./qdrant-static-state]"
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Delete also where that is more than a fifth of all.")
+]
+MaxRejects = Annotated[
+    str | None,
+    typer.Option(help="Stop, with exit code 3, if more rows are rejected: 100, or 1%."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 DEFAULT_DB = "./data"

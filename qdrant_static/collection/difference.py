@@ -214,7 +214,7 @@ def _server(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Differenc
 
 def _source(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
     if there.fields.text and wanted.fields.text and there.fields != wanted.fields:
-        pair = [f"key={s.fields.key} text={','.join(s.fields.text)}" for s in (there, wanted)]
+        pair = [f"key={s.fields.key_told} text={','.join(s.fields.text)}" for s in (there, wanted)]
         yield _differ(
             "fields", *pair, remedy="migration", reason="the vectors were made from other text"
         )

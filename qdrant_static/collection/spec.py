@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, Literal, Self, TypeAlias, cast
 
 from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.presets import graph_vector, preset
 from qdrant_static.collection.quantization import Quantization
 from qdrant_static.collection.vectorspec import (
@@ -44,19 +45,6 @@ PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text
 QuantizationChoice: TypeAlias = (
     "str | Quantization | Mapping[str, str | Quantization | None] | None"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fields:
-    """Which payload fields hold a record's key and its text.
-
-    Attributes:
-        key: The field of the key; None if the key is a digest of the text.
-        text: The fields whose values, joined by one space, were encoded.
-    """
-
-    key: str | None = None
-    text: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +110,7 @@ class CollectionSpec:
     late: LateSpec | None = None
     payload_indexes: Mapping[str, str] = field(default_factory=dict)
     server: ServerSpec = ServerSpec()
-    fields: Fields = Fields()
+    fields: Fields = field(default_factory=Fields)
     plan: str | Mapping[str, Any] | None = None
     planned: bool = True
     evidence: Mapping[str, Any] | None = None
@@ -274,7 +262,7 @@ class CollectionSpec:
             "late": None if self.late is None else self.late.to_dict(),
             "payload_indexes": dict(self.payload_indexes),
             "server": self.server.to_dict(),
-            "fields": {"key": self.fields.key, "text": list(self.fields.text)},
+            "fields": self.fields.to_dict(),
             "plan": dict(self.plan) if isinstance(self.plan, Mapping) else self.plan,
             **({} if self.planned else {"planned": False}),
             **({} if self.evidence is None else {"evidence": dict(self.evidence)}),
@@ -298,7 +286,6 @@ class CollectionSpec:
             )
         sparse, late = data.get("sparse"), data.get("late")
         try:
-            fields = data["fields"]
             return cls(
                 encoder=EncoderInfo(**data["encoder"]),
                 vectors=tuple(VectorSpec.from_dict(vector) for vector in data["vectors"]),
@@ -306,7 +293,7 @@ class CollectionSpec:
                 late=None if late is None else LateSpec.from_dict(late),
                 payload_indexes=data["payload_indexes"],
                 server=ServerSpec(**data.get("server", {})),
-                fields=Fields(key=fields["key"], text=tuple(fields["text"])),
+                fields=Fields.from_dict(data["fields"]),
                 plan=data.get("plan"),
                 planned=data.get("planned", True),
                 evidence=data.get("evidence"),

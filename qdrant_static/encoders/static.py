@@ -148,6 +148,11 @@ class StaticEncoder:
             dtype=self._dtype,
         )
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, without truncation and padding; not to be changed."""
+        return self._plain.tokenizer
+
     def _fingerprint(self) -> str:
         """Digest what decides the vectors.
 

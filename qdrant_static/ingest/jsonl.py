@@ -1,4 +1,4 @@
-"""JSON Lines, plain or gzip: every line is read or rejected, and lines are never lost.
+"""JSON Lines: every line is read or rejected, and lines are never lost.
 
 The lines go through `json.loads` one by one. A columnar reader would be faster, but it guesses
 types per block, turns strings that look like dates into timestamps, and gives up a whole block
@@ -7,21 +7,19 @@ for one bad line.
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import re
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
-
-import pyarrow as pa
+from typing import Any, NoReturn
 
 from qdrant_static.edge.rows import MAX_PAYLOAD_DEPTH
-from qdrant_static.ids import Key
 from qdrant_static.ingest.batch import MAX_BYTES, MAX_ROWS, Batch
-from qdrant_static.ingest.rejects import Reason, Reject
+from qdrant_static.ingest.building import Building, RejectedError, kind_of
+from qdrant_static.ingest.inputs import DAMAGED, Input, describe
+from qdrant_static.ingest.lines import Settled, lines, unreadable
+from qdrant_static.ingest.rejects import Reject
 from qdrant_static.ingest.selection import Selection
 
 #: A longer line is rejected, not read: it would not fit the memory that a batch may take.
@@ -33,193 +31,123 @@ _SHOWN = 2000
 _LARGE_NUMBER = re.compile(rb"\d{19}|[eE]\+?\d{3}")
 _TOO_DEEP = f"nested deeper than {MAX_PAYLOAD_DEPTH} levels"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_KINDS = {
-    dict: "an object",
-    list: "a list",
-    str: "a string",
-    bool: "a boolean",
-    type(None): "a null",
-}
-_DAMAGED = (OSError, EOFError, zlib.error)  # gzip reports damage by these three
 
 
-class _RejectedError(Exception):
-    """A line that is no record: its reason and what to say."""
-
-    def __init__(self, reason: Reason, message: str, row: Any = None) -> None:
-        super().__init__(reason)
-        self.reason: Reason = reason
-        self.message = message
-        self.row = row
-
-
-def columns(path: Path, records: int = MAX_ROWS) -> tuple[str, ...]:
+def columns(file: Input | Path, records: int = MAX_ROWS) -> tuple[str, ...]:
     """The names that the first records of a file use, in order of appearance."""
+    given = _input(file)
     names: dict[str, None] = {}
+    for record in first_records(given, records):
+        names.update(dict.fromkeys(record))
+    return tuple(names | dict.fromkeys(given.partition)) if names else ()
+
+
+def first_records(file: Input, records: int = MAX_ROWS) -> Iterator[dict[str, Any]]:
+    """The first records of a file, without what is none."""
     try:
-        with _open(path) as file:
-            for line in _lines(file):
+        with file.open_sample() as opened:
+            for line in lines(opened, MAX_LINE_BYTES):
                 try:
-                    names.update(dict.fromkeys(_object(line)))
-                except _RejectedError:
+                    yield _object(line)
+                except RejectedError:
                     continue
                 records -= 1
                 if not records:
                     break
-    except _DAMAGED:
+    except DAMAGED:
         pass  # read() says so, with what could be read before
-    return tuple(names)
 
 
-def read(path: Path, selection: Selection) -> Iterator[Batch | Reject]:
-    """Read a file in batches; a break in the file comes last, as a reject of its own."""
-    building = _Building(str(path), selection)
-    number = 0
+def read(
+    file: Input | Path, selection: Selection, settled: Sequence[tuple[int, int]] = ()
+) -> Iterator[Batch | Reject]:
+    """Read a file in batches; a break in the file comes last, as a reject of its own.
+
+    Args:
+        file: The file.
+        selection: The columns.
+        settled: Ranges of lines that are not wanted again, sorted; they are not parsed.
+    """
+    given = _input(file)
+    skipped = Settled(settled)
+    building = Building(
+        given.name,
+        "line",
+        selection,
+        partition=given.partition,
+        max_rows=MAX_ROWS,
+        max_bytes=MAX_BYTES,
+    )
+    number, start = 0, 1
     try:
-        with _open(path) as file:
-            for number, line in enumerate(_lines(file), 1):
-                if line.strip():
-                    building.add(number, line)
-                if building.is_full:
-                    yield building.take()
-    except _DAMAGED as error:
+        with given.open() as opened:
+            for number, line in enumerate(lines(opened, MAX_LINE_BYTES), 1):
+                end = skipped.end_of(number)
+                if end is not None:
+                    if building.rows:
+                        yield building.take(start, number)
+                    start = end
+                elif line.strip():
+                    if building.is_full:
+                        yield building.take(start, number)
+                        start = number
+                    _add(building, number, line)
+    except DAMAGED as error:
         if building.rows:
-            yield building.take()
-        yield Reject(
-            reason="unreadable_file",
-            message=f"cannot be read after line {number}: {error}",
-            file=str(path),
-            unit="line",
-        )
+            yield building.take(start, number + 1)
+        yield unreadable(given, error, number)
         return
     if building.rows:
-        yield building.take()
+        yield building.take(start, number + 1)
 
 
-class _Building:
-    """The batch that is being filled."""
+def _add(building: Building, number: int, line: bytes) -> None:
+    try:
+        record = _object(line)
+    except RejectedError as problem:
+        building.weigh(len(line))
+        building.reject(number, problem.reason, problem.message, problem.row)
+        return
+    building.add(number, record, len(line))
 
-    def __init__(self, file: str, selection: Selection) -> None:
-        self._file = file
-        self._selection = selection
-        self._clear()
 
-    def _clear(self) -> None:
-        self._bytes = 0
-        self._positions: list[int] = []
-        self._keys: list[Key] = []
-        self._texts: list[str] = []
-        self._payloads: list[dict[str, Any]] = []
-        self._rejects: list[Reject] = []
-
-    @property
-    def rows(self) -> int:
-        return len(self._positions) + len(self._rejects)
-
-    @property
-    def is_full(self) -> bool:
-        return self.rows >= MAX_ROWS or self._bytes >= MAX_BYTES
-
-    def add(self, number: int, line: bytes) -> None:
-        self._bytes += len(line)
-        try:
-            record = _object(line)
-            key, text = _key(record, self._selection), _text(record, self._selection)
-        except _RejectedError as problem:
-            self._rejects.append(
-                Reject(
-                    reason=problem.reason,
-                    message=problem.message,
-                    file=self._file,
-                    unit="line",
-                    position=number,
-                    row=problem.row,
-                )
-            )
-            return
-        self._positions.append(number)
-        self._texts.append(text)
-        if key is not None:
-            self._keys.append(key)
-        keeps = self._selection.keeps
-        self._payloads.append({name: value for name, value in record.items() if keeps(name)})
-
-    def take(self) -> Batch:
-        batch = Batch(
-            file=self._file,
-            unit="line",
-            positions=self._positions,
-            keys=None if self._selection.key is None else self._keys,
-            texts=pa.array(self._texts, type=pa.large_string()),
-            payloads=self._payloads,
-            rejects=self._rejects,
-        )
-        self._clear()
-        return batch
+def _input(file: Input | Path) -> Input:
+    if isinstance(file, Input):
+        return file
+    compression = (describe(file.name, "jsonl") or ("jsonl", None))[1]
+    return Input(name=str(file), path=str(file), format="jsonl", compression=compression)
 
 
 def _object(line: bytes) -> dict[str, Any]:
     """Parse a line, strictly: what another reader of JSON would refuse is refused here."""
     if len(line) > MAX_LINE_BYTES:
-        raise _RejectedError("too_long", f"longer than {MAX_LINE_BYTES // 2**20} MiB")
+        raise RejectedError("too_long", f"longer than {MAX_LINE_BYTES // 2**20} MiB")
     try:
         value = json.loads(line.rstrip(b"\r\n").decode("utf-8"), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         shown = line[:_SHOWN].decode("utf-8", "backslashreplace")
-        raise _RejectedError("not_unicode", f"not UTF-8: {error.reason}", shown) from error
+        raise RejectedError("not_unicode", f"not UTF-8: {error.reason}", shown) from error
     except RecursionError as error:
         shown = line[:_SHOWN].decode("utf-8", "replace")
-        raise _RejectedError("wrong_type", _TOO_DEEP, shown) from error
+        raise RejectedError("wrong_type", _TOO_DEEP, shown) from error
     except ValueError as error:
         shown = line[:_SHOWN].decode("utf-8", "replace").rstrip("\n")
-        raise _RejectedError("not_json", f"not JSON: {error}", shown) from error
+        raise RejectedError("not_json", f"not JSON: {error}", shown) from error
     if not isinstance(value, dict):
-        raise _RejectedError("not_an_object", f"{_kind(value)}, not an object", value)
+        raise RejectedError("not_an_object", f"{kind_of(value)}, not an object", value)
     if _SURROGATE.search(line):
         try:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError as error:
-            raise _RejectedError(
+            raise RejectedError(
                 "not_unicode", "half of a surrogate pair is not a character", value
             ) from error
     suspicious = (
         _LARGE_NUMBER.search(line) or line.count(b"[") + line.count(b"{") > MAX_PAYLOAD_DEPTH
     )
     if suspicious and (problem := _unfit(value)) is not None:
-        raise _RejectedError("wrong_type", problem, value)
+        raise RejectedError("wrong_type", problem, value)
     return value
-
-
-def _key(record: dict[str, Any], selection: Selection) -> Key | None:
-    if selection.key is None:
-        return None
-    key = record.get(selection.key)
-    if key is None:
-        raise _RejectedError("null_key", f"no key in {selection.key!r}", record)
-    if isinstance(key, bool) or not isinstance(key, int | str):
-        raise _RejectedError(
-            "wrong_type",
-            f"the key {selection.key!r} is {_kind(key)}, not an integer or a string",
-            record,
-        )
-    return key
-
-
-def _text(record: dict[str, Any], selection: Selection) -> str:
-    parts = []
-    for name in selection.text:
-        part = record.get(name)
-        if part is None:
-            continue
-        if not isinstance(part, str):
-            raise _RejectedError(
-                "wrong_type", f"the text {name!r} is {_kind(part)}, not a string", record
-            )
-        if part.strip():
-            parts.append(part)
-    if not parts:
-        raise _RejectedError("no_text", f"no text in {', '.join(selection.text)}", record)
-    return " ".join(parts)
 
 
 def _unfit(value: Any) -> str | None:
@@ -240,25 +168,3 @@ def _unfit(value: Any) -> str | None:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _kind(value: Any) -> str:
-    return _KINDS.get(type(value), "a number")
-
-
-def _open(path: Path) -> IO[bytes]:
-    zipped = path.suffix.lower() == ".gz"
-    return cast("IO[bytes]", gzip.open(path) if zipped else path.open("rb"))
-
-
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines with their ends; of one that is too long, a piece that is too long as well."""
-    first = True
-    while line := file.readline(MAX_LINE_BYTES + 2):
-        rest = line
-        while len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
-            rest = file.readline(MAX_LINE_BYTES + 2)
-        if first:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-            first = False
-        yield line

@@ -2,205 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
-from qdrant_static.ids import Key
-from qdrant_static.ingest import payloads
+from qdrant_static.ingest import columns
 from qdrant_static.ingest.batch import MAX_BYTES, MAX_ROWS, Batch
-from qdrant_static.ingest.rejects import Reason, Reject
+from qdrant_static.ingest.inputs import Input, unsettled
+from qdrant_static.ingest.records import Records, constant
+from qdrant_static.ingest.rejects import Reject
 from qdrant_static.ingest.selection import Selection
 
+#: Column chunks are read in pieces of this size. Whole, those of a row group are held at once.
+_PIECE_BYTES = 2**20
 
-def schema(path: Path) -> pa.Schema:
-    """The columns of a file.
+
+def describe(file: Input) -> tuple[pa.Schema, int]:
+    """The columns of a file, those of its partition last, and how many rows it has.
 
     Raises:
         OSError: If it cannot be read.
         pa.ArrowException: If it is no Parquet file.
     """
-    return pq.read_schema(path)
+    with _opened(file) as reader:
+        return with_partition(reader.schema_arrow, file), int(reader.metadata.num_rows)
 
 
-def row_count(path: Path) -> int:
-    """Rows of a file, from its footer."""
-    return int(pq.read_metadata(path).num_rows)
+def with_partition(found: pa.Schema, file: Input) -> pa.Schema:
+    """A schema and the columns of a partition; a file's own column goes before the folder's."""
+    for name, value in file.partition.items():
+        if found.get_field_index(name) < 0:
+            found = found.append(pa.field(name, constant(value).type))
+    return found
 
 
-def left_out(found: pa.Schema, selection: Selection) -> tuple[str, ...]:
-    """The columns that no payload can hold, because they are binary."""
-    return tuple(
-        name
-        for name, kind in zip(found.names, found.types, strict=True)
-        if selection.keeps(name) and not payloads.is_storable(kind)
-    )
+def read(
+    file: Input | Path, selection: Selection, settled: Sequence[tuple[int, int]] = ()
+) -> Iterator[Batch | Reject]:
+    """Read a file in batches; a break in the file comes last, as a reject of its own.
 
-
-def check(path: Path, found: pa.Schema, selection: Selection) -> None:
-    """Refuse a file that lacks a column, or has it in a type that cannot serve.
-
-    Raises:
-        ColumnNotFoundError: If a column is not there; it lists those that are.
-        SpecError: If a column comes twice.
-        ColumnTypeError: If the key is neither integer nor string, or a text is no string.
+    Args:
+        file: The file.
+        selection: The columns.
+        settled: Ranges of rows that are not wanted again, sorted; row groups that lie in them are
+            not read.
     """
-    for name in found.names:
-        if found.names.count(name) > 1 and (selection.keeps(name) or name in selection.needed):
-            raise SpecError(field="columns", problem=f"{path} has the column {name!r} twice")
-    for name in selection.needed:
-        if name not in found.names:
-            raise ColumnNotFoundError(column=name, columns=tuple(found.names), source=str(path))
-    wanted = [(name, "a string", False) for name in selection.text]
-    if selection.key is not None:
-        wanted.append((selection.key, "an integer or a string", True))
-    for name, told, integers in wanted:
-        kind = found.field(name).type
-        if not (_is_text(kind) or (integers and _is_key(kind))):
-            raise ColumnTypeError(column=name, given=str(kind), wanted=told, source=str(path))
-
-
-def read(path: Path, selection: Selection) -> Iterator[Batch | Reject]:
-    """Read a file in batches; a break in the file comes last, as a reject of its own."""
+    given = _input(file)
     start = 0
     try:
-        with pq.ParquetFile(path) as file:
-            stored = [
-                name
-                for name, kind in zip(file.schema_arrow.names, file.schema_arrow.types, strict=True)
-                if selection.keeps(name) and payloads.is_storable(kind)
-            ]
-            wanted = list(dict.fromkeys((*selection.needed, *stored)))
-            for table in file.iter_batches(_rows_per_batch(file), columns=wanted):
-                yield _batch(str(path), start, table, selection, stored)
-                start += table.num_rows
+        with _opened(given) as reader:
+            found = with_partition(reader.schema_arrow, given)
+            records = Records(given.name, found, selection, given.partition)
+            for groups, start, stop in _runs(reader.metadata, settled):  # noqa: B007
+                tables = reader.iter_batches(
+                    _rows_per_batch(reader.metadata),
+                    row_groups=groups,
+                    columns=list(columns.leaves(reader.schema_arrow, selection)),
+                )
+                for table in tables:
+                    end = start + table.num_rows
+                    for first, last in unsettled(start, end, settled):
+                        part = table.slice(first - start, last - first)
+                        yield from records.batches(part, first)
+                    start = end
     except (OSError, pa.ArrowException) as error:
         yield Reject(
             reason="unreadable_file",
             message=f"cannot be read after row {start - 1}: {error}" if start else str(error),
-            file=str(path),
+            file=given.name,
             unit="row",
         )
 
 
-def _rows_per_batch(file: pq.ParquetFile) -> int:
+def _input(file: Input | Path) -> Input:
+    if isinstance(file, Input):
+        return file
+    return Input(name=str(file), path=str(file), format="parquet")
+
+
+@contextmanager
+def _opened(file: Input) -> Iterator[pq.ParquetFile]:
+    with (
+        file.open_at() as source,
+        pq.ParquetFile(source, pre_buffer=False, buffer_size=_PIECE_BYTES) as reader,
+    ):
+        yield reader
+
+
+def _runs(
+    metadata: pq.FileMetaData, settled: Sequence[tuple[int, int]]
+) -> list[tuple[list[int], int, int]]:
+    """Neighbouring row groups of which some row is wanted: their numbers, first row, end."""
+    runs: list[tuple[list[int], int, int]] = []
+    start = 0
+    for group in range(metadata.num_row_groups):
+        stop = start + metadata.row_group(group).num_rows
+        if any(unsettled(start, stop, settled)):
+            if runs and runs[-1][2] == start:
+                runs[-1] = ([*runs[-1][0], group], runs[-1][1], stop)
+            else:
+                runs.append(([group], start, stop))
+        start = stop
+    return runs
+
+
+def _rows_per_batch(metadata: pq.FileMetaData) -> int:
     """As many rows as the largest row group's mean row allows within the bound of bytes."""
-    groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     widest = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1.0)
     return int(max(1, min(MAX_ROWS, MAX_BYTES / max(1.0, widest))))
-
-
-def _batch(
-    file: str, start: int, table: pa.RecordBatch, selection: Selection, stored: list[str]
-) -> Batch:
-    """Make records of rows; where a row cannot be one, look at them one by one."""
-    table = _decoded(table)
-    positions = range(start, start + table.num_rows)
-    rejects: list[Reject] = []
-    broken = _not_unicode(table)
-    if broken:
-        for row in broken:
-            message = "a string is not UTF-8"
-            rejects.append(_reject("not_unicode", message, file, positions[row], None))
-        sound = [row for row in range(table.num_rows) if row not in broken]
-        positions = [positions[row] for row in sound]  # type: ignore[assignment]
-        table = table.take(pa.array(sound, type=pa.int64()))
-    columns = {name: payloads.to_json(table.column(name)) for name in stored}
-    rows = [
-        dict(zip(stored, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
-    texts = _texts(table, selection)
-    keys = None if selection.key is None else _keys(table.column(selection.key))
-    kept = []
-    for row in range(table.num_rows):
-        if keys is not None and keys[row] is None:
-            message = f"no key in {selection.key!r}"
-            rejects.append(_reject("null_key", message, file, positions[row], rows[row]))
-        elif not texts[row].is_valid:
-            message = f"no text in {', '.join(selection.text)}"
-            rejects.append(_reject("no_text", message, file, positions[row], rows[row]))
-        else:
-            kept.append(row)
-    return Batch(
-        file=file,
-        unit="row",
-        positions=[positions[row] for row in kept],
-        keys=None if keys is None else [keys[row] for row in kept],  # type: ignore[misc]
-        texts=texts.take(pa.array(kept, type=pa.int64())),
-        payloads=[rows[row] for row in kept],
-        rejects=rejects,
-    )
-
-
-def _texts(table: pa.RecordBatch, selection: Selection) -> pa.LargeStringArray:
-    """The text columns joined by one space, without blank parts; null where nothing is left."""
-    texts = None
-    for name in selection.text:
-        column = table.column(name).cast(pa.large_string())
-        blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
-        part = pc.if_else(blank, pa.scalar(None, pa.large_string()), column)
-        if texts is None:
-            texts = part
-        else:
-            # Not null_handling="skip": with it pyarrow leaves out rows where all is null.
-            joined = pc.binary_join_element_wise(texts, part, pa.scalar(" ", pa.large_string()))
-            texts = pc.coalesce(joined, texts, part)
-    return texts
-
-
-def _keys(column: pa.Array) -> list[Key | None]:
-    values: list[Key | None] = column.to_pylist()
-    return values
-
-
-def _decoded(table: pa.RecordBatch) -> pa.RecordBatch:
-    """Dictionary columns as plain ones, so that a row can be judged by its own value."""
-    columns = [
-        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-        for column in table.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=table.schema.names)
-
-
-def _not_unicode(table: pa.RecordBatch) -> set[int]:
-    """The rows that hold a string which is not UTF-8; Parquet's writers do not always check."""
-    try:
-        table.validate(full=True)
-    except pa.ArrowInvalid:
-        return {row for row in range(table.num_rows) if not _is_sound(table.slice(row, 1))}
-    return set()
-
-
-def _is_sound(row: pa.RecordBatch) -> bool:
-    # A slice shares its parent's buffers, and validation looks at all of them: copy it first.
-    try:
-        row.take(pa.array([0])).validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _reject(reason: Reason, message: str, file: str, row: int, value: Any) -> Reject:
-    return Reject(reason=reason, message=message, file=file, unit="row", position=row, row=value)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_null(kind)
-        or (hasattr(pa.types, "is_string_view") and pa.types.is_string_view(kind))
-    )
-
-
-def _is_key(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_key(kind.value_type)
-    return pa.types.is_integer(kind) or getattr(kind, "extension_name", "") == "arrow.uuid"

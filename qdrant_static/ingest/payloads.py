@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Convert = Callable[[Any], Any]
 
@@ -27,8 +28,34 @@ def is_storable(kind: pa.DataType) -> bool:
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
-        or (hasattr(pa.types, "is_binary_view") and pa.types.is_binary_view(kind))
+        or _is(kind, "binary_view")
     )
+
+
+def plain(column: pa.Array) -> pa.Array:
+    """The same values in a type of which single rows can be taken.
+
+    Dictionaries and runs are written out, views become ordinary strings and lists; of the latter
+    pyarrow cannot take rows.
+    """
+    if _is(column.type, "run_end_encoded"):
+        column = pc.run_end_decode(column)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+
+    def leaf(one: pa.DataType) -> pa.DataType:
+        if _is(one, "string_view"):
+            return pa.large_string()
+        return pa.large_binary() if _is(one, "binary_view") else one
+
+    kind = _mapped(column.type, leaf)
+    return column if kind == column.type else column.cast(kind)
+
+
+def _is(kind: pa.DataType, name: str) -> bool:
+    """Whether a type is of a kind that not every version of pyarrow knows."""
+    known = getattr(pa.types, f"is_{name}", None)
+    return known is not None and bool(known(kind))
 
 
 def to_json(column: pa.Array) -> list[Any]:
@@ -45,6 +72,9 @@ def to_json(column: pa.Array) -> list[Any]:
         n values of None, bool, int, float, str, list or dict.
     """
     kind = column.type
+    if pa.types.is_floating(kind) and pc.all(pc.is_finite(column)).as_py() is not False:
+        values: list[Any] = column.to_pylist()
+        return values
     convert = _converter(kind)
     readable = column.cast(_readable(kind), safe=False) if _readable(kind) != kind else column
     try:
@@ -81,7 +111,7 @@ def _converter(kind: pa.DataType) -> Convert | None:
     if pa.types.is_decimal(kind):
         return float if kind.precision <= _FLOAT_DIGITS else str
     if _is_time(kind):
-        return lambda value: value.isoformat()
+        return _isoformat
     if pa.types.is_duration(kind):
         per_second = _PER_SECOND[kind.unit]
         return lambda count: count / per_second
@@ -123,6 +153,11 @@ def _map_converter(kind: pa.MapType) -> Convert:
     }
 
 
+def _isoformat(value: Any) -> str:
+    written: str = value.isoformat()
+    return written
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -158,8 +193,8 @@ def _mapped(kind: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType]) -> pa
         return pa.map_(_mapped(kind.key_type, leaf), _mapped(kind.item_type, leaf))
     if pa.types.is_fixed_size_list(kind):
         return pa.list_(_mapped(kind.value_type, leaf), kind.list_size)
-    if pa.types.is_large_list(kind):
+    if pa.types.is_large_list(kind) or _is(kind, "large_list_view"):
         return pa.large_list(_mapped(kind.value_type, leaf))
-    if pa.types.is_list(kind):
+    if pa.types.is_list(kind) or _is(kind, "list_view"):
         return pa.list_(_mapped(kind.value_type, leaf))
     return leaf(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -11,8 +12,13 @@ if TYPE_CHECKING:
     from qdrant_static.edge.build import BuildProgress
 
 
+#: How often a log gets a line, in seconds: at first soon, then ever less often.
+FIRST_INTERVAL_S = 0.5
+LINE_INTERVAL_S = 10.0
+
+
 class Progress:
-    """A tqdm bar on standard error, or silence.
+    """On standard error: a tqdm bar on a terminal, a line now and then in a log, or silence.
 
     Args:
         total: Rows to come, where they are known.
@@ -20,9 +26,15 @@ class Progress:
     """
 
     def __init__(self, total: int | None, *, shown: bool) -> None:
+        self._shown = shown
+        self._total = total
         self._bar: Any = None
         self._second: int | None = None
-        if shown:
+        self._rows = 0
+        self._told = ""
+        self._interval = FIRST_INTERVAL_S
+        self._started = self._last_line = time.monotonic()
+        if shown and sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(
@@ -32,31 +44,54 @@ class Progress:
     @property
     def shown(self) -> bool:
         """Whether anything is shown."""
-        return self._bar is not None
+        return self._shown
 
     def advance(self, rows: int, stored: int, rejected: int) -> None:
         """Count rows that are settled."""
+        self._rows += rows
         if self._bar is not None:
             self._bar.set_postfix(stored=stored, rejected=rejected, refresh=False)
             self._bar.update(rows)
+        elif self._shown:
+            self._told = f"stored={stored:,} rejected={rejected:,}"
+            if time.monotonic() - self._last_line >= self._interval:
+                self._interval = min(LINE_INTERVAL_S, 2 * self._interval)
+                self._line()
 
     def phase(self, announcement: str) -> None:
         """End the bar and announce what comes."""
-        if self._bar is not None:
-            self._bar.close()
-            print(announcement, file=sys.stderr, flush=True)  # noqa: T201
+        self._end_load()
+        self.say(announcement)
 
     def building(self, seen: BuildProgress) -> None:
-        """Show, once a second, how long an index is being built and how large the files are."""
-        if self._bar is not None and int(seen.elapsed_s) != self._second:
+        """Show how long an index is being built and how large the files are."""
+        interval = 1 if self._bar is not None else LINE_INTERVAL_S
+        due = self._second is None or seen.elapsed_s >= self._second + interval
+        if self._shown and due:
             self._second = int(seen.elapsed_s)
-            line = f"\rindex: {self._second} s, {seen.disk_bytes / 1e6:,.0f} MB on disk "
-            print(line, end="", file=sys.stderr, flush=True)  # noqa: T201
+            line = f"index: {self._second} s, {seen.disk_bytes / 1e6:,.0f} MB on disk"
+            ends = {} if self._bar is None else {"end": " "}
+            _print(line if self._bar is None else f"\r{line}", **ends)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if self._bar is not None:
             self._bar.write(line, file=sys.stderr)
+        elif self._shown:
+            _print(line)
+
+    def _line(self) -> None:
+        self._last_line = time.monotonic()
+        of = "" if self._total is None else f" of {self._total:,}"
+        rate = self._rows / max(1e-9, self._last_line - self._started)
+        _print(f"load: {self._rows:,}{of} rows, {rate:,.0f} rows/s, {self._told}")
+
+    def _end_load(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self._told:
+            self._line()
+            self._told = ""
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +102,10 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._second is not None:
-            print(file=sys.stderr)  # noqa: T201
-        if self._bar is not None:
-            self._bar.close()
+        if self._second is not None and self._bar is not None:
+            _print("")
+        self._end_load()
+
+
+def _print(line: str, **options: Any) -> None:
+    print(line, file=sys.stderr, flush=True, **options)  # noqa: T201

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
@@ -19,10 +18,16 @@ Reason = Literal[
     "no_text",
     "null_key",
     "wrong_type",
+    "bad_vector",
+    "not_csv",
     "duplicate_key",
     "refused",
     "unreadable_file",
 ]
+
+#: How much of a row that is too large goes into the rejects file: characters, values.
+_SHOWN = 2000
+_SHOWN_ITEMS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,33 +66,55 @@ class Reject:
         }
 
 
+def shortened(value: Any) -> Any:
+    """A row that is too large to be written out: long strings and lists cut."""
+    if isinstance(value, str):
+        return (
+            value if len(value) <= _SHOWN else f"{value[:_SHOWN]} ... ({len(value):,} characters)"
+        )
+    if isinstance(value, list):
+        more = [] if len(value) <= _SHOWN_ITEMS else [f"... ({len(value):,} values)"]
+        return [shortened(one) for one in value[:_SHOWN_ITEMS]] + more
+    if isinstance(value, dict):
+        return {name: shortened(value[name]) for name in list(value)[:_SHOWN]}
+    return value
+
+
 class RejectsFile:
-    """Counts rejects and writes them to a file, which is made at the first one.
+    """Writes rejects to a file, which is made at the first one.
 
     Args:
         path: The file; an earlier one of that name is replaced.
+        kept_bytes: So much of an earlier file is this run's and stays: what came after it belongs
+            to batches that are read again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, kept_bytes: int = 0) -> None:
         self.path = path
-        self.rows: Counter[str] = Counter()
-        self.files = 0
-        self._file: IO[str] | None = None
-        path.unlink(missing_ok=True)  # an earlier run's would be taken for this one's
+        self.bytes = 0
+        self._file: IO[bytes] | None = None
+        if kept_bytes and path.exists() and path.stat().st_size >= kept_bytes:
+            self._file = path.open("r+b")
+            self._file.truncate(kept_bytes)
+            self._file.seek(kept_bytes)
+            self.bytes = kept_bytes
+        else:
+            path.unlink(missing_ok=True)  # an earlier run's would be taken for this one's
 
-    def add(self, reject: Reject) -> None:
-        """Write one reject."""
+    def add(self, *rejects: Reject) -> None:
+        """Write rejects; they are in the file when this returns."""
+        lines = [_line(reject).encode() + b"\n" for reject in rejects]
+        if not lines:
+            return
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("w", encoding="utf-8")
-        self._file.write(_line(reject) + "\n")
-        if reject.is_file:
-            self.files += 1
-        else:
-            self.rows[reject.reason] += 1
+            self._file = self.path.open("wb")
+        self._file.writelines(lines)
+        self._file.flush()
+        self.bytes += sum(map(len, lines))
 
     def __bool__(self) -> bool:
-        return bool(self.rows or self.files)
+        return bool(self.bytes)
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,11 @@ from qdrant_static.collection.spec import Fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
-    """The account of a run: ``read == stored + rejected``, always.
+    """The account of a run, over all its attempts. Two sums hold, always.
+
+    ``read == stored + payload_updated + unchanged + superseded + rejected`` (rows), and
+    ``points_after == points_before + new - deleted``. Where rows are cut into passages, a row is
+    several points.
 
     Attributes:
         collection: The collection.
@@ -29,6 +33,19 @@ class IngestReport:
         points_after: Exact count after.
         seconds: Phase (``load``: read, encode and write; ``index``) -> seconds.
         interrupted: Whether it was stopped before the end.
+        payload_updated: Rows of which only the payload was stored, as only that had changed.
+        unchanged: Rows that were there as they are.
+        superseded: Rows that lost against another of their key, and are no rejects.
+        points_written: Points that the engine acknowledged.
+        new: Points that were not there before.
+        deleted: Points whose rows have vanished from the input.
+        exact: Whether ``new`` was counted row by row and agrees with the counts of points; else it
+            is their difference, because the ledger did not know all points beforehand.
+        run: The run's number in the ledger.
+        attempts: How many times it was begun; 1 if it ran through.
+        sampled: Stored rows that were read back and compared.
+        ledger: The ledger's file.
+        manifest: The manifest's file; None for a run that was stopped.
     """
 
     collection: str
@@ -45,25 +62,52 @@ class IngestReport:
     points_after: int
     seconds: Mapping[str, float]
     interrupted: bool = False
+    payload_updated: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    points_written: int = 0
+    new: int = 0
+    deleted: int = 0
+    exact: bool = True
+    run: int = 0
+    attempts: int = 1
+    sampled: int = 0
+    ledger: Path | None = None
+    manifest: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-like data."""
         return {
             **asdict(self),
-            "fields": {"key": self.fields.key, "text": list(self.fields.text)},
+            "fields": self.fields.to_dict(),
             "left_out": list(self.left_out),
-            "rejects_path": None if self.rejects_path is None else str(self.rejects_path),
+            **{
+                name: None if path is None else str(path)
+                for name, path in (
+                    ("rejects_path", self.rejects_path),
+                    ("ledger", self.ledger),
+                    ("manifest", self.manifest),
+                )
+            },
             "seconds": {phase: round(value, 3) for phase, value in self.seconds.items()},
         }
 
     def __str__(self) -> str:
         lost = sum(self.rejected.values())
         load, index = self.seconds["load"], self.seconds.get("index", 0.0)
-        rate = f", {self.stored / load:,.0f} rows/s" if self.stored and load else ""
+        settled = self.stored + self.payload_updated + self.unchanged
+        rate = f", {settled / load:,.0f} rows/s" if settled and load else ""
+        rare = (
+            ("payload updated", self.payload_updated),
+            ("unchanged", self.unchanged),
+            ("superseded", self.superseded),
+        )
+        between = "".join(f" + {name} {count:,}" for name, count in rare if count)
+        deleted = f", {self.deleted:,} deleted" if self.deleted else ""
         lines = [
-            f"read {self.read:,} = stored {self.stored:,} + rejected {lost:,}",
+            f"read {self.read:,} = stored {self.stored:,}{between} + rejected {lost:,}",
             f"collection {self.collection!r}: {self.points_after:,} points "
-            f"({self.points_before:,} before)",
+            f"({self.points_before:,} before{deleted})",
             f"load {load:.1f} s{rate}; index {index:.1f} s",
         ]
         if self.read:
@@ -72,6 +116,8 @@ class IngestReport:
             lines.insert(0, "the input has no rows")
         if self.interrupted:
             lines.insert(0, "interrupted: what is stored stays; the same command goes on from it")
+        if self.attempts > 1:
+            lines.append(f"in {self.attempts} attempts: this one went on where the last one ended")
         if lost:
             reasons = ", ".join(f"{name} {count:,}" for name, count in self.rejected.items())
             lines.append(f"rejected: {reasons}")
@@ -84,5 +130,5 @@ class IngestReport:
         return "\n".join(lines)
 
     def _taken(self) -> str:
-        key = self.fields.key or "digest of the text"
+        key = self.fields.key_told or "digest of the text"
         return f"key {key}; text {' + '.join(self.fields.text) or 'not in the payload'}"

@@ -1,12 +1,14 @@
-"""Which columns are the key, the text and the payload of a record."""
+"""Which columns are the key, the text, the vectors and the payload of a record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ColumnNotFoundError, SpecError
+from qdrant_static.ingest.options import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, SourceOptions
+from qdrant_static.ingest.template import Template
 
 #: Taken as the key, the first that is there, where none is named.
 KEY_COLUMNS = ("id", "_id")
@@ -19,68 +21,139 @@ class Selection:
     """The columns of a job.
 
     Attributes:
-        key: The key's column; None: the key is a digest of the text.
-        text: The text's columns, joined by one space.
+        key: The key's column, or several; None: the key is a digest of the text.
+        text: The text's columns, joined by one space unless there is a template.
         payload: The payload's columns; None: all.
+        exclude: Columns that the payload does not have.
+        rename: Column -> its name in the payload.
+        template: How the text is made of its columns; None: joined.
+        vectors: The column of ready vectors.
+        dimension: Of the ready vectors; None where nobody knows yet.
+        max_text_bytes: Longer texts are rejected.
+        max_payload_bytes: Larger payloads are rejected.
     """
 
-    key: str | None
+    key: str | tuple[str, ...] | None
     text: tuple[str, ...]
     payload: tuple[str, ...] | None
+    exclude: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    template: Template | None = None
+    vectors: str | None = None
+    dimension: int | None = None
+    max_text_bytes: int = MAX_TEXT_BYTES
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns of the key, none, one or several."""
+        if self.key is None:
+            return ()
+        return (self.key,) if isinstance(self.key, str) else self.key
 
     @property
     def fields(self) -> Fields:
         """Where the payload holds key and text."""
-        kept = self.text if self.payload is None else (n for n in self.text if n in self.payload)
-        return Fields(key=self.key, text=tuple(kept))
+        keys = tuple(self.rename.get(name, name) for name in self.keys)
+        return Fields(
+            key=keys[0] if isinstance(self.key, str) else keys or None,
+            text=tuple(self.rename.get(name, name) for name in self.text if self.keeps(name)),
+        )
 
     @property
     def needed(self) -> tuple[str, ...]:
         """The columns that must be there."""
-        key = () if self.key is None else (self.key,)
-        return tuple(dict.fromkeys((*key, *self.text, *(self.payload or ()))))
+        vectors = () if self.vectors is None else (self.vectors,)
+        named = (*self.keys, *self.text, *vectors, *(self.payload or ()), *self.exclude)
+        return tuple(dict.fromkeys((*named, *self.rename)))
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The paths that are stored where not all is; the key is, so that hits can be named."""
+        return (*self.keys, *(self.payload or ()), *self.rename)
+
+    @property
+    def unwanted(self) -> tuple[str, ...]:
+        """The paths that are not stored unless they are named."""
+        named = () if self.vectors is None or self.vectors in self.wanted else (self.vectors,)
+        return (*self.exclude, *named)
 
     def keeps(self, column: str) -> bool:
-        """Whether the payload has the column; a key always stays, so that hits can be named."""
-        return self.payload is None or column == self.key or column in self.payload
+        """Whether the payload has a column, whole or in part; the key always stays."""
+        if _within(column, self.keys):
+            return True
+        if _within(column, self.unwanted):
+            return False
+        if self.payload is None or _within(column, self.wanted):
+            return True
+        return any(one.startswith(f"{column}.") for one in self.wanted)
 
 
-def select(
-    columns: Sequence[str],
-    source: str,
-    *,
-    key: str | None,
-    text: Sequence[str] | str | None,
-    payload: Sequence[str] | None,
-) -> Selection:
+def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selection:
     """Choose the columns of a job, and check that they are there.
 
     Args:
         columns: What the input has; empty if it has no rows.
         source: Where that was read, for errors.
-        key: The key's column; None takes ``id`` or ``_id`` if there is one.
-        text: The text's columns; None takes ``title`` and ``text`` as far as they are there.
-        payload: The payload's columns; None takes all.
+        options: What is asked for.
 
     Raises:
         ColumnNotFoundError: If one is not there; it lists those that are.
-        SpecError: If no text column is named and none is found.
+        SpecError: If no text column is named and none is found, or columns get in each other's
+            way.
     """
-    named_text = (text,) if isinstance(text, str) else tuple(text or ())
+    template = None if options.template is None else Template.parse(options.template)
+    found_key = tuple(name for name in KEY_COLUMNS if name in columns)[:1]
+    keys = options.key or found_key
+    if template is not None:
+        text = tuple(dict.fromkeys(template.columns))
+    else:
+        text = options.text or tuple(name for name in TEXT_COLUMNS if name in columns)
     chosen = Selection(
-        key=key if key else next((name for name in KEY_COLUMNS if name in columns), None),
-        text=named_text or tuple(name for name in TEXT_COLUMNS if name in columns),
-        payload=None if payload is None else tuple(payload),
+        key=keys[0] if len(keys) == 1 else keys or None,
+        text=text,
+        payload=options.payload,
+        exclude=options.exclude,
+        rename=options.rename,
+        template=template,
+        vectors=options.vectors,
+        max_text_bytes=options.max_text_bytes,
+        max_payload_bytes=options.max_payload_bytes,
     )
     if not columns:
         return chosen
     for name in chosen.needed:
-        if name not in columns:
+        if not _is_among(name, columns):
             raise ColumnNotFoundError(column=name, columns=tuple(columns), source=source)
-    if not chosen.text:
+    if chosen.vectors is not None and not (chosen.text or chosen.keys):
+        raise SpecError(
+            field="key", problem=f"{source} has neither text nor key: name the key's column"
+        )
+    if not chosen.text and chosen.vectors is None:
         raise SpecError(
             field="text",
             problem=f"{source} has neither 'title' nor 'text'; name the text's columns, "
             f"of: {', '.join(columns)}",
         )
+    for name, new in chosen.rename.items():
+        if new in columns and new != name and new not in chosen.rename and chosen.keeps(new):
+            raise SpecError(
+                field=f"rename.{name}",
+                problem=f"{source} has a column {new!r} already; rename or exclude that too",
+            )
     return chosen
+
+
+def _within(path: str, wholes: Sequence[str]) -> bool:
+    """Whether a path is one of some, or lies inside one."""
+    return any(path == one or path.startswith(f"{one}.") for one in wholes)
+
+
+def _is_among(name: str, columns: Sequence[str]) -> bool:
+    """Whether a column is there, or one that may hold it."""
+    head = name
+    while head:
+        if head in columns:
+            return True
+        head = head.rpartition(".")[0]
+    return False

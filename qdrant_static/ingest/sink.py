@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from qdrant_client import models
 from qdrant_static.collection.spec import BM25
 from qdrant_static.edge import EdgeClient
 from qdrant_static.errors import PointError
+from qdrant_static.ingest.bulk import wait_for_indexes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from qdrant_static.edge.build import BuildProgress
     from qdrant_static.encoders.sparsevectors import SparseQuery, SparseRows
     from qdrant_static.ids import PointId
-
-#: How often a server is asked whether it has finished indexing, in seconds.
-_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +91,7 @@ def build_index(
     if isinstance(client, EdgeClient):
         client.optimize(collection, another_process=progress is not None, progress=progress)
         return
-    while True:
-        if client.get_collection(collection).status != models.CollectionStatus.YELLOW:
-            return
-        time.sleep(_POLL_S)
+    wait_for_indexes(client, collection)
 
 
 def _points(

@@ -1,33 +1,80 @@
-"""Paths, folders and globs -> files -> batches of records."""
+"""Paths, folders, globs and URIs -> files -> batches of records."""
 
 from __future__ import annotations
 
-import glob
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from qdrant_static.errors import SourceNotFoundError
-from qdrant_static.ingest import jsonl, parquet
+from qdrant_static.collection.fields import value_at
+from qdrant_static.ingest import (
+    arrowfile,
+    columns,
+    csvfile,
+    fitness,
+    jsonl,
+    parquet,
+    readyvectors,
+    registered,
+)
 from qdrant_static.ingest.batch import Batch
+from qdrant_static.ingest.find import PathLike, find_files, find_inputs
+from qdrant_static.ingest.inputs import DAMAGED, Fingerprint, Input
+from qdrant_static.ingest.options import SourceOptions
 from qdrant_static.ingest.rejects import Reject
 from qdrant_static.ingest.selection import Selection, select
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
-Format = Literal["parquet", "jsonl"]
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
-_ENDINGS: dict[str, Format] = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".jsonl.gz": "jsonl",
-    ".ndjson.gz": "jsonl",
-}
+__all__ = [
+    "AnySource",
+    "PathLike",
+    "SettledRanges",
+    "Source",
+    "SourceOptions",
+    "find_files",
+    "open_source",
+]
+
+#: File name -> half-open ranges of positions that are settled, sorted, without overlap.
+SettledRanges = Mapping[str, Sequence[tuple[int, int]]]
+
+
+@runtime_checkable
+class AnySource(Protocol):
+    """What a job reads: a `Source`, or an existing collection."""
+
+    @property
+    def selection(self) -> Selection:
+        """The columns."""
+        ...
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Columns that no payload can hold."""
+        ...
+
+    @property
+    def total_rows(self) -> int | None:
+        """Rows, where that is known beforehand."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, by name."""
+        ...
+
+    def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
+        """All batches but what is settled."""
+        ...
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """File name -> what changes when the file does."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,147 +82,208 @@ class Source:
     """Input files whose columns are chosen and checked.
 
     Attributes:
-        files: The files that can be opened, in order.
+        inputs: The files that can be opened, in order.
         selection: The columns.
         unreadable: The files that cannot.
         left_out: Binary columns, which no payload can hold.
         total_rows: Rows in all files, where every file says it beforehand.
+        options: How they are read.
     """
 
-    files: tuple[Path, ...]
+    inputs: tuple[Input, ...]
     selection: Selection
     unreadable: tuple[Reject, ...]
     left_out: tuple[str, ...]
     total_rows: int | None
+    options: SourceOptions
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files' names as paths, one for every input, remote ones too."""
+        return tuple(Path(one.name) for one in self.inputs)
 
     def __iter__(self) -> Iterator[Batch | Reject]:
         """All batches, file by file; a file's break comes as a reject."""
+        return self.batches()
+
+    def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
+        """All batches but what is settled, file by file; a file's break comes as a reject.
+
+        The ranges of a file's batches, and what is settled, tile it. Asked twice with the same
+        ranges on the same files, it gives the same batches.
+
+        Args:
+            settled: What earlier batches accounted for, by the name of their file.
+        """
         yield from self.unreadable
-        for file in self.files:
-            read = parquet.read if _format(file) == "parquet" else jsonl.read
-            yield from read(file, self.selection)
+        for one in self.inputs:
+            yield from self.read(one, () if settled is None else settled.get(one.name, ()))
+
+    def read(
+        self, file: Input, settled: Sequence[tuple[int, int]] = ()
+    ) -> Iterator[Batch | Reject]:
+        """The batches of one of the inputs."""
+        if file.format == "parquet":
+            return parquet.read(file, self.selection, settled)
+        if file.format == "arrow":
+            return arrowfile.read(file, self.selection, settled)
+        if file.format == "jsonl":
+            return jsonl.read(file, self.selection, settled)
+        if file.format in ("csv", "tsv"):
+            return csvfile.read(file, self.selection, settled, self.options.types)
+        return _read_registered(file, self.selection, settled)
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """File name -> its fingerprint; a file that cannot be read any more has none."""
+        found = {}
+        for one in self.inputs:
+            try:
+                found[one.name] = one.fingerprint()
+            except OSError:
+                continue
+        return found
 
 
 def open_source(
     paths: PathLike | Sequence[PathLike],
     *,
-    key: str | None = None,
+    key: Sequence[str] | str | None = None,
     text: Sequence[str] | str | None = None,
     payload: Sequence[str] | None = None,
+    options: SourceOptions | None = None,
+    filesystem: FileSystem | None = None,
 ) -> Source:
     """Find the files and choose the columns; no row is read yet.
 
     Args:
-        paths: Files, folders (with all that is below) and globs.
-        key: See `qdrant_static.ingest.selection.select`.
+        paths: Files, folders (with all that is below), globs, URIs, ``-`` for standard input.
+        key: In place of the options' key.
         text: Likewise.
         payload: Likewise.
+        options: Columns, limits and formats.
+        filesystem: Where the paths lie; None: on this machine, or where their URI says.
 
     Raises:
         SourceNotFoundError: If a path, folder or glob gives no file.
+        StorageError: If the place that a URI names cannot be reached.
         ColumnNotFoundError: If a column is not there.
-        ColumnTypeError: If a Parquet column's type cannot serve.
-        SpecError: If no column for the text is found.
+        ColumnTypeError: If a column's type cannot serve.
+        SpecError: If no column for the text is found, or options get in each other's way.
     """
-    found = find_files(paths)
-    schemas: dict[Path, pa.Schema] = {}
-    unreadable = []
+    asked = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
+    found = find_inputs(paths, asked, filesystem=filesystem)
+    schemas: dict[str, pa.Schema] = {}
+    unreadable: list[Reject] = []
+    inputs: list[Input] = []
+    rows: list[int | None] = []
     for file in found:
         try:
-            if _format(file) == "parquet":
-                schemas[file] = parquet.schema(file)
-            else:
-                file.open("rb").close()
-        except (OSError, pa.ArrowException) as error:
+            schema, count = _describe(file)
+        except DAMAGED as error:
             unreadable.append(_unreadable(file, error))
-    broken = {one.file for one in unreadable}
-    files = tuple(file for file in found if str(file) not in broken)
-    selection = _select(files, schemas, key, text, payload)
-    for file, schema in schemas.items():
-        parquet.check(file, schema, selection)
+            continue
+        inputs.append(file)
+        rows.append(count)
+        if schema is not None:
+            schemas[file.name] = schema
+    selection = _select(inputs, schemas, asked)
+    for name, schema in schemas.items():
+        fitness.check(name, schema, selection)
+    selection = _with_dimension(inputs, schemas, selection)
     return Source(
-        files=files,
+        inputs=tuple(inputs),
         selection=selection,
         unreadable=tuple(unreadable),
         left_out=tuple(
             dict.fromkeys(
-                name for schema in schemas.values() for name in parquet.left_out(schema, selection)
+                name for schema in schemas.values() for name in columns.left_out(schema, selection)
             )
         ),
-        total_rows=(
-            sum(parquet.row_count(file) for file in files) if len(schemas) == len(files) else None
-        ),
+        total_rows=None if None in rows else sum(one or 0 for one in rows),
+        options=asked,
     )
 
 
-def find_files(paths: PathLike | Sequence[PathLike]) -> list[Path]:
-    """The input files of paths, folders and globs, each once, in order.
-
-    Raises:
-        SourceNotFoundError: If one of them gives none.
-    """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found: dict[Path, None] = {}
-    for one in given:
-        found.update(dict.fromkeys(_files_of(os.path.expanduser(os.fspath(one)))))
-    if not found:
-        raise SourceNotFoundError(path="", problem="no path given")
-    return list(found)
-
-
-def _files_of(name: str) -> list[Path]:
-    path = Path(name)
-    if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if _is_data(file, path)]
-        if not files:
-            raise SourceNotFoundError(
-                path=name, problem=f"the folder holds no file that ends in {_known()}"
-            )
-        return files
-    if path.exists():
-        if _format(path) is None:
-            raise SourceNotFoundError(path=name, problem=f"the file does not end in {_known()}")
-        return [path]
-    if not glob.has_magic(name):
-        raise SourceNotFoundError(path=name, problem="there is no such file or folder")
-    matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
-    files = [file for file in matches if file.is_file() and _format(file) is not None]
-    if not files:
-        problem = f"none of its {len(matches)} matches ends in {_known()}"
-        raise SourceNotFoundError(path=name, problem=problem if matches else "nothing matches")
-    return files
+def _describe(file: Input) -> tuple[pa.Schema | None, int | None]:
+    """Columns and rows of a file that says them beforehand; of text, which is but opened, None."""
+    if file.format == "parquet":
+        return parquet.describe(file)
+    if file.format == "arrow":
+        return arrowfile.schema(file), None
+    if file.format in ("jsonl", "csv", "tsv"):
+        if file.stream is None:
+            file.open().close()
+        return None, None
+    with registered.open_reader(file.format, file.path) as reader:
+        return parquet.with_partition(reader.schema, file), None
 
 
-def _is_data(file: Path, folder: Path) -> bool:
-    """A data file of a folder; names that start with a dot or ``_`` are other programs' notes."""
-    names = file.relative_to(folder).parts
-    return _format(file) is not None and file.is_file() and not any(n[0] in "._" for n in names)
-
-
-def _format(file: Path) -> Format | None:
-    name = file.name.lower()
-    return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), None)
-
-
-def _known() -> str:
-    return ", ".join(_ENDINGS)
+def _read_registered(
+    file: Input, selection: Selection, settled: Sequence[tuple[int, int]]
+) -> Iterator[Batch | Reject]:
+    try:
+        with registered.open_reader(file.format, file.path) as reader:
+            schema = parquet.with_partition(reader.schema, file)
+            yield from arrowfile.batches(file, schema, iter(reader), selection, settled)
+    except (OSError, pa.ArrowException) as error:
+        yield _unreadable(file, error)
 
 
 def _select(
-    files: Sequence[Path],
-    schemas: dict[Path, pa.Schema],
-    key: str | None,
-    text: Sequence[str] | str | None,
-    payload: Sequence[str] | None,
+    inputs: Sequence[Input], schemas: Mapping[str, pa.Schema], options: SourceOptions
 ) -> Selection:
     """Choose by the first file that has columns."""
-    for file in files:
-        columns = tuple(schemas[file].names) if file in schemas else jsonl.columns(file)
-        if columns:
-            return select(columns, str(file), key=key, text=text, payload=payload)
-    return select((), "the input", key=key, text=text, payload=payload)
+    for file in inputs:
+        if file.name in schemas:
+            found = tuple(schemas[file.name].names)
+        elif file.format == "jsonl":
+            found = jsonl.columns(file)
+        else:
+            found = csvfile.columns(file)
+            csvfile.check_types(file, found, options.types)
+        if found:
+            return select(found, file.name, options)
+    return select((), "the input", options)
 
 
-def _unreadable(file: Path, error: Exception) -> Reject:
-    unit: Literal["row", "line"] = "row" if _format(file) == "parquet" else "line"
-    return Reject(reason="unreadable_file", message=str(error), file=str(file), unit=unit)
+def _with_dimension(
+    inputs: Sequence[Input], schemas: Mapping[str, pa.Schema], selection: Selection
+) -> Selection:
+    """The dimension of ready vectors: the type's, else that of the first one."""
+    if selection.vectors is None:
+        return selection
+    for file in inputs:
+        dimension = _dimension(file, schemas.get(file.name), selection)
+        if dimension is not None:
+            return replace(selection, dimension=dimension)
+    return selection
+
+
+def _dimension(file: Input, schema: pa.Schema | None, selection: Selection) -> int | None:
+    name = selection.vectors
+    if name is None:
+        return None
+    if schema is None:
+        if file.format != "jsonl":
+            return None
+        vectors = (value_at(record, name) for record in jsonl.first_records(file))
+        lengths = (len(one) for one in vectors if readyvectors.problem_of(one, None) is None)
+        return next(lengths, None)
+    path = columns.path_to(schema, name)
+    kind = None if path is None else columns.type_at(schema, path)
+    if kind is not None and pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size)
+    if file.stream is not None:
+        return None
+    probe = replace(selection, dimension=None)
+    for item in Source(
+        inputs=(file,), selection=probe, unreadable=(), left_out=(), total_rows=None,
+        options=SourceOptions(),
+    ):  # fmt: skip
+        if isinstance(item, Batch) and item.vectors is not None and len(item):
+            return int(item.vectors.shape[1])
+    return None
+
+
+def _unreadable(file: Input, error: Exception) -> Reject:
+    return Reject(reason="unreadable_file", message=str(error), file=file.name, unit=file.unit)

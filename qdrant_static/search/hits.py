@@ -20,7 +20,8 @@ class Hit:
 
     Attributes:
         id: The point's id.
-        key: The record's own key; the point's id where the key was a digest of the text.
+        key: The record's own key, a tuple where it has several parts; the point's id where the
+            key was a digest of the text.
         score: As the plan scores: higher is nearer; comparable within one answer only. Of a
             Euclidean distance of unit vectors the cosine, of other distances their negative.
         payload: All payload fields.
@@ -28,7 +29,7 @@ class Hit:
     """
 
     id: int | str
-    key: int | str
+    key: int | str | tuple[int | str, ...]
     score: float
     payload: Mapping[str, Any]
     text: str
@@ -37,14 +38,13 @@ class Hit:
 def hit_of(point: Any, spec: CollectionSpec, score: float) -> Hit:
     """A point as the client gives it -> a hit."""
     payload = point.payload or {}
-    key = payload.get(spec.fields.key) if spec.fields.key else None
-    parts = (payload.get(name) for name in spec.fields.text)
+    key = spec.fields.key_of(payload)
     return Hit(
         id=point.id,
         key=point.id if key is None else key,
         score=score,
         payload=payload,
-        text=" ".join(part for part in parts if isinstance(part, str) and part.strip()),
+        text=spec.fields.text_of(payload),
     )
 
 

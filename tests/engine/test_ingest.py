@@ -25,7 +25,7 @@ from qdrant_static.errors import (
     VerificationError,
 )
 from qdrant_static.ids import point_id, text_key
-from qdrant_static.ingest import pipeline
+from qdrant_static.ingest import finishing, sink
 from qdrant_static.vectors import truncate
 from tests.fakes import FakeEncoder, write_jsonl
 
@@ -74,7 +74,8 @@ def test_every_form_of_input_gives_the_same_points(client, encoder, tmp_path, ki
     assert (report.files, report.unreadable_files) == (3 if kind in ("folder", "glob") else 1, 0)
     assert report.rejects_path is None
     assert report.fields == Fields(key="id", text=("title", "text"))
-    assert not (tmp_path / "db" / "_state").exists()
+    state = tmp_path / "db" / "_state" / "c"
+    assert {file.name for file in state.iterdir()} == {"ledger.sqlite", "lock", "manifest-1.json"}
 
     stored = everything(client, with_vectors=True)
     assert set(stored) == set(range(2500))
@@ -533,7 +534,7 @@ def test_another_writers_deletion_is_found_by_the_exact_count(
     def build_and_lose(client, collection, **_options):
         client.delete(collection, [3])
 
-    monkeypatch.setattr(pipeline, "build_index", build_and_lose)
+    monkeypatch.setattr(finishing, "build_index", build_and_lose)
     with pytest.raises(VerificationError, match="9 points after 0 before and 10 acknowledged"):
         ingest(path, client, "c", encoder=encoder)
 
@@ -545,14 +546,14 @@ def test_rows_are_never_all_in_memory(client, tmp_path, monkeypatch):
 
     read = jsonl.read
 
-    def counting(path, selection):
+    def counting(*arguments):
         nonlocal made, most
-        for item in read(path, selection):
+        for item in read(*arguments):
             made += 1
             most = max(most, made - written)
             yield item
 
-    store = pipeline.store
+    store = sink.store
 
     def slow(*arguments):
         nonlocal written
@@ -561,7 +562,7 @@ def test_rows_are_never_all_in_memory(client, tmp_path, monkeypatch):
         return refused
 
     monkeypatch.setattr(jsonl, "read", counting)
-    monkeypatch.setattr(pipeline, "store", slow)
+    monkeypatch.setattr(sink, "store", slow)
     monkeypatch.setattr(jsonl, "MAX_ROWS", 20)
     spec = CollectionSpec.for_encoder(FakeEncoder(), sparse=None)
     path = write_jsonl(tmp_path / "a.jsonl", rows(2000))
@@ -608,9 +609,7 @@ def test_one_client_can_be_used_for_several_collections(encoder, tmp_path):
 def test_a_watched_build_happens_in_another_process_and_is_shown(
     client, encoder, tmp_path, monkeypatch, capsys
 ):
-    from qdrant_static.ingest import pipeline
-
-    monkeypatch.setattr(pipeline, "WATCHED_BUILD_ROWS", 1)
+    monkeypatch.setattr(finishing, "WATCHED_BUILD_ROWS", 1)
     path = write_jsonl(tmp_path / "a.jsonl", rows(50))
     report = ingest(path, client, "c", encoder=encoder, progress=True)
     assert (report.stored, report.points_after, report.interrupted) == (50, 50, False)
@@ -621,7 +620,6 @@ def test_a_stop_while_another_process_builds_is_an_interruption_and_no_error(
     client, encoder, tmp_path, monkeypatch
 ):
     from qdrant_static.errors import EngineError
-    from qdrant_static.ingest import pipeline
 
     stop = threading.Event()
 
@@ -629,7 +627,7 @@ def test_a_stop_while_another_process_builds_is_an_interruption_and_no_error(
         stop.set()
         raise EngineError(operation="building", problem="it ended with code -2")
 
-    monkeypatch.setattr(pipeline, "build_index", killed)
+    monkeypatch.setattr(finishing, "build_index", killed)
     path = write_jsonl(tmp_path / "a.jsonl", rows(5))
     report = ingest(path, client, "c", encoder=encoder, stop=stop)
     assert (report.stored, report.points_after, report.interrupted) == (5, 5, True)

@@ -40,6 +40,16 @@ EXAMPLES: dict[str, dict] = {
     "NotSupportedByEdgeError": {"what": "int as a query", "why": "not yet"},
     "EncoderUnavailableError": {"name": "o/m", "problem": "no network"},
     "CollectionLockedError": {"collection": "c", "where": "db", "owner": "process 12"},
+    "JobRunningError": {"collection": "c", "state": "db/_state/c", "owner": "process 12"},
+    "TooManyRejectsError": {"rejected": 7, "read": 9, "limit": "10%", "rejects": "r.jsonl"},
+    "DeletionRefusedError": {
+        "collection": "c", "vanished": 5, "points": 9, "problem": "more than 20%",
+    },
+    "AccessDeniedError": {"where": "http://db", "problem": "Invalid API key"},
+    "ServerUnavailableError": {
+        "where": "http://db", "problem": "connection refused", "tried": 4, "waited_s": 300.0,
+    },
+    "EveryPointRefusedError": {"collection": "c", "problem": "expected dim: 8, got 4"},
     "EngineError": {"operation": "counting", "problem": "it failed"},
     "PointError": {"point": UUID(int=5), "problem": "wrong"},
     "StorageError": {"path": "p", "problem": "full"},
@@ -50,7 +60,12 @@ CLASSES = [
     if issubclass(one, QdrantStaticError)
 ]  # fmt: skip
 LEAVES = [one for one in CLASSES if one not in (QdrantStaticError, UsageError)]
-RETRYABLE = {"EncoderUnavailableError", "CollectionLockedError", "StorageError"}
+RETRYABLE = {
+    "EncoderUnavailableError", "CollectionLockedError", "JobRunningError",
+    "ServerUnavailableError", "StorageError",
+}  # fmt: skip
+#: What a scheduler can tell apart from a failure.
+EXIT_CODES = {"TooManyRejectsError": 3, "DeletionRefusedError": 4}
 
 
 def example(kind: type[QdrantStaticError]) -> QdrantStaticError:
@@ -96,8 +111,9 @@ def test_the_bases_keep_their_message_when_pickled(kind):
 
 
 @pytest.mark.parametrize("kind", LEAVES)
-def test_wrong_usage_exits_2_and_all_else_1(kind):
-    assert kind.exit_code == (2 if issubclass(kind, UsageError) else 1)
+def test_wrong_usage_exits_2_and_nearly_all_else_1(kind):
+    expected = 2 if issubclass(kind, UsageError) else EXIT_CODES.get(kind.__name__, 1)
+    assert kind.exit_code == expected
 
 
 def test_exactly_what_may_succeed_later_is_retryable():

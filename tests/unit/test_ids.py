@@ -59,7 +59,9 @@ def test_a_uuid_in_another_spelling_is_another_key(spelling):
     assert point_id(spelling) not in (spelling, CANONICAL)
 
 
-@pytest.mark.parametrize("key", [True, False, 1.0, None, b"a", ("a",)])
+@pytest.mark.parametrize(
+    "key", [True, False, 1.0, None, b"a", [1], (), (True, 1), (1.5, 2), ("a", None)]
+)
 def test_a_key_of_another_type_is_an_error(key):
     with pytest.raises(KeyTypeError, match="must be an integer, a string or a UUID, not"):
         point_id(key)
@@ -97,3 +99,29 @@ def test_a_digest_has_16_bytes(key):
 def test_the_key_of_a_text_never_changes():
     assert text_key("hello") == "46fb7408d4f285228f4af516ea25851b"
     assert text_key("hello ") != text_key("hello")
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (("a", 0), "s1:ai1:0"),
+        (("ab", "c"), "s2:abs1:c"),
+        (("a", "bc"), "s1:as2:bc"),
+        ((1, -2, "x"), "i1:1i2:-2s1:x"),
+        ((uuid.UUID(CANONICAL), 1), f"s36:{CANONICAL}i1:1"),
+    ],
+)
+def test_a_key_of_several_parts_is_derived_from_them_with_their_lengths(key, expected):
+    assert point_id(key) == str(uuid.uuid5(NAMESPACE, expected))
+
+
+@pytest.mark.parametrize("part", [7, -7, "a", CANONICAL, uuid.UUID(CANONICAL)])
+def test_a_key_of_one_part_is_that_part(part):
+    assert point_id((part,)) == point_id(part)
+
+
+@given(st.tuples(keys, keys), st.tuples(keys, keys))
+def test_two_keys_of_several_parts_share_no_id(one, other):
+    same = [str(a) == str(b) and isinstance(a, int) == isinstance(b, int)
+            for a, b in zip(one, other, strict=True)]  # fmt: skip
+    assert (point_id(one) == point_id(other)) == all(same)

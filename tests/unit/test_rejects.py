@@ -33,14 +33,30 @@ def test_nothing_is_made_where_nothing_is_rejected(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rows_are_counted_by_reason_and_files_apart(tmp_path):
+def test_what_a_crash_left_behind_the_settled_part_is_cut_off(tmp_path):
     with RejectsFile(tmp_path / "r.jsonl") as file:
-        for reason in ("no_text", "null_key", "no_text"):
-            file.add(reject(reason=reason))
-        file.add(reject(reason="unreadable_file", position=None, row=None))
-    assert file
-    assert dict(file.rows) == {"no_text": 2, "null_key": 1}
-    assert file.files == 1
+        file.add(reject(position=1), reject(position=2))
+        settled = file.bytes
+        file.add(reject(position=3))
+    with RejectsFile(tmp_path / "r.jsonl", kept_bytes=settled) as again:
+        assert again
+        again.add(reject(position=4))
+    lines = [json.loads(line) for line in again.path.read_text().splitlines()]
+    assert [line["line"] for line in lines] == [1, 2, 4]
+    assert again.bytes == again.path.stat().st_size
+
+
+def test_a_file_is_there_as_soon_as_a_reject_is(tmp_path):
+    with RejectsFile(tmp_path / "r.jsonl") as file:
+        file.add(reject())
+        assert len(file.path.read_text().splitlines()) == 1
+
+
+def test_another_runs_file_is_replaced(tmp_path):
+    (tmp_path / "r.jsonl").write_text("old")
+    with RejectsFile(tmp_path / "r.jsonl") as file:
+        file.add(reject())
+    assert "old" not in file.path.read_text()
 
 
 def test_what_is_no_unicode_and_what_is_no_json_is_still_readable(tmp_path):

@@ -6,11 +6,12 @@ import pytest
 
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ColumnNotFoundError, SpecError
+from qdrant_static.ingest.options import SourceOptions
 from qdrant_static.ingest.selection import Selection, select
 
 
-def chosen(columns, *, key=None, text=None, payload=None) -> Selection:
-    return select(columns, "a.jsonl", key=key, text=text, payload=payload)
+def chosen(columns, **options) -> Selection:
+    return select(columns, "a.jsonl", SourceOptions().with_columns(**options))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""``qdrant-static retry-rejects``: rows that were rejected, once more."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from qdrant_static.cli.ingest import show, stop_on_signals
+from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, MaxRejects, State, listed
+from qdrant_static.cli.reporting import reported
+
+
+@reported
+def command(
+    rejects: Annotated[str, typer.Argument(help="A rejects file.", metavar="REJECTS.jsonl")],
+    collection: Annotated[str, typer.Option("--collection", "-c", help="Its name.")],
+    db: Db = DEFAULT_DB,
+    key: Annotated[
+        str | None, typer.Option(help="Column of the key. [default: as it was filled]")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Columns of the text, a,b. [default: as it was filled]")
+    ] = None,
+    state: State = None,
+    max_rejects: MaxRejects = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Store the rows of a rejects file, as far as that is possible now.
+
+    Its values may have been corrected by hand. Rows whose key another row has are left alone.
+    """
+    from qdrant_static import connect
+    from qdrant_static.ingest.retrying import retry_rejects
+
+    chosen = {"key": listed(key), "text": listed(text)}
+    client = connect(db, api_key=api_key)
+    try:
+        report, left = retry_rejects(
+            rejects,
+            client,
+            collection,
+            **{name: value for name, value in chosen.items() if value is not None},
+            state=state,
+            max_rejects=max_rejects,
+            progress=sys.stderr.isatty() or not as_json,
+            stop=stop_on_signals(),
+        )
+    finally:
+        client.close()
+    for reason, count in left.items():
+        typer.echo(f"left alone: {reason} {count:,}", err=True)
+    show(report, as_json=as_json)

@@ -1,0 +1,32 @@
+"""``qdrant-static run``: a job file."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from qdrant_static.cli.ingest import show, stop_on_signals
+from qdrant_static.cli.options import Force, Json
+from qdrant_static.cli.reporting import reported
+
+
+@reported
+def command(
+    job: Annotated[str, typer.Argument(help="The job file.", metavar="JOB.toml")],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Carry out a job file: an ingest with all its options, for schedulers.
+
+    Exit codes: 0 done; 1 failed and safe to repeat; 2 wrong configuration; 3 more rejects than
+    allowed; 4 a gate refused (--force); 130 interrupted.
+    """
+    from qdrant_static.jobs import Job
+
+    changed: dict[str, Any] = {"force": True} if force else {}
+    report = Job.load(job).run(
+        progress=sys.stderr.isatty() or not as_json, stop=stop_on_signals(), **changed
+    )
+    show(report, as_json=as_json)

@@ -1,0 +1,150 @@
+"""What the ledger is told and what it tells: rows, settled batches, sums and runs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Bytes of a digest: of an id, of a text, of a payload.
+DIGEST = 16
+#: The parts of a sum, as they are called in the ledger.
+SUM = ("read", "stored", "payload_updated", "unchanged", "superseded", "rejected", "new", "points")
+
+Digests = NDArray[np.uint8]
+Outcome = Literal["stored", "payload", "unchanged", "refused"]
+RunState = Literal["running", "interrupted", "failed", "abandoned", "finished"]
+
+
+class Known(NamedTuple):
+    """What the ledger says of one point."""
+
+    run: int
+    file: int
+    position: int
+    state: str
+
+
+#: A point: its id's digest, its payload's, and where it came from.
+Kept: TypeAlias = tuple[bytes, bytes, Known]
+
+
+@dataclass(slots=True, kw_only=True)
+class Rows:
+    """Rows of one batch whose outcome is the same.
+
+    Attributes:
+        ids: uint8 ``(n, 16)``, digests of the point ids.
+        texts: uint8 ``(n, 16)``.
+        payloads: uint8 ``(n, 16)``.
+        positions: n positions in the file.
+    """
+
+    ids: Digests
+    texts: Digests
+    payloads: Digests
+    positions: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def take(self, indices: Sequence[int]) -> Rows:
+        """Some of the rows."""
+        return Rows(
+            ids=self.ids[indices],
+            texts=self.texts[indices],
+            payloads=self.payloads[indices],
+            positions=[self.positions[index] for index in indices],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """The sum of a run: ``read = stored + payload_updated + unchanged + superseded + rejected``."""
+
+    read: int = 0
+    stored: int = 0
+    payload_updated: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    rejected: int = 0
+    new: int = 0
+    points: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the parts make the whole."""
+        parts = self.stored + self.payload_updated + self.unchanged
+        return (
+            self.read == parts + self.superseded + self.rejected
+            and sum(self.reasons.values()) == self.rejected
+        )
+
+    def __add__(self, other: Totals) -> Totals:
+        counts = {name: getattr(self, name) + getattr(other, name) for name in SUM}
+        reasons = Counter(self.reasons) + Counter(other.reasons)
+        return Totals(**counts, reasons=dict(sorted(reasons.items())))
+
+
+@dataclass(slots=True, kw_only=True)
+class Settlement:
+    """A batch that is done.
+
+    Attributes:
+        file: Number of its file in the run.
+        start: First position of its range.
+        stop: Position after the last.
+        totals: Its part of the sum.
+        rows: Its rows by outcome; those that lost against another of their key are in none.
+        displaced: Keys whose row of an earlier batch loses against one of this.
+        displaced_as: What becomes of those rows.
+    """
+
+    file: int
+    start: int
+    stop: int
+    totals: Totals
+    rows: Mapping[Outcome, Rows]
+    displaced: Sequence[bytes] = ()
+    displaced_as: Literal["superseded", "rejected"] = "superseded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run, as the ledger has it; the fields are the columns of its table."""
+
+    id: int
+    state: RunState
+    started: str
+    finished: str | None
+    attempts: int
+    identity: Mapping[str, Any]
+    points_before: int | None
+    points_after: int | None
+    deleted: int
+    complete: bool
+    rejects: str | None
+    rejects_bytes: int
+    versions: Mapping[str, str]
+
+
+def each_digest(digests: Digests) -> list[bytes]:
+    """Digests one by one."""
+    raw = digests.tobytes()
+    return [raw[start : start + DIGEST] for start in range(0, len(raw), DIGEST)]
+
+
+def columns(rows: Rows) -> dict[str, Any]:
+    """Rows as the parameters of a statement."""
+    return {
+        "ids": rows.ids.tobytes(),
+        "texts": rows.texts.tobytes(),
+        "payloads": rows.payloads.tobytes(),
+        "positions": json.dumps(list(rows.positions)),
+    }

@@ -1,0 +1,223 @@
+"""Columns by name or dotted path, and the part of a schema that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from qdrant_static.collection.fields import value_at
+from qdrant_static.ingest import payloads
+from qdrant_static.ingest.selection import Selection
+
+_MISSING = object()
+#: Names of fields whose fate is remembered; records may have names without end.
+_REMEMBERED = 10_000
+
+
+def path_to(kind: pa.Schema | pa.StructType, name: str) -> tuple[str, ...] | None:
+    """The steps to a column; a name with dots is a name before it is a path.
+
+    Returns:
+        One step for a column of the schema, more into structs; None if there is no such column.
+    """
+    if kind.get_field_index(name) >= 0:
+        return (name,)
+    head = name.rpartition(".")[0]
+    while head:
+        index = kind.get_field_index(head)
+        if index >= 0 and pa.types.is_struct(kind.field(index).type):
+            rest = path_to(kind.field(index).type, name[len(head) + 1 :])
+            if rest is not None:
+                return (head, *rest)
+        head = head.rpartition(".")[0]
+    return None
+
+
+def type_at(schema: pa.Schema, path: tuple[str, ...]) -> pa.DataType:
+    """The type at the end of a path."""
+    kind = schema.field(path[0]).type
+    for step in path[1:]:
+        kind = kind.field(step).type
+    return kind
+
+
+def column_at(table: pa.RecordBatch, path: tuple[str, ...]) -> pa.Array:
+    """The column at the end of a path; null where a struct on the way is."""
+    column = table.column(path[0])
+    for step in path[1:]:
+        column = pc.struct_field(column, [step])
+    return column
+
+
+def names(schema: pa.Schema) -> tuple[str, ...]:
+    """All columns and all fields of structs, as paths, for errors."""
+    return tuple(name for field in schema for name in _below(field, ""))
+
+
+def _below(field: pa.Field, prefix: str) -> Iterator[str]:
+    yield prefix + field.name
+    if pa.types.is_struct(field.type):
+        for inner in field.type:
+            yield from _below(inner, f"{prefix}{field.name}.")
+
+
+def leaves(schema: pa.Schema, selection: Selection) -> tuple[str, ...]:
+    """The paths that a reader must read: key, text, vectors and what is stored, no more."""
+    read: dict[str, None] = {}
+    vectors = () if selection.vectors is None else (selection.vectors,)
+    for name in (*selection.keys, *selection.text, *vectors, *selection.rename):
+        path = path_to(schema, name)
+        read[name if path is None else ".".join(path)] = None
+    for field in schema:
+        read |= dict.fromkeys(_stored_leaves(field, field.name, selection))
+    return tuple(read)
+
+
+def _stored_leaves(field: pa.Field, path: str, selection: Selection) -> Iterator[str]:
+    choice = _choice(path, selection)
+    if choice == "whole":
+        if payloads.is_storable(field.type) or pa.types.is_struct(field.type):
+            yield path
+    elif choice == "part" and pa.types.is_struct(field.type):
+        for inner in field.type:
+            yield from _stored_leaves(inner, f"{path}.{inner.name}", selection)
+
+
+def left_out(schema: pa.Schema, selection: Selection) -> tuple[str, ...]:
+    """The columns that would be stored, were they not binary; as paths."""
+    return tuple(name for field in schema for name in _binary(field, field.name, selection))
+
+
+def _binary(field: pa.Field, path: str, selection: Selection) -> Iterator[str]:
+    if _choice(path, selection) == "none":
+        return
+    if pa.types.is_struct(field.type):
+        for inner in field.type:
+            yield from _binary(inner, f"{path}.{inner.name}", selection)
+    elif not payloads.is_storable(field.type):
+        yield path
+
+
+def stored(table: pa.RecordBatch, selection: Selection) -> pa.RecordBatch:
+    """The columns of the payload, under the names that they have there."""
+    if selection.payload is None and not selection.unwanted and not selection.rename:
+        if all(payloads.is_storable(kind) for kind in table.schema.types):
+            return table
+    arrays: dict[str, pa.Array] = {}
+    for field, column in zip(table.schema, table.columns, strict=True):
+        kept = _pruned(column, field.name, selection)
+        if kept is not None:
+            arrays[field.name] = kept
+    moved = {}
+    for name, new in selection.rename.items():
+        path = path_to(table.schema, name)
+        if path is None:
+            continue
+        column = column_at(table, path)
+        if payloads.is_storable(column.type):
+            moved[name] = (new, column)
+    # A column keeps its place under its new name; a field of a struct moves to the end.
+    named = [
+        moved.pop(name) if name in moved else (name, column) for name, column in arrays.items()
+    ]
+    named += moved.values()
+    if not named:  # arrays alone would not say how many rows there are
+        return pa.RecordBatch.from_struct_array(pa.array([{}] * table.num_rows, pa.struct([])))
+    return pa.RecordBatch.from_arrays(
+        [column for _, column in named], names=[name for name, _ in named]
+    )
+
+
+def _choice(path: str, selection: Selection) -> str:
+    """Whether a column is stored ``whole``, in ``part`` (some of a struct's fields) or not."""
+    below = f"{path}."
+    inside = selection.keeps(path)
+    moved = tuple(name for name in selection.rename if "." in name)
+    cuts = any(one.startswith(below) for one in (*selection.unwanted, *moved))
+    if path in moved:
+        return "none"
+    if not inside:
+        # Excluded, but the key may lie inside.
+        return "part" if any(one.startswith(below) for one in selection.keys) else "none"
+    if cuts:
+        return "part"
+    if selection.payload is None:
+        return "whole"
+    named = any(path == one or path.startswith(f"{one}.") for one in selection.wanted)
+    return "whole" if named else "part"
+
+
+def _pruned(column: pa.Array, path: str, selection: Selection) -> pa.Array | None:
+    """What of a column is stored; None for nothing."""
+    choice = _choice(path, selection)
+    if choice == "none":
+        return None
+    if choice == "whole" and payloads.is_storable(column.type):
+        return column
+    if not pa.types.is_struct(column.type):
+        return None
+    kept = {}
+    for field in column.type:
+        inner = _pruned(pc.struct_field(column, [field.name]), f"{path}.{field.name}", selection)
+        if inner is not None:
+            kept[field.name] = inner
+    if not kept:
+        return None
+    mask = column.is_null() if column.null_count else None
+    return pa.StructArray.from_arrays(list(kept.values()), names=list(kept), mask=mask)
+
+
+class RecordShape:
+    """What `stored` is for columns, for one record at a time.
+
+    Args:
+        selection: The columns of the job.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self._choices: dict[str, str] = {}
+        self._takes_all = selection.payload is None and not selection.unwanted
+
+    def stored(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The payload of a record.
+
+        Raises:
+            ValueError: If two of its fields would have the same name.
+        """
+        if self._takes_all and not self._selection.rename:
+            return record
+        kept = self._part(record, "")
+        for name, new in self._selection.rename.items():
+            value = value_at(record, name, _MISSING)
+            if value is _MISSING:
+                continue
+            if new in kept and new not in self._selection.rename:
+                raise ValueError(f"both {name!r} and {new!r} would be stored as {new!r}")
+        renamed = self._selection.rename
+        moved = {new: value_at(record, name, _MISSING) for name, new in renamed.items()}
+        kept = {name: value for name, value in kept.items() if name not in renamed}
+        return kept | {new: value for new, value in moved.items() if value is not _MISSING}
+
+    def _part(self, record: dict[str, Any], prefix: str) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for name, value in record.items():
+            choice = self._choice(prefix + name)
+            if choice == "whole":
+                kept[name] = value
+            elif choice == "part" and isinstance(value, dict):
+                inner = self._part(value, f"{prefix}{name}.")
+                if inner:
+                    kept[name] = inner
+        return kept
+
+    def _choice(self, path: str) -> str:
+        found = self._choices.get(path)
+        if found is None:
+            found = _choice(path, self._selection)
+            if len(self._choices) < _REMEMBERED:
+                self._choices[path] = found
+        return found

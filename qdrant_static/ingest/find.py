@@ -1,0 +1,300 @@
+"""Paths, folders, globs and URIs -> input files, in order."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
+from qdrant_static.ingest import registered
+from qdrant_static.ingest.inputs import (
+    COMPRESSIONS,
+    ENDINGS,
+    STANDARD_INPUT,
+    Input,
+    StandardInput,
+    describe,
+)
+from qdrant_static.ingest.options import SourceOptions
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+#: What Hive and Spark call the folder of rows whose partition is null.
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+_URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+
+
+def find_inputs(
+    paths: PathLike | Sequence[PathLike],
+    options: SourceOptions | None = None,
+    *,
+    filesystem: FileSystem | None = None,
+) -> list[Input]:
+    """The input files, each once, in order.
+
+    Args:
+        paths: Files, folders (with all that is below), globs, URIs, ``-`` for standard input.
+        options: The format of what does not tell it.
+        filesystem: Where the paths lie; None: on this machine, or where their URI says.
+
+    Raises:
+        SourceNotFoundError: If one of the paths gives none.
+        StorageError: If the place that a URI names cannot be reached.
+    """
+    chosen = options or SourceOptions()
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    found: dict[str, Input] = {}
+    for one in given:
+        for item in _inputs_of(os.fspath(one), chosen, filesystem):
+            found.setdefault(item.name, item)
+    if not found:
+        raise SourceNotFoundError(path="", problem="no path given")
+    return _with_typed_partitions(list(found.values()))
+
+
+def find_files(paths: PathLike | Sequence[PathLike]) -> list[Path]:
+    """The input files on this machine, each once, in order.
+
+    Raises:
+        SourceNotFoundError: If a path gives none.
+    """
+    return [Path(one.path) for one in find_inputs(paths)]
+
+
+def _inputs_of(name: str, options: SourceOptions, filesystem: FileSystem | None) -> Iterable[Input]:
+    if filesystem is None:
+        if name == STANDARD_INPUT:
+            return [_standard_input(options)]
+        if _URI.match(name):
+            return _remote(name, options)
+        return _local(os.path.expanduser(name), options)
+    return _in_filesystem(filesystem, name, "", options)
+
+
+def _standard_input(options: SourceOptions) -> Input:
+    if options.format == "parquet":
+        raise SpecError(
+            field="format", problem="Parquet cannot be read from standard input: name its file"
+        )
+    return Input(
+        name=STANDARD_INPUT,
+        path=STANDARD_INPUT,
+        format=options.format or "jsonl",
+        delimiter=_delimiter(options.format, options),
+        stream=StandardInput(),
+    )
+
+
+def _input(name: str, path: str, options: SourceOptions, root: str | None = None) -> Input | None:
+    """The input that a file is, by its ending; None if it is none."""
+    described = describe(path, options.format)
+    if described is None:
+        other = registered.ending_of(path)
+        if other is None:
+            return None
+        return Input(name=name, path=path, format=other, partition=_partition(path, root))
+    format_, compression = described
+    return Input(
+        name=name,
+        path=path,
+        format=format_,
+        compression=compression,
+        partition=_partition(path, root),
+        delimiter=_delimiter(format_, options),
+    )
+
+
+def _delimiter(format_: str | None, options: SourceOptions) -> str:
+    return options.delimiter or ("\t" if format_ == "tsv" else ",")
+
+
+def _local(name: str, options: SourceOptions) -> list[Input]:
+    path = Path(name)
+    if path.is_dir():
+        below = sorted(file for file in path.rglob("*") if _is_public(str(file.relative_to(path))))
+        found = _described(((str(file), file.is_file()) for file in below), options, root=name)
+        return _some(found, name, f"the folder holds no file that ends in {_known()}")
+    if path.exists():
+        # A pipe of the shell, <(...), is no file, and opens like one.
+        found = _described([(str(path), True)], options)
+        return _some(found, name, f"the file does not end in {_known()}; or name its format")
+    if not glob.has_magic(name):
+        raise SourceNotFoundError(path=name, problem="there is no such file or folder")
+    matches = sorted(glob.glob(name, recursive=True))
+    root = _fixed_part(name)
+    found = _described(((match, Path(match).is_file()) for match in matches), options, root=root)
+    problem = f"none of its {len(matches)} matches ends in {_known()}"
+    return _some(found, name, problem if matches else "nothing matches")
+
+
+def _described(
+    files: Iterable[tuple[str, bool]], options: SourceOptions, root: str | None = None
+) -> list[Input]:
+    inputs = (_input(str(Path(one)), one, options, root) for one, is_file in files if is_file)
+    return [one for one in inputs if one is not None]
+
+
+def _some(found: list[Input], name: str, problem: str) -> list[Input]:
+    if not found:
+        raise SourceNotFoundError(path=name, problem=problem)
+    return found
+
+
+def _remote(uri: str, options: SourceOptions) -> list[Input]:
+    scheme = uri.partition("://")[0].lower()
+    if (other := registered.scheme(scheme)) is not None:
+        return [Input(name=public(uri), path=uri, format=other)]
+    from pyarrow import ArrowException
+    from pyarrow.fs import FileSystem
+
+    # A glob's characters are no URI's: only what is before them is looked up.
+    fixed = _fixed_part(uri) if glob.has_magic(uri.partition("?")[0]) else uri
+    try:
+        filesystem, path = FileSystem.from_uri(fixed)
+    except (ArrowException, OSError, ValueError, ImportError) as error:
+        if isinstance(error, OSError) and not isinstance(error, ArrowException):
+            raise _unreachable(uri, error) from error
+        raise SourceNotFoundError(path=public(uri), problem=_without_secrets(uri, error)) from error
+    rest = uri.partition("?")[0][len(fixed) :] if fixed != uri else ""
+    prefix = public(fixed).removesuffix(path)
+    name = f"{path.rstrip('/')}/{rest.lstrip('/')}" if rest else path
+    return _in_filesystem(filesystem, name, prefix, options, uri=uri)
+
+
+def _in_filesystem(
+    filesystem: FileSystem, name: str, prefix: str, options: SourceOptions, *, uri: str = ""
+) -> list[Input]:
+    """Files of a filesystem: one, those below a folder, or those that match."""
+    from pyarrow.fs import FileSelector, FileType
+
+    told = public(uri) if uri else name
+    magic = glob.has_magic(name)
+    root = _fixed_part(name).rstrip("/") if magic else name.rstrip("/")
+    try:
+        info = filesystem.get_file_info(root)
+        if info.type == FileType.File and not magic:
+            files = [root]
+        elif info.type == FileType.Directory:
+            below = filesystem.get_file_info(FileSelector(root, recursive=True))
+            files = sorted(one.path for one in below if one.type == FileType.File)
+        else:
+            raise SourceNotFoundError(path=told, problem="there is no such file or folder")
+    except OSError as error:
+        raise _unreachable(uri or name, error) from error
+    if magic:
+        pattern = _pattern(name)
+        files = [one for one in files if pattern.fullmatch(one)]
+    elif info.type == FileType.Directory:
+        files = [one for one in files if _is_public(one[len(root) :].lstrip("/"))]
+        magic = True
+    found = []
+    for one in files:
+        described = _input(f"{prefix}{one}", one, options, root if magic else None)
+        if described is not None:
+            found.append(replace(described, filesystem=filesystem))
+    return _some(found, told, f"no file there ends in {_known()}")
+
+
+def _unreachable(uri: str, error: Exception) -> StorageError:
+    return StorageError(
+        path=public(uri),
+        problem=f"cannot be reached: {_without_secrets(uri, error)}. Check the address, the "
+        "network and the credentials",
+    )
+
+
+def public(uri: str) -> str:
+    """A URI without user, password and options, which may be secret."""
+    scheme, colon, rest = uri.partition("://")
+    if not colon:
+        return uri
+    rest = rest.partition("?")[0]
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _without_secrets(uri: str, error: Exception) -> str:
+    """What an error says, without what the URI has that may be secret."""
+    message = str(error).replace(uri, public(uri))
+    parts = urlsplit(uri)
+    for secret in (parts.username, parts.password, unquote(parts.password or ""), parts.query):
+        if secret:
+            message = message.replace(secret, "***")
+    return message
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder before the first step that has a wildcard."""
+    steps = pattern.split("/")
+    fixed = []
+    for step in steps:
+        if glob.has_magic(step):
+            break
+        fixed.append(step)
+    return "/".join(fixed) or ("/" if pattern.startswith("/") else "")
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """A glob as a regular expression: ``*`` stays within a folder, ``**`` does not."""
+    written = ""
+    for piece in re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]+\])", name):
+        known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(piece)
+        if known is None and piece.startswith("[") and piece.endswith("]"):
+            known = "[^" + piece[2:] if piece[1] == "!" else piece
+        written += re.escape(piece) if known is None else known
+    return re.compile(written)
+
+
+def _is_public(below: str) -> bool:
+    """Whether a path has no step that starts with a dot or ``_``: other programs' notes."""
+    return not any(step[:1] in "._" for step in PurePosixPath(below).parts if step)
+
+
+def _partition(path: str, root: str | None) -> dict[str, int | str | None]:
+    """The values of folders called ``column=value``, below a root; none without one."""
+    if root is None:
+        return {}
+    # Compared step by step: a root may be written otherwise, as ./data.
+    steps = PurePath(path).parts[len(PurePath(root).parts) : -1]
+    pairs = (step.partition("=") for step in steps)
+    return {
+        unquote(name): None if value == _NULL_PARTITION else unquote(value)
+        for name, sign, value in pairs
+        if sign and name
+    }
+
+
+def _with_typed_partitions(inputs: list[Input]) -> list[Input]:
+    """Partition columns as integers where every folder's value is one."""
+    seen: dict[str, list[str]] = {}
+    for one in inputs:
+        for name, value in one.partition.items():
+            seen.setdefault(name, []).extend([] if value is None else [str(value)])
+    integers = {name for name, values in seen.items() if all(map(_INTEGER.fullmatch, values))}
+    return [
+        replace(
+            one,
+            partition={
+                name: int(value) if name in integers and value is not None else value
+                for name, value in one.partition.items()
+            },
+        )
+        if one.partition
+        else one
+        for one in inputs
+    ]
+
+
+def _known() -> str:
+    packed = ", ".join(COMPRESSIONS)
+    return f"{', '.join(ENDINGS)} (text also with {packed})"

@@ -1,0 +1,59 @@
+"""Whether the columns of a file can serve as what they were chosen for."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
+from qdrant_static.ingest import columns, readyvectors
+from qdrant_static.ingest.selection import Selection
+
+
+def check(source: str, schema: pa.Schema, selection: Selection) -> None:
+    """Refuse a schema that lacks a column, or has it in a type that cannot serve.
+
+    Raises:
+        ColumnNotFoundError: If a column is not there; it lists those that are.
+        SpecError: If a column comes twice.
+        ColumnTypeError: If the key is neither integer nor string, a text is no string, or the
+            vectors are no lists of numbers.
+    """
+    for name in schema.names:
+        if schema.names.count(name) > 1 and (selection.keeps(name) or name in selection.needed):
+            raise SpecError(field="columns", problem=f"{source} has the column {name!r} twice")
+    for name in selection.needed:
+        if columns.path_to(schema, name) is None:
+            raise ColumnNotFoundError(column=name, columns=columns.names(schema), source=source)
+    wanted = [(name, "a string", _is_text) for name in selection.text]
+    wanted += [(name, "an integer or a string", _is_key) for name in selection.keys]
+    if selection.vectors is not None:
+        wanted.append((selection.vectors, "lists of numbers", readyvectors.is_vector))
+    for name, told, serves in wanted:
+        path = columns.path_to(schema, name)
+        if path is not None and not serves(kind := columns.type_at(schema, path)):
+            raise ColumnTypeError(column=name, given=str(kind), wanted=told, source=source)
+    renamed = set(selection.rename.values())
+    for name in schema.names:
+        if name in renamed and name not in selection.rename and selection.keeps(name):
+            raise SpecError(
+                field="rename", problem=f"{source} has a column {name!r} already; exclude it"
+            )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _is_text(kind.value_type)
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_null(kind)
+        or pa.types.is_string_view(kind)
+    )
+
+
+def _is_key(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _is_key(kind.value_type)
+    if pa.types.is_integer(kind) or getattr(kind, "extension_name", "") == "arrow.uuid":
+        return True
+    return _is_text(kind)

@@ -1,0 +1,201 @@
+"""Read in one thread, encode in several, decide and write in this one; memory stays bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
+
+import pyarrow as pa
+
+from qdrant_static.ingest.batch import Batch
+from qdrant_static.ingest.deciding import Decided, OnDuplicate, Prepared, decide, prepare
+from qdrant_static.ingest.encoding import SAMPLE_ROWS, BatchEncoder
+from qdrant_static.ingest.ledger import Ledger
+from qdrant_static.ingest.limits import RejectLimit
+from qdrant_static.ingest.passages import Passages, TokenOffsets, split
+from qdrant_static.ingest.progress import Progress
+from qdrant_static.ingest.readahead import read_ahead
+from qdrant_static.ingest.rejects import Reject, RejectsFile
+from qdrant_static.ingest.sink import EncodedBatch
+from qdrant_static.ingest.telemetry import RowCounters
+from qdrant_static.ingest.writing import Writer
+
+#: So long the first batch may take before the display says why, in seconds.
+_PATIENCE_S = 2.0
+
+Item = Batch | Reject
+
+
+@dataclass(slots=True)
+class _Work:
+    """A batch under way: what becomes of its rows, and the vectors that a thread is making."""
+
+    decided: Decided
+    vectors: Future[EncodedBatch] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One pass over the input.
+
+    Attributes:
+        ledger: Where batches are settled.
+        run: The run.
+        files: The run's files, in order.
+        encoder: Makes vectors.
+        writer: Stores and settles.
+        rejected: Where broken files are noted.
+        display: What a person sees.
+        counters: What a monitor sees.
+        key: What decides vectors besides the text; see `hashes.encoding_key`.
+        sync: Whether what is unchanged is left alone.
+        on_duplicate: Which row of a key is stored.
+        limit: When to stop because of rejects.
+        threads: Of the encoder.
+        stop: Set by whoever wants it to end.
+        numbers: The files' numbers, filled in as they come.
+    """
+
+    ledger: Ledger
+    run: int
+    files: list[str]
+    encoder: BatchEncoder
+    writer: Writer
+    rejected: RejectsFile
+    display: Progress
+    counters: RowCounters
+    key: bytes
+    sync: bool
+    on_duplicate: OnDuplicate
+    limit: RejectLimit | None
+    threads: int
+    stop: threading.Event | None
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def carry_out(self, items: Iterator[Item]) -> bool:
+        """Load all items; whether it ran to the end.
+
+        It ends early if it is stopped, or if there are too many rejects.
+        """
+        prepared = _prepared(items, self.key)
+        notice = threading.Timer(
+            _PATIENCE_S,
+            self.display.say,
+            ["compiling the encoder's kernels, which happens once per installation ..."],
+        )
+        notice.daemon = True
+        with (
+            closing(read_ahead(prepared, depth=self.threads + 1)) as ahead,
+            ThreadPoolExecutor(self.threads, thread_name_prefix="encode") as pool,
+        ):
+            under_way: deque[_Work] = deque()
+            notice.start()
+            try:
+                for item in ahead:
+                    if self._must_end():
+                        return False
+                    if isinstance(item, Reject):
+                        self._note_broken(item)
+                        continue
+                    item.file = self._number(item.batch.file)
+                    under_way.append(self._decide(pool, item))
+                    if len(under_way) > self.threads:
+                        self._write(under_way.popleft(), notice)
+                while under_way:
+                    if self._must_end():
+                        return False
+                    self._write(under_way.popleft(), notice)
+                self.writer.flush()
+            finally:
+                notice.cancel()
+                for work in under_way:
+                    if work.vectors is not None:
+                        work.vectors.cancel()
+        return True
+
+    def _number(self, file: str) -> int:
+        """The number of a file in the run; files come one after the other."""
+        if not self.numbers:
+            self.numbers.update((name, number) for number, name in enumerate(self.files))
+        if file not in self.numbers:
+            self.numbers[file] = self.ledger.add_file(self.run, file)
+            self.files.append(file)
+        return self.numbers[file]
+
+    def _decide(self, pool: ThreadPoolExecutor, prepared: Prepared) -> _Work:
+        decided = decide(
+            self.ledger,
+            self.run,
+            prepared,
+            on_duplicate=self.on_duplicate,
+            sync=self.sync,
+            files=self.files,
+        )
+        batch, rows = prepared.batch, prepared.rows
+        losers = len(decided.superseded) + len(decided.duplicates)
+        if losers:
+            rows = rows.take(sorted((*decided.write, *decided.payload, *decided.unchanged)))
+        self.ledger.sent(self.run, prepared.file, batch.start, batch.stop, rows)
+        if not decided.write:
+            return _Work(decided, None)
+        chosen = batch.take(decided.write)
+        return _Work(decided, pool.submit(self.encoder.encode, chosen.texts, chosen.vectors))
+
+    def _write(self, work: _Work, notice: threading.Timer) -> None:
+        vectors = None if work.vectors is None else work.vectors.result()
+        notice.cancel()
+        self.writer.write(work.decided, vectors)
+        totals = self.writer.totals
+        self.counters.tell(totals)
+        self.display.advance(work.decided.prepared.batch.rows, totals.stored, totals.rejected)
+
+    def _note_broken(self, reject: Reject) -> None:
+        if not self.ledger.is_broken(self.run, reject.file, reject.message):
+            self.rejected.add(reject)
+            self.ledger.note(self.run, rejects_bytes=self.rejected.bytes)
+
+    def _must_end(self) -> bool:
+        if self.stop is not None and self.stop.is_set():
+            return True
+        return self.limit is not None and self.limit.is_exceeded(self.writer.totals, at_end=False)
+
+
+def sample(items: Iterator[Item]) -> tuple[list[pa.LargeStringArray], Iterator[Item]]:
+    """The first texts, and the same items from the beginning."""
+    ahead: list[Item] = []
+    texts: list[pa.LargeStringArray] = []
+    for item in items:
+        ahead.append(item)
+        if isinstance(item, Batch):
+            texts.append(item.texts)
+        if sum(map(len, texts)) >= SAMPLE_ROWS:
+            break
+    return texts, chain(ahead, items)
+
+
+def in_passages(
+    items: Iterable[Item], passages: Passages, offsets: TokenOffsets, fields: Sequence[str]
+) -> Iterator[Item]:
+    """Items whose batches are cut into passages.
+
+    Args:
+        items: Batches of rows.
+        passages: How to cut.
+        offsets: The encoder's tokens.
+        fields: Payload fields of the rows' text.
+    """
+    for item in items:
+        if isinstance(item, Reject):
+            yield item
+        else:
+            yield from split(item, passages, offsets, fields)
+
+
+def _prepared(items: Iterable[Item], key: bytes) -> Iterator[Prepared | Reject]:
+    for item in items:
+        yield item if isinstance(item, Reject) else prepare(item, key)

@@ -1,0 +1,141 @@
+"""SourceOptions: how an input is read, as an argument, a command line or a job file says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self, get_args
+
+from qdrant_static.errors import SpecError
+
+Format = Literal["parquet", "jsonl", "csv", "tsv", "arrow"]
+CellType = Literal["string", "integer", "float", "boolean"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+CELL_TYPES: tuple[CellType, ...] = get_args(CellType)
+
+#: A longer text is rejected. Encoders read its first few thousand characters anyway.
+MAX_TEXT_BYTES = 16 * 2**20
+#: A larger payload is rejected: a server refuses requests over 32 MB.
+MAX_PAYLOAD_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """Which columns of an input are taken for what, and how its files are read.
+
+    A column's name may be a path into a struct or an object: ``meta.title``.
+
+    Attributes:
+        key: The key's column, or several; empty takes ``id`` or ``_id`` if there is one, else
+            the key is a digest of the text.
+        text: The text's columns, joined by one space; empty takes ``title`` and ``text``.
+        template: The text, made of columns: ``"{title}. {abstract}"``; instead of ``text``.
+        payload: The columns to store; None takes all. The key is always stored.
+        exclude: Columns not to store.
+        rename: Column -> the name under which it is stored.
+        vectors: A column of ready vectors, which take the encoder's place.
+        format: Of files whose ending does not tell, and of standard input (default: jsonl).
+        delimiter: Between the cells of CSV; None: a comma, for TSV a tab.
+        types: CSV column -> type of its values; all others are strings.
+        max_text_bytes: Longer texts are rejected, in bytes of UTF-8.
+        max_payload_bytes: Larger payloads are rejected, in bytes, as far as that is known without
+            writing them out: of the line, or of the Arrow columns.
+    """
+
+    key: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    template: str | None = None
+    payload: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    vectors: str | None = None
+    format: Format | None = None
+    delimiter: str | None = None
+    types: Mapping[str, CellType] = field(default_factory=dict)
+    max_text_bytes: int = MAX_TEXT_BYTES
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+
+    def __post_init__(self) -> None:
+        for name in ("key", "text", "payload", "exclude"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+        for name in ("rename", "types"):
+            object.__setattr__(self, name, dict(getattr(self, name)))
+        self._check_values()
+        self._check_names()
+
+    def _check_values(self) -> None:
+        if self.text and self.template is not None:
+            raise SpecError(field="template", problem="give columns of the text or a template")
+        if self.format is not None and self.format not in FORMATS:
+            raise SpecError.of_choice("format", self.format, ", ".join(FORMATS))
+        if self.delimiter is not None and (
+            len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n'
+        ):
+            raise SpecError(field="delimiter", problem=f"{self.delimiter!r} is no ASCII character")
+        for column, kind in self.types.items():
+            if kind not in CELL_TYPES:
+                raise SpecError.of_choice(f"types.{column}", kind, ", ".join(CELL_TYPES))
+        for name in ("max_text_bytes", "max_payload_bytes"):
+            if getattr(self, name) < 1:
+                raise SpecError(field=name, problem=f"{getattr(self, name)} is below 1")
+
+    def _check_names(self) -> None:
+        new = list(self.rename.values())
+        for name in new:
+            if new.count(name) > 1:
+                raise SpecError(field="rename", problem=f"two columns would be called {name!r}")
+        for name in self.key:
+            if self.key.count(name) > 1:
+                raise SpecError(field="key", problem=f"{name!r} is named twice")
+            if name in self.exclude:
+                raise SpecError(field="exclude", problem=f"the key {name!r} is always stored")
+        for name in self.exclude:
+            if name in self.rename or name in (self.payload or ()):
+                raise SpecError(field="exclude", problem=f"{name!r} is also named to be stored")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read options from a job file.
+
+        Raises:
+            SpecError: If one is unknown or wrong; it names the field.
+        """
+        known = {one.name for one in fields(cls)}
+        for name, value in data.items():
+            if name not in known:
+                raise SpecError.of_choice("source", name, ", ".join(sorted(known)))
+            _check_kind(name, value)
+        return cls(**data)
+
+    def with_columns(
+        self,
+        *,
+        key: Sequence[str] | str | None = None,
+        text: Sequence[str] | str | None = None,
+        payload: Sequence[str] | None = None,
+    ) -> Self:
+        """The same options with other columns, where they are given."""
+        named = {"key": key, "text": text, "payload": payload}
+        own: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        return type(self)(**own | {name: one for name, one in named.items() if one is not None})
+
+
+def _check_kind(name: str, value: Any) -> None:
+    """What TOML can give in place of what is wanted."""
+    if name in ("key", "text", "payload", "exclude"):
+        right = isinstance(value, str) or (
+            isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+        )
+        wanted = "a name or a list of names"
+    elif name in ("rename", "types"):
+        right = isinstance(value, Mapping) and all(isinstance(one, str) for one in value.values())
+        wanted = "a table of names"
+    elif name.startswith("max_"):
+        right = isinstance(value, int) and not isinstance(value, bool)
+        wanted = "a number of bytes"
+    else:
+        right, wanted = isinstance(value, str), "a string"
+    if not right:
+        raise SpecError(field=name, problem=f"{value!r} is not {wanted}")

@@ -1,0 +1,315 @@
+"""One run: begun or continued, loaded, finished, and written down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from qdrant_static.collection.build import (
+    create_collection,
+    read_spec,
+    write_spec,
+)
+from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.errors import (
+    QdrantStaticError,
+    SpecError,
+    TooManyRejectsError,
+    VerificationError,
+)
+from qdrant_static.ingest.accounts import Run
+from qdrant_static.ingest.bulk import deferred_indexing, restore_indexing
+from qdrant_static.ingest.deciding import OnDuplicate
+from qdrant_static.ingest.encoding import BatchEncoder, mean_length
+from qdrant_static.ingest.finishing import Finish
+from qdrant_static.ingest.hashes import encoding_key
+from qdrant_static.ingest.identity import differences, identity
+from qdrant_static.ingest.ledger import Ledger, now
+from qdrant_static.ingest.limits import RejectLimit
+from qdrant_static.ingest.loading import Load, in_passages, sample
+from qdrant_static.ingest.manifest import versions, write_manifest
+from qdrant_static.ingest.passages import Passages, token_offsets
+from qdrant_static.ingest.progress import Progress
+from qdrant_static.ingest.rebuild import rebuild
+from qdrant_static.ingest.rejects import RejectsFile
+from qdrant_static.ingest.report import IngestReport
+from qdrant_static.ingest.servercalls import exact_count
+from qdrant_static.ingest.sources import AnySource
+from qdrant_static.ingest.state import State
+from qdrant_static.ingest.telemetry import RowCounters
+from qdrant_static.ingest.writing import Writer
+
+if TYPE_CHECKING:
+    from qdrant_static.connect import Client
+    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.ingest.inputs import Fingerprint
+
+
+def _marked(mark: Fingerprint) -> str:
+    """A fingerprint as the ledger has it; what can be read once only is never the same again."""
+    if mark.size < 0:
+        return f"read {now()}, {uuid4().hex}"
+    return f"{mark.size} bytes, {mark.modified_ns}, {mark.digest}"
+
+
+@dataclass(slots=True, kw_only=True)
+class IngestRun:
+    """A run of the ledger, or the next attempt of one; the fields are those of `ingest`."""
+
+    client: Client
+    collection: str
+    spec: CollectionSpec
+    encoder: Encoder
+    source: AnySource
+    files: State
+    ledger: Ledger
+    display: Progress
+    threads: int
+    stop: threading.Event | None
+    sync: bool
+    delete_missing: bool
+    force: bool
+    on_duplicate: OnDuplicate
+    limit: RejectLimit | None
+    bulk: bool
+    passages: Passages | None
+
+    def carry_out(self, own_rejects: Path | None) -> IngestReport:
+        """Load, finish, and write down what was done."""
+        restore_indexing(self.client, self.collection, self.ledger.notes)
+        run, again = self._begin(own_rejects)
+        try:
+            with RejectsFile(
+                Path(run.rejects or self.files.new_rejects()),
+                kept_bytes=run.rejects_bytes if again else 0,
+            ) as rejected:
+                return self._carry_out(run, rejected)
+        except BaseException as error:
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            if isinstance(error, VerificationError):
+                state = "abandoned"  # going on would end in the same disagreement
+            with suppress(QdrantStaticError):  # the ledger may be what has failed
+                self.ledger.note(run.id, state=state)
+            raise
+
+    def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
+        started = time.perf_counter()
+        seconds: dict[str, float] = {}
+        writer, encoder, ended = self._load(run, rejected)
+        seconds["load"] = time.perf_counter() - started
+        totals = self.ledger.totals(run.id)
+        if self.limit is not None and self.limit.is_exceeded(totals, at_end=ended):
+            raise TooManyRejectsError(
+                rejected=totals.rejected,
+                read=totals.read,
+                limit=self.limit.told,
+                rejects=str(rejected.path),
+            )
+        finish = Finish(
+            client=self.client,
+            collection=self.collection,
+            spec=self.spec,
+            ledger=self.ledger,
+            run=run.id,
+            display=self.display,
+            stop=self.stop,
+        )
+        refused = finish.delete_missing(force=self.force) if ended and self.delete_missing else None
+        if ended and (totals.points or self._run(run.id).deleted):
+            started = time.perf_counter()
+            ended = finish.build_index(totals.points)
+            seconds["index"] = time.perf_counter() - started
+        started = time.perf_counter()
+        run = self._run(run.id)
+        before, deleted = run.points_before or 0, run.deleted
+        if ended:
+            after, new = finish.count(totals, before=before, deleted=deleted, complete=run.complete)
+        else:
+            after = self._count()
+            new = after - before + deleted
+        # Of a run that was stopped, some samples may not have been acknowledged.
+        sampled = finish.read_back(encoder, writer.sampled.values()) if ended else 0
+        seconds["verify"] = time.perf_counter() - started
+        manifest = self.files.manifest(run.id) if ended else None
+        report = IngestReport(
+            collection=self.collection,
+            encoder=self.encoder.info.name,
+            fields=self.spec.fields,
+            files=len(self.source.files),
+            unreadable_files=self.ledger.broken_files(run.id),
+            read=totals.read,
+            stored=totals.stored,
+            rejected=dict(totals.reasons),
+            rejects_path=rejected.path if rejected else None,
+            left_out=self.source.left_out,
+            points_before=before,
+            points_after=after,
+            seconds=seconds,
+            interrupted=not ended,
+            payload_updated=totals.payload_updated,
+            unchanged=totals.unchanged,
+            superseded=totals.superseded,
+            points_written=totals.points,
+            new=new,
+            deleted=deleted,
+            exact=run.complete and ended,
+            run=run.id,
+            attempts=run.attempts,
+            sampled=sampled,
+            ledger=self.ledger.path,
+            manifest=manifest,
+        )
+        if manifest is not None:
+            write_manifest(
+                manifest,
+                report,
+                spec=self.spec,
+                files=self.ledger.files(run.id),
+                statistics=encoder.statistics,
+                details={"started": run.started, "finished": now(), "options": self._options()},
+            )
+        self.ledger.note(
+            run.id,
+            state="finished" if ended else "interrupted",
+            finished=now(),
+            points_after=after,
+        )
+        if refused is not None:
+            raise refused
+        return report
+
+    # --- begin -------------------------------------------------------------------------------
+
+    def _begin(self, own_rejects: Path | None) -> tuple[Run, bool]:
+        """The run to carry out: the last one if it was cut short and is the same, or a new one."""
+        who = identity(self.spec, self.encoder.info.fingerprint, self._options())
+        files = [(name, _marked(mark)) for name, mark in self.source.fingerprints().items()]
+        last = self.ledger.last()
+        if last is not None and last.state not in ("finished", "abandoned"):
+            changes = differences(last.identity, who, self.ledger.files(last.id), files)
+            changes += self._losses(last)
+            if not changes:
+                self.ledger.resume(last.id)
+                self.display.say(f"going on with run {last.id}, which did not end")
+                return self._run(last.id), True
+            self.display.say(
+                f"run {last.id} did not end, and is not continued: {'; '.join(changes)}. "
+                "Everything is read from the beginning"
+            )
+        number = self.ledger.begin(
+            identity=who,
+            files=files,
+            rejects=str(own_rejects or self.files.new_rejects()),
+            versions=versions(),
+        )
+        return self._run(number), False
+
+    def _losses(self, run: Run) -> list[str]:
+        """What a run had stored that is no longer there."""
+        if run.points_before is None:
+            return []
+        there = self._count() if self.client.collection_exists(self.collection) else 0
+        totals = self.ledger.totals(run.id)
+        least = run.points_before - run.deleted + (totals.new if run.complete else 0)
+        if there < least:
+            return [f"the collection has {there:,} points, and had {least:,}"]
+        return []
+
+    def _options(self) -> dict[str, Any]:
+        """How the input is read and what is done about it, as the ledger compares it."""
+        return {
+            "selection": asdict(self.source.selection),
+            "passages": None if self.passages is None else asdict(self.passages),
+            "sync": self.sync,
+            "on_duplicate": self.on_duplicate,
+        }
+
+    # --- load --------------------------------------------------------------------------------
+
+    def _load(self, run: Run, rejected: RejectsFile) -> tuple[Writer, BatchEncoder, bool]:
+        names = [name for name, _ in self.ledger.files(run.id)]
+        settled = {names[file]: spans for file, spans in self.ledger.settled(run.id).items()}
+        items = self.source.batches(settled)
+        if self.passages is not None:
+            items = in_passages(
+                items,
+                self.passages,
+                token_offsets(self.encoder),
+                self.source.selection.fields.text,
+            )
+        if self.spec.sparse is not None and self.spec.sparse.mean_length is None:
+            texts, items = sample(items)
+            if texts:
+                length = mean_length(texts, self.spec.sparse)
+                self.spec = self.spec.with_source(fields=self.spec.fields, mean_length=length)
+        self._prepare(run)
+        encoder = BatchEncoder(self.spec, self.encoder)
+        writer = Writer(
+            self.client,
+            self.collection,
+            self.spec,
+            self.ledger,
+            run.id,
+            rejected,
+            encoder,
+            self.on_duplicate,
+        )
+        writer.totals = self.ledger.totals(run.id)
+        if writer.totals.read:
+            self.display.advance(writer.totals.read, writer.totals.stored, writer.totals.rejected)
+        load = Load(
+            ledger=self.ledger,
+            run=run.id,
+            files=names,
+            encoder=encoder,
+            writer=writer,
+            rejected=rejected,
+            display=self.display,
+            counters=RowCounters(self.collection, writer.totals),
+            key=encoding_key(self.spec),
+            sync=self.sync,
+            on_duplicate=self.on_duplicate,
+            limit=self.limit,
+            threads=self.threads,
+            stop=self.stop,
+        )
+        with ExitStack() as stack:
+            if self.bulk:
+                stack.enter_context(
+                    deferred_indexing(self.client, self.collection, self.ledger.notes)
+                )
+            stack.enter_context(writer)
+            return writer, encoder, load.carry_out(items)
+
+    def _prepare(self, run: Run) -> None:
+        """Have the collection there as it is to be, and know what it holds."""
+        if not self.client.collection_exists(self.collection):
+            self.ledger.clear_rows()  # of a collection that was deleted since
+            create_collection(self.client, self.collection, self.spec)
+        elif read_spec(self.client, self.collection) != self.spec:
+            write_spec(self.client, self.collection, self.spec)
+        if run.points_before is None:
+            before = self._count()
+            complete = before == self.ledger.points()
+            if self.sync and not complete:
+                self.display.say(
+                    f"the ledger does not know the {before:,} points of the collection: reading "
+                    "them"
+                )
+                before = rebuild(self.client, self.collection, self.ledger, self.spec)
+                complete = True
+            self.ledger.note(run.id, points_before=before, complete=complete)
+
+    def _run(self, number: int) -> Run:
+        last = self.ledger.last()
+        if last is None or last.id != number:
+            raise SpecError(field="state", problem=f"run {number} has gone from the ledger")
+        return last
+
+    def _count(self) -> int:
+        return exact_count(self.client, self.collection)

@@ -1,0 +1,252 @@
+"""A job file (TOML) -> an ingest.
+
+::
+
+    collection = "articles"
+    paths = ["articles/*.parquet"]
+    db = "http://localhost:6333"
+    encoder = "wordllama"
+
+    [connect]
+    api_key = "${QDRANT_API_KEY}"
+
+    [spec]                  # as for CollectionSpec.for_encoder
+    matryoshka = [128]
+
+    [source]                # as SourceOptions
+    text = ["title", "abstract"]
+
+    [ingest]                # as for ingest()
+    sync = true
+    max_rejects = "1%"
+
+Paths are relative to the file's folder, so that a scheduler may start it from anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from qdrant_static.errors import SpecError
+
+if TYPE_CHECKING:
+    import threading
+
+    from qdrant_static.ingest.report import IngestReport
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_TOP: Mapping[str, Any] = {"collection": str, "paths": (str, list), "db": str, "encoder": str}
+_TABLES: Mapping[str, Mapping[str, Any]] = {
+    "connect": {"api_key": str, "timeout_s": int},
+    "ingest": {
+        "sync": bool, "delete_missing": bool, "force": bool, "on_duplicate": str,
+        "max_rejects": (int, str), "state": str, "rejects": str, "threads": int, "bulk": bool,
+    },
+    "passages": {"tokens": int, "overlap": int, "parent": str, "number": str, "text": str},
+}  # fmt: skip
+#: Tables whose keys their own readers check.
+_OWN = ("spec", "source")
+_TOLD = {str: "a string", int: "an integer", bool: "true or false", list: "a list of strings"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a job file says; secrets are not shown by ``repr``.
+
+    Attributes:
+        name: The file.
+        collection: The collection.
+        paths: Its input.
+        db: A directory or a server's URL.
+        encoder: Name or path of the encoder; None takes the collection's.
+        connect: Arguments of `qdrant_static.connect.connect`.
+        spec: The table of the spec; None takes what is there, or the default.
+        source: Arguments of `SourceOptions`.
+        ingest: Arguments of `qdrant_static.ingest.pipeline.ingest`.
+        passages: Arguments of `Passages`; None: rows are not cut.
+    """
+
+    name: str
+    collection: str
+    paths: tuple[str, ...]
+    db: str = field(repr=False)
+    encoder: str | None = None
+    connect: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    spec: Mapping[str, Any] | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+    ingest: Mapping[str, Any] = field(default_factory=dict)
+    passages: Mapping[str, Any] | None = None
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], environment: Mapping[str, str] | None = None
+    ) -> Self:
+        """Read a job file.
+
+        Args:
+            path: The file.
+            environment: Where ``${NAME}`` in its strings is looked up; None for the process's.
+
+        Raises:
+            SpecError: If something in it is unknown, missing or wrong; it names the key by its
+                path, and never shows a value.
+        """
+        file = Path(path).expanduser()
+        try:
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SpecError(field=str(file), problem=f"cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise SpecError(field=str(file), problem=f"is no TOML: {error}") from error
+        found = os.environ if environment is None else environment
+        data = _filled(data, (), file.name, found)
+        _check(data, file.name)
+        home = file.resolve().parent
+        paths = [data["paths"]] if isinstance(data["paths"], str) else data["paths"]
+        options = {
+            name: _placed(value, home) if name in ("state", "rejects") else value
+            for name, value in data.get("ingest", {}).items()
+        }
+        return cls(
+            name=str(file),
+            collection=data["collection"],
+            paths=tuple(_placed(one, home) for one in paths),
+            db=_placed(data.get("db", "data"), home),
+            encoder=_encoder(data.get("encoder"), home),
+            connect=data.get("connect", {}),
+            spec=data.get("spec"),
+            source=data.get("source", {}),
+            ingest=options,
+            passages=data.get("passages"),
+        )
+
+    def run(
+        self,
+        *,
+        progress: bool = False,
+        stop: threading.Event | None = None,
+        **changed: Any,
+    ) -> IngestReport:
+        """Carry the job out.
+
+        Args:
+            progress: As for `ingest`.
+            stop: As for `ingest`.
+            changed: Arguments of `ingest` in place of the file's, such as ``force=True``.
+        """
+        from qdrant_static.collection.build import read_spec
+        from qdrant_static.collection.toml import dumps, from_toml
+        from qdrant_static.connect import connect
+        from qdrant_static.encoders.registry import load_encoder
+        from qdrant_static.ingest.options import SourceOptions
+        from qdrant_static.ingest.passages import Passages
+        from qdrant_static.ingest.pipeline import ingest
+
+        options = SourceOptions.from_dict(self.source)
+        passages = None if self.passages is None else Passages(**self.passages)
+        client = connect(self.db, **self.connect)
+        try:
+            name = self.encoder
+            if name is None and client.collection_exists(self.collection):
+                name = read_spec(client, self.collection).encoder.name
+            if name is None:
+                raise SpecError(
+                    field=f"{self.name}: encoder",
+                    problem=f"collection {self.collection!r} is new: name an encoder",
+                )
+            encoder = load_encoder(name)
+            spec = None if self.spec is None else from_toml(dumps(self.spec), encoder=encoder)
+            arguments = {**self.ingest, **changed}
+            return ingest(
+                list(self.paths),
+                client,
+                self.collection,
+                spec=spec,
+                encoder=encoder,
+                options=options,
+                passages=passages,
+                progress=progress,
+                stop=stop,
+                **arguments,
+            )
+        finally:
+            client.close()
+
+
+def _filled(value: Any, path: tuple[str, ...], name: str, environment: Mapping[str, str]) -> Any:
+    """A value with the variables in its strings replaced."""
+    if isinstance(value, dict):
+        return {key: _filled(one, (*path, key), name, environment) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, path, name, environment) for one in value]
+    if not isinstance(value, str):
+        return value
+
+    def found(match: re.Match[str]) -> str:
+        if match[1] not in environment:
+            raise SpecError(
+                field=f"{name}: {'.'.join(path)}",
+                problem=f"the environment has no variable {match[1]}",
+            )
+        return environment[match[1]]
+
+    return _VARIABLE.sub(found, value)
+
+
+def _check(data: Mapping[str, Any], name: str) -> None:
+    """Refuse what is unknown, missing or of another type."""
+    known = (*_TOP, *_TABLES, *_OWN)
+    for key, value in data.items():
+        if key in _TOP:
+            _check_kind(f"{name}: {key}", value, _TOP[key])
+        elif key in (*_TABLES, *_OWN):
+            if not isinstance(value, dict):
+                raise SpecError(field=f"{name}: {key}", problem="is not a table")
+            if key in _TABLES:
+                _check_table(f"{name}: {key}", value, _TABLES[key])
+        else:
+            raise SpecError(
+                field=f"{name}: {key}", problem=f"is unknown; known: {', '.join(known)}"
+            )
+    for key in ("collection", "paths"):
+        if key not in data:
+            raise SpecError(field=f"{name}: {key}", problem="is missing")
+
+
+def _check_table(place: str, table: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    for key, value in table.items():
+        if key not in known:
+            raise SpecError(
+                field=f"{place}.{key}", problem=f"is unknown; known: {', '.join(known)}"
+            )
+        _check_kind(f"{place}.{key}", value, known[key])
+
+
+def _check_kind(place: str, value: Any, wanted: Any) -> None:
+    kinds = wanted if isinstance(wanted, tuple) else (wanted,)
+    right = type(value) in kinds  # a boolean is no integer here
+    if right and isinstance(value, list):
+        right = bool(value) and all(isinstance(one, str) for one in value)
+    if not right:
+        told = " or ".join(_TOLD[kind] for kind in kinds)
+        raise SpecError(field=place, problem=f"is not {told}")
+
+
+def _placed(path: str, home: Path) -> str:
+    """A path as seen from the file's folder; URIs and standard input are left alone."""
+    if "://" in path or path in ("-", ":memory:"):
+        return path
+    return str(home / Path(path).expanduser())
+
+
+def _encoder(name: str | None, home: Path) -> str | None:
+    """An encoder's name, or the path of one that lies beside the file."""
+    if name is not None and (name.startswith((".", "~")) or (home / name).is_dir()):
+        return _placed(name, home)
+    return name

@@ -1,0 +1,46 @@
+"""A job in a process of its own, to be killed: ``python -m tests.ingest_child FOLDER OPTIONS``.
+
+It prints a line for every batch that is settled, and its report as JSON at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from qdrant_static import CollectionSpec, EdgeClient, ingest
+from qdrant_static.ingest import arrowfile, jsonl, parquet
+from qdrant_static.ingest.ledger import Ledger
+from tests.fakes import FakeEncoder
+
+COLLECTION = "c"
+
+
+def run(folder: Path, **options: Any) -> dict[str, Any]:
+    """Ingest ``folder/in`` into ``folder/db``, in small batches."""
+    for module in (arrowfile, jsonl, parquet):
+        module.MAX_ROWS = 100  # type: ignore[attr-defined]
+    encoder = FakeEncoder()
+    spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,))
+    with EdgeClient(folder / "db") as client:
+        report = ingest(folder / "in", client, COLLECTION, spec=spec, encoder=encoder, **options)
+    return report.to_dict()
+
+
+def tell_settled() -> None:
+    """Print a line after every batch."""
+    settle = Ledger.settle
+
+    def telling(self: Ledger, *arguments: Any, **options: Any) -> None:
+        settle(self, *arguments, **options)
+        print("settled", flush=True)  # noqa: T201
+
+    Ledger.settle = telling  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    tell_settled()
+    done = run(Path(sys.argv[1]), **json.loads(sys.argv[2]))
+    print(json.dumps(done))  # noqa: T201

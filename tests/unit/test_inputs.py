@@ -1,0 +1,413 @@
+"""Where inputs come from: compressed, partitioned, remote, standard input, registered."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import os
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import pytest
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
+from qdrant_static.ingest import registered
+from qdrant_static.ingest.batch import Batch
+from qdrant_static.ingest.find import find_inputs, public
+from qdrant_static.ingest.inputs import unsettled
+from qdrant_static.ingest.options import SourceOptions
+from qdrant_static.ingest.sources import open_source
+from tests.fakes import write_jsonl
+
+ROW = {"id": 1, "text": "one"}
+LINE = json.dumps(ROW).encode() + b"\n"
+
+
+PACK = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".zst": lambda content: pa.compress(content, codec="zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("packing", PACK)
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [
+        (".jsonl", LINE),
+        (".ndjson", LINE),
+        (".csv", b"id,text\n1,one\n"),
+        (".tsv", b"id\ttext\n1\tone"),
+    ],
+)
+def test_text_formats_may_be_compressed(tmp_path, ending, content, packing):
+    path = tmp_path / f"a{ending}{packing}".upper()
+    path.write_bytes(PACK[packing](content))
+    (batch,) = open_source(path)
+    assert batch.texts.to_pylist() == ["one"]
+
+
+@pytest.mark.parametrize("packing", [".gz", ".bz2", ".zst"])
+def test_a_compressed_file_that_is_damaged_is_a_reject_of_its_own(tmp_path, packing):
+    lines = b"".join(
+        json.dumps({"id": n, "text": f"{n * 7919 % 10007} {n * 31 % 997}"}).encode() + b"\n"
+        for n in range(40_000)
+    )
+    path = tmp_path / f"a.jsonl{packing}"
+    packed = PACK[packing](lines)
+    path.write_bytes(packed[: len(packed) // 2])
+    *items, last = open_source(path)
+    assert (last.reason, last.is_file) == ("unreadable_file", True)
+    assert sum(item.rows for item in items if isinstance(item, Batch)) < 40_000
+    path.write_bytes(b"this was never compressed")
+    (only,) = open_source(path)
+    assert only.reason == "unreadable_file"
+
+
+def test_parquet_inside_gzip_is_not_looked_for(tmp_path):
+    (tmp_path / "a.parquet.gz").write_bytes(b"")
+    with pytest.raises(SourceNotFoundError, match="does not end in"):
+        open_source(tmp_path / "a.parquet.gz")
+
+
+def write_arrow(path, table: pa.Table, *, stream: bool = False) -> None:
+    make = pa.ipc.new_stream if stream else pa.ipc.new_file
+    with make(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("ending", [".arrow", ".feather", ".ipc", ".arrows"])
+def test_arrow_is_read_as_a_file_and_as_a_stream_whatever_it_is_called(tmp_path, ending, stream):
+    path = tmp_path / f"a{ending}"
+    write_arrow(path, pa.table({"x": [b"a"] * 3, "id": [1, 2, 3], "text": ["a", None, "c"]}),
+                stream=stream)  # fmt: skip
+    source = open_source(path)
+    assert source.left_out == ("x",)
+    items = list(source)
+    assert [key for item in items for key in item.keys] == [1, 3]
+    assert [(item.start, item.stop) for item in items] == [(0, 2), (2, 3)]
+    rest = list(source.batches({str(path): [(0, 1)]}))
+    assert [(item.start, item.stop, item.keys) for item in rest] == [(1, 2, []), (2, 3, [3])]
+
+
+def test_an_arrow_file_that_is_cut_gives_what_it_has(tmp_path):
+    path = tmp_path / "a.arrows"
+    write_arrow(path, pa.table({"id": [1, 2, 3, 4], "text": ["a"] * 4}), stream=True)
+    path.write_bytes(path.read_bytes()[:-60])
+    *items, last = open_source(path)
+    assert [item.keys for item in items] == [[1, 2]]
+    assert (last.reason, "after row 1" in last.message) == ("unreadable_file", True)
+
+
+def test_feather_of_version_one_is_unreadable_and_not_fatal(tmp_path):
+    (tmp_path / "a.feather").write_bytes(b"FEA1" + b"\0" * 60)
+    (reject,) = open_source(tmp_path)
+    assert reject.reason == "unreadable_file"
+
+
+# --- partitions ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """A folder as Hive and Spark write it."""
+    for year, lang, text in ((2020, "en", "a"), (2021, "de", "b"), (2021, "de%2FAT", "c")):
+        folder = tmp_path / "lake" / f"year={year}" / f"lang={lang}"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"id": [text], "text": [text]}), folder / "part-0.parquet")
+    folder = tmp_path / "lake" / "year=2022" / "lang=__HIVE_DEFAULT_PARTITION__"
+    folder.mkdir(parents=True)
+    write_jsonl(folder / "part-1.jsonl", [{"id": "d", "text": "d"}])
+    return tmp_path / "lake"
+
+
+PARTITIONED = [
+    {"id": "a", "text": "a", "year": 2020, "lang": "en"},
+    {"id": "b", "text": "b", "year": 2021, "lang": "de"},
+    {"id": "c", "text": "c", "year": 2021, "lang": "de/AT"},
+    {"id": "d", "text": "d", "year": 2022, "lang": None},
+]
+
+
+def payloads(source) -> list[dict]:
+    rows = [row for item in source for row in item.payloads]
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def test_folders_called_column_value_become_columns(lake):
+    assert payloads(open_source(lake)) == PARTITIONED
+    assert payloads(open_source(str(lake / "year=*" / "**" / "part*"))) == PARTITIONED
+
+
+@pytest.mark.parametrize("path", ["lake", "./lake", "lake/", "./lake/year=*/*", "*/*/*/*"])
+def test_partitions_are_found_however_the_path_is_written(lake, monkeypatch, path):
+    monkeypatch.chdir(lake.parent)
+    if "*" in path:
+        path += "/part*" if path.startswith(".") else ""
+    assert payloads(open_source(path)) == PARTITIONED
+
+
+def test_a_partition_may_be_key_text_or_left_out(lake):
+    source = open_source(lake, key=["year", "id"], text=["lang", "text"], payload=[])
+    records = {(item.keys[0], item.texts[0].as_py()) for item in source}
+    assert records >= {((2020, "a"), "en a"), ((2022, "d"), "d")}
+
+
+def test_partitions_that_are_not_all_numbers_stay_strings(tmp_path):
+    for name in ("n=1", "n=01", "n=2"):
+        write_jsonl_in = tmp_path / name
+        write_jsonl_in.mkdir()
+        write_jsonl(write_jsonl_in / "a.jsonl", [{"id": name, "text": "t"}])
+    assert {row["n"] for row in payloads(open_source(tmp_path))} == {"1", "01", "2"}
+
+
+def test_a_column_of_the_file_goes_before_one_of_the_folder(tmp_path):
+    (tmp_path / "id=7").mkdir()
+    pq.write_table(pa.table({"id": [1], "text": ["t"]}), tmp_path / "id=7" / "a.parquet")
+    write_jsonl(tmp_path / "id=7" / "b.jsonl", [{"id": 2, "text": "t"}, {"text": "u"}])
+    assert [item.keys for item in open_source(tmp_path)] == [[1], [2, 7]]
+
+
+# --- filesystems -----------------------------------------------------------------------------
+
+
+def test_a_uri_is_opened_by_pyarrow(lake):
+    source = open_source(f"file://{lake}")
+    assert payloads(source) == PARTITIONED
+    assert all(one.name.startswith("file:///") for one in source.inputs)
+    assert payloads(open_source(f"file://{lake}/year=2021/**/*.parquet"))[0]["id"] == "b"
+    (one,) = open_source(f"file://{lake}/year=2022/lang=__HIVE_DEFAULT_PARTITION__/part-1.jsonl")
+    assert one.keys == ["d"]
+
+
+def test_a_filesystem_may_be_given(lake):
+    inside = SubTreeFileSystem(str(lake), LocalFileSystem())
+    assert payloads(open_source("", filesystem=inside)) == PARTITIONED
+    source = open_source("year=202[01]/*/*.parquet", filesystem=inside)
+    assert [row["id"] for row in payloads(source)] == ["a", "b", "c"]
+    assert len(source.fingerprints()) == 3
+    with pytest.raises(SourceNotFoundError, match="no such file or folder"):
+        open_source("none", filesystem=inside)
+
+
+def test_remote_text_is_unpacked_too(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl.gz", [ROW])
+    (batch,) = open_source(f"file://{tmp_path}/a.jsonl.gz")
+    assert batch.keys == [1]
+
+
+@pytest.mark.parametrize("uri", ["file:///nowhere/at/all", "file:///nowhere/*.jsonl"])
+def test_a_uri_that_gives_nothing_is_an_error(uri):
+    with pytest.raises(SourceNotFoundError):
+        open_source(uri)
+
+
+def test_a_scheme_that_nobody_knows_is_an_error_that_names_it():
+    with pytest.raises(SourceNotFoundError, match="weird"):
+        open_source("weird://host/a.parquet")
+
+
+def test_an_object_store_that_cannot_be_reached_is_an_error_without_secrets(monkeypatch):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    uri = (
+        "s3://AKIAKEY:geheim@bucket/folder/a.parquet?endpoint_override=127.0.0.1:9&scheme=http"
+        "&region=us-east-1"
+    )
+    with pytest.raises(
+        StorageError, match=r"s3://bucket/folder/a\.parquet.*cannot be reached"
+    ) as e:
+        open_source(uri)
+    assert "geheim" not in str(e.value)
+    assert "AKIAKEY" not in str(e.value)
+    assert e.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("s3://a:b@bucket/x?y=z", "s3://bucket/x"),
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("/plain/path?", "/plain/path?"),
+    ],
+)
+def test_a_name_has_no_secrets(uri, shown):
+    assert public(uri) == shown
+
+
+# --- standard input --------------------------------------------------------------------------
+
+
+class _Stdin:
+    def __init__(self, content: bytes) -> None:
+        self.buffer = io.BytesIO(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        (LINE * 3, None),
+        (LINE * 3, "jsonl"),
+        (b"id,text\n" + b"1,one\n" * 3, "csv"),
+        (b"id\ttext\n" + b"1\tone\n" * 3, "tsv"),
+    ],
+)
+def test_standard_input_is_read_to_its_end(monkeypatch, content, form):
+    monkeypatch.setattr("sys.stdin", _Stdin(content))
+    source = open_source("-", options=SourceOptions(format=form))
+    (batch,) = source
+    assert (batch.file, len(batch)) == ("-", 3)
+    assert source.fingerprints()["-"].size == -1
+    with pytest.raises(SpecError, match="once only"):
+        list(source)
+
+
+def test_standard_input_may_be_larger_than_what_is_looked_at_first(monkeypatch):
+    lines = b"".join(json.dumps({"id": n, "text": "x" * 500}).encode() + b"\n" for n in range(4000))
+    monkeypatch.setattr("sys.stdin", _Stdin(lines))
+    assert sum(map(len, open_source("-"))) == 4000
+
+
+def test_an_arrow_stream_comes_through_standard_input(monkeypatch, tmp_path):
+    write_arrow(tmp_path / "a", pa.table({"id": [1, 2, 3], "text": ["a"] * 3}), stream=True)
+    monkeypatch.setattr("sys.stdin", _Stdin((tmp_path / "a").read_bytes()))
+    source = open_source("-", options=SourceOptions(format="arrow"))
+    assert [item.keys for item in source] == [[1, 2], [3]]
+
+
+def test_parquet_cannot_come_through_standard_input():
+    with pytest.raises(SpecError, match="standard input"):
+        open_source("-", options=SourceOptions(format="parquet"))
+
+
+def test_a_format_may_be_told_where_the_ending_does_not(tmp_path):
+    (tmp_path / "export.txt").write_bytes(LINE)
+    with pytest.raises(SourceNotFoundError, match="or name its format"):
+        open_source(tmp_path / "export.txt")
+    (batch,) = open_source(tmp_path / "export.txt", options=SourceOptions(format="jsonl"))
+    assert batch.keys == [1]
+
+
+# --- fingerprints ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.csv", "a.arrow"])
+def test_a_change_of_a_file_changes_its_fingerprint(tmp_path, name):
+    path = tmp_path / name
+    long = ["x" * 300] * 2000
+
+    def write(middle: str) -> None:
+        rows = [*long, middle, *long]
+        table = pa.table({"id": range(len(rows)), "text": rows})
+        if name == "a.parquet":
+            pq.write_table(table, path)
+        elif name == "a.arrow":
+            write_arrow(path, table)
+        else:
+            path.write_bytes(
+                b"id,text\n" + "\n".join(f"{n},{t}" for n, t in enumerate(rows)).encode()
+            )
+        os.utime(path, ns=(1, 10**18))
+
+    write("abc")
+    (file,) = find_inputs(path)
+    before = file.fingerprint()
+    assert before.size == path.stat().st_size
+    assert before.modified_ns == 10**18
+    (same,) = find_inputs(path)
+    assert same.fingerprint() == before
+    os.utime(path, ns=(1, 10**18 + 1))
+    assert same.fingerprint() != before
+    write("abcd" * 50)
+    assert same.fingerprint() != before
+
+
+def test_a_parquet_footer_tells_a_change_that_size_and_time_do_not(tmp_path):
+    path = tmp_path / "a.parquet"
+    marks = []
+    for middle in (500, 501):
+        values = np.arange(1000)
+        values[500] = middle
+        table = pa.table({"id": values, "text": ["x"] * 1000})
+        pq.write_table(table, path, compression="none", use_dictionary=False)
+        os.utime(path, ns=(1, 1))
+        (file,) = find_inputs(path)
+        marks.append(file.fingerprint())
+    assert (marks[0].size, marks[0].modified_ns) == (marks[1].size, marks[1].modified_ns)
+    assert marks[0] != marks[1]
+
+
+def test_a_file_that_is_gone_has_no_fingerprint(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [ROW])
+    source = open_source(path)
+    path.unlink()
+    assert source.fingerprints() == {}
+
+
+# --- others' sources -------------------------------------------------------------------------
+
+
+def open_numbers(location: str) -> pa.RecordBatchReader:
+    """A source that somebody else wrote: 2,500 rows, whatever the location."""
+    schema = pa.schema([("id", pa.int64()), ("text", pa.string()), ("from", pa.string())])
+    tables = (
+        pa.record_batch([range(at, at + 1250), ["t"] * 1250, [location] * 1250], schema=schema)
+        for at in (0, 1250)
+    )
+    return pa.RecordBatchReader.from_batches(schema, tables)
+
+
+@pytest.fixture
+def numbers(monkeypatch):
+    points = [
+        EntryPoint("numbers", f"{__name__}:open_numbers", registered.ENTRY_POINT_GROUP),
+        EntryPoint("count", f"{__name__}:open_numbers", registered.ENTRY_POINT_GROUP),
+    ]
+
+    def entry_points(*, group: str, name: str | None = None):
+        assert group == "qdrant_static.sources"
+        return [one for one in points if name in (None, one.name)]
+
+    monkeypatch.setattr(registered, "entry_points", entry_points)
+    monkeypatch.setattr(EntryPoint, "load", lambda _: open_numbers)
+    registered._names.cache_clear()
+    yield
+    registered._names.cache_clear()
+
+
+def test_a_distribution_may_add_an_ending_and_a_scheme(numbers, tmp_path):
+    path = tmp_path / "a.numbers"
+    path.touch()
+    for name in (str(path), "count://host/table"):
+        source = open_source(name)
+        items = list(source)
+        assert [key for item in items for key in item.keys] == list(range(2500))
+        assert items[0].payloads[0]["from"] == name
+        assert [(i.start, i.stop) for i in items] == [(0, 1000), (1000, 1250), (1250, 2250),
+                                                      (2250, 2500)]  # fmt: skip
+        rest = list(source.batches({name: [(0, 1200), (1300, 2500)]}))
+        assert [(item.start, item.stop) for item in rest] == [(1200, 1250), (1250, 1300)]
+
+
+@pytest.mark.parametrize(
+    ("settled", "left"),
+    [
+        ([], [(0, 10)]),
+        ([(0, 10)], []),
+        ([(0, 3), (5, 7)], [(3, 5), (7, 10)]),
+        ([(2, 4), (4, 6)], [(0, 2), (6, 10)]),
+        ([(-5, 1), (9, 20)], [(1, 9)]),
+        ([(20, 30)], [(0, 10)]),
+    ],
+)
+def test_what_is_not_settled_is_left(settled, left):
+    assert list(unsettled(0, 10, settled)) == left

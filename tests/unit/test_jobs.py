@@ -1,0 +1,108 @@
+"""Job files: what is in them, what is wrong with them, and that they show no secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from qdrant_static.errors import SpecError
+from qdrant_static.jobs import Job
+
+WHOLE = """
+collection = "articles"
+paths = ["in/*.parquet", "s3://bucket/x.parquet", "-"]
+db = "https://${HOST}:6333"
+encoder = "wordllama"
+
+[connect]
+api_key = "${QDRANT_API_KEY}"
+
+[spec]
+matryoshka = [128]
+
+[source]
+text = ["title", "abstract"]
+
+[passages]
+tokens = 100
+
+[ingest]
+sync = true
+max_rejects = "1%"
+state = "state"
+threads = 2
+"""
+SECRET = "s3cr3t-value"  # noqa: S105
+
+
+def job(tmp_path, text: str, **environment: str) -> Job:
+    path = tmp_path / "nightly.toml"
+    path.write_text(text)
+    return Job.load(path, environment)
+
+
+def test_a_job_file_is_read(tmp_path):
+    found = job(tmp_path, WHOLE, HOST="db", QDRANT_API_KEY=SECRET)
+    assert found.db == "https://db:6333"
+    assert found.paths == (f"{tmp_path}/in/*.parquet", "s3://bucket/x.parquet", "-")
+    assert (found.collection, found.encoder) == ("articles", "wordllama")
+    assert found.connect == {"api_key": SECRET}
+    assert found.spec == {"matryoshka": [128]}
+    assert found.source == {"text": ["title", "abstract"]}
+    assert found.passages == {"tokens": 100}
+    assert found.ingest == {
+        "sync": True, "max_rejects": "1%", "state": f"{tmp_path}/state", "threads": 2,
+    }  # fmt: skip
+
+
+def test_a_secret_is_in_no_text_of_it(tmp_path):
+    found = job(tmp_path, WHOLE, HOST="db", QDRANT_API_KEY=SECRET)
+    assert SECRET not in repr(found)
+    assert SECRET not in str(found)
+
+
+def test_the_little_that_is_needed(tmp_path):
+    found = job(tmp_path, 'collection = "c"\npaths = "a.jsonl"\n')
+    assert found.paths == (f"{tmp_path}/a.jsonl",)
+    assert found.db == f"{tmp_path}/data"
+    assert (found.encoder, found.spec, found.passages) == (None, None, None)
+
+
+def test_an_encoder_beside_the_file_is_found_from_anywhere(tmp_path):
+    (tmp_path / "model").mkdir()
+    text = 'collection = "c"\npaths = "a.jsonl"\nencoder = "model"\n'
+    assert job(tmp_path, text).encoder == f"{tmp_path}/model"
+
+
+BASE = 'collection = "c"\npaths = ["a"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('paths = ["a"]', "nightly.toml: collection: is missing"),
+        ('collection = "c"', "nightly.toml: paths: is missing"),
+        (f"{BASE}colection = 1", "nightly.toml: colection: is unknown; known: collection, paths"),
+        (f"{BASE}db = 5", "nightly.toml: db: is not a string"),
+        ('collection = "c"\npaths = [1]', "nightly.toml: paths: is not a string or a list"),
+        ('collection = "c"\npaths = []', "nightly.toml: paths: is not a string or a list"),
+        (f"{BASE}[ingest]\nsynk = true", "nightly.toml: ingest.synk: is unknown; known: sync, del"),
+        (f"{BASE}[ingest]\nsync = 1", "nightly.toml: ingest.sync: is not true or false"),
+        (f"{BASE}[ingest]\nthreads = true", "nightly.toml: ingest.threads: is not an integer"),
+        (f"{BASE}[passages]\ntokens = 1.5", "nightly.toml: passages.tokens: is not an integer"),
+        (f"{BASE}ingest = 5", "nightly.toml: ingest: is not a table"),
+        (f'{BASE}[connect]\napi_key = "${{NONE}}"', "connect.api_key: the environment has no vari"),
+        (f'{BASE}[connect]\napi_key = "${{QDRANT_API_KEY}}"\nkey = "${{QDRANT_API_KEY}}"',
+         "connect.key: is unknown"),
+        ("a = ", "is no TOML"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_key_by_its_path_and_shows_no_value(tmp_path, text, told):
+    with pytest.raises(SpecError) as caught:
+        job(tmp_path, text, QDRANT_API_KEY=SECRET)
+    assert told in caught.value.message
+    assert SECRET not in caught.value.message
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(SpecError, match="cannot be read: No such file"):
+        Job.load(tmp_path / "none.toml")

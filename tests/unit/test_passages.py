@@ -1,0 +1,190 @@
+"""Long texts become passages; no text is lost."""
+
+from __future__ import annotations
+
+import uuid
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from qdrant_static.collection.spec import Fields
+from qdrant_static.errors import SpecError
+from qdrant_static.ids import text_key
+from qdrant_static.ingest import passages as module
+from qdrant_static.ingest.batch import Batch
+from qdrant_static.ingest.passages import Passages, cut, split, token_offsets
+from qdrant_static.ingest.payloadrows import PayloadRows
+from qdrant_static.ingest.rejects import Reject
+from tests.fakes import FakeEncoder
+
+
+@pytest.fixture(scope="module")
+def bytes_tokenizer() -> Tokenizer:
+    """A token per byte: characters of several bytes have several tokens."""
+    tokenizer = Tokenizer(
+        models.BPE({c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, [])
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def words(texts):
+    """A token per word, as a tokenizer's offsets have it."""
+    found = []
+    for text in texts:
+        tokens, at = [], 0
+        for word in text.split():
+            at = text.index(word, at)
+            tokens.append((at, at + len(word)))
+            at += len(word)
+        found.append(tokens)
+    return found
+
+
+def cut_words(text: str, **settings) -> list[str]:
+    return cut(text, words([text])[0], Passages(**settings))
+
+
+def test_a_passage_has_so_many_tokens_and_the_white_space_after_them():
+    assert cut_words(" one two  three\nfour five ", tokens=2) == [
+        " one two  ",
+        "three\nfour ",
+        "five ",
+    ]
+
+
+def test_passages_overlap_by_tokens():
+    assert cut_words("1 2 3 4 5 6 7", tokens=4, overlap=2) == ["1 2 3 4 ", "3 4 5 6 ", "5 6 7"]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "one", " one two "])
+def test_a_short_text_is_one_passage_as_it_is(text):
+    assert cut_words(text, tokens=2) == [text]
+
+
+def test_a_cut_is_between_words_where_there_is_a_place_in_the_second_half():
+    pieces = [(0, 2), (3, 5), (5, 7), (7, 9), (10, 12)]  # "ab cdefgh ij": cd ef gh are one word
+    assert cut("ab cdefgh ij", pieces, Passages(tokens=3)) == ["ab cdef", "gh ij"]
+    assert cut("ab cdefgh ij", pieces, Passages(tokens=4)) == ["ab cdefgh ", "ij"]
+    pieces = [(0, 1), (2, 3), (4, 5), (5, 6), (6, 7)]
+    assert cut("a b cde", pieces, Passages(tokens=3)) == ["a b ", "cde"]
+
+
+@given(st.text(max_size=80), st.integers(1, 12), st.data())
+def test_no_text_is_lost_and_no_passage_is_too_long(bytes_tokenizer, text, size, data):
+    overlap = data.draw(st.integers(0, size - 1))
+    offsets = token_offsets(bytes_tokenizer)
+    (tokens,) = offsets([text])
+    starts = sorted({start for start, stop in tokens if stop > start})
+    apart = cut(text, tokens, Passages(tokens=size))
+    assert "".join(apart) == text
+    at = 0
+    for piece in apart:
+        assert sum(at <= start < at + len(piece) for start in starts) <= size
+        at += len(piece)
+    lapped = cut(text, tokens, Passages(tokens=size, overlap=overlap))
+    assert all(piece in text for piece in lapped)
+    assert sum(map(len, lapped)) >= len(text)
+    assert text.startswith(lapped[0])
+    assert text.endswith(lapped[-1])
+
+
+def batch(texts, keys=None, **more) -> Batch:
+    rows = pa.record_batch(
+        {"id": pa.array(range(len(texts))), "text": texts, "n": [7] * len(texts)}
+    )
+    return Batch(
+        file="f", unit="row", positions=range(len(texts)), keys=keys,
+        texts=pa.array(texts, pa.large_string()), payloads=PayloadRows(rows), rejects=[], **more,
+    )  # fmt: skip
+
+
+def test_a_passage_carries_its_parents_key_and_its_number():
+    (got,) = split(batch(["1 2 3", "4"], keys=["a", "b"]), Passages(tokens=2), words, ("text",))
+    assert got.keys == [("a", 0), ("a", 1), ("b", 0)]
+    assert got.texts.to_pylist() == ["1 2 ", "3", "4"]
+    assert got.payloads[1] == {"id": 0, "n": 7, "parent": "a", "passage": 1, "text": "3"}
+    assert (list(got.positions), got.passages) == ([0, 0, 1], [0, 1, 0])
+    assert (len(got), got.rows, got.start, got.stop) == (3, 2, 0, 2)
+    one = got.reject(1, "refused", "no")
+    assert (one.position, got.take([0, 2]).rows) == (0, 2)
+    got.rejects.append(one)
+    assert got.rows == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "parts", "parent"),
+    [
+        (None, (text_key("1 2 3"),), text_key("1 2 3")),
+        (("x", 5), ("x", 5), ["x", 5]),
+        (uuid.UUID(int=1), (uuid.UUID(int=1),), str(uuid.UUID(int=1))),
+    ],
+)
+def test_a_parent_of_any_key(key, parts, parent):
+    keys = None if key is None else [key]
+    (got,) = split(batch(["1 2 3"], keys=keys), Passages(tokens=2), words, ("text",))
+    assert got.keys == [(*parts, 0), (*parts, 1)]
+    assert got.payloads[0]["parent"] == parent
+
+
+def test_the_fields_say_where_key_and_text_are():
+    assert Passages().fields == Fields(key=("parent", "passage"), text=("text",))
+    payload = {"parent": "a", "passage": 3, "text": "t"}
+    assert (Passages().fields.key_of(payload), Passages().fields.text_of(payload)) == (
+        ("a", 3),
+        "t",
+    )
+
+
+def test_batches_of_passages_are_bounded_and_tile_the_rows(monkeypatch):
+    monkeypatch.setattr(module, "MAX_ROWS", 5)
+    rows = batch(["1 2 3 4"] * 4, keys=list("abcd"), start=0, stop=9)
+    rejects = [Reject(reason="no_text", message="", file="f", unit="row", position=p)
+               for p in (0, 1, 5, 8)]  # fmt: skip
+    rows = Batch(
+        file="f", unit="row", positions=[2, 3, 6, 7], keys=rows.keys, texts=rows.texts,
+        payloads=rows.payloads, rejects=rejects, start=0, stop=9,
+    )  # fmt: skip
+    got = list(split(rows, Passages(tokens=2), words, ("text",)))
+    assert [(one.start, one.stop) for one in got] == [(0, 6), (6, 9)]
+    assert [[r.position for r in one.rejects] for one in got] == [[0, 1, 5], [8]]
+    assert [one.rows for one in got] == [5, 3]
+    (empty,) = split(rows.take([]), Passages(), words, ())
+    assert (len(empty), empty.rows, empty.start, empty.stop) == (0, 4, 0, 9)
+
+
+def test_a_field_of_the_rows_is_never_written_over():
+    with pytest.raises(SpecError, match="a field 'n' of their own"):
+        list(split(batch(["1"]), Passages(number="n"), words, ("text",)))
+    with pytest.raises(SpecError, match="a field 'text' of their own"):
+        list(split(batch(["1"]), Passages(), words, ()))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tokens": 0}, {"tokens": 2, "overlap": 2}, {"overlap": -1}, {"parent": "passage"}]
+)
+def test_settings_that_cannot_work_are_errors(wrong):
+    with pytest.raises(SpecError, match="passages"):
+        Passages(**wrong)
+
+
+def test_an_encoder_without_a_tokenizer_is_an_error():
+    with pytest.raises(SpecError, match="no tokenizer"):
+        token_offsets(FakeEncoder())
+
+
+def test_a_static_encoder_cuts_by_its_own_tokens(model_folder):
+    from qdrant_static import load_encoder
+
+    encoder = load_encoder(str(model_folder))
+    offsets = token_offsets(encoder)
+    text = "the cat of the sea in a ship"
+    assert cut(text, offsets([text])[0], Passages(tokens=3)) == [
+        "the cat of ",
+        "the sea in ",
+        "a ship",
+    ]
