@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from qdrant_static.errors import QdrantStaticError
     from qdrant_static.ingest.pipeline import ingest
     from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.migrate.livewriter import LiveWriter
+    from qdrant_static.migrate.record import Record
     from qdrant_static.plugin import install, uninstall
     from qdrant_static.search.plan import SearchPlan
     from qdrant_static.search.run import Hit, search
@@ -33,7 +35,9 @@ _HOMES = {
     "EncoderInfo": "encoders.base",
     "Hit": "search.run",
     "IngestReport": "ingest.report",
+    "LiveWriter": "migrate.livewriter",
     "QdrantStaticError": "errors",
+    "Record": "migrate.record",
     "SearchPlan": "search.plan",
     "TuneReport": "search.tuning.report",
     "connect": "connect",
@@ -53,7 +57,9 @@ __all__ = [
     "EncoderInfo",
     "Hit",
     "IngestReport",
+    "LiveWriter",
     "QdrantStaticError",
+    "Record",
     "SearchPlan",
     "TuneReport",
     "__version__",

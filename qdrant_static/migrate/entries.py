@@ -154,7 +154,7 @@ class WriteJournal(Protocol):
     def advance(self, name: str, seq: int) -> None:
         """A target has everything up to an entry; what nobody needs is forgotten."""
 
-    def amend(self, seq: int, change: Change | None, problem: str) -> None:
+    def amend(self, seq: int, change: Change | None) -> None:
         """Replace or remove an entry that was never acknowledged, because it was refused."""
 
     def note_problem(self, name: str, problem: str | None) -> None:

@@ -44,9 +44,6 @@ CREATE TABLE targets (
     name TEXT PRIMARY KEY, mode TEXT NOT NULL, start INTEGER NOT NULL, position INTEGER NOT NULL,
     problem TEXT
 ) WITHOUT ROWID;
-CREATE TABLE refused (
-    seq INTEGER NOT NULL, at REAL NOT NULL, ids TEXT NOT NULL, problem TEXT NOT NULL
-);
 """
 _NEEDED = """
 SELECT min(CASE mode WHEN 'hold' THEN start ELSE position END) FROM targets
@@ -277,13 +274,9 @@ class Journal:
                 )
             self._prune()
 
-    def amend(self, seq: int, change: Change | None, problem: str) -> None:
+    def amend(self, seq: int, change: Change | None) -> None:
         """Replace or remove an entry that was never acknowledged, because it was refused."""
         with self._changing(durable=True):
-            self._db.execute(
-                "INSERT INTO refused SELECT seq, ?, ids, ? FROM entries WHERE seq = ?",
-                (time.time(), problem, seq),
-            )
             if change is None:
                 self._db.execute("DELETE FROM entries WHERE seq = ?", (seq,))
             else:

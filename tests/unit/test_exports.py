@@ -11,7 +11,7 @@ from tests.fakes import REPOSITORY, run_python
 
 NAMES = [
     "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit", "IngestReport",
-    "QdrantStaticError", "SearchPlan", "TuneReport", "__version__", "connect", "create_collection",
+    "LiveWriter", "QdrantStaticError", "Record", "SearchPlan", "TuneReport", "__version__", "connect", "create_collection",
     "ingest", "install", "load_encoder", "search", "tune", "uninstall",
 ]  # fmt: skip
 HEAVY = (
