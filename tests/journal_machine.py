@@ -31,6 +31,8 @@ SOME_KEYS = st.lists(KEYS, min_size=1, max_size=4, unique=True)
 TEXTS = st.sampled_from(["cat", "dog sea", "moon tide", "red ship", "slow river lava", "one two"])
 VALUES = st.integers(0, 3)
 PAYLOADS = st.dictionaries(st.sampled_from(["n", "m"]), VALUES, max_size=2)
+#: After how many steps of a write to die: before and behind the journal, the engine, the mark.
+DIES = st.one_of(st.none(), st.none(), st.none(), st.integers(0, 7))
 Model = dict[Any, dict[str, Any]]
 
 
@@ -82,6 +84,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.undecided: Model | None = None
         self.writers: list[LiveWriter] = []
         self.open_writers()
+        self.upsert(0, [1, 2, "a", "b"], "cat", {"n": 1}, None)
 
     def create(self, number: int) -> str:
         name = f"v{len(self.encoder_of) + 1}"
@@ -120,9 +123,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     # --- writers -------------------------------------------------------------------------------
 
-    def write(self, call: Callable[[], object], after: Model) -> None:
+    def write(self, call: Callable[[], object], after: Model, dies: int | None) -> None:
         """A write that leads to a state, or dies before, on the way, or behind it."""
-        self.decide()
+        if dies is not None:
+            self.faults.arm(dies)
         try:
             call()
         except Killed:
@@ -141,12 +145,15 @@ class JournalMachine(RuleBasedStateMachine):
         assert found in (self.model, self.undecided)
         self.model, self.undecided = found, None
 
-    @rule(which=st.integers(0, 1), keys=SOME_KEYS, text=TEXTS, payload=PAYLOADS)
-    def upsert(self, which: int, keys: list[Any], text: str, payload: dict[str, Any]) -> None:
+    @rule(which=st.integers(0, 1), keys=SOME_KEYS, text=TEXTS, payload=PAYLOADS, dies=DIES)
+    def upsert(
+        self, which: int, keys: list[Any], text: str, payload: dict[str, Any], dies: int | None
+    ) -> None:
         self.decide()
         records = [Record(key=key, text=f"{text} {key}", payload=payload) for key in keys]
         stored = {point_id(key): {**payload, "id": key, "text": f"{text} {key}"} for key in keys}
-        self.write(lambda: self.writers[which].upsert(records), {**self.model, **stored})
+        after = {**self.model, **stored}
+        self.write(lambda: self.writers[which].upsert(records), after, dies)
 
     def chosen(self, which: list[Any] | int) -> tuple[Any, list[Any]]:
         """What a call is given, keys or a filter, and the ids that it means."""
@@ -156,47 +163,66 @@ class JournalMachine(RuleBasedStateMachine):
         there = [key for key in which if point_id(key) in self.model]
         return there, [point_id(key) for key in there]
 
-    def edit(self, which: Any, name: str, given: Any, new: Callable[[Any], Any]) -> None:
+    def edit(
+        self, which: Any, name: str, given: Any, dies: int | None, new: Callable[[Any], Any]
+    ) -> None:
         selector, ids = self.chosen(which)
         after = {one: new(old) if one in ids else old for one, old in self.model.items()}
-        self.write(lambda: getattr(self.writers[0], name)(selector, given), after)
+        self.write(lambda: getattr(self.writers[0], name)(selector, given), after, dies)
 
-    @rule(which=SOME_KEYS | VALUES, payload=PAYLOADS, text=st.none() | TEXTS)
-    def set_payload(self, which: Any, payload: dict[str, Any], text: str | None) -> None:
+    @rule(which=SOME_KEYS | VALUES, payload=PAYLOADS, text=st.none() | TEXTS, dies=DIES)
+    def set_payload(
+        self, which: Any, payload: dict[str, Any], text: str | None, dies: int | None
+    ) -> None:
         given = payload if text is None else {**payload, "text": text}
-        self.edit(which, "set_payload", given, lambda old: {**old, **given})
+        self.edit(which, "set_payload", given, dies, lambda old: {**old, **given})
 
-    @rule(which=SOME_KEYS | VALUES, payload=PAYLOADS)
-    def overwrite_payload(self, which: Any, payload: dict[str, Any]) -> None:
+    @rule(which=SOME_KEYS | VALUES, payload=PAYLOADS, dies=DIES)
+    def overwrite_payload(self, which: Any, payload: dict[str, Any], dies: int | None) -> None:
         self.edit(
             which,
             "overwrite_payload",
             payload,
+            dies,
             lambda old: {"id": old["id"], "text": old["text"], **payload},
         )
 
-    @rule(which=SOME_KEYS | VALUES, name=st.sampled_from(["n", "m"]))
-    def delete_payload(self, which: Any, name: str) -> None:
-        self.edit(
-            which, "delete_payload", [name], lambda old: {k: v for k, v in old.items() if k != name}
-        )
+    @rule(which=SOME_KEYS | VALUES, name=st.sampled_from(["n", "m"]), dies=DIES)
+    def delete_payload(self, which: Any, name: str, dies: int | None) -> None:
+        def new(old: dict[str, Any]) -> dict[str, Any]:
+            return {field: value for field, value in old.items() if field != name}
 
-    @rule(which=SOME_KEYS | VALUES)
-    def delete(self, which: Any) -> None:
+        self.edit(which, "delete_payload", [name], dies, new)
+
+    @rule(which=SOME_KEYS | VALUES, dies=DIES)
+    def delete(self, which: Any, dies: int | None) -> None:
         selector, ids = self.chosen(which)
         writer = self.writers[1]
         call = writer.delete_by_filter if isinstance(which, int) else writer.delete
         after = {one: old for one, old in self.model.items() if one not in ids}
-        self.write(lambda: call(selector), after)
+        self.write(lambda: call(selector), after, dies)
 
-    @rule(steps=st.integers(0, 9))
-    def the_next_write_dies(self, steps: int) -> None:
-        self.decide()
-        self.faults.arm(steps)
+    @rule(
+        ops=st.lists(
+            st.tuples(SOME_KEYS, st.none() | TEXTS, PAYLOADS, st.booleans()),
+            min_size=2,
+            max_size=8,
+        )
+    )
+    def burst(self, ops: list[tuple[list[Any], str | None, dict[str, Any], bool]]) -> None:
+        """Several writes, and steps of a migration between them."""
+        for number, (keys, text, payload, on) in enumerate(ops):
+            if on and (text or len(keys) > 1 or self.green is None):
+                self.migrate_on(len(keys), 1 + number % 3, None, marks=number % 2 == 0)
+            elif text is not None:
+                self.upsert(number % 2, keys, text, payload, None)
+            elif payload:
+                self.set_payload(keys, payload, None, None)
+            else:
+                self.delete(keys, None)
 
     @rule()
     def the_process_ends(self) -> None:
-        self.faults.disarm()
         self.open_writers()
 
     @precondition(lambda self: self.old is not None)
@@ -206,20 +232,26 @@ class JournalMachine(RuleBasedStateMachine):
 
     # --- a migration ---------------------------------------------------------------------------
 
-    @precondition(lambda self: self.green is None)
-    @rule()
+    @rule(rows=st.integers(1, 6), entries=st.integers(1, 4), dies=DIES, marks=st.booleans())
+    def migrate_on(self, rows: int, entries: int, dies: int | None, marks: bool) -> None:
+        """The next step: start, read some rows, replay some entries, or switch."""
+        if self.green is None:
+            self.start()
+        elif not self.backfilled:
+            self.backfill(rows)
+        elif self.journal.lag(self.green).entries:
+            self.replay_some(entries, dies)
+        else:
+            self.cut_over(marks)
+
     def start(self) -> None:
-        self.faults.disarm()
         self.green = self.create(len(self.encoder_of))
         self.backfilled, self.offset = False, None
         with self.journal.exclusive():
-            self.journal.activate(self.green)
+            self.journal.activate(self.green, primary=self.blue)
 
-    @precondition(lambda self: self.green is not None and not self.backfilled)
-    @rule(rows=st.integers(1, 4))
     def backfill(self, rows: int) -> None:
         """Some rows as they are now; what the last crash left unfinished may be among them."""
-        self.faults.disarm()
         points, self.offset = self.client.scroll(self.blue, limit=rows, offset=self.offset)
         green = Generations(self.client, ENCODERS).of(self.green or "")
         green._upsert({one.id: one.payload for one in points}, None)
@@ -228,7 +260,6 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.green is not None)
     @rule()
     def backfill_anew(self) -> None:
-        self.faults.disarm()
         with self.journal.exclusive():
             self.journal.rewind(self.green or "")
         self.backfilled, self.offset = False, None
@@ -237,10 +268,7 @@ class JournalMachine(RuleBasedStateMachine):
         done = replay(self.client, self.journal, name, encoders=ENCODERS, upto=upto, batch=2)
         assert upto is not None or done.left == 0
 
-    @precondition(lambda self: self.green is not None and self.backfilled)
-    @rule(entries=st.integers(1, 4), dies=st.none() | st.integers(0, 5))
     def replay_some(self, entries: int, dies: int | None) -> None:
-        self.faults.disarm()
         if dies is not None:
             self.faults.arm(dies)
         position = self.journal.targets()[self.green or ""].position
@@ -255,7 +283,6 @@ class JournalMachine(RuleBasedStateMachine):
     def cut_over(self, marks: bool) -> None:
         assert self.green is not None
         self.decide()
-        self.faults.disarm()
         self.retire()
         with self.journal.exclusive("cut-over"):
             self.replay(self.blue)
@@ -271,7 +298,6 @@ class JournalMachine(RuleBasedStateMachine):
     def roll_back(self) -> None:
         assert self.old is not None
         self.decide()
-        self.faults.disarm()
         self.faults.away.clear()
         with self.journal.exclusive("roll back"):
             self.journal.set_primary(self.blue)
@@ -286,7 +312,6 @@ class JournalMachine(RuleBasedStateMachine):
     def retire(self) -> None:
         if self.old is None:
             return
-        self.faults.disarm()
         self.faults.away.clear()
         with self.journal.exclusive():
             self.journal.set_primary(self.blue)
@@ -298,7 +323,6 @@ class JournalMachine(RuleBasedStateMachine):
     @rule()
     def abort(self) -> None:
         assert self.green is not None
-        self.faults.disarm()
         with self.journal.exclusive():
             self.journal.retire(self.green)
         self.client.delete_collection(self.green)
@@ -313,7 +337,6 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule()
     def everything_agrees(self) -> None:
-        self.faults.disarm()
         self.decide()
         lags = {one.target: one for one in self.writers[0].flush()}
         check(self.client, self.blue, self.model, self.encoder_of[self.blue])

@@ -132,11 +132,15 @@ class WriteJournal(Protocol):
         one's place: nobody is waiting for changes of the old one any more.
         """
 
-    def activate(self, name: str) -> Target:
+    def activate(self, name: str, *, primary: str) -> Target:
         """From now on keep what a collection that is being built will need.
 
         Call it before the first row is read for it. It begins at what the primary has, so an
         unfinished change is among it. Repeating it changes nothing.
+
+        Args:
+            name: The new collection.
+            primary: What the alias points at now, as read within the same `exclusive`.
         """
 
     def rewind(self, name: str) -> None:

@@ -163,22 +163,21 @@ class Journal:
                 self._insert(name, "primary", position)
             self._prune()
 
-    def activate(self, name: str) -> Target:
+    def activate(self, name: str, *, primary: str) -> Target:
         """From now on keep what a collection that is being built will need; see `WriteJournal`.
 
         Raises:
             SpecError: If it is the primary.
         """
+        self.set_primary(primary)
         known = self.targets()
         there = known.get(name)
         if there is not None and there.mode == "primary":
             raise SpecError(field="green", problem=f"{name!r} is what the writers write to")
         if there is None or there.mode == "follow":
-            primary = self.primary()
-            position = known[primary].position if primary else self.last()
             with self._changing():
                 self._db.execute("DELETE FROM targets WHERE name = ?", (name,))
-                self._insert(name, "hold", position)
+                self._insert(name, "hold", known[primary].position)
         return self.targets()[name]
 
     def rewind(self, name: str) -> None:
