@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from qdrant_static.plugin import install, uninstall
     from qdrant_static.search.plan import SearchPlan
     from qdrant_static.search.run import Hit, search
+    from qdrant_static.search.tune import tune
+    from qdrant_static.search.tuning.report import TuneReport
 
 #: Name -> the module that holds it; a module is imported when its name is first used.
 _HOMES = {
@@ -33,12 +35,14 @@ _HOMES = {
     "IngestReport": "ingest.report",
     "QdrantStaticError": "errors",
     "SearchPlan": "search.plan",
+    "TuneReport": "search.tuning.report",
     "connect": "connect",
     "create_collection": "collection.build",
     "ingest": "ingest.pipeline",
     "install": "plugin",
     "load_encoder": "encoders.registry",
     "search": "search.run",
+    "tune": "search.tune",
     "uninstall": "plugin",
 }
 
@@ -51,6 +55,7 @@ __all__ = [
     "IngestReport",
     "QdrantStaticError",
     "SearchPlan",
+    "TuneReport",
     "__version__",
     "connect",
     "create_collection",
@@ -58,6 +63,7 @@ __all__ = [
     "install",
     "load_encoder",
     "search",
+    "tune",
     "uninstall",
 ]
 

@@ -369,7 +369,8 @@ class NotAPlannedCollectionError(UsageError):
     def message(self) -> str:
         return (
             f"collection {self.collection!r} was not made by qdrant-static: its metadata names no "
-            "encoder. Make it with create_collection() or ingest(), or query it with the client"
+            "encoder. Name the one that filled it (encoder=, --encoder), or make a collection "
+            "with ingest()"
         )
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from qdrant_static._version import __version__
-from qdrant_static.cli import demo, ingest, plan, retry_rejects, run, search, verify
+from qdrant_static.cli import (
+    collection,
+    demo,
+    ingest,
+    plan,
+    quantize,
+    retry_rejects,
+    run,
+    search,
+    tune,
+    verify,
+)
 
 app = typer.Typer(
     name="qdrant-static",
@@ -22,6 +33,9 @@ app.command("run")(run.command)
 app.command("verify")(verify.command)
 app.command("retry-rejects")(retry_rejects.command)
 app.command("plan")(plan.command)
+app.command("quantize")(quantize.command)
+app.add_typer(collection.app, name="collection")
+app.command("tune")(tune.command)
 app.command("demo")(demo.command)
 
 

@@ -225,6 +225,8 @@ def _spec(
 
     there = read_spec(client, collection) if client.collection_exists(collection) else None
     loaded = load_encoder(encoder or (there.encoder.name if there else DEFAULT_ENCODER))
+    if there is not None and {matryoshka, quantization, sparse, language} == {None} and not index:
+        return there, loaded
     asked: dict[str, Any] = {
         "matryoshka": None if matryoshka is None else _sizes(matryoshka),
         "payload_indexes": None if index is None else _pairs("--index", index, "FIELD:TYPE"),
@@ -237,6 +239,9 @@ def _spec(
             "graph": [vector.name for vector in there.vectors if vector.hnsw is not None],
             "sparse": there.sparse,
             "payload_indexes": there.payload_indexes,
+            "placement": there.vectors[0].placement,
+            "late": there.late,
+            "server": there.server,
         }
     options |= {name: value for name, value in asked.items() if value is not None}
     if there is not None and matryoshka is not None:  # the settings of those that stay

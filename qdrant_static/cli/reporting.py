@@ -14,6 +14,8 @@ from qdrant_static.errors import QdrantStaticError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: A gate refused: the command did its work, and the result is not good enough.
+REFUSED = 4
 INTERRUPTED = 130
 
 

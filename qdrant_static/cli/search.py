@@ -26,23 +26,56 @@ def command(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many hits.")] = 10,
     plan: Annotated[
         str | None,
-        typer.Option(help="exact, dense, bm25 or hybrid. [default: the collection's own]"),
+        typer.Option(
+            help="exact, dense, cascade, bm25, hybrid, late, or a plan as JSON or a TOML table. "
+            "[default: the collection's own]"
+        ),
+    ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            help="field=value, or a filter of Qdrant's as JSON; several must all hold.",
+        ),
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Where to load the collection's encoder from, if it has moved."),
+        typer.Option(
+            help="Where to load the collection's encoder from, if it has moved; for a collection "
+            "that others made, the one that filled it."
+        ),
     ] = None,
+    vector: Annotated[
+        str | None,
+        typer.Option(help="Of a collection that others made: the dense vector that is meant."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="Of a collection that others made: the payload fields of the text, a,b."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell what the search would do and cost; no search.")
+    ] = False,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Search a collection by its name alone: it knows its encoder and its best plan."""
     from qdrant_static import connect, load_encoder
-    from qdrant_static import search as run
+    from qdrant_static.cli.conditions import filter_of, named_spec, plan_of
+    from qdrant_static.search.run import open_collection
 
+    chosen = None if plan is None else plan_of(plan)
+    narrowed = filter_of(condition or [])
     client = connect(db, api_key=api_key)
     try:
         loaded = None if encoder is None else load_encoder(encoder)
-        hits = run(client, collection, query, limit=limit, plan=plan, encoder=loaded)
+        spec = named_spec(client, collection, loaded, vector=vector, text=text)
+        opened = open_collection(client, collection, spec=spec, encoder=loaded)
+        if explain:
+            told = opened.explain(chosen, limit=limit)
+            typer.echo(json.dumps(told.to_dict(), indent=2) if as_json else str(told))
+            return
+        hits = opened.search(query, limit=limit, plan=chosen, query_filter=narrowed)
     finally:
         client.close()
     typer.echo(as_json_text(hits) if as_json else table(hits))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.difference import compare
 from qdrant_static.collection.params import (
     late_params,
     server_arguments,
@@ -15,7 +16,7 @@ from qdrant_static.collection.params import (
 )
 from qdrant_static.collection.quantization import Turbo
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
-from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec, VectorSpec
+from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
 from qdrant_static.connect import is_embedded, server_version
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 _TIERS_SINCE = (1, 19, 0)
 #: An older server takes the request, and makes a vector without codes.
 _TURBO_SINCE = (1, 18, 0)
-_TURBO_DATATYPES_SINCE = {"turbo4": (1, 18, 0), "turbo8": (1, 19, 0), "turbo16": (1, 19, 0)}
+#: 1.18 refuses 8 bits, and fails on vectors that are stored so.
+_TURBO_8_SINCE = (1, 19, 0)
+_TURBO_DATATYPES_SINCE = (1, 19, 0)
 
 
 def create_collection(client: Client, collection: str, spec: CollectionSpec) -> None:
@@ -52,11 +55,11 @@ def create_collection(client: Client, collection: str, spec: CollectionSpec) -> 
         SpecError: If no search could use it: an unknown language, a plan that it cannot serve.
     """
     default_plan(spec).check(spec)
-    _check_version(client, spec)
+    check_version(client, spec)
     if spec.sparse is not None:
         bm25_encoder(spec.sparse)
     if client.collection_exists(collection):
-        raise CollectionExistsError(collection=collection, where=_place(client))
+        raise CollectionExistsError(collection=collection, where=place_of(client))
     tiers = knows_tiers(client)
     vectors = {vector.name: vector_params(vector, tiers=tiers) for vector in spec.vectors}
     if spec.late is not None:
@@ -79,21 +82,30 @@ def knows_tiers(client: Client) -> bool:
     return version is None or version >= _TIERS_SINCE
 
 
-def _check_version(client: Client, spec: CollectionSpec) -> None:
-    """Refuse what the server is too old for, before it ignores it."""
+def check_version(client: Client, spec: CollectionSpec) -> None:
+    """Refuse what the server is too old for, before it ignores it.
+
+    Raises:
+        SpecError: If it is; it names the vector.
+    """
     version = server_version(client)
     if version is None:
         return
     for vector in spec.vectors:
-        since = _TURBO_DATATYPES_SINCE.get(vector.datatype)
-        field = f"vectors.{vector.name}.datatype"
-        if since is None and isinstance(vector.quantization, Turbo):
-            since, field = _TURBO_SINCE, f"vectors.{vector.name}.quantization"
-        if since is not None and version < since:
+        if vector.datatype.startswith("turbo"):
+            what, since, instead = str(vector.datatype), _TURBO_DATATYPES_SINCE, "'float16'"
+            field = f"vectors.{vector.name}.datatype"
+        elif isinstance(vector.quantization, Turbo):
+            what, instead = quantizations.told(vector.quantization), "'int8' or 'binary2'"
+            since = _TURBO_8_SINCE if vector.quantization.bits == 8 else _TURBO_SINCE
+            field = f"vectors.{vector.name}.quantization"
+        else:
+            continue
+        if version < since:
+            needed, here = (".".join(map(str, numbers)) for numbers in (since, version))
             raise SpecError(
                 field=field,
-                problem=f"TurboQuant needs Qdrant {'.'.join(map(str, since))}; this server is "
-                f"{'.'.join(map(str, version))}. Take 'int8', 'binary2' or 'binary'",
+                problem=f"{what} needs Qdrant {needed}; this server is {here}. Take {instead}",
             )
 
 
@@ -121,7 +133,7 @@ def read_spec(client: Client, collection: str) -> CollectionSpec:
     if not client.collection_exists(collection):
         names = sorted(one.name for one in client.get_collections().collections)
         raise CollectionNotFoundError(
-            collection=collection, where=_place(client), collections=tuple(names)
+            collection=collection, where=place_of(client), collections=tuple(names)
         )
     metadata = client.get_collection(collection).config.metadata or {}
     if METADATA_KEY not in metadata:
@@ -153,54 +165,18 @@ def check_encoder(collection: str, expected: EncoderInfo, given: EncoderInfo) ->
 def check_spec(collection: str, there: CollectionSpec, wanted: CollectionSpec) -> None:
     """Refuse a spec that is not the collection's.
 
-    What the wanted spec leaves open (mean length, fields, the default plan) is no difference.
+    What the wanted spec leaves open (mean length, fields, the default plan, a server's own
+    settings) is no difference.
 
     Raises:
         EncoderMismatchError: If the encoders differ.
         SpecMismatchError: If anything else does; it names all differences.
     """
     check_encoder(collection, there.encoder, wanted.encoder)
-    differences = []
-    have = {vector.name: vector for vector in there.vectors}
-    want = {vector.name: vector for vector in wanted.vectors}
-    for name in sorted(have.keys() | want.keys()):
-        if have.get(name) != want.get(name):
-            differences.append(
-                f"vector {name}: is {_told(have.get(name))}, asked {_told(want.get(name))}"
-            )
-    terms = [_terms_told(spec.sparse) for spec in (there, wanted)]
-    if terms[0] != terms[1]:
-        differences.append(f"bm25: is {terms[0]}, asked {terms[1]}")
-    if there.late != wanted.late:
-        differences.append(f"late: is {there.late or 'absent'}, asked {wanted.late or 'absent'}")
-    if there.payload_indexes != wanted.payload_indexes:
-        differences.append(
-            f"payload indexes: is {dict(there.payload_indexes)}, "
-            f"asked {dict(wanted.payload_indexes)}"
-        )
-    if there.fields.text and wanted.fields.text and there.fields != wanted.fields:
-        differences.append(
-            f"filled from: is key={there.fields.key_told} text={','.join(there.fields.text)}, "
-            f"asked key={wanted.fields.key_told} text={','.join(wanted.fields.text)}"
-        )
-    if differences:
-        raise SpecMismatchError(collection=collection, differences=tuple(differences))
+    if differences := compare(there, wanted):
+        raise SpecMismatchError(collection=collection, differences=tuple(map(str, differences)))
 
 
-def _told(vector: VectorSpec | None) -> str:
-    if vector is None:
-        return "absent"
-    graph = "no graph" if vector.hnsw is None else f"graph m={vector.hnsw.m}"
-    codes = quantizations.told(vector.quantization)
-    return f"{vector.size}-d {vector.datatype}, {codes}, {graph}, {vector.placement}"
-
-
-def _terms_told(sparse: SparseSpec | None) -> str:
-    if sparse is None:
-        return "absent"
-    words = "its own" if sparse.stop_words is None else str(len(sparse.stop_words))
-    return f"{sparse.language}, {words} stop words, {sparse.placement}"
-
-
-def _place(client: Client) -> str:
+def place_of(client: Client) -> str:
+    """Where a client's collections lie, in words."""
     return str(getattr(client, "path", "the server"))

@@ -11,23 +11,23 @@ from qdrant_static.collection.quantization import Binary, Product, Quantization,
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, Placement, SparseSpec, VectorSpec
 
-_DISTANCES: Mapping[str, models.Distance] = {
+DISTANCES: Mapping[str, models.Distance] = {
     "cosine": models.Distance.COSINE,
     "dot": models.Distance.DOT,
     "euclid": models.Distance.EUCLID,
     "manhattan": models.Distance.MANHATTAN,
 }
-_ENCODINGS: Mapping[float, models.BinaryQuantizationEncoding] = {
+ENCODINGS: Mapping[float, models.BinaryQuantizationEncoding] = {
     1: models.BinaryQuantizationEncoding.ONE_BIT,
     1.5: models.BinaryQuantizationEncoding.ONE_AND_HALF_BITS,
     2: models.BinaryQuantizationEncoding.TWO_BITS,
 }
-_QUERY_ENCODINGS: Mapping[int, models.BinaryQuantizationQueryEncoding] = {
+QUERY_ENCODINGS: Mapping[int, models.BinaryQuantizationQueryEncoding] = {
     1: models.BinaryQuantizationQueryEncoding.BINARY,
     4: models.BinaryQuantizationQueryEncoding.SCALAR4BITS,
     8: models.BinaryQuantizationQueryEncoding.SCALAR8BITS,
 }
-_TIERS: Mapping[Placement, models.Memory] = {
+TIERS: Mapping[Placement, models.Memory] = {
     "ram": models.Memory.PINNED,
     "cached": models.Memory.CACHED,
     "disk": models.Memory.COLD,
@@ -44,7 +44,7 @@ def vector_params(vector: VectorSpec, *, tiers: bool) -> models.VectorParams:
     """
     return models.VectorParams(
         size=vector.size,
-        distance=_DISTANCES[vector.distance],
+        distance=DISTANCES[vector.distance],
         datatype=None if vector.datatype == "float32" else models.Datatype(vector.datatype),
         hnsw_config=hnsw_config(vector.hnsw, tiers=tiers),
         quantization_config=quantization_config(vector.quantization, vector.codes, tiers=tiers),
@@ -63,15 +63,15 @@ def hnsw_config(hnsw: Hnsw | None, *, tiers: bool) -> models.HnswConfigDiff:
 
 def quantization_config(quantization: Quantization | None, codes: Placement, *, tiers: bool) -> Any:
     """Quantization, and where its codes lie."""
-    place: dict[str, Any] = {"memory": _TIERS[codes]} if tiers else {"always_ram": codes != "disk"}
+    place: dict[str, Any] = {"memory": TIERS[codes]} if tiers else {"always_ram": codes != "disk"}
     match quantization:
         case None:
             return None
         case Binary(bits=bits, query_bits=query_bits):
             return models.BinaryQuantization(
                 binary=models.BinaryQuantizationConfig(
-                    encoding=_ENCODINGS[bits],
-                    query_encoding=_QUERY_ENCODINGS[query_bits],
+                    encoding=ENCODINGS[bits],
+                    query_encoding=QUERY_ENCODINGS[query_bits],
                     **place,
                 )
             )
@@ -88,7 +88,7 @@ def quantization_config(quantization: Quantization | None, codes: Placement, *, 
                 )
             )
         case Turbo(bits=bits):
-            size = models.TurboQuantBitSize(f"bits{str(bits).replace('.', '_')}")
+            size = models.TurboQuantBitSize(f"bits{bits:g}".replace(".", "_"))
             return models.TurboQuantization(
                 turbo=models.TurboQuantQuantizationConfig(bits=size, **place)
             )
@@ -130,5 +130,5 @@ def server_arguments(spec: CollectionSpec) -> dict[str, Any]:
 
 def _place(placement: Placement, *, tiers: bool) -> dict[str, Any]:
     if tiers:
-        return {"memory": _TIERS[placement]}
+        return {"memory": TIERS[placement]}
     return {"on_disk": placement == "disk"}

@@ -38,8 +38,8 @@ METADATA_KEY = "qdrant_static"
 #: Version of the spec's form there.
 VERSION = 1
 
-PlanKind = Literal["exact", "dense", "bm25", "hybrid"]
-PLAN_KINDS: tuple[PlanKind, ...] = ("exact", "dense", "bm25", "hybrid")
+PlanKind = Literal["exact", "dense", "cascade", "bm25", "hybrid", "late"]
+PLAN_KINDS: tuple[PlanKind, ...] = ("exact", "dense", "cascade", "bm25", "hybrid", "late")
 PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text", "uuid")
 #: How quantization may be asked for: by a short name, as an object, or per vector's name.
 QuantizationChoice: TypeAlias = (
@@ -99,6 +99,9 @@ class CollectionSpec:
         fields: Where key and text lie; filled in by the first ingest.
         plan: The default search plan: a name, or the plan as a plain dictionary; None means
             hybrid where there is BM25, else dense.
+        planned: False for a collection that others made: its vectors have any names and sizes,
+            and the first is the one that is searched where nobody says.
+        evidence: Why that plan, as `tune` measured it: plain data, for people to read.
     """
 
     encoder: EncoderInfo
@@ -109,8 +112,24 @@ class CollectionSpec:
     server: ServerSpec = ServerSpec()
     fields: Fields = field(default_factory=Fields)
     plan: str | Mapping[str, Any] | None = None
+    planned: bool = True
+    evidence: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        if self.planned:
+            self._check_names()
+        elif not self.vectors:
+            raise SpecError(field="vectors", problem="there is none")
+        for name, kind in self.payload_indexes.items():
+            if kind not in PAYLOAD_TYPES:
+                raise SpecError(
+                    field=f"payload_indexes.{name}",
+                    problem=f"{kind!r} is unknown; known: {', '.join(PAYLOAD_TYPES)}",
+                )
+        self._check_plan()
+        object.__setattr__(self, "payload_indexes", dict(sorted(self.payload_indexes.items())))
+
+    def _check_names(self) -> None:
         sizes = [vector.size for vector in self.vectors]
         if not self.vectors or self.vectors[0].name != FULL:
             raise SpecError(field="vectors", problem="the first must be 'full'")
@@ -131,14 +150,6 @@ class CollectionSpec:
                     problem=f"a vector of {vector.size} of the encoder's {sizes[0]} dimensions is "
                     f"called {matryoshka_name(vector.size)!r}",
                 )
-        for name, kind in self.payload_indexes.items():
-            if kind not in PAYLOAD_TYPES:
-                raise SpecError(
-                    field=f"payload_indexes.{name}",
-                    problem=f"{kind!r} is unknown; known: {', '.join(PAYLOAD_TYPES)}",
-                )
-        self._check_plan()
-        object.__setattr__(self, "payload_indexes", dict(sorted(self.payload_indexes.items())))
 
     def _check_plan(self) -> None:
         kind = self.plan.get("kind") if isinstance(self.plan, Mapping) else self.plan
@@ -148,11 +159,15 @@ class CollectionSpec:
             )
         if kind in ("bm25", "hybrid") and self.sparse is None:
             raise SpecError(field="plan", problem=f"{kind!r} needs BM25, which is left out")
+        if kind == "late" and self.late is None:
+            raise SpecError(
+                field="plan", problem="'late' needs the late-interaction vector, which is left out"
+            )
 
     @classmethod
     def for_encoder(
         cls,
-        encoder: Encoder,
+        encoder: Encoder | EncoderInfo,
         *,
         matryoshka: Sequence[int] = (),
         quantization: QuantizationChoice = "auto",
@@ -167,7 +182,7 @@ class CollectionSpec:
         """The spec of a collection for an encoder.
 
         Args:
-            encoder: Who will make the vectors.
+            encoder: Who will make the vectors, or its `EncoderInfo`.
             matryoshka: Sizes of further vectors ``mrl_<size>``: prefixes of the full vector,
                 renormalized, in falling order.
             quantization: ``"auto"`` takes the preset of each vector's size; a short name
@@ -191,7 +206,7 @@ class CollectionSpec:
         for size in matryoshka:
             if isinstance(size, bool) or not isinstance(size, int):
                 raise SpecError(field="matryoshka", problem=f"{size!r} is not an integer")
-        info = encoder.info
+        info = encoder if isinstance(encoder, EncoderInfo) else encoder.info
         if len(set(matryoshka)) < len(matryoshka):
             raise SpecError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
         sizes = {FULL: info.dimension, **{matryoshka_name(size): size for size in matryoshka}}
@@ -249,6 +264,8 @@ class CollectionSpec:
             "server": self.server.to_dict(),
             "fields": self.fields.to_dict(),
             "plan": dict(self.plan) if isinstance(self.plan, Mapping) else self.plan,
+            **({} if self.planned else {"planned": False}),
+            **({} if self.evidence is None else {"evidence": dict(self.evidence)}),
         }
 
     @classmethod
@@ -278,6 +295,8 @@ class CollectionSpec:
                 server=ServerSpec(**data.get("server", {})),
                 fields=Fields.from_dict(data["fields"]),
                 plan=data.get("plan"),
+                planned=data.get("planned", True),
+                evidence=data.get("evidence"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpecError(field="spec", problem=f"damaged: {error}") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from qdrant_static.collection.spec import VERSION, CollectionSpec, ServerSpec
 from qdrant_static.collection.vectorspec import LateSpec, SparseSpec
-from qdrant_static.encoders.base import Encoder
+from qdrant_static.encoders.base import Encoder, EncoderInfo
 from qdrant_static.errors import SpecError
 
 #: What the short form may say: `CollectionSpec.for_encoder`'s arguments.
@@ -24,7 +24,7 @@ def to_toml(spec: CollectionSpec) -> str:
     return dumps(spec.to_dict())
 
 
-def from_toml(text: str, *, encoder: Encoder | None = None) -> CollectionSpec:
+def from_toml(text: str, *, encoder: Encoder | EncoderInfo | None = None) -> CollectionSpec:
     """Read a spec.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
 from qdrant_static.collection import quantization as quantizations
-from qdrant_static.collection.quantization import Quantization
+from qdrant_static.collection.quantization import Binary, Quantization, Turbo
 from qdrant_static.errors import SpecError
 
 #: The vector of the encoder's whole output.
@@ -122,6 +122,15 @@ class VectorSpec:
                 field=f"{where}.distance",
                 problem=f"{self.distance!r} of numbers that are shifted to be positive means "
                 "nothing; a uint8 vector needs 'euclid'",
+            )
+        if isinstance(self.quantization, Binary) or (
+            isinstance(self.quantization, Turbo) and self.quantization.bits < 2
+        ):
+            raise SpecError(
+                field=f"{where}.quantization",
+                problem=f"{quantizations.told(self.quantization)} keeps little but signs, and a "
+                "uint8 vector's numbers are all shifted to be positive: until the index is built, "
+                "hits would be random. Take 'int8' or 'turbo4'",
             )
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from qdrant_static.collection.build import bm25_encoder
+from qdrant_static.collection.stored import stored_form
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.encoders.statistics import EncodingStatistics
 from qdrant_static.ingest.sink import EncodedBatch
@@ -63,7 +64,9 @@ class BatchEncoder:
             whole = self._encoder.encode(texts.to_pylist()) if ready is None else ready
             by_size = {size: truncate(whole, size) for size in shorter} | {full: whole}
         return EncodedBatch(
-            dense={vector.name: by_size[vector.size] for vector in self._vectors},
+            dense={
+                vector.name: stored_form(by_size[vector.size], vector) for vector in self._vectors
+            },
             sparse=None if self._terms is None else self._terms.encode_documents(texts, threads=1),
         )
 

@@ -2,47 +2,200 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from qdrant_static.collection.build import bm25_encoder, check_encoder, read_spec
-from qdrant_static.collection.vectorspec import SparseSpec
+from qdrant_static.collection.build import check_encoder
+from qdrant_static.collection.foreign import spec_of
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import SpecError
+from qdrant_static.search.answer import answer
+from qdrant_static.search.hits import Hit, hit_of, nearness
 from qdrant_static.search.plan import SearchPlan, default_plan
+from qdrant_static.search.prepare import encode_queries
+from qdrant_static.search.query import Query
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from qdrant_client import models
 
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
-    from qdrant_static.encoders.sparse import Bm25Encoder
-    from qdrant_static.encoders.sparsevectors import SparseQuery
+    from qdrant_static.search.explain import Explanation
+
+    PlanChoice: TypeAlias = "str | Mapping[str, Any] | SearchPlan | None"
+
+__all__ = [
+    "Hit", "Query", "Searcher", "answer", "encode_queries", "open_collection", "search",
+    "search_batch",
+]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One found record.
+class Searcher:
+    """A collection, opened for searching: its spec is read once, its encoder loaded once.
 
-    Attributes:
-        id: The point's id.
-        key: The record's own key, a tuple where it has several parts; the point's id where the
-            key was a digest of the text.
-        score: As the plan scores: higher is nearer; comparable within one answer only.
-        payload: All payload fields.
-        text: What was encoded, as far as the payload holds it.
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+        spec: What it is; None reads what its metadata says, or, where others made it, what the
+            engine says of it.
+        encoder: The collection's encoder if it is at hand; None loads it by name when a plan
+            first needs it. A collection that others made needs it.
+        late_encoder: Likewise, of the late-interaction vector.
+        cross_encoder: What reorders the top, with ``scores(query, texts)``; None loads the
+            plan's by name.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+        NotAPlannedCollectionError: If others made it, and neither spec nor encoder is given.
+        EncoderMismatchError: If the encoder is not the collection's.
+        SpecError: If others made it, and which of its vectors is meant cannot be told.
     """
 
-    id: int | str
-    key: int | str | tuple[int | str, ...]
-    score: float
-    payload: Mapping[str, Any]
-    text: str
+    def __init__(
+        self,
+        client: Client,
+        collection: str,
+        *,
+        spec: CollectionSpec | None = None,
+        encoder: Encoder | None = None,
+        late_encoder: Any = None,
+        cross_encoder: Any = None,
+    ) -> None:
+        self._client = client
+        self._collection = collection
+        self.spec = spec_of(client, collection, encoder=encoder) if spec is None else spec
+        self._encoder = encoder
+        self._late_encoder = late_encoder
+        self._cross_encoder = cross_encoder
+        if encoder is not None:
+            check_encoder(collection, self.spec.encoder, encoder.info)
+
+    def search(
+        self,
+        text: str,
+        *,
+        limit: int = 10,
+        plan: PlanChoice = None,
+        query_filter: models.Filter | None = None,
+    ) -> list[Hit]:
+        """Search for a text; see `search`."""
+        return self.search_batch([text], limit=limit, plan=plan, query_filter=query_filter)[0]
+
+    def search_batch(
+        self,
+        texts: Sequence[str],
+        *,
+        limit: int = 10,
+        plan: PlanChoice = None,
+        query_filter: models.Filter | None = None,
+    ) -> list[list[Hit]]:
+        """Search for several texts at once; see `search_batch`."""
+        if isinstance(texts, str):
+            raise SpecError(field="texts", problem="is one text; give a list")
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise SpecError(field="limit", problem=f"{limit!r} is not an integer of at least 1")
+        chosen = self.plan(plan)
+        queries = self.prepare(texts, chosen)
+        read = limit if chosen.rerank is None else max(limit, chosen.rerank_candidates)
+        found = answer(
+            self._client, self._collection, self.spec, chosen, queries,
+            limit=read, query_filter=query_filter, with_payload=True,
+        )  # fmt: skip
+        unit = self._encoder is None or self._encoder.info.normalized
+        hits = [
+            [
+                hit_of(point, self.spec, nearness(point.score, chosen, self.spec, unit=unit))
+                for point in points
+            ]
+            for points in found
+        ]
+        if chosen.rerank is None:
+            return hits
+        return [
+            self._reranked(text, one, chosen)[:limit] for text, one in zip(texts, hits, strict=True)
+        ]
+
+    def plan(self, plan: PlanChoice = None) -> SearchPlan:
+        """A plan that works here: the given one, else the collection's own.
+
+        Raises:
+            SpecError: If the collection cannot serve it.
+        """
+        chosen = default_plan(self.spec) if plan is None else SearchPlan.of(plan)
+        chosen.check(self.spec)
+        if chosen.rerank is not None and not self.spec.fields.text:
+            raise SpecError(
+                field="plan.rerank",
+                problem="which payload fields hold the text is not known yet: nothing was ingested",
+            )
+        return chosen
+
+    def prepare(self, texts: Sequence[str], plan: PlanChoice = None) -> list[Query]:
+        """Encode texts for a plan, as `answer` takes them."""
+        chosen = self.plan(plan)
+        return encode_queries(
+            texts,
+            chosen,
+            self.spec,
+            encoder=self.encoder if chosen.needs_dense else None,
+            late_encoder=self._late() if chosen.needs_late else None,
+        )
+
+    def explain(self, plan: PlanChoice = None, *, limit: int = 10) -> Explanation:
+        """What a search does, and about what it costs with the points that are there now."""
+        rows = self._client.count(self._collection, exact=True).count
+        return self.plan(plan).explain(self.spec, rows=int(rows), limit=limit)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The collection's encoder."""
+        if self._encoder is None:
+            loaded = _loaded(self.spec.encoder.name)
+            check_encoder(self._collection, self.spec.encoder, loaded.info)
+            self._encoder = loaded
+        return self._encoder
+
+    def _late(self) -> Any:
+        if self._late_encoder is None and self.spec.late is not None:
+            from qdrant_static.encoders.fastembed import load_late_interaction
+
+            self._late_encoder = load_late_interaction(self.spec.late.encoder)
+        return self._late_encoder
+
+    def _reranked(self, text: str, hits: list[Hit], plan: SearchPlan) -> list[Hit]:
+        """The top, in the order of a cross-encoder; equal scores keep their order."""
+        from dataclasses import replace
+
+        if self._cross_encoder is None:
+            from qdrant_static.encoders.fastembed import load_cross_encoder
+
+            self._cross_encoder = load_cross_encoder(plan.rerank or "")
+        top = hits[: plan.rerank_candidates]
+        scores = self._cross_encoder.scores(text, [hit.text for hit in top])
+        read = [replace(hit, score=float(score)) for hit, score in zip(top, scores, strict=True)]
+        return sorted(read, key=lambda hit: -hit.score)
+
+
+def open_collection(
+    client: Client,
+    collection: str,
+    *,
+    spec: CollectionSpec | None = None,
+    encoder: Encoder | None = None,
+    late_encoder: Any = None,
+    cross_encoder: Any = None,
+) -> Searcher:
+    """Open a collection for many searches: one request each, where `search` needs three.
+
+    Args and errors are those of `Searcher`. What is held is as of now: open it again after its
+    default plan was changed.
+    """
+    return Searcher(
+        client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder,
+        cross_encoder=cross_encoder,
+    )  # fmt: skip
 
 
 def search(
@@ -51,125 +204,75 @@ def search(
     text: str,
     *,
     limit: int = 10,
-    plan: str | Mapping[str, Any] | SearchPlan | None = None,
+    plan: PlanChoice = None,
     query_filter: models.Filter | None = None,
     encoder: Encoder | None = None,
+    spec: CollectionSpec | None = None,
+    late_encoder: Any = None,
+    cross_encoder: Any = None,
 ) -> list[Hit]:
-    """Search a collection that this package made.
+    """Search a collection.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
         text: The query.
         limit: At most so many hits.
-        plan: ``"exact"``, ``"dense"``, ``"bm25"``, ``"hybrid"`` or a `SearchPlan`; None takes
-            the collection's own.
+        plan: A kind (``"exact"``, ``"dense"``, ``"cascade"``, ``"bm25"``, ``"hybrid"``,
+            ``"late"``), a `SearchPlan` or its dictionary; None takes the collection's own.
         query_filter: A condition on the payload, as the client has it.
         encoder: The collection's encoder if it is at hand; None loads it by the name that the
             collection's metadata holds, once per process.
+        spec: What the collection is, if that is at hand: two requests less. For a collection
+            that others made, `foreign_spec` says which vector and which text fields are meant.
+        late_encoder: What encodes queries for the late-interaction vector; None loads it.
+        cross_encoder: What reorders the top, with ``scores(query, texts)``; None loads the
+            plan's by name.
 
     Returns:
         The hits, best first.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        NotAPlannedCollectionError: If it was made otherwise.
+        NotAPlannedCollectionError: If others made it, and neither spec nor encoder is given.
         EncoderMismatchError: If the encoder is not the collection's.
         SpecError: If the query has no text, or the plan cannot work here.
     """
-    _check(text, limit)
-    spec = read_spec(client, collection)
-    chosen = default_plan(spec) if plan is None else SearchPlan.of(plan)
-    chosen.check(spec)
-    dense = _dense(collection, spec, encoder, text) if chosen.needs_dense else None
-    sparse = _terms(spec, chosen, text) if chosen.needs_sparse else None
-    runnable = _without_empty_side(chosen, dense, sparse)
-    if runnable is None:
-        return []
-    arguments = runnable.request(
-        dense=dense,
-        sparse=sparse,
-        size=spec.vector(runnable.vector).size if runnable.needs_dense else None,
-        limit=limit,
-    )
-    if query_filter is not None:
-        arguments = _filtered(arguments, query_filter)
-    found = client.query_points(collection, with_payload=True, **arguments)
-    return [_hit(point, spec) for point in found.points]
+    opened = Searcher(
+        client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder,
+        cross_encoder=cross_encoder,
+    )  # fmt: skip
+    return opened.search(text, limit=limit, plan=plan, query_filter=query_filter)
 
 
-def _check(text: str, limit: int) -> None:
-    if not isinstance(text, str) or not text.strip():
-        raise SpecError(field="query", problem="has no text")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise SpecError(field="query", problem=f"is not valid Unicode: {error.reason}") from error
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise SpecError(field="limit", problem=f"{limit!r} is not an integer of at least 1")
+def search_batch(
+    client: Client,
+    collection: str,
+    texts: Sequence[str],
+    *,
+    limit: int = 10,
+    plan: PlanChoice = None,
+    query_filter: models.Filter | None = None,
+    encoder: Encoder | None = None,
+    spec: CollectionSpec | None = None,
+    late_encoder: Any = None,
+    cross_encoder: Any = None,
+) -> list[list[Hit]]:
+    """Search for several texts: encoded in one call, asked in one request for up to 64 of them.
 
+    Args and errors are those of `search`.
 
-def _dense(
-    collection: str, spec: CollectionSpec, encoder: Encoder | None, text: str
-) -> NDArray[np.float32]:
-    if encoder is None:
-        encoder = _loaded(spec.encoder.name)
-    check_encoder(collection, spec.encoder, encoder.info)
-    row: NDArray[np.float32] = encoder.encode([text])[0]
-    return row
-
-
-def _terms(spec: CollectionSpec, plan: SearchPlan, text: str) -> SparseQuery:
-    sparse = spec.sparse or SparseSpec()
-    return _bm25(sparse).encode_query(text, repeated_terms=plan.repeated_terms)
-
-
-def _without_empty_side(
-    plan: SearchPlan, dense: NDArray[np.float32] | None, sparse: SparseQuery | None
-) -> SearchPlan | None:
-    """Drop a side that has nothing to say: only stop words, or only unknown tokens."""
-    no_dense = dense is None or not dense.any()
-    no_sparse = sparse is None or not len(sparse.indices)
-    if plan.kind == "hybrid" and no_sparse and not no_dense:
-        return SearchPlan.of({**plan.to_dict(), "kind": "dense"})
-    if plan.kind == "hybrid" and no_dense and not no_sparse:
-        return SearchPlan.of({**plan.to_dict(), "kind": "bm25"})
-    return None if no_dense and no_sparse else plan
-
-
-def _filtered(arguments: dict[str, Any], condition: models.Filter) -> dict[str, Any]:
-    """Put a filter where candidates are chosen: on the innermost prefetches, and on the last."""
-
-    def narrow(stage: models.Prefetch) -> models.Prefetch:
-        if isinstance(stage.prefetch, list):
-            inner = [narrow(one) for one in stage.prefetch]
-            return stage.model_copy(update={"prefetch": inner})
-        return stage.model_copy(update={"filter": condition})
-
-    prefetch = arguments.get("prefetch")
-    if prefetch is None:
-        return {**arguments, "query_filter": condition}
-    return {**arguments, "prefetch": [narrow(stage) for stage in prefetch]}
-
-
-def _hit(point: Any, spec: CollectionSpec) -> Hit:
-    payload = point.payload or {}
-    key = spec.fields.key_of(payload)
-    return Hit(
-        id=point.id,
-        key=point.id if key is None else key,
-        score=point.score,
-        payload=payload,
-        text=spec.fields.text_of(payload),
-    )
+    Returns:
+        For every text its hits, best first.
+    """
+    opened = Searcher(
+        client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder,
+        cross_encoder=cross_encoder,
+    )  # fmt: skip
+    return opened.search_batch(texts, limit=limit, plan=plan, query_filter=query_filter)
 
 
 @lru_cache(maxsize=4)
 def _loaded(name: str) -> Encoder:
     """Encoders that searches loaded by name; a model of 30 to 130 MB is read once."""
     return load_encoder(name)
-
-
-@lru_cache(maxsize=8)
-def _bm25(sparse: SparseSpec) -> Bm25Encoder:
-    return bm25_encoder(sparse)

@@ -231,11 +231,47 @@ def test_no_hits_are_said_and_exit_0(run):
 
 
 @pytest.mark.parametrize(
+    "condition", ["id=2", '{"must": [{"key": "id", "match": {"value": 2}}]}', "text=moon and tide"]
+)
+def test_a_filter_narrows_a_search(run, condition):
+    run("ingest", "a.jsonl")
+    wanted = {row["id"] for row in ROWS if _holds(row, condition)}
+    hits = json.loads(run("search", "c", "a fish moon", "--filter", condition, "--json").stdout)
+    assert {hit["key"] for hit in hits} == wanted
+
+
+def _holds(row: dict, condition: str) -> bool:
+    name, _, value = condition.partition("=")
+    return row["id"] == 2 if condition.startswith("{") else str(row[name]) == value
+
+
+def test_conditions_must_all_hold(run):
+    run("ingest", "a.jsonl")
+    both = ("--filter", "id=2", "--filter", "id=3")
+    assert run("search", "c", "moon", *both).stdout == "no hits\n"
+
+
+@pytest.mark.parametrize("plan", ['{"kind": "dense", "ef": 50}', '{ kind = "dense", ef = 50 }'])
+def test_a_plan_is_explained_and_not_run(run, plan):
+    run("ingest", "a.jsonl")
+    told = run("search", "c", "moon", "--plan", plan, "--explain").stdout
+    assert told.startswith("1. 'full', 32-d: ")
+    assert "in one request" in told
+    data = json.loads(run("search", "c", "moon", "--plan", plan, "--explain", "--json").stdout)
+    assert data["request"]["search_params"]["hnsw_ef"] == 50
+    assert data["requests"] == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (("d", "moon"), "no collection 'd' in data; there are: c"),
         (("c", " "), "query: has no text"),
-        (("c", "moon", "--plan", "fast"), "'fast' is unknown; known: exact, dense, bm25, hybrid"),
+        (("c", "moon", "--plan", "fast"), "'fast' is unknown; known: exact, dense, cascade, bm25"),
+        (("c", "moon", "--plan", "{kind"), "plan: is neither JSON nor a TOML table"),
+        (("c", "moon", "--plan", '{"kind": "dense", "oversampling": 0}'), "plan.oversampling"),
+        (("c", "moon", "--filter", "id"), "filter: 'id' is neither field=value nor a JSON filter"),
+        (("c", "moon", "--filter", '{"must": 5}'), "filter: is no filter of Qdrant's: must"),
         (("c", "moon", "--encoder", "nothing"), "no encoder 'nothing'"),
         (("a/b", "moon"), "'a/b' cannot name a collection"),
         (("c", "moon \udcff", "--plan", "bm25"), ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from qdrant_static import (
     search,
 )
 from qdrant_static.collection.build import read_spec, write_spec
+from qdrant_static.collection.spec import SparseSpec, VectorSpec
+from qdrant_static.collection.vectorspec import uint8_scale
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
     CollectionNotFoundError,
@@ -27,6 +30,7 @@ from qdrant_static.errors import (
     QdrantStaticError,
     SpecError,
 )
+from qdrant_static.search.run import open_collection, search_batch
 from qdrant_static.vectors import truncate
 from tests.fakes import VOCABULARY, FakeEncoder, run_cli, write_jsonl
 
@@ -224,7 +228,7 @@ def test_a_query_that_is_no_unicode_is_an_error_of_ours(client, model_folder, en
 
 
 def test_an_unknown_plan_or_vector_is_an_error(client, encoder):
-    with pytest.raises(SpecError, match="known: exact, dense, bm25, hybrid"):
+    with pytest.raises(SpecError, match="known: exact, dense, cascade, bm25, hybrid, late"):
         search(client, "c", QUERY, plan="fast", encoder=encoder)
     with pytest.raises(SpecError, match="it has full, mrl_8"):
         search(client, "c", QUERY, plan={"kind": "dense", "vector": "mrl_16"}, encoder=encoder)
@@ -242,6 +246,8 @@ def test_a_missing_or_foreign_collection_is_an_error(client, encoder):
         "foreign", models.VectorParams(size=4, distance=models.Distance.COSINE)
     )
     with pytest.raises(NotAPlannedCollectionError):
+        search(client, "foreign", QUERY)
+    with pytest.raises(SpecError, match="no dense vector of the encoder's 32 dimensions"):
         search(client, "foreign", QUERY, encoder=encoder)
 
 
@@ -251,8 +257,6 @@ def test_the_collections_own_plan_is_taken(encoder, tmp_path):
     with EdgeClient(tmp_path / "db") as client:
         ingest(path, client, "c", spec=spec, encoder=encoder)
         assert keys(search(client, "c", "moon", encoder=encoder)) == [1]
-        from dataclasses import replace
-
         write_spec(client, "c", replace(read_spec(client, "c"), plan="exact"))
         assert keys(search(client, "c", "moon", encoder=encoder)) == [1, 2]
 
@@ -298,3 +302,122 @@ def test_a_later_process_needs_the_collections_name_alone(model_folder, tmp_path
     assert [one["score"] for one in there] == pytest.approx([hit.score for hit in here], abs=1e-5)
     assert there[0]["text"] == "moon and tide"
     assert there[0]["payload"] == {"id": 2, "text": "moon and tide"}
+
+
+class Counting:
+    """A client that remembers which of its methods were called."""
+
+    def __init__(self, client: EdgeClient) -> None:
+        self._client = client
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str):
+        self.calls.append(name)
+        return getattr(self._client, name)
+
+
+class CountingEncoder(FakeEncoder):
+    """An encoder that remembers how many texts came at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def encode(self, texts):
+        self.batches.append(len(texts))
+        return super().encode(texts)
+
+
+CASCADE = {"kind": "hybrid", "stages": [{"vector": "mrl_8", "limit": 50}, {"vector": "full"}]}
+
+
+@pytest.mark.parametrize("plan", ["exact", "dense", "cascade", "bm25", "hybrid", CASCADE])
+def test_an_opened_collection_is_searched_by_one_request_and_one_encoding(client, encoder, plan):
+    counted, counting = Counting(client), CountingEncoder()
+    opened = open_collection(counted, "c", encoder=counting)
+    counted.calls.clear()
+    hits = opened.search(QUERY, plan=plan)
+    assert hits == search(client, "c", QUERY, plan=plan, encoder=encoder)
+    assert counted.calls == ["query_points"]
+    assert counting.batches == ([] if plan == "bm25" else [1])
+
+
+def test_a_spec_at_hand_saves_the_requests_that_read_it(client, encoder):
+    counted = Counting(client)
+    hits = search(counted, "c", QUERY, encoder=encoder, spec=read_spec(client, "c"))
+    assert hits == search(client, "c", QUERY, encoder=encoder)
+    assert counted.calls == ["query_points"]
+
+
+def test_many_texts_are_encoded_at_once_and_found_as_one_by_one(client, encoder):
+    queries = [" ".join(WORDS[n : n + 3]) for n in range(20)] * 4
+    counted, counting = Counting(client), CountingEncoder()
+    found = search_batch(counted, "c", queries, plan=CASCADE, limit=4, encoder=counting)
+    assert counting.batches == [80]
+    assert counted.calls.count("query_batch_points") == 2
+    for query, hits in list(zip(queries, found, strict=True))[:20]:
+        alone = search(client, "c", query, plan=CASCADE, limit=4, encoder=encoder)
+        assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in alone], abs=1e-5)
+    assert search_batch(client, "c", [], encoder=encoder) == []
+
+
+def test_one_text_is_no_batch(client, encoder):
+    with pytest.raises(SpecError, match="texts: is one text; give a list"):
+        search_batch(client, "c", QUERY, encoder=encoder)
+
+
+def test_feedback_asks_twice_and_reads_payloads_once(client, encoder):
+    counted = Counting(client)
+    opened = open_collection(counted, "c", encoder=encoder)
+    counted.calls.clear()
+    hits = opened.search(QUERY, plan={"kind": "hybrid", "feedback": 0.6}, limit=5)
+    assert counted.calls == ["query_points", "query_points"]
+    assert len(hits) == 5
+    assert all(hit.text for hit in hits)
+
+
+def test_stop_words_of_ones_own_replace_the_languages(encoder, tmp_path):
+    path = write_jsonl(
+        tmp_path / "a.jsonl", [{"id": 1, "text": "the moon"}, {"id": 2, "text": "a moon of tide"}]
+    )
+    sparse = SparseSpec(stop_words=("moon",))
+    spec = CollectionSpec.for_encoder(encoder, sparse=sparse, plan="bm25")
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(path, client, "c", spec=spec, encoder=encoder)
+        assert search(client, "c", "moon", encoder=encoder) == []
+        assert keys(search(client, "c", "the", encoder=encoder)) == [1]
+        assert read_spec(client, "c").sparse.mean_length == 2.0
+
+
+def test_a_later_append_shares_the_mean_length(encoder, tmp_path):
+    first = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "moon tide sea"}])
+    later = write_jsonl(tmp_path / "b.jsonl", [{"id": 2, "text": "moon " * 50}])
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(first, client, "c", encoder=encoder)
+        mean = read_spec(client, "c").sparse.mean_length
+        ingest(later, client, "c", encoder=encoder)
+        assert read_spec(client, "c").sparse.mean_length == mean == 3.0
+        (stored,) = client.retrieve("c", [2], with_vectors=["bm25"])
+        (weight,) = stored.vector["bm25"].values
+        assert weight == pytest.approx(50 * 2.2 / (50 + 1.2 * (0.25 + 0.75 * 50 / 3)))
+
+
+def test_a_uint8_collection_is_filled_and_asked_in_the_same_form(encoder, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"id": n, "text": t} for n, t in enumerate(texts())])
+    base = CollectionSpec.for_encoder(encoder, sparse=None)
+    scale = uint8_scale(32)
+    vector = VectorSpec(name="full", size=32, distance="euclid", datatype="uint8", scale=scale)
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(path, client, "c", spec=replace(base, vectors=(vector,)), encoder=encoder)
+        hits = search(client, "c", QUERY, plan="exact", encoder=encoder)
+        scores = encoder.encode(texts()) @ encoder.encode([QUERY])[0]
+        best = np.sort(scores)[::-1][:10]
+        assert [hit.score for hit in hits] == pytest.approx(best.tolist(), abs=0.03)
+
+
+def test_a_cross_encoder_has_nothing_to_read_before_the_first_ingest(encoder, tmp_path):
+    plan = {"kind": "dense", "rerank": "reader"}
+    with EdgeClient(tmp_path / "db") as client:
+        create_collection(client, "c", CollectionSpec.for_encoder(encoder, plan=plan))
+        with pytest.raises(SpecError, match=r"plan\.rerank: which payload fields hold the text"):
+            search(client, "c", QUERY, encoder=encoder)

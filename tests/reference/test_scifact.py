@@ -1,60 +1,74 @@
-"""SciFact: all of it is stored, and the quality is the one that was measured by brute force."""
+"""SciFact: all of it is stored, and found as well as brute force measured."""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-from collections import defaultdict
-
+import numpy as np
 import pytest
 
-from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder, search
+from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
+from qdrant_static.collection.presets import CASCADE_PROMISED_RECALL
+from qdrant_static.search.run import Searcher, open_collection
+from tests.fakes import shared_path
+from tests.judged import judged, ndcg
 
 
-def ndcg(ranking: list[str], relevant: dict[str, int], depth: int = 10) -> float:
-    """Järvelin and Kekäläinen, 2002, with the gain as judged."""
-    gained = sum(
-        relevant.get(key, 0) / math.log2(rank + 2) for rank, key in enumerate(ranking[:depth])
-    )
-    best = sorted(relevant.values(), reverse=True)[:depth]
-    return gained / sum(gain / math.log2(rank + 2) for rank, gain in enumerate(best))
-
-
-def test_scifact_is_stored_whole_and_found_as_well_as_measured(shared, wordllama, tmp_path):
-    folder = shared / "data" / "scifact"
-    if not folder.is_dir():
-        pytest.skip(f"no shared data: {folder} is missing (tests/README.md)")
-    judged: dict[str, dict[str, int]] = defaultdict(dict)
-    with (folder / "qrels" / "test.tsv").open() as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            if int(row["score"]) > 0:
-                judged[row["query-id"]][row["corpus-id"]] = int(row["score"])
-    queries = {
-        one["_id"]: one["text"]
-        for one in map(json.loads, (folder / "queries.jsonl").read_text().splitlines())
-        if one["_id"] in judged
-    }
-    assert len(queries) == 300
-
-    encoder = load_encoder(wordllama)
-    spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,))
-    with EdgeClient(tmp_path / "db") as client:
+@pytest.fixture(scope="module")
+def scifact(tmp_path_factory):
+    """The collection, opened, and the judged queries."""
+    pytest.importorskip("wordllama", reason='pip install "qdrant-static[offline]"')
+    folder = shared_path("data", "scifact")
+    encoder = load_encoder("wordllama")
+    spec = CollectionSpec.for_encoder(encoder, matryoshka=(128, 64))
+    with EdgeClient(tmp_path_factory.mktemp("scifact") / "db") as client:
         report = ingest(folder / "corpus.jsonl", client, "scifact", spec=spec, encoder=encoder)
         assert (report.read, report.stored, report.points_after) == (5183, 5183, 5183)
         assert report.rejected == {}
+        yield open_collection(client, "scifact", encoder=encoder), judged(folder)
 
-        def quality(plan) -> float:
-            return sum(
-                ndcg(
-                    [
-                        hit.key
-                        for hit in search(client, "scifact", text, plan=plan, encoder=encoder)
-                    ],
-                    judged[key],
-                )
-                for key, text in queries.items()
-            ) / len(queries)
 
-        assert quality("exact") == pytest.approx(0.513, abs=0.005)
-        assert quality("hybrid") >= 0.70
+def quality(opened: Searcher, data, plan) -> float:
+    queries, relevant = data
+    found = opened.search_batch(list(queries.values()), plan=plan)
+    return float(
+        np.mean([
+            ndcg([hit.key for hit in hits], relevant[key])
+            for key, hits in zip(queries, found, strict=True)
+        ])
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [("exact", 0.513), ("dense", 0.513), ("bm25", 0.688), ("hybrid", 0.707)],
+)
+def test_a_plan_is_as_good_as_measured(scifact, plan, expected):
+    opened, data = scifact
+    assert len(data[0]) == 300
+    assert quality(opened, data, plan) == pytest.approx(expected, abs=0.005)
+
+
+def test_the_default_is_hybrid(scifact):
+    opened, _ = scifact
+    assert opened.plan().kind == "hybrid"
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "dense",
+        "cascade",
+        {"kind": "cascade", "stages": [{"vector": "mrl_128", "limit": 200}, {"vector": "full"}]},
+    ],
+)
+def test_ten_hits_are_nearly_those_of_exact_search(scifact, plan):
+    opened, (queries, _) = scifact
+    texts = list(queries.values())
+    right = wanted = 0
+    for exact, found in zip(
+        opened.search_batch(texts, plan="exact"),
+        opened.search_batch(texts, plan=plan),
+        strict=True,
+    ):
+        right += len({hit.key for hit in exact} & {hit.key for hit in found})
+        wanted += len(exact)
+    assert right / wanted >= CASCADE_PROMISED_RECALL

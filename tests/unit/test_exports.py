@@ -11,8 +11,8 @@ from tests.fakes import REPOSITORY, run_python
 
 NAMES = [
     "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit", "IngestReport",
-    "QdrantStaticError", "SearchPlan", "__version__", "connect", "create_collection", "ingest",
-    "install", "load_encoder", "search", "uninstall",
+    "QdrantStaticError", "SearchPlan", "TuneReport", "__version__", "connect", "create_collection",
+    "ingest", "install", "load_encoder", "search", "tune", "uninstall",
 ]  # fmt: skip
 HEAVY = (
     "numpy", "pyarrow", "qdrant_client", "qdrant_edge", "model2vec", "tokenizers", "numba", "tqdm",

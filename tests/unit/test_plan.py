@@ -1,101 +1,24 @@
-"""SearchPlan: pure data -> the arguments of one request."""
+"""SearchPlan: pure data, its rules, and what a collection must have for it."""
 
 from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qdrant_client import models
 
-from qdrant_static.collection.spec import PLAN_KINDS, CollectionSpec
-from qdrant_static.encoders.sparsevectors import SparseQuery
+from qdrant_static.collection.spec import PLAN_KINDS, CollectionSpec, Fields, LateSpec
+from qdrant_static.collection.toml import dumps
 from qdrant_static.errors import SpecError
-from qdrant_static.search.plan import SearchPlan, default_plan
-from qdrant_static.vectors import truncate
+from qdrant_static.search.plan import FUSIONS, SearchPlan, Stage, default_plan
 from tests.fakes import FakeEncoder
 
-DENSE = np.linspace(0.1, 1.0, 8, dtype=np.float32)
-TERMS = SparseQuery(indices=np.array([3, 9], np.uint32), values=np.array([1.0, 1.5], np.float32))
-SPARSE = models.SparseVector(indices=[3, 9], values=[1.0, 1.5])
-ORIGINALS = models.SearchParams(quantization=models.QuantizationSearchParams(ignore=True))
+CASCADE = {"kind": "cascade", "stages": [{"vector": "mrl_8", "limit": 50}, {"vector": "full"}]}
 
 
-def compiled(plan: SearchPlan, *, size: int = 8, limit: int = 5) -> dict:
-    return plan.request(dense=DENSE, sparse=TERMS, size=size, limit=limit)
-
-
-def test_exact_ignores_codes_and_graph():
-    assert compiled(SearchPlan(kind="exact")) == {
-        "query": DENSE.tolist(),
-        "using": "full",
-        "limit": 5,
-        "search_params": models.SearchParams(
-            exact=True, quantization=models.QuantizationSearchParams(ignore=True)
-        ),
-    }
-
-
-def test_dense_oversamples_and_rescores():
-    assert compiled(SearchPlan(kind="dense", oversampling=3)) == {
-        "query": DENSE.tolist(),
-        "using": "full",
-        "limit": 5,
-        "search_params": models.SearchParams(
-            quantization=models.QuantizationSearchParams(rescore=True, oversampling=3)
-        ),
-    }
-
-
-def test_dense_without_rescoring_does_not_oversample():
-    params = compiled(SearchPlan(kind="dense", rescore=False))["search_params"]
-    assert params.quantization == models.QuantizationSearchParams(rescore=False)
-
-
-def test_bm25_asks_for_terms_alone():
-    assert compiled(SearchPlan(kind="bm25")) == {"query": SPARSE, "using": "bm25", "limit": 5}
-
-
-def test_a_smaller_vector_is_the_renormalized_prefix():
-    request = compiled(SearchPlan(kind="exact", vector="mrl_4"), size=4)
-    assert request["using"] == "mrl_4"
-    assert request["query"] == truncate(DENSE[None], 4)[0].tolist()
-
-
-def test_hybrid_has_both_scorers_judge_the_candidates_of_both():
-    request = compiled(SearchPlan(kind="hybrid", candidates=50, dense_weight=1, sparse_weight=2))
-    assert request["query"] == models.FusionQuery(fusion=models.Fusion.DBSF)
-    assert request["limit"] == 5
-    both = [
-        models.Prefetch(
-            query=DENSE.tolist(),
-            using="full",
-            limit=50,
-            params=models.SearchParams(
-                quantization=models.QuantizationSearchParams(rescore=True, oversampling=4)
-            ),
-        ),
-        models.Prefetch(query=SPARSE, using="bm25", limit=50),
-    ]
-    dense = models.Prefetch(
-        prefetch=both, query=DENSE.tolist(), using="full", limit=100, params=ORIGINALS
-    )
-    sparse = models.Prefetch(prefetch=both, query=SPARSE, using="bm25", limit=100)
-    assert request["prefetch"] == [dense, sparse, sparse]
-
-
-def test_hybrid_weights_are_how_often_a_stage_is_listed():
-    request = compiled(SearchPlan(kind="hybrid", dense_weight=3, sparse_weight=1))
-    assert [stage.using for stage in request["prefetch"]] == ["full"] * 3 + ["bm25"]
-
-
-def test_hybrid_never_has_fewer_candidates_than_wanted_hits():
-    request = compiled(SearchPlan(kind="hybrid", candidates=10), limit=300)
-    for stage in request["prefetch"]:
-        assert stage.limit == 600
-        assert [inner.limit for inner in stage.prefetch] == [300, 300]
+def spec_of(**options) -> CollectionSpec:
+    return CollectionSpec.for_encoder(FakeEncoder(), **options)
 
 
 def test_a_plan_comes_from_its_name_its_dictionary_or_itself():
@@ -106,22 +29,66 @@ def test_a_plan_comes_from_its_name_its_dictionary_or_itself():
     assert SearchPlan.of({"kind": "exact"}) == SearchPlan(kind="exact")
 
 
-@given(
-    st.builds(
-        SearchPlan,
-        kind=st.sampled_from(PLAN_KINDS),
-        vector=st.sampled_from(["full", "mrl_4"]),
-        oversampling=st.floats(1, 100),
+def test_stages_come_from_dictionaries_and_are_hashable():
+    plan = SearchPlan.of(CASCADE)
+    assert plan.stages == (Stage(vector="mrl_8", limit=50), Stage(vector="full"))
+    assert len({plan, SearchPlan.of(CASCADE)}) == 1
+
+
+def stages(names: tuple[str, ...], draw) -> tuple[Stage, ...]:
+    limit = 1000
+    found = []
+    for name in names[:-1]:
+        limit = draw(st.integers(1, limit))
+        found.append(draw(stage(name, limit)))
+    return (*found, draw(stage(names[-1], None)))
+
+
+def stage(name: str, limit: int | None) -> st.SearchStrategy[Stage]:
+    return st.builds(
+        Stage,
+        vector=st.just(name),
+        limit=st.just(limit),
+        oversampling=st.none() | st.floats(1, 100),
         rescore=st.booleans(),
-        candidates=st.integers(1, 1000),
-        dense_weight=st.integers(1, 5),
-        sparse_weight=st.integers(1, 5),
-        repeated_terms=st.sampled_from(["sqrt", "one"]),
+        ef=st.none() | st.integers(1, 1000),
+        exact=st.booleans(),
     )
-)
-def test_every_plan_survives_its_dictionary_and_compiles(plan):
+
+
+@st.composite
+def plans(draw) -> SearchPlan:
+    kind = draw(st.sampled_from(PLAN_KINDS))
+    names = draw(
+        st.sampled_from([("mrl_4", "full"), ("mrl_4", "mrl_8"), ("mrl_4", "mrl_8", "full")])
+    )
+    staged = kind == "cascade" or (kind in ("hybrid", "late") and draw(st.booleans()))
+    return SearchPlan(
+        kind=kind,
+        vector=None if staged else draw(st.sampled_from([None, "full", "mrl_4"])),
+        stages=stages(names, draw) if staged else (),
+        oversampling=draw(st.none() | st.floats(1, 100)),
+        rescore=draw(st.booleans()),
+        ef=draw(st.none() | st.integers(1, 1000)),
+        candidates=draw(st.integers(1, 1000)),
+        fusion=draw(st.sampled_from(FUSIONS)),
+        dense_weight=draw(st.integers(1, 5)),
+        sparse_weight=draw(st.integers(1, 5)),
+        repeated_terms=draw(st.sampled_from(["sqrt", "one", "count"])),
+        feedback=0.0 if kind == "bm25" else draw(st.floats(0, 2)),
+        feedback_hits=draw(st.integers(1, 10)),
+        late_candidates=draw(st.integers(1, 100)),
+        rerank=draw(st.none() | st.just("reader")),
+        rerank_candidates=draw(st.integers(1, 100)),
+    )
+
+
+@given(plans())
+def test_every_plan_survives_its_dictionary_and_toml(plan):
+    import tomllib
+
     assert SearchPlan.of(json.loads(json.dumps(plan.to_dict()))) == plan
-    assert compiled(plan)["limit"] == 5
+    assert SearchPlan.of(tomllib.loads(dumps(plan.to_dict()))) == plan
 
 
 @pytest.mark.parametrize(
@@ -134,12 +101,62 @@ def test_every_plan_survives_its_dictionary_and_compiles(plan):
         (5, "plan"),
         ({"kind": "dense", "oversampling": 0.5}, "plan.oversampling"),
         ({"kind": "dense", "oversampling": float("nan")}, "plan.oversampling"),
+        ({"kind": "dense", "oversampling": True}, "plan.oversampling"),
+        ({"kind": "dense", "rescore": "no"}, "plan.rescore"),
+        ({"kind": "dense", "ef": 0}, "plan.ef"),
+        ({"kind": "dense", "vector": 256}, "plan.vector"),
         ({"kind": "hybrid", "candidates": 0}, "plan.candidates"),
         ({"kind": "hybrid", "candidates": "many"}, "plan.candidates"),
+        ({"kind": "hybrid", "candidates": None}, "plan.candidates"),
         ({"kind": "hybrid", "dense_weight": 0}, "plan.dense_weight"),
         ({"kind": "hybrid", "dense_weight": 1.5}, "plan.dense_weight"),
         ({"kind": "hybrid", "sparse_weight": -1}, "plan.sparse_weight"),
+        ({"kind": "hybrid", "fusion": "sum"}, "plan.fusion"),
         ({"kind": "bm25", "repeated_terms": "log"}, "plan.repeated_terms"),
+        ({"kind": "bm25", "feedback": 0.6}, "plan.feedback"),
+        ({"kind": "dense", "feedback": -1}, "plan.feedback"),
+        ({"kind": "dense", "feedback_hits": 0}, "plan.feedback_hits"),
+        ({"kind": "late", "late_candidates": 0}, "plan.late_candidates"),
+        ({"kind": "dense", "rerank_candidates": 0}, "plan.rerank_candidates"),
+        ({"kind": "dense", "rerank": True}, "plan.rerank"),
+        ({"kind": "dense", "stages": [{"vector": "full"}]}, "plan.stages"),
+        ({"kind": "cascade", "stages": [{"vector": "full"}]}, "plan.stages"),
+        ({"kind": "cascade", "stages": "mrl_8"}, "plan.stages"),
+        ({"kind": "cascade", "stages": ["mrl_8", "full"]}, "plan.stages"),
+        ({"kind": "cascade", "vector": "full"}, "plan.vector"),
+        ({**CASCADE, "vector": "full"}, "plan.vector"),
+        (
+            {"kind": "cascade", "stages": [{"vector": "mrl_8"}, {"vector": "full"}]},
+            "plan.stages[0].limit",
+        ),
+        (
+            {"kind": "hybrid", "stages": [{"vector": "full", "limit": 5}]},
+            "plan.stages[0].limit",
+        ),
+        (
+            {"kind": "cascade", "stages": [{"vector": "full", "limit": 9}, {"vector": "mrl_8"}]},
+            "plan.stages.vector",
+        ),
+        (
+            {"kind": "cascade", "stages": [{"vector": "mrl_8", "limit": 9}, {"vector": "mrl_8"}]},
+            "plan.stages.vector",
+        ),
+        (
+            {
+                "kind": "cascade",
+                "stages": [
+                    {"vector": "mrl_4", "limit": 9},
+                    {"vector": "mrl_8", "limit": 10},
+                    {"vector": "full"},
+                ],
+            },
+            "plan.stages.limit",
+        ),
+        (
+            {"kind": "hybrid", "stages": [{"vector": "full", "oversampling": 0}]},
+            "plan.stages.oversampling",
+        ),
+        ({"kind": "hybrid", "stages": [{"vector": "full", "size": 8}]}, "plan.stages.size"),
     ],
 )
 def test_a_plan_that_cannot_work_is_an_error_that_names_the_field(plan, field):
@@ -149,52 +166,61 @@ def test_a_plan_that_cannot_work_is_an_error_that_names_the_field(plan, field):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(SpecError, match="known: exact, dense, bm25, hybrid"):
+    with pytest.raises(SpecError, match="known: exact, dense, cascade, bm25, hybrid, late"):
         SearchPlan.of("fast")
 
 
-def test_a_plan_is_refused_where_the_collection_lacks_what_it_needs():
-    spec = CollectionSpec.for_encoder(FakeEncoder(), sparse=None)
-    for kind in ("bm25", "hybrid"):
-        with pytest.raises(SpecError, match=f"'{kind}' needs BM25"):
-            SearchPlan(kind=kind).check(spec)
-    with pytest.raises(SpecError, match="mrl_8"):
-        SearchPlan(kind="dense", vector="mrl_8").check(spec)
-    SearchPlan(kind="dense").check(spec)
+@pytest.mark.parametrize(
+    ("plan", "options", "message"),
+    [
+        ("bm25", {"sparse": None}, "'bm25' needs BM25"),
+        ("hybrid", {"sparse": None}, "'hybrid' needs BM25"),
+        ("late", {}, "late-interaction vector"),
+        ({"kind": "dense", "vector": "mrl_8"}, {}, "'mrl_8' is not in the collection"),
+        (CASCADE, {}, "'mrl_8' is not in the collection"),
+        ("cascade", {}, "a cascade needs two vectors"),
+    ],
+)
+def test_a_plan_is_refused_where_the_collection_lacks_what_it_needs(plan, options, message):
+    with pytest.raises(SpecError, match=message):
+        SearchPlan.of(plan).check(spec_of(**options))
+
+
+def test_a_plan_is_taken_where_the_collection_has_what_it_needs():
+    from dataclasses import replace
+
+    spec = spec_of(matryoshka=(8,), late=LateSpec(encoder="l", size=4))
+    spec = replace(spec, fields=Fields(key=None, text=("text",)))
+    for kind in PLAN_KINDS:
+        SearchPlan(kind=kind, rerank="reader").check(spec)
+    SearchPlan.of(CASCADE).check(spec)
 
 
 def test_a_bm25_plan_does_not_look_at_the_dense_vector():
-    spec = CollectionSpec.for_encoder(FakeEncoder())
-    SearchPlan(kind="bm25", vector="mrl_8").check(spec)
-
-
-@pytest.mark.parametrize("kind", ["exact", "dense", "hybrid"])
-def test_a_request_without_its_vector_is_an_error(kind):
-    with pytest.raises(SpecError, match="dense vector"):
-        SearchPlan(kind=kind).request(dense=None, sparse=TERMS, size=None, limit=1)
-
-
-@pytest.mark.parametrize("kind", ["bm25", "hybrid"])
-def test_a_request_without_its_terms_is_an_error(kind):
-    with pytest.raises(SpecError, match="BM25 terms"):
-        SearchPlan(kind=kind).request(dense=DENSE, sparse=None, size=8, limit=1)
+    SearchPlan(kind="bm25", vector="mrl_8").check(spec_of())
 
 
 def test_the_default_is_hybrid_where_there_is_bm25_else_dense_else_what_the_spec_says():
-    def spec(**options):
-        return CollectionSpec.for_encoder(FakeEncoder(), **options)
-
-    assert default_plan(spec()).kind == "hybrid"
-    assert default_plan(spec(sparse=None)).kind == "dense"
-    assert default_plan(spec(plan="exact")).kind == "exact"
-    assert default_plan(spec(plan={"kind": "dense", "oversampling": 9})).oversampling == 9
+    assert default_plan(spec_of()).kind == "hybrid"
+    assert default_plan(spec_of(sparse=None)).kind == "dense"
+    assert default_plan(spec_of(plan="exact")).kind == "exact"
+    assert default_plan(spec_of(plan={"kind": "dense", "oversampling": 9})).oversampling == 9
 
 
 def test_needs_say_what_must_be_encoded():
+    with_terms, without = spec_of(), spec_of(sparse=None)
     needs = {
-        k: (SearchPlan(kind=k).needs_dense, SearchPlan(kind=k).needs_sparse) for k in PLAN_KINDS
-    }
-    assert needs == {
-        "exact": (True, False), "dense": (True, False), "bm25": (False, True),
-        "hybrid": (True, True),
+        plan.kind: (
+            plan.needs_dense, plan.uses_sparse(with_terms), plan.uses_sparse(without),
+            plan.needs_late,
+        )
+        for plan in map(SearchPlan.of, PLAN_KINDS)
     }  # fmt: skip
+    assert needs == {
+        "exact": (True, False, False, False),
+        "dense": (True, False, False, False),
+        "cascade": (True, False, False, False),
+        "bm25": (False, True, True, False),
+        "hybrid": (True, True, True, False),
+        "late": (True, True, False, True),
+    }

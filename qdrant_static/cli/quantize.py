@@ -1,0 +1,88 @@
+"""``qdrant-static quantize``: codes for a live collection, kept only if they find enough."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, listed
+from qdrant_static.cli.reporting import reported
+from qdrant_static.errors import SpecError
+
+#: A gate refused: the recall fell short.
+REFUSED = 4
+
+
+@reported
+def command(
+    collection: Annotated[
+        str, typer.Argument(help="The collection's name; others may have made it.")
+    ],
+    db: Db = DEFAULT_DB,
+    quantization: Annotated[
+        str,
+        typer.Option(help="auto (by size), binary, binary2, int8, turbo4, turbo2, ... or none."),
+    ] = "auto",
+    vector: Annotated[
+        str | None,
+        typer.Option(
+            help="Which dense vector, '' for the unnamed one. [default: the only one, or full]",
+            show_default=False,
+        ),
+    ] = None,
+    target_recall: Annotated[
+        float, typer.Option(help="recall@10 against exact search; below it, it is taken back.")
+    ] = 0.97,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; predict on a sample.")
+    ] = False,
+    bm25: Annotated[
+        bool, typer.Option("--bm25", help="Add BM25 too, from the payload fields of --text.")
+    ] = False,
+    text: Annotated[
+        str | None,
+        typer.Option(help="Payload fields of the text, a,b. [default: as ingested]"),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of BM25's stop words and stemming. [default: english]")
+    ] = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Quantize a live collection: measure before and after, keep it only if it finds enough.
+
+    Exits with 4 if the recall falls short; the collection then is as it was.
+    """
+    from qdrant_static import connect
+    from qdrant_static.collection.foreign import carried_spec
+    from qdrant_static.collection.quantize import quantize
+    from qdrant_static.collection.vectorspec import SparseSpec
+
+    if not bm25 and (text or language):
+        raise SpecError(field="--text, --language", problem="are for --bm25")
+    client = connect(db, api_key=api_key)
+    try:
+        fields = listed(text) or ()
+        if bm25 and not fields:
+            carried = carried_spec(client, collection)
+            fields = carried.fields.text if carried is not None else ()
+            if not fields:
+                raise SpecError(field="--text", problem="name the payload fields of the text")
+        report = quantize(
+            client,
+            collection,
+            quantization=quantization,
+            vector=vector,
+            target_recall=target_recall,
+            text=fields,
+            sparse=SparseSpec(language=language) if language else None,
+            dry_run=dry_run,
+            say=lambda message: typer.echo(message, err=True),
+        )
+    finally:
+        client.close()
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
+    if not report.reached and quantization != "none":
+        raise typer.Exit(REFUSED)

@@ -1,0 +1,149 @@
+"""New vectors of a live collection, filled from what its points hold already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import models
+
+from qdrant_static.collection.build import bm25_encoder
+from qdrant_static.collection.vectorspec import BM25, UINT8_OFFSET, SparseSpec, VectorSpec
+from qdrant_static.errors import SpecError
+from qdrant_static.vectors import truncate
+
+if TYPE_CHECKING:
+    from qdrant_static.connect import Client
+
+#: Points of a page; of vectors of 1,024 dimensions, 2 MB.
+_PAGE = 500
+#: Texts on which the mean length in BM25 terms is measured, as an ingest does.
+_SAMPLE = 20_000
+
+
+def pages(
+    client: Client, collection: str, *, payload: Any = False, vectors: Any = False
+) -> Iterator[list[models.Record]]:
+    """All points, page by page, in the order of their ids."""
+    offset: Any = None
+    while True:
+        points, offset = client.scroll(
+            collection, limit=_PAGE, offset=offset, with_payload=payload, with_vectors=vectors
+        )
+        if points:
+            yield points
+        if offset is None:
+            return
+
+
+def vector_of(point: Any, name: str) -> list[float] | None:
+    """A point's dense vector; the unnamed one is ``""``."""
+    given = point.vector
+    if isinstance(given, dict):
+        given = given.get(name)
+    return given if isinstance(given, list) else None
+
+
+def text_of(payload: Any, fields: Sequence[str]) -> str:
+    """The text that an ingest would have encoded: the fields that are there, one space between."""
+    parts = ((payload or {}).get(name) for name in fields)
+    return " ".join(part for part in parts if isinstance(part, str) and part.strip())
+
+
+def fill_prefix(client: Client, collection: str, source: VectorSpec, vector: VectorSpec) -> int:
+    """Fill a Matryoshka size with the prefixes of a longer vector.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+        source: The longer vector.
+        vector: The new one.
+
+    Returns:
+        How many points have got it.
+    """
+    filled = 0
+    for page in pages(client, collection, vectors=[source.name]):
+        rows = [(one.id, row) for one in page if (row := vector_of(one, source.name)) is not None]
+        if not rows:
+            continue
+        longer = np.asarray([row for _, row in rows], np.float32)
+        if source.scale is not None:
+            longer = (longer - UINT8_OFFSET) / np.float32(source.scale)
+        matrix = truncate(longer, vector.size)
+        stored = as_stored(matrix, vector.scale).tolist()
+        client.update_vectors(
+            collection,
+            [
+                models.PointVectors(id=point, vector={vector.name: row})
+                for (point, _), row in zip(rows, stored, strict=True)
+            ],
+            wait=True,
+        )
+        filled += len(rows)
+    return filled
+
+
+def fill_terms(
+    client: Client, collection: str, sparse: SparseSpec, fields: Sequence[str]
+) -> SparseSpec:
+    """Fill the BM25 vector from the texts in the payload.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name; it has the vector.
+        sparse: Its settings; without a mean length, it is measured first.
+        fields: The payload fields of the text.
+
+    Returns:
+        The settings, with the mean length.
+
+    Raises:
+        SpecError: If no point has a text there.
+    """
+    if sparse.mean_length is None:
+        sample = _texts(client, collection, fields)
+        if not sample:
+            raise SpecError(
+                field="text", problem=f"no payload has text in {', '.join(fields)}: check the name"
+            )
+        measured = bm25_encoder(sparse).mean_length(sample)
+        sparse = replace(sparse, mean_length=max(1.0, measured))
+    encoder = bm25_encoder(sparse)
+    for page in pages(client, collection, payload=list(fields)):
+        texts = [text_of(point.payload, fields) for point in page]
+        points = [
+            models.PointVectors(
+                id=point.id,
+                vector={
+                    BM25: models.SparseVector(
+                        indices=row.indices.tolist(), values=row.values.tolist()
+                    )
+                },
+            )
+            for point, row in zip(page, encoder.encode_documents(texts), strict=True)
+            if len(row.indices)
+        ]
+        if points:
+            client.update_vectors(collection, points, wait=True)
+    return sparse
+
+
+def as_stored(matrix: NDArray[np.float32], scale: float | None) -> NDArray[np.float32]:
+    """What is sent for a vector: as it is, or shifted and scaled for uint8."""
+    if scale is None:
+        return matrix
+    shifted = np.clip(np.round(matrix * scale) + UINT8_OFFSET, 0, 255)
+    return np.asarray(shifted, np.float32)
+
+
+def _texts(client: Client, collection: str, fields: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for page in pages(client, collection, payload=list(fields)):
+        found += [text for point in page if (text := text_of(point.payload, fields))]
+        if len(found) >= _SAMPLE:
+            break
+    return found

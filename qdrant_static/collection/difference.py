@@ -1,0 +1,285 @@
+"""What two collection specs differ in, and what it takes to get from one to the other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.collection.vectorspec import Hnsw, LateSpec, Placement, SparseSpec, VectorSpec
+
+Remedy = Literal["in place", "new vector", "migration"]
+
+#: Why an attribute cannot be changed where it is.
+_FIXED = "is fixed when the vector is made"
+_KEPT = "nothing is dropped here; call delete_vector_name yourself if it is to go"
+_REFILL = "filled from the points that are there"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One attribute in which a collection is not what is wanted.
+
+    Attributes:
+        field: The attribute's path in the spec: ``"vectors.full.quantization"``.
+        is_: What it is, in words.
+        wanted: What is asked for, in words.
+        remedy: ``"in place"``: a setting that `apply` changes on the live collection.
+            ``"new vector"``: a named vector that `apply` adds. ``"migration"``: another
+            collection must be built.
+        reason: Why, or what follows.
+    """
+
+    field: str
+    is_: str
+    wanted: str
+    remedy: Remedy
+    reason: str
+
+    def __str__(self) -> str:
+        """As in ``vector full: quantization is turbo4, asked none``."""
+        subject, attribute = _subject(self.field)
+        told = f"{attribute} is" if attribute else "is"
+        return f"{subject}: {told} {self.is_}, asked {self.wanted}"
+
+
+def compare(
+    there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool = True
+) -> tuple[Difference, ...]:
+    """All differences between two specs, in the order of the spec.
+
+    What the wanted spec leaves open (mean length, fields, plan, a server's defaults) is none.
+
+    Args:
+        there: What the collection is.
+        wanted: What it should be.
+        tiers: Whether the engine tells pinned, cached and cold data apart; without, RAM and cache
+            are the same.
+    """
+    return (
+        *_encoders(there, wanted),
+        *_vectors(there, wanted, tiers=tiers),
+        *_sparse(there.sparse, wanted.sparse, tiers=tiers),
+        *_late(there.late, wanted.late, tiers=tiers),
+        *_payload_indexes(there, wanted),
+        *_server(there, wanted),
+        *_source(there, wanted),
+    )
+
+
+def _encoders(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
+    if there.encoder.fingerprint != wanted.encoder.fingerprint:
+        yield Difference(
+            field="encoder",
+            is_=f"{there.encoder.name} ({there.encoder.fingerprint})",
+            wanted=f"{wanted.encoder.name} ({wanted.encoder.fingerprint})",
+            remedy="migration",
+            reason="vectors of two encoders cannot be compared",
+        )
+
+
+def _vectors(there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool) -> Iterator[Difference]:
+    have = {vector.name: vector for vector in there.vectors}
+    want = {vector.name: vector for vector in wanted.vectors}
+    for name in [*want, *(name for name in have if name not in want)]:
+        if name not in have:
+            yield Difference(
+                field=f"vectors.{name}", is_="absent", wanted=_told(want[name]),
+                remedy="new vector", reason=f"{_REFILL}, as prefixes of {there.vectors[0].name!r}",
+            )  # fmt: skip
+        elif name not in want:
+            yield Difference(
+                field=f"vectors.{name}", is_=_told(have[name]), wanted="absent",
+                remedy="migration", reason=_KEPT,
+            )  # fmt: skip
+        else:
+            yield from _vector(have[name], want[name], tiers=tiers)
+
+
+def _vector(there: VectorSpec, wanted: VectorSpec, *, tiers: bool) -> Iterator[Difference]:
+    where = f"vectors.{there.name}"
+    for name in ("size", "distance", "datatype", "scale"):
+        pair = (getattr(there, name), getattr(wanted, name))
+        if pair[0] != pair[1]:
+            yield _differ(f"{where}.{name}", *pair, remedy="migration", reason=_FIXED)
+    if not _same_place(there.placement, wanted.placement, tiers=tiers):
+        yield _differ(
+            f"{where}.placement", there.placement, wanted.placement,
+            remedy="in place", reason="the vectors are rewritten",
+        )  # fmt: skip
+    if not _same_graph(there.hnsw, wanted.hnsw, tiers=tiers):
+        gone = wanted.hnsw is None
+        yield _differ(
+            f"{where}.hnsw", _graph_told(there.hnsw), _graph_told(wanted.hnsw),
+            remedy="in place", reason="the graph is dropped" if gone else "the graph is built anew",
+        )  # fmt: skip
+    if there.quantization != wanted.quantization:
+        yield _differ(
+            f"{where}.quantization", _codes_told(there), _codes_told(wanted),
+            remedy="in place", reason="the codes are made anew; the originals stay",
+        )  # fmt: skip
+    elif there.quantization is not None and not _same_place(there.codes, wanted.codes, tiers=tiers):
+        yield _differ(
+            f"{where}.codes", there.codes, wanted.codes,
+            remedy="in place", reason="the codes are read from elsewhere",
+        )  # fmt: skip
+
+
+def _sparse(
+    there: SparseSpec | None, wanted: SparseSpec | None, *, tiers: bool
+) -> Iterator[Difference]:
+    if there is None and wanted is None:
+        return
+    if there is None or wanted is None:
+        new = there is None
+        yield _differ(
+            "sparse", _terms_told(there), _terms_told(wanted),
+            remedy="new vector" if new else "migration",
+            reason=f"{_REFILL}, by their texts" if new else _KEPT,
+        )  # fmt: skip
+        return
+    reason = "every weight of the vector was made with it"
+    if there.language != wanted.language:
+        yield _differ(
+            "sparse.language", there.language, wanted.language, remedy="migration", reason=reason
+        )
+    if there.stop_words != wanted.stop_words:
+        yield _differ(
+            "sparse.stop_words", _words_told(there), _words_told(wanted),
+            remedy="migration", reason=reason,
+        )  # fmt: skip
+    if None not in (there.mean_length, wanted.mean_length) and (
+        there.mean_length != wanted.mean_length
+    ):
+        yield _differ(
+            "sparse.mean_length", there.mean_length, wanted.mean_length,
+            remedy="migration", reason=reason,
+        )  # fmt: skip
+    if not _same_place(there.placement, wanted.placement, tiers=tiers):
+        yield _differ(
+            "sparse.placement", there.placement, wanted.placement,
+            remedy="in place", reason="the postings are rewritten",
+        )  # fmt: skip
+
+
+def _late(there: LateSpec | None, wanted: LateSpec | None, *, tiers: bool) -> Iterator[Difference]:
+    if there is None and wanted is None:
+        return
+    if there is None or wanted is None:
+        new = there is None
+        yield _differ(
+            "late", _late_told(there), _late_told(wanted),
+            remedy="new vector" if new else "migration",
+            reason="empty until the records are ingested again" if new else _KEPT,
+        )  # fmt: skip
+        return
+    for name in ("encoder", "size", "datatype"):
+        pair = (getattr(there, name), getattr(wanted, name))
+        if pair[0] != pair[1]:
+            yield _differ(f"late.{name}", *pair, remedy="migration", reason=_FIXED)
+    if not _same_place(there.placement, wanted.placement, tiers=tiers):
+        yield _differ(
+            "late.placement", there.placement, wanted.placement,
+            remedy="in place", reason="the vectors are rewritten",
+        )  # fmt: skip
+
+
+def _payload_indexes(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
+    for name in sorted({*there.payload_indexes, *wanted.payload_indexes}):
+        pair = [spec.payload_indexes.get(name, "absent") for spec in (there, wanted)]
+        if pair[0] != pair[1]:
+            dropped = "the index is dropped; the payload stays"
+            made = "the index is built from the payload; filtered searches by a graph gain from "
+            yield _differ(
+                f"payload_indexes.{name}", *pair, remedy="in place",
+                reason=dropped if pair[1] == "absent" else f"{made}it once the graph is rebuilt",
+            )  # fmt: skip
+
+
+def _server(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
+    for name in wanted.server.__slots__:
+        pair = (getattr(there.server, name), getattr(wanted.server, name))
+        if pair[1] is None or pair[0] == pair[1]:
+            continue
+        if name == "shards":
+            yield _differ(
+                "server.shards", *pair, remedy="migration",
+                reason="points are spread over the shards when they are stored",
+            )  # fmt: skip
+        else:
+            yield _differ(f"server.{name}", *pair, remedy="in place", reason="a setting")
+
+
+def _source(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
+    if there.fields.text and wanted.fields.text and there.fields != wanted.fields:
+        pair = [f"key={s.fields.key_told} text={','.join(s.fields.text)}" for s in (there, wanted)]
+        yield _differ(
+            "fields", *pair, remedy="migration", reason="the vectors were made from other text"
+        )
+
+
+def _differ(field: str, is_: Any, wanted: Any, *, remedy: Remedy, reason: str) -> Difference:
+    told = ["none" if value is None else str(value) for value in (is_, wanted)]
+    return Difference(field=field, is_=told[0], wanted=told[1], remedy=remedy, reason=reason)
+
+
+def _subject(field: str) -> tuple[str, str]:
+    """A field's path as subject and attribute of a sentence."""
+    head, _, rest = field.partition(".")
+    if head == "vectors":
+        # A vector that others named may have a dot in it; an attribute has none.
+        name, dot, attribute = rest.rpartition(".")
+        known = ("hnsw", *VectorSpec.__slots__)
+        if not dot or attribute not in known:
+            name, attribute = rest, ""
+        return f"vector {name or 'without a name'}", {"hnsw": "graph"}.get(attribute, attribute)
+    if head == "payload_indexes":
+        return f"payload index {rest}", ""
+    names = {"sparse": "bm25", "fields": "filled from"}
+    return names.get(head, head), rest.replace("_", " ")
+
+
+def _same_place(there: Placement, wanted: Placement, *, tiers: bool) -> bool:
+    if tiers:
+        return there == wanted
+    return (there == "disk") == (wanted == "disk")
+
+
+def _same_graph(there: Hnsw | None, wanted: Hnsw | None, *, tiers: bool) -> bool:
+    if there is None or wanted is None:
+        return there is wanted
+    return (there.m, there.ef_construct) == (wanted.m, wanted.ef_construct) and _same_place(
+        there.placement, wanted.placement, tiers=tiers
+    )
+
+
+def _told(vector: VectorSpec) -> str:
+    graph = "no graph" if vector.hnsw is None else f"graph {_graph_told(vector.hnsw)}"
+    codes = quantizations.told(vector.quantization)
+    return f"{vector.size}-d {vector.datatype}, {codes}, {graph}, {vector.placement}"
+
+
+def _graph_told(hnsw: Hnsw | None) -> str:
+    if hnsw is None:
+        return "none"
+    return f"m={hnsw.m} ef_construct={hnsw.ef_construct} {hnsw.placement}"
+
+
+def _codes_told(vector: VectorSpec) -> str:
+    return "none" if vector.quantization is None else quantizations.told(vector.quantization)
+
+
+def _words_told(sparse: SparseSpec) -> str:
+    return "the language's own" if sparse.stop_words is None else f"{len(sparse.stop_words)} words"
+
+
+def _terms_told(sparse: SparseSpec | None) -> str:
+    if sparse is None:
+        return "absent"
+    return f"{sparse.language}, stop words {_words_told(sparse)}, {sparse.placement}"
+
+
+def _late_told(late: LateSpec | None) -> str:
+    return "absent" if late is None else f"{late.size}-d {late.datatype} of {late.encoder}"

@@ -1,0 +1,190 @@
+"""Collections that others made: unnamed vectors, any names, any ids, no metadata of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qdrant_client import models
+
+from qdrant_static.collection import reading
+from qdrant_static.collection.build import place_of
+from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec, Fields
+from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
+from qdrant_static.encoders.base import EncoderInfo
+from qdrant_static.errors import CollectionNotFoundError, NotAPlannedCollectionError, SpecError
+
+if TYPE_CHECKING:
+    from qdrant_static.connect import Client
+    from qdrant_static.encoders.base import Encoder
+
+#: The encoder of a collection of which nobody has said who filled it.
+UNKNOWN_ENCODER = "unknown"
+
+
+def spec_of(
+    client: Client,
+    collection: str,
+    *,
+    encoder: Encoder | None = None,
+    vector: str | None = None,
+    text: str | Sequence[str] | None = None,
+    key: str | None = None,
+) -> CollectionSpec:
+    """The spec of any collection: its own, or, where others made it, what the engine says.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+        encoder: Who made the vectors, for a collection that others made.
+        vector: As in `foreign_spec`; not looked at where the collection has its own spec.
+        text: Likewise.
+        key: Likewise.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+        NotAPlannedCollectionError: If others made it, and no encoder is named.
+        SpecError: If the encoder does not fit its vectors.
+    """
+    info = _info(client, collection)
+    carried = _carried(info)
+    if carried is not None and carried.planned:
+        return carried
+    if encoder is None and (carried is None or carried.encoder.name == UNKNOWN_ENCODER):
+        raise NotAPlannedCollectionError(collection=collection)
+    return foreign_spec(client, collection, encoder=encoder, vector=vector, text=text, key=key)
+
+
+def foreign_spec(
+    client: Client,
+    collection: str,
+    *,
+    encoder: Encoder | None = None,
+    vector: str | None = None,
+    text: str | Sequence[str] | None = None,
+    key: str | None = None,
+) -> CollectionSpec:
+    """The spec of a collection that others made, as its own configuration tells it.
+
+    Nothing is written. BM25 is in it where `quantize` added it, which leaves its settings in the
+    metadata; of any other sparse vector nobody knows what its numbers stand for.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+        encoder: Who made the vectors, as far as the caller knows; without one the spec serves
+            where no text is encoded.
+        vector: The dense vector that is searched, ``""`` for the unnamed one; None takes the only
+            one, or the only one of the encoder's dimension.
+        text: The payload fields of the text.
+        key: The payload field of the record's key; None takes the point's id.
+
+    Returns:
+        A spec with ``planned=False``; its first vector is the one that is searched.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+        SpecError: If the vector is not there, cannot be told, or does not fit the encoder.
+    """
+    info = _info(client, collection)
+    carried = _carried(info)
+    if encoder is not None:
+        who: EncoderInfo | None = encoder.info
+    elif carried is not None and carried.encoder.name != UNKNOWN_ENCODER:
+        who = carried.encoder
+    else:
+        who = None
+    chosen = _chosen(info, vector, who)
+    # Vectors of other encoders mean nothing to this one; without one, all may be asked for.
+    others = () if who is not None or vector is not None else _others(info, chosen.name)
+    fields = (text,) if isinstance(text, str) else tuple(text or ())
+    spec = CollectionSpec(
+        encoder=who or EncoderInfo(name=UNKNOWN_ENCODER, dimension=chosen.size, fingerprint=""),
+        vectors=(chosen, *others),
+        payload_indexes=reading.payload_indexes(info),
+        fields=Fields(key=key, text=fields),
+        planned=False,
+    )
+    if carried is None:
+        return spec
+    return replace(
+        spec,
+        sparse=carried.sparse if BM25 in reading.sparse_names(info) else None,
+        fields=Fields(key=key or carried.fields.key, text=fields or carried.fields.text),
+        plan=carried.plan,
+    )
+
+
+def carried_spec(client: Client, collection: str) -> CollectionSpec | None:
+    """The spec in a collection's metadata, if there is one.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+    """
+    return _carried(_info(client, collection))
+
+
+def with_terms(spec: CollectionSpec, sparse: SparseSpec, text: Sequence[str]) -> CollectionSpec:
+    """The spec of a collection that got BM25."""
+    return replace(spec, sparse=sparse, fields=Fields(key=spec.fields.key, text=tuple(text)))
+
+
+def _info(client: Client, collection: str) -> models.CollectionInfo:
+    if not client.collection_exists(collection):
+        names = sorted(one.name for one in client.get_collections().collections)
+        raise CollectionNotFoundError(
+            collection=collection, where=place_of(client), collections=tuple(names)
+        )
+    return client.get_collection(collection)
+
+
+def _carried(info: models.CollectionInfo) -> CollectionSpec | None:
+    metadata = info.config.metadata or {}
+    return CollectionSpec.from_dict(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None
+
+
+def _chosen(
+    info: models.CollectionInfo, name: str | None, encoder: EncoderInfo | None
+) -> VectorSpec:
+    sizes = {
+        one: given.size
+        for one, given in reading.dense_params(info).items()
+        if given.multivector_config is None
+    }
+    told = ", ".join(f"{one!r} ({size}-d)" for one, size in sizes.items()) or "none"
+    if name is not None and name not in sizes:
+        raise SpecError(
+            field="vector", problem=f"{name!r} is not a dense vector here; there are: {told}"
+        )
+    fitting = [one for one, size in sizes.items() if encoder is None or size == encoder.dimension]
+    if name is None and len(fitting) != 1:
+        fits = "" if encoder is None else f" of the encoder's {encoder.dimension} dimensions"
+        count = "no dense vector" if not fitting else "more than one dense vector"
+        raise SpecError(
+            field="vector", problem=f"there is {count}{fits}; name one: there are: {told}"
+        )
+    name = fitting[0] if name is None else name
+    if encoder is not None and sizes[name] > encoder.dimension:
+        raise SpecError(
+            field="vector",
+            problem=f"{name!r} has {sizes[name]} dimensions, and the encoder {encoder.name!r} "
+            f"makes {encoder.dimension}",
+        )
+    if reading.dense_params(info)[name].datatype == models.Datatype.UINT8:
+        raise SpecError(
+            field="vector",
+            problem=f"{name!r} is of uint8: who filled it alone knows how it was scaled",
+        )
+    return reading.vector_spec(name, info)
+
+
+def _others(info: models.CollectionInfo, chosen: str) -> tuple[VectorSpec, ...]:
+    return tuple(
+        reading.vector_spec(name, info)
+        for name, given in reading.dense_params(info).items()
+        # Of a uint8 vector nobody but who filled it knows what its numbers stand for.
+        if name != chosen
+        and given.multivector_config is None
+        and given.datatype != models.Datatype.UINT8
+    )

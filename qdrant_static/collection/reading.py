@@ -1,0 +1,185 @@
+"""The client's models -> specs: what the engine says that a collection is. `params` backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from qdrant_client import models
+
+from qdrant_static.collection import params
+from qdrant_static.collection.quantization import Binary, Product, Quantization, Scalar, Turbo
+from qdrant_static.collection.spec import CollectionSpec, ServerSpec
+from qdrant_static.collection.vectorspec import BM25, LATE, Hnsw, LateSpec, Placement, VectorSpec
+from qdrant_static.errors import SpecError
+
+
+def dense_params(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
+    """Dense vectors by name, multi-vectors too; the unnamed one is ``""``."""
+    vectors = info.config.params.vectors
+    if vectors is None:
+        return {}
+    return {"": vectors} if isinstance(vectors, models.VectorParams) else dict(vectors)
+
+
+def sparse_names(info: models.CollectionInfo) -> tuple[str, ...]:
+    """The names of the sparse vectors."""
+    return tuple(info.config.params.sparse_vectors or {})
+
+
+def vector_spec(
+    name: str, info: models.CollectionInfo, *, scale: float | None = None
+) -> VectorSpec:
+    """A dense vector as the engine has it, what it inherits from the collection included.
+
+    Args:
+        name: The vector's name.
+        info: What `get_collection` gave.
+        scale: Of a uint8 vector: only who filled it knows.
+
+    Raises:
+        SpecError: If it is something that a `VectorSpec` cannot say.
+    """
+    given = dense_params(info)[name]
+    place = _placement(given.memory, given.on_disk, default="cached")
+    codes = given.quantization_config or info.config.quantization_config
+    return VectorSpec(
+        name=name,
+        size=given.size,
+        distance=_key(params.DISTANCES, given.distance),
+        datatype="float32" if given.datatype is None else given.datatype.value,
+        scale=scale,
+        placement=place,
+        hnsw=_graph(given.hnsw_config, info.config.hnsw_config),
+        quantization=quantization(codes),
+        codes=_codes_place(codes, place),
+    )
+
+
+def quantization(given: Any) -> Quantization | None:
+    """A quantization, with the engine's defaults where nothing is said.
+
+    Raises:
+        SpecError: If it is of a kind that is not known.
+    """
+    match given:
+        case None | models.Disabled():
+            return None
+        case models.BinaryQuantization(binary=binary):
+            query = binary.query_encoding
+            bits = _key(params.ENCODINGS, binary.encoding) if binary.encoding else 1
+            if query in (None, models.BinaryQuantizationQueryEncoding.DEFAULT):
+                return Binary(bits=bits, query_bits=1)
+            return Binary(bits=bits, query_bits=_key(params.QUERY_ENCODINGS, query))
+        case models.ScalarQuantization(scalar=scalar):
+            # gRPC carries 32 bits: 0.99 comes back as 0.9900000095.
+            return Scalar(quantile=None if scalar.quantile is None else round(scalar.quantile, 6))
+        case models.ProductQuantization(product=product):
+            return Product(compression=int(product.compression.value.removeprefix("x")))
+        case models.TurboQuantization(turbo=turbo):
+            bits = 4.0 if turbo.bits is None else float(turbo.bits.value[4:].replace("_", "."))
+            return Turbo(bits=bits)
+    raise SpecError(field="quantization", problem=f"{type(given).__name__} is unknown here")
+
+
+def actual(there: CollectionSpec, info: models.CollectionInfo, *, server: bool) -> CollectionSpec:
+    """The spec in a collection's metadata, with what the engine says about itself in its place.
+
+    Args:
+        there: What the metadata says. What only it can know (encoder, scale, language) is kept.
+        info: What `get_collection` gave.
+        server: Whether it is a server's.
+
+    Raises:
+        SpecError: If somebody dropped its first vector, or put another in the place of one.
+    """
+    dense = dense_params(info)
+    first = there.vectors[0].name
+    if first not in dense:
+        raise SpecError(
+            field=f"vectors.{first}",
+            problem="the metadata name it, but the collection lacks it: somebody dropped it. "
+            "Build the collection anew",
+        )
+    vectors = tuple(
+        vector_spec(vector.name, info, scale=vector.scale)
+        for vector in there.vectors
+        if vector.name in dense
+    )
+    sparse, late = there.sparse, there.late
+    said = (info.config.params.sparse_vectors or {}).get(BM25)
+    if sparse is not None and said is not None:
+        index = said.index
+        place = (index.memory, index.on_disk) if index else (None, None)
+        sparse = replace(sparse, placement=_placement(*place, default="ram"))
+    if late is not None and LATE in dense:
+        late = _late(late, dense[LATE])
+    config = info.config.params
+    told = ServerSpec(
+        shards=config.shard_number,
+        replicas=config.replication_factor,
+        # More than there are replicas is allowed to a server's own setting, not to a spec.
+        write_consistency=min(config.write_consistency_factor or 1, config.replication_factor or 1),
+        on_disk_payload=config.on_disk_payload,
+    )
+    return replace(
+        there,
+        vectors=vectors,
+        sparse=sparse if said is not None else None,
+        late=late if LATE in dense else None,
+        payload_indexes=payload_indexes(info),
+        server=told if server else there.server,
+    )
+
+
+def payload_indexes(info: models.CollectionInfo) -> dict[str, str]:
+    """Payload field -> type of its index."""
+    return {name: index.data_type.value for name, index in (info.payload_schema or {}).items()}
+
+
+def _late(late: LateSpec, given: models.VectorParams) -> LateSpec:
+    return replace(
+        late,
+        size=given.size,
+        datatype="float32" if given.datatype is None else given.datatype.value,
+        placement=_placement(given.memory, given.on_disk, default="cached"),
+    )
+
+
+def _graph(own: models.HnswConfigDiff | None, inherited: models.HnswConfig) -> Hnsw | None:
+    def of(name: str) -> Any:
+        value = None if own is None else getattr(own, name)
+        return getattr(inherited, name, None) if value is None else value
+
+    if of("m") == 0:
+        return None
+    return Hnsw(
+        m=of("m"),
+        ef_construct=of("ef_construct"),
+        placement=_placement(of("memory"), of("on_disk"), default="ram"),
+    )
+
+
+def _codes_place(given: Any, originals: Placement) -> Placement:
+    inner = next(iter(vars(given).values()), None) if given is not None else None
+    memory = getattr(inner, "memory", None)
+    if memory is not None:
+        return _placement(memory, None, default="ram")
+    always_ram = getattr(inner, "always_ram", None)
+    if inner is None or always_ram:
+        return "ram"
+    return originals if always_ram is None else "disk"
+
+
+def _placement(
+    memory: models.Memory | None, on_disk: bool | None, *, default: Placement
+) -> Placement:
+    if memory is not None:
+        place: Placement = _key(params.TIERS, memory)
+        return place
+    return "disk" if on_disk else default
+
+
+def _key(table: Mapping[Any, Any], value: Any) -> Any:
+    return next(key for key, known in table.items() if known == value)

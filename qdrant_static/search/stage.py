@@ -1,0 +1,58 @@
+"""Stage: one pass of a plan over dense vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qdrant_static.errors import SpecError
+from qdrant_static.search import rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One pass over dense vectors: the first looks at all points, the others at what came before.
+
+    Attributes:
+        vector: The vector that is compared.
+        limit: How many points it passes on; None in the last stage alone, which passes on what
+            the plan wants.
+        oversampling: First stage: candidates by codes per point that it passes on, before
+            rescoring; None takes the plan's, else what its codes want (`presets.oversampling`).
+        rescore: First stage: whether the originals rescore what the codes found. Later stages:
+            whether originals are compared, rather than codes.
+        ef: First stage: how many candidates the graph keeps; None takes the plan's, else the
+            collection's.
+        exact: Compare originals, without codes and graph.
+    """
+
+    vector: str
+    limit: int | None = None
+    oversampling: float | None = None
+    rescore: bool = True
+    ef: int | None = None
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.vector, str):
+            raise SpecError(field="plan.stages.vector", problem=f"{self.vector!r} is no name")
+        rules.whole("plan.stages.limit", self.limit)
+        rules.factor("plan.stages.oversampling", self.oversampling)
+        rules.whole("plan.stages.ef", self.ef)
+        for name in ("rescore", "exact"):
+            rules.truth(f"plan.stages.{name}", getattr(self, name))
+
+    @classmethod
+    def of(cls, stage: Stage | Mapping[str, Any]) -> Stage:
+        """A stage from its dictionary, or as it is.
+
+        Raises:
+            SpecError: If a field is unknown or wrong.
+        """
+        if isinstance(stage, Stage):
+            return stage
+        if not isinstance(stage, Mapping) or "vector" not in stage:
+            raise SpecError(field="plan.stages", problem=f"{stage!r} is no stage: {{'vector': …}}")
+        rules.known("plan.stages", stage, cls)
+        return cls(**stage)
