@@ -454,7 +454,7 @@ def sent_by_sink(folder: Path, client: Any, names: tuple[str, ...]) -> float:
 
 
 def server_points(folder: Path, place: Path, layout: str) -> dict[str, Any]:
-    """Points per second of one 1,024-d vector, no index: the client's best way and ours, in turn."""
+    """Time per point of one 1,024-d vector, no index: the client's best way, and ours, in turn."""
     figures: dict[str, list[float]] = {"upload": [], "sink": []}
     for _ in range(3):
         for name, send in (("upload", sent_by_upload), ("sink", sent_by_sink)):
