@@ -432,7 +432,7 @@ def sent_by_upload(folder: Path, client: Any, names: tuple[str, ...]) -> float:
 
 def sent_by_sink(folder: Path, client: Any, names: tuple[str, ...]) -> float:
     """Our sink, the same matrices; seconds."""
-    from qdrant_static.ingest.serversink import ServerSink
+    from qdrant_static.ingest.server.sink import ServerSink
     from qdrant_static.ingest.sink import EncodedBatch
 
     seconds = 0.0
@@ -475,7 +475,7 @@ def server_points(folder: Path, place: Path, layout: str) -> dict[str, Any]:
 def server_green(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     """File -> green by `ingest`, beside vectors made beforehand -> green by `upload_collection`."""
     from qdrant_static import ingest, load_encoder
-    from qdrant_static.ingest.bulk import wait_for_indexes
+    from qdrant_static.ingest.server.bulk import wait_for_indexes
 
     client = server("recommended", indexed=True)
     started = time.perf_counter()

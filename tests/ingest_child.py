@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest
-from qdrant_static.ingest import arrowfile, jsonl, parquet
-from qdrant_static.ingest.ledger import Ledger
+from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.reading import arrowfile, jsonl, parquet
 from tests.fakes import FakeEncoder
 
 COLLECTION = "c"

@@ -20,17 +20,17 @@ from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import (
     SpecError,
 )
+from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.accounting.state import State, default_state
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
-from qdrant_static.ingest.ledger import Ledger
 from qdrant_static.ingest.limits import RejectLimit
-from qdrant_static.ingest.options import SourceOptions
-from qdrant_static.ingest.passages import Passages
 from qdrant_static.ingest.progress import Progress
+from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.passages import Passages
+from qdrant_static.ingest.reading.sources import AnySource, PathLike, open_source
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.run import IngestRun
-from qdrant_static.ingest.servercalls import FIRST_CONTACT, patiently
-from qdrant_static.ingest.sources import AnySource, PathLike, open_source
-from qdrant_static.ingest.state import State, default_state
+from qdrant_static.ingest.server.calls import FIRST_CONTACT, patiently
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client

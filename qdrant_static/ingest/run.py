@@ -22,32 +22,32 @@ from qdrant_static.errors import (
     TooManyRejectsError,
     VerificationError,
 )
-from qdrant_static.ingest.accounts import Run
-from qdrant_static.ingest.bulk import deferred_indexing, restore_indexing
+from qdrant_static.ingest.accounting.accounts import Run
+from qdrant_static.ingest.accounting.hashes import encoding_key
+from qdrant_static.ingest.accounting.identity import differences, identity
+from qdrant_static.ingest.accounting.ledger import Ledger, now
+from qdrant_static.ingest.accounting.state import State
 from qdrant_static.ingest.deciding import OnDuplicate
 from qdrant_static.ingest.encoding import BatchEncoder, mean_length
 from qdrant_static.ingest.finishing import Finish
-from qdrant_static.ingest.hashes import encoding_key
-from qdrant_static.ingest.identity import differences, identity
-from qdrant_static.ingest.ledger import Ledger, now
 from qdrant_static.ingest.limits import RejectLimit
 from qdrant_static.ingest.loading import Load, in_passages, sample
 from qdrant_static.ingest.manifest import versions, write_manifest
-from qdrant_static.ingest.passages import Passages, token_offsets
 from qdrant_static.ingest.progress import Progress
+from qdrant_static.ingest.reading.passages import Passages, token_offsets
+from qdrant_static.ingest.reading.rejects import RejectsFile
+from qdrant_static.ingest.reading.sources import AnySource
 from qdrant_static.ingest.rebuild import rebuild
-from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.report import IngestReport
-from qdrant_static.ingest.servercalls import exact_count
-from qdrant_static.ingest.sources import AnySource
-from qdrant_static.ingest.state import State
+from qdrant_static.ingest.server.bulk import deferred_indexing, restore_indexing
+from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.writing import Writer
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
-    from qdrant_static.ingest.inputs import Fingerprint
+    from qdrant_static.ingest.reading.inputs import Fingerprint
 
 
 def _marked(mark: Fingerprint) -> str:

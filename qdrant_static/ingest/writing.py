@@ -13,12 +13,12 @@ from qdrant_client import models
 from qdrant_static.errors import PointError
 from qdrant_static.ids import id_digest
 from qdrant_static.ingest import sink
-from qdrant_static.ingest.accounts import Totals
+from qdrant_static.ingest.accounting.accounts import Totals
+from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.deciding import Decided, OnDuplicate, settlement
 from qdrant_static.ingest.encoding import BatchEncoder
-from qdrant_static.ingest.ledger import Ledger
-from qdrant_static.ingest.rejects import RejectsFile
-from qdrant_static.ingest.servercalls import patiently
+from qdrant_static.ingest.reading.rejects import RejectsFile
+from qdrant_static.ingest.server.calls import patiently
 from qdrant_static.ingest.sink import EncodedBatch
 from qdrant_static.serverversion import is_remote
 
@@ -136,7 +136,7 @@ class Writer:
         self._on_duplicate = on_duplicate
         self._sink: Sink
         if is_remote(client):
-            from qdrant_static.ingest.serversink import ServerSink
+            from qdrant_static.ingest.server.sink import ServerSink
 
             self._sink = ServerSink.for_spec(
                 client,  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from typing import Any
 from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, ingest
-from qdrant_static.ingest import jsonl
+from qdrant_static.ingest.reading import jsonl
 from tests.fakes import FakeEncoder
 from tests.ingest_child import COLLECTION, tell_settled
 
