@@ -34,7 +34,7 @@ from qdrant_static.ingest.server.calls import FIRST_CONTACT, patiently
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
 
 
 def ingest(
@@ -60,6 +60,7 @@ def ingest(
     bulk: bool = False,
     options: SourceOptions | None = None,
     passages: Passages | None = None,
+    late_encoder: LateInteractionEncoder | None = None,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
@@ -98,6 +99,7 @@ def ingest(
         max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``).
         bulk: Have a server index after the load, not during it.
         passages: Cut long texts; a point is then a passage, with its row's key in its payload.
+        late_encoder: Who fills the late-interaction vector, if the spec has one; None loads it.
         options: How the input is read: templates, renamed columns, ready vectors, CSV, limits.
 
     Returns:
@@ -157,6 +159,7 @@ def ingest(
             limit=limit,
             bulk=bulk,
             passages=passages,
+            late_encoder=late_encoder,
         )
         return run.carry_out(own_rejects)
 

@@ -30,6 +30,7 @@ from qdrant_static.ingest.accounting.state import State
 from qdrant_static.ingest.deciding import OnDuplicate
 from qdrant_static.ingest.encoding import BatchEncoder, mean_length
 from qdrant_static.ingest.finishing import Finish
+from qdrant_static.ingest.late import LateVectors
 from qdrant_static.ingest.limits import RejectLimit
 from qdrant_static.ingest.loading import Load, in_passages, sample
 from qdrant_static.ingest.manifest import versions, write_manifest
@@ -46,7 +47,7 @@ from qdrant_static.ingest.writing import Writer
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
     from qdrant_static.ingest.reading.inputs import Fingerprint
 
 
@@ -78,6 +79,7 @@ class IngestRun:
     limit: RejectLimit | None
     bulk: bool
     passages: Passages | None
+    late_encoder: LateInteractionEncoder | None = None
 
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Load, finish, and write down what was done."""
@@ -232,6 +234,9 @@ class IngestRun:
     # --- load --------------------------------------------------------------------------------
 
     def _load(self, run: Run, rejected: RejectsFile) -> tuple[Writer, BatchEncoder, bool]:
+        late = None
+        if self.spec.late is not None:  # its model may be missing: before anything is made
+            late = LateVectors(self.client, self.collection, self.spec.late, self.late_encoder)
         names = [name for name, _ in self.ledger.files(run.id)]
         settled = {names[file]: spans for file, spans in self.ledger.settled(run.id).items()}
         items = self.source.batches(settled)
@@ -258,6 +263,7 @@ class IngestRun:
             rejected,
             encoder,
             self.on_duplicate,
+            late,
         )
         writer.totals = self.ledger.totals(run.id)
         if writer.totals.read:
