@@ -73,27 +73,6 @@ def connect(
     return EdgeClient(os.path.expanduser(place))
 
 
-def is_embedded(client: Client) -> bool:
-    """Whether the client is an `EdgeClient`."""
-    from qdrant_static.edge import EdgeClient
-
-    return isinstance(client, EdgeClient)
-
-
-def server_version(client: Client) -> tuple[int, int, int] | None:
-    """The version of the server behind a client; None where there is no server.
-
-    A server ignores what a newer version brought, in silence over gRPC: ask before relying on it.
-    """
-    if is_embedded(client):
-        return None
-    version = str(client.info().version)
-    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
-    if numbers is None:  # the client's own imitation of a server, or a build without a number
-        return None
-    return (int(numbers[1]), int(numbers[2]), int(numbers[3]))
-
-
 def _port(url: str) -> int | None:
     try:
         return urlsplit(url).port

@@ -144,9 +144,9 @@ class Job:
         from qdrant_static.collection.toml import dumps, from_toml
         from qdrant_static.connect import connect
         from qdrant_static.encoders.registry import load_encoder
-        from qdrant_static.ingest.options import SourceOptions
-        from qdrant_static.ingest.passages import Passages
         from qdrant_static.ingest.pipeline import ingest
+        from qdrant_static.ingest.reading.options import SourceOptions
+        from qdrant_static.ingest.reading.passages import Passages
 
         options = SourceOptions.from_dict(self.source)
         passages = None if self.passages is None else Passages(**self.passages)

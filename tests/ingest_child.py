@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest
-from qdrant_static.ingest import arrowfile, jsonl, parquet
-from qdrant_static.ingest.ledger import Ledger
+from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.reading import arrowfile, jsonl, parquet
 from tests.fakes import FakeEncoder
 
 COLLECTION = "c"
@@ -20,11 +22,12 @@ COLLECTION = "c"
 
 def run(folder: Path, **options: Any) -> dict[str, Any]:
     """Ingest ``folder/in`` into ``folder/db``, in small batches."""
-    for module in (arrowfile, jsonl, parquet):
-        module.MAX_ROWS = 100  # type: ignore[attr-defined]
     encoder = FakeEncoder()
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,))
-    with EdgeClient(folder / "db") as client:
+    with ExitStack() as stack:
+        for module in (arrowfile, jsonl, parquet):
+            stack.enter_context(patch.object(module, "MAX_ROWS", 100))
+        client = stack.enter_context(EdgeClient(folder / "db"))
         report = ingest(folder / "in", client, COLLECTION, spec=spec, encoder=encoder, **options)
     return report.to_dict()
 

@@ -154,8 +154,8 @@ def command(
     """
     from qdrant_static import connect
     from qdrant_static import ingest as run
-    from qdrant_static.ingest.options import SourceOptions
-    from qdrant_static.ingest.passages import Passages
+    from qdrant_static.ingest.reading.options import SourceOptions
+    from qdrant_static.ingest.reading.passages import Passages
 
     given = {
         "key": listed(key),

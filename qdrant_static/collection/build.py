@@ -17,7 +17,6 @@ from qdrant_static.collection.params import (
 from qdrant_static.collection.quantization import Turbo
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
-from qdrant_static.connect import is_embedded, server_version
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
     CollectionExistsError,
@@ -28,6 +27,7 @@ from qdrant_static.errors import (
     SpecMismatchError,
 )
 from qdrant_static.search.plan import default_plan
+from qdrant_static.serverversion import is_remote, server_version
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
@@ -70,7 +70,7 @@ def create_collection(client: Client, collection: str, spec: CollectionSpec) -> 
         vectors_config=vectors,
         sparse_vectors_config=sparse,
         metadata={METADATA_KEY: spec.to_dict()},
-        **({} if is_embedded(client) else server_arguments(spec)),
+        **(server_arguments(spec) if is_remote(client) else {}),
     )
     for field, kind in spec.payload_indexes.items():
         client.create_payload_index(collection, field, models.PayloadSchemaType(kind))

@@ -32,8 +32,8 @@ from qdrant_static.collection.changes import (
 from qdrant_static.collection.difference import Difference, Remedy, compare
 from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
 from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
-from qdrant_static.connect import is_embedded, server_version
 from qdrant_static.errors import SpecError, SpecMismatchError
+from qdrant_static.serverversion import is_remote, server_version
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
@@ -95,7 +95,7 @@ def diff(client: Client, collection: str, spec: CollectionSpec) -> CollectionDif
     """
     told = read_spec(client, collection)
     info = client.get_collection(collection)
-    server = not is_embedded(client)
+    server = is_remote(client)
     wanted = spec if server else replace(spec, server=ServerSpec())
     tiers = knows_tiers(client)
     real = reading.actual(told, info, server=server)

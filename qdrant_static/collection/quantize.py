@@ -23,8 +23,8 @@ from qdrant_static.collection.quantization import Quantization
 from qdrant_static.collection.quantizereport import Measured, QuantizeReport
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
-from qdrant_static.connect import server_version
 from qdrant_static.errors import SpecError
+from qdrant_static.serverversion import server_version
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client

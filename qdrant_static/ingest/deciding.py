@@ -14,11 +14,11 @@ from typing import Literal
 
 from qdrant_static.errors import VerificationError
 from qdrant_static.ids import PointId, id_digest, point_id, text_key
-from qdrant_static.ingest.accounts import Outcome, Rows, Settlement, Totals, each_digest
-from qdrant_static.ingest.batch import Batch
-from qdrant_static.ingest.hashes import as_digests, text_digests, vector_digests
-from qdrant_static.ingest.ledger import Ledger
-from qdrant_static.ingest.rejects import Reject
+from qdrant_static.ingest.accounting.accounts import Outcome, Rows, Settlement, Totals, each_digest
+from qdrant_static.ingest.accounting.hashes import as_digests, text_digests, vector_digests
+from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.rejects import Reject
 
 OnDuplicate = Literal["reject", "first", "last"]
 ON_DUPLICATE: tuple[OnDuplicate, ...] = ("reject", "first", "last")

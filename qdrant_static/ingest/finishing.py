@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qdrant_static.errors import DeletionRefusedError, EngineError, VerificationError
 from qdrant_static.ingest.limits import DELETION_SHARE
-from qdrant_static.ingest.servercalls import exact_count, patiently
+from qdrant_static.ingest.server.calls import exact_count, patiently
 from qdrant_static.ingest.sink import build_index
 from qdrant_static.ingest.verify import check_samples, point_of
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
-    from qdrant_static.ingest.accounts import Totals
+    from qdrant_static.ingest.accounting.accounts import Totals
+    from qdrant_static.ingest.accounting.ledger import Ledger
     from qdrant_static.ingest.encoding import BatchEncoder
-    from qdrant_static.ingest.ledger import Ledger
     from qdrant_static.ingest.progress import Progress
     from qdrant_static.ingest.writing import Sampled
 

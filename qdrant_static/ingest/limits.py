@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from qdrant_static.errors import SpecError
-from qdrant_static.ingest.accounts import Totals
+from qdrant_static.ingest.accounting.accounts import Totals
 
 #: A share is judged from so many rows on, and at the end.
 _ENOUGH_ROWS = 1000

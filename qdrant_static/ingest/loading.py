@@ -12,15 +12,15 @@ from itertools import chain
 
 import pyarrow as pa
 
-from qdrant_static.ingest.batch import Batch
+from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.deciding import Decided, OnDuplicate, Prepared, decide, prepare
 from qdrant_static.ingest.encoding import SAMPLE_ROWS, BatchEncoder
-from qdrant_static.ingest.ledger import Ledger
 from qdrant_static.ingest.limits import RejectLimit
-from qdrant_static.ingest.passages import Passages, TokenOffsets, split
 from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.readahead import read_ahead
-from qdrant_static.ingest.rejects import Reject, RejectsFile
+from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.passages import Passages, TokenOffsets, split
+from qdrant_static.ingest.reading.rejects import Reject, RejectsFile
 from qdrant_static.ingest.sink import EncodedBatch
 from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.writing import Writer

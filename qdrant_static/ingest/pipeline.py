@@ -20,21 +20,21 @@ from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import (
     SpecError,
 )
+from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.accounting.state import State, default_state
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
-from qdrant_static.ingest.ledger import Ledger
 from qdrant_static.ingest.limits import RejectLimit
-from qdrant_static.ingest.options import SourceOptions
-from qdrant_static.ingest.passages import Passages
 from qdrant_static.ingest.progress import Progress
+from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.passages import Passages
+from qdrant_static.ingest.reading.sources import AnySource, PathLike, open_source
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.run import IngestRun
-from qdrant_static.ingest.servercalls import FIRST_CONTACT, patiently
-from qdrant_static.ingest.sources import AnySource, PathLike, open_source
-from qdrant_static.ingest.state import State, default_state
+from qdrant_static.ingest.server.calls import FIRST_CONTACT, patiently
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
 
 
 def ingest(
@@ -60,6 +60,7 @@ def ingest(
     bulk: bool = False,
     options: SourceOptions | None = None,
     passages: Passages | None = None,
+    late_encoder: LateInteractionEncoder | None = None,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
@@ -98,6 +99,7 @@ def ingest(
         max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``).
         bulk: Have a server index after the load, not during it.
         passages: Cut long texts; a point is then a passage, with its row's key in its payload.
+        late_encoder: Who fills the late-interaction vector, if the spec has one; None loads it.
         options: How the input is read: templates, renamed columns, ready vectors, CSV, limits.
 
     Returns:
@@ -157,6 +159,7 @@ def ingest(
             limit=limit,
             bulk=bulk,
             passages=passages,
+            late_encoder=late_encoder,
         )
         return run.carry_out(own_rejects)
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.ids import id_digest
-from qdrant_static.ingest.accounts import DIGEST, Rows
-from qdrant_static.ingest.hashes import as_digests, encoding_key, text_digests
-from qdrant_static.ingest.ledger import Ledger
-from qdrant_static.ingest.payloadrows import payload_digests
+from qdrant_static.ingest.accounting.accounts import DIGEST, Rows
+from qdrant_static.ingest.accounting.hashes import as_digests, encoding_key, text_digests
+from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.reading.payloadrows import payload_digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable

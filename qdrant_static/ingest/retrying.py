@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.build import read_spec
 from qdrant_static.errors import SourceNotFoundError, StorageError
+from qdrant_static.ingest.accounting.state import default_state
 from qdrant_static.ingest.pipeline import ingest
-from qdrant_static.ingest.state import default_state
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
+    from qdrant_static.ingest.reading.sources import PathLike
     from qdrant_static.ingest.report import IngestReport
-    from qdrant_static.ingest.sources import PathLike
 
 #: Reasons that no repetition mends: another row has the key; a file is no row.
 LEFT_ALONE = frozenset({"duplicate_key", "unreadable_file"})

@@ -22,32 +22,33 @@ from qdrant_static.errors import (
     TooManyRejectsError,
     VerificationError,
 )
-from qdrant_static.ingest.accounts import Run
-from qdrant_static.ingest.bulk import deferred_indexing, restore_indexing
+from qdrant_static.ingest.accounting.accounts import Run
+from qdrant_static.ingest.accounting.hashes import encoding_key
+from qdrant_static.ingest.accounting.identity import differences, identity
+from qdrant_static.ingest.accounting.ledger import Ledger, now
+from qdrant_static.ingest.accounting.state import State
 from qdrant_static.ingest.deciding import OnDuplicate
 from qdrant_static.ingest.encoding import BatchEncoder, mean_length
 from qdrant_static.ingest.finishing import Finish
-from qdrant_static.ingest.hashes import encoding_key
-from qdrant_static.ingest.identity import differences, identity
-from qdrant_static.ingest.ledger import Ledger, now
+from qdrant_static.ingest.late import LateVectors
 from qdrant_static.ingest.limits import RejectLimit
 from qdrant_static.ingest.loading import Load, in_passages, sample
 from qdrant_static.ingest.manifest import versions, write_manifest
-from qdrant_static.ingest.passages import Passages, token_offsets
 from qdrant_static.ingest.progress import Progress
+from qdrant_static.ingest.reading.passages import Passages, token_offsets
+from qdrant_static.ingest.reading.rejects import RejectsFile
+from qdrant_static.ingest.reading.sources import AnySource
 from qdrant_static.ingest.rebuild import rebuild
-from qdrant_static.ingest.rejects import RejectsFile
 from qdrant_static.ingest.report import IngestReport
-from qdrant_static.ingest.servercalls import exact_count
-from qdrant_static.ingest.sources import AnySource
-from qdrant_static.ingest.state import State
+from qdrant_static.ingest.server.bulk import deferred_indexing, restore_indexing
+from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.writing import Writer
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
-    from qdrant_static.ingest.inputs import Fingerprint
+    from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
+    from qdrant_static.ingest.reading.inputs import Fingerprint
 
 
 def _marked(mark: Fingerprint) -> str:
@@ -78,6 +79,7 @@ class IngestRun:
     limit: RejectLimit | None
     bulk: bool
     passages: Passages | None
+    late_encoder: LateInteractionEncoder | None = None
 
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Load, finish, and write down what was done."""
@@ -232,6 +234,9 @@ class IngestRun:
     # --- load --------------------------------------------------------------------------------
 
     def _load(self, run: Run, rejected: RejectsFile) -> tuple[Writer, BatchEncoder, bool]:
+        late = None
+        if self.spec.late is not None:  # its model may be missing: before anything is made
+            late = LateVectors(self.client, self.collection, self.spec.late, self.late_encoder)
         names = [name for name, _ in self.ledger.files(run.id)]
         settled = {names[file]: spans for file, spans in self.ledger.settled(run.id).items()}
         items = self.source.batches(settled)
@@ -258,6 +263,7 @@ class IngestRun:
             rejected,
             encoder,
             self.on_duplicate,
+            late,
         )
         writer.totals = self.ledger.totals(run.id)
         if writer.totals.read:

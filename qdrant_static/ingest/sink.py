@@ -11,7 +11,7 @@ from qdrant_client import models
 from qdrant_static.collection.spec import BM25
 from qdrant_static.edge import EdgeClient
 from qdrant_static.errors import PointError
-from qdrant_static.ingest.bulk import wait_for_indexes
+from qdrant_static.ingest.server.bulk import wait_for_indexes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qdrant_static.ingest.accounts import Totals
+    from qdrant_static.ingest.accounting.accounts import Totals
 
 _COUNTED = ("read", "stored", "payload_updated", "unchanged", "superseded", "rejected")
 

@@ -13,17 +13,17 @@ import numpy as np
 from qdrant_static.collection.build import read_spec
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import PointId
-from qdrant_static.ingest.accounts import Known
-from qdrant_static.ingest.ledger import Ledger
-from qdrant_static.ingest.payloadrows import payload_digest
+from qdrant_static.ingest.accounting.accounts import Known
+from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.accounting.state import State, default_state
+from qdrant_static.ingest.reading.payloadrows import payload_digest
 from qdrant_static.ingest.rebuild import rebuild
-from qdrant_static.ingest.state import State, default_state
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
     from qdrant_static.ingest.encoding import BatchEncoder
-    from qdrant_static.ingest.sources import PathLike
+    from qdrant_static.ingest.reading.sources import PathLike
     from qdrant_static.ingest.writing import Sampled
 
 #: So many points are named one by one.

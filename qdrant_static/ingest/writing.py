@@ -13,12 +13,13 @@ from qdrant_client import models
 from qdrant_static.errors import PointError
 from qdrant_static.ids import id_digest
 from qdrant_static.ingest import sink
-from qdrant_static.ingest.accounts import Totals
+from qdrant_static.ingest.accounting.accounts import Totals
+from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.deciding import Decided, OnDuplicate, settlement
 from qdrant_static.ingest.encoding import BatchEncoder
-from qdrant_static.ingest.ledger import Ledger
-from qdrant_static.ingest.rejects import RejectsFile
-from qdrant_static.ingest.servercalls import patiently
+from qdrant_static.ingest.late import LateVectors
+from qdrant_static.ingest.reading.rejects import RejectsFile
+from qdrant_static.ingest.server.calls import patiently
 from qdrant_static.ingest.sink import EncodedBatch
 from qdrant_static.serverversion import is_remote
 
@@ -114,6 +115,7 @@ class Writer:
         rejected: Where rejects go.
         encoder: For rows that turn out to need it after all.
         on_duplicate: As for `deciding.decide`.
+        late: Fills the late-interaction vector, where there is one.
     """
 
     def __init__(
@@ -126,7 +128,9 @@ class Writer:
         rejected: RejectsFile,
         encoder: BatchEncoder,
         on_duplicate: OnDuplicate,
+        late: LateVectors | None = None,
     ) -> None:
+        self._late = late
         self._client = client
         self._collection = collection
         self._ledger = ledger
@@ -136,7 +140,7 @@ class Writer:
         self._on_duplicate = on_duplicate
         self._sink: Sink
         if is_remote(client):
-            from qdrant_static.ingest.serversink import ServerSink
+            from qdrant_static.ingest.server.sink import ServerSink
 
             self._sink = ServerSink.for_spec(
                 client,  # type: ignore[arg-type]
@@ -188,7 +192,14 @@ class Writer:
     def _settled(self, token: tuple[Decided, dict[int, str]], refused: Mapping[int, str]) -> None:
         """The engine has answered: rows of what was sent are counted from 0."""
         decided, earlier = token
+        self._store_late(decided, [row for n, row in enumerate(decided.write) if n not in refused])
         self._settle(decided, earlier | {decided.write[row]: why for row, why in refused.items()})
+
+    def _store_late(self, decided: Decided, rows: Sequence[int]) -> None:
+        if self._late is not None and rows:
+            texts = decided.prepared.batch.texts
+            ids = [decided.prepared.ids[row] for row in rows]
+            self._late.store(ids, [texts[row].as_py() for row in rows])
 
     def _settle(self, decided: Decided, refused: Mapping[int, str]) -> None:
         done, rejects = settlement(decided, refused, on_duplicate=self._on_duplicate)
@@ -241,6 +252,8 @@ class Writer:
                 [batch.payloads[row]],
             ),
         )  # fmt: skip
+        if not found:
+            self._store_late(decided, [row])
         return dict.fromkeys([row][: len(found)], next(iter(found.values()), ""))
 
     def _patiently(self, operation: str, call: Callable[[], T]) -> T:

@@ -14,14 +14,15 @@ from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import NotAPlannedCollectionError
 from qdrant_static.ingest.encoding import BatchEncoder
-from qdrant_static.ingest.servercalls import patiently
+from qdrant_static.ingest.late import LateVectors
+from qdrant_static.ingest.server.calls import patiently
 from qdrant_static.ingest.sink import store
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
     from qdrant_static.ids import PointId
-    from qdrant_static.ingest.retry import RetryPolicy
+    from qdrant_static.ingest.server.retry import RetryPolicy
     from qdrant_static.migrate.entries import Change, Entry
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class Generation:
         )
         self._client = client
         self._encode = BatchEncoder(spec, encoder).encode
+        self._late = None if spec.late is None else LateVectors(client, name, spec.late)
 
     def apply(
         self, changes: Iterable[Change], retry: RetryPolicy | None = None
@@ -139,6 +141,9 @@ class Generation:
                 retry,
             )
             refused |= {ids[row]: problem for row, problem in rows.items()}
+            if self._late is not None:
+                stored = [row for row in range(len(ids)) if row not in rows]
+                self._late.store([ids[row] for row in stored], [texts[n].as_py() for n in stored])
         return refused
 
     def _delete(self, ids: Sequence[PointId], retry: RetryPolicy | None) -> None:

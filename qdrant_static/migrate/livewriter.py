@@ -14,9 +14,9 @@ from qdrant_client import models
 from qdrant_static.collection.build import write_spec
 from qdrant_static.collection.fields import value_at
 from qdrant_static.errors import PointError, SpecError
-from qdrant_static.ingest.retry import RetryPolicy
-from qdrant_static.ingest.servercalls import patiently
-from qdrant_static.ingest.state import default_state
+from qdrant_static.ingest.accounting.state import default_state
+from qdrant_static.ingest.server.calls import patiently
+from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.migrate.entries import Change, Lag, WriteJournal
 from qdrant_static.migrate.generation import BATCH_POINTS, Generation, Generations, touches
 from qdrant_static.migrate.journal import Journal

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
     from qdrant_static.ids import PointId
-    from qdrant_static.ingest.retry import RetryPolicy
+    from qdrant_static.ingest.server.retry import RetryPolicy
     from qdrant_static.migrate.entries import Entry, WriteJournal
 
 #: Entries that are carried out while the writers wait.

@@ -542,7 +542,7 @@ def test_another_writers_deletion_is_found_by_the_exact_count(
 def test_rows_are_never_all_in_memory(client, tmp_path, monkeypatch):
     """At most one batch per thread is encoded, one waits per thread, and two are in hands."""
     made = written = most = 0
-    from qdrant_static.ingest import jsonl
+    from qdrant_static.ingest.reading import jsonl
 
     read = jsonl.read
 

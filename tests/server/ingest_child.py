@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, ingest
-from qdrant_static.ingest import jsonl
+from qdrant_static.ingest.reading import jsonl
 from tests.fakes import FakeEncoder
 from tests.ingest_child import COLLECTION, tell_settled
 
@@ -21,13 +22,13 @@ BATCH_ROWS = 100
 
 def run(folder: Path, client: QdrantClient, **options: Any) -> Any:
     """Ingest ``folder/rows.jsonl``, in small batches."""
-    jsonl.MAX_ROWS = BATCH_ROWS  # type: ignore[attr-defined]
     encoder = FakeEncoder()
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,))
-    return ingest(
-        folder / "rows.jsonl", client, COLLECTION, spec=spec, encoder=encoder,
-        state=folder / "state", **options,
-    )  # fmt: skip
+    with patch.object(jsonl, "MAX_ROWS", BATCH_ROWS):
+        return ingest(
+            folder / "rows.jsonl", client, COLLECTION, spec=spec, encoder=encoder,
+            state=folder / "state", **options,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdrant_static.errors import ColumnNotFoundError, SpecError
-from qdrant_static.ingest import csvcells, csvfile
-from qdrant_static.ingest.inputs import Input
-from qdrant_static.ingest.options import SourceOptions
-from qdrant_static.ingest.rejects import Reject
-from qdrant_static.ingest.selection import Selection
-from qdrant_static.ingest.sources import open_source
+from qdrant_static.ingest.reading import csvcells, csvfile
+from qdrant_static.ingest.reading.inputs import Input
+from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.ingest.reading.selection import Selection
+from qdrant_static.ingest.reading.sources import open_source
 
 SELECTION = Selection(key="id", text=("text",), payload=None)
 HEAD = b"id,text,n\n"

@@ -54,7 +54,7 @@ def test_star_import_gives_exactly_the_names():
         "from qdrant_static import ingest, search, connect",
         "import qdrant_static.ingest.pipeline; from qdrant_static import connect, search, ingest",
         "from qdrant_static import search; import qdrant_static.search.plan;"
-        "from qdrant_static import ingest; import qdrant_static.ingest.sources;"
+        "from qdrant_static import ingest; import qdrant_static.ingest.reading.sources;"
         "from qdrant_static import connect; from qdrant_static.connect import connect as again;"
         "assert again is connect",
     ],
@@ -67,7 +67,7 @@ def test_functions_stay_functions_in_every_order_of_imports(order, tmp_path):
         "for name in ('ingest', 'search', 'connect'):\n"
         "    assert type(getattr(package, name)) is FunctionType, name\n"
         "    assert globals()[name] is getattr(package, name), name\n"
-        "from qdrant_static.ingest import selection\n"
+        "from qdrant_static.ingest.reading import selection\n"
         "from qdrant_static.search import plan\n"
         "assert selection.select and plan.SearchPlan\n"
     )

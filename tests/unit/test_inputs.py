@@ -17,12 +17,12 @@ import pytest
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
-from qdrant_static.ingest import registered
-from qdrant_static.ingest.batch import Batch
-from qdrant_static.ingest.find import find_inputs, public
-from qdrant_static.ingest.inputs import unsettled
-from qdrant_static.ingest.options import SourceOptions
-from qdrant_static.ingest.sources import open_source
+from qdrant_static.ingest.reading import registered
+from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.find import find_inputs, public
+from qdrant_static.ingest.reading.inputs import unsettled
+from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.sources import open_source
 from tests.fakes import write_jsonl
 
 ROW = {"id": 1, "text": "one"}

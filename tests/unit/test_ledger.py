@@ -7,11 +7,11 @@ import pytest
 
 from qdrant_static.errors import StorageError
 from qdrant_static.ids import id_digest
-from qdrant_static.ingest import ledger as module
-from qdrant_static.ingest.accounts import Rows, Settlement, Totals
-from qdrant_static.ingest.hashes import as_digests
-from qdrant_static.ingest.identity import differences
-from qdrant_static.ingest.ledger import Ledger
+from qdrant_static.ingest.accounting import ledger as module
+from qdrant_static.ingest.accounting.accounts import Rows, Settlement, Totals
+from qdrant_static.ingest.accounting.hashes import as_digests
+from qdrant_static.ingest.accounting.identity import differences
+from qdrant_static.ingest.accounting.ledger import Ledger
 
 
 def digest(value: int) -> bytes:

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
-from qdrant_static.ingest import parquet
-from qdrant_static.ingest.rejects import Reject
-from qdrant_static.ingest.selection import Selection
-from qdrant_static.ingest.sources import open_source
+from qdrant_static.ingest.reading import parquet
+from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.ingest.reading.selection import Selection
+from qdrant_static.ingest.reading.sources import open_source
 
 SELECTION = Selection(key="id", text=("title", "text"), payload=None)
 

@@ -13,11 +13,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import text_key
-from qdrant_static.ingest import passages as module
-from qdrant_static.ingest.batch import Batch
-from qdrant_static.ingest.passages import Passages, cut, split, token_offsets
-from qdrant_static.ingest.payloadrows import PayloadRows
-from qdrant_static.ingest.rejects import Reject
+from qdrant_static.ingest.reading import passages as module
+from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.passages import Passages, cut, split, token_offsets
+from qdrant_static.ingest.reading.payloadrows import PayloadRows
+from qdrant_static.ingest.reading.rejects import Reject
 from tests.fakes import FakeEncoder
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.ingest.payloads import is_storable, to_json
+from qdrant_static.ingest.reading.payloads import is_storable, to_json
 
 NS = pa.array(np.array(["2020-01-02T03:04:05.123456789", "NaT"], "datetime64[ns]"))
 NS_OUT = ["2020-01-02T03:04:05.123456", None]

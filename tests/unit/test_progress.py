@@ -9,7 +9,7 @@ import pytest
 
 from qdrant_static.edge.build import BuildProgress
 from qdrant_static.ingest import progress
-from qdrant_static.ingest.accounts import Totals
+from qdrant_static.ingest.accounting.accounts import Totals
 from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.telemetry import RowCounters
 

@@ -6,8 +6,8 @@ import json
 
 import pyarrow as pa
 
-from qdrant_static.ingest.batch import Batch
-from qdrant_static.ingest.rejects import Reject, RejectsFile
+from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.rejects import Reject, RejectsFile
 
 
 def reject(**changes) -> Reject:

@@ -9,7 +9,7 @@ from qdrant_client import QdrantClient, models
 
 from qdrant_static import EdgeClient
 from qdrant_static.errors import CollectionNotFoundError, EngineError
-from qdrant_static.ingest.bulk import (
+from qdrant_static.ingest.server.bulk import (
     NOTE,
     IndexProgress,
     deferred_indexing,

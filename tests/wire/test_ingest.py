@@ -19,8 +19,8 @@ from qdrant_static.errors import (
     SpecMismatchError,
 )
 from qdrant_static.ids import point_id
-from qdrant_static.ingest.retry import RetryPolicy
-from qdrant_static.ingest.serversink import ServerSink
+from qdrant_static.ingest.server.retry import RetryPolicy
+from qdrant_static.ingest.server.sink import ServerSink
 from tests.fakes import FakeEncoder
 from tests.wire.faults import Fault, What
 from tests.wire.server import WireServer

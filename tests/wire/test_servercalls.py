@@ -16,8 +16,8 @@ from qdrant_static.errors import (
     PointError,
     ServerUnavailableError,
 )
-from qdrant_static.ingest.retry import RetryPolicy
-from qdrant_static.ingest.servercalls import address, patiently
+from qdrant_static.ingest.server.calls import address, patiently
+from qdrant_static.ingest.server.retry import RetryPolicy
 
 QUICK = RetryPolicy(first_s=0.01, longest_s=0.02, budget_s=5.0)
 

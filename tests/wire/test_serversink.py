@@ -19,8 +19,8 @@ from qdrant_static.errors import (
     SpecError,
     SpecMismatchError,
 )
-from qdrant_static.ingest.retry import RetryPolicy
-from qdrant_static.ingest.serversink import ServerSink, Settled
+from qdrant_static.ingest.server.retry import RetryPolicy
+from qdrant_static.ingest.server.sink import ServerSink, Settled
 from qdrant_static.ingest.sink import EncodedBatch
 from tests.wire.faults import Fault, What
 

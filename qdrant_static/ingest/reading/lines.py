@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from qdrant_static.ingest.inputs import Input
-from qdrant_static.ingest.rejects import Reject
+from qdrant_static.ingest.reading.inputs import Input
+from qdrant_static.ingest.reading.rejects import Reject
 
 _MARK = b"\xef\xbb\xbf"
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qdrant_static.ingest import payloads
+from qdrant_static.ingest.reading import payloads
 
 _DIGEST_BYTES = 16
 #: From so many on, making all rows at once is cheaper than making one after the other.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from qdrant_static.ids import Key
-from qdrant_static.ingest.payloadrows import PayloadRows, payload_digests
-from qdrant_static.ingest.rejects import Reason, Reject
+from qdrant_static.ingest.reading.payloadrows import PayloadRows, payload_digests
+from qdrant_static.ingest.reading.rejects import Reason, Reject
 
 if TYPE_CHECKING:
     import numpy as np

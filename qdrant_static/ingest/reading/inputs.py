@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 import pyarrow as pa
 
 from qdrant_static.errors import SpecError
-from qdrant_static.ingest.batch import Unit
-from qdrant_static.ingest.options import Format
+from qdrant_static.ingest.reading.batch import Unit
+from qdrant_static.ingest.reading.options import Format
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from qdrant_static.errors import EngineError
-from qdrant_static.ingest.retry import Verdict, failure_of
-from qdrant_static.ingest.servercalls import patiently
+from qdrant_static.ingest.server.calls import patiently
+from qdrant_static.ingest.server.retry import Verdict, failure_of
 from qdrant_static.serverversion import is_remote
 
 if TYPE_CHECKING:

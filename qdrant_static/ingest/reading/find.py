@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
-from qdrant_static.ingest import registered
-from qdrant_static.ingest.inputs import (
+from qdrant_static.ingest.reading import registered
+from qdrant_static.ingest.reading.inputs import (
     COMPRESSIONS,
     ENDINGS,
     STANDARD_INPUT,
@@ -21,7 +21,7 @@ from qdrant_static.ingest.inputs import (
     StandardInput,
     describe,
 )
-from qdrant_static.ingest.options import SourceOptions
+from qdrant_static.ingest.reading.options import SourceOptions
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

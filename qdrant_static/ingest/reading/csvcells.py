@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from qdrant_static.ingest.building import RejectedError
+from qdrant_static.ingest.reading.building import RejectedError
 
 #: A longer line, or record of several lines, is rejected.
 MAX_RECORD_BYTES = 32 * 2**20

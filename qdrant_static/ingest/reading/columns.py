@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qdrant_static.collection.fields import value_at
-from qdrant_static.ingest import payloads
-from qdrant_static.ingest.selection import Selection
+from qdrant_static.ingest.reading import payloads
+from qdrant_static.ingest.reading.selection import Selection
 
 _MISSING = object()
 #: Names of fields whose fate is remembered; records may have names without end.

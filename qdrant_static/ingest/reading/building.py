@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from qdrant_static.collection.fields import value_at
 from qdrant_static.ids import Key
-from qdrant_static.ingest import readyvectors
-from qdrant_static.ingest.batch import MAX_BYTES, MAX_ROWS, Batch, Unit
-from qdrant_static.ingest.columns import RecordShape
-from qdrant_static.ingest.rejects import Reason, Reject, shortened
-from qdrant_static.ingest.selection import Selection
+from qdrant_static.ingest.reading import readyvectors
+from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch, Unit
+from qdrant_static.ingest.reading.columns import RecordShape
+from qdrant_static.ingest.reading.rejects import Reason, Reject, shortened
+from qdrant_static.ingest.reading.selection import Selection
 
 _KINDS = {
     dict: "an object",

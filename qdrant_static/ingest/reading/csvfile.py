@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qdrant_static.errors import ColumnNotFoundError, SpecError
-from qdrant_static.ingest import csvcells
-from qdrant_static.ingest.batch import Batch
-from qdrant_static.ingest.building import Building, RejectedError
-from qdrant_static.ingest.csvcells import SHOWN, Numbered, split_records
-from qdrant_static.ingest.inputs import DAMAGED, Input
-from qdrant_static.ingest.lines import Settled, lines, unreadable
-from qdrant_static.ingest.options import CellType
-from qdrant_static.ingest.rejects import Reject
-from qdrant_static.ingest.selection import Selection
+from qdrant_static.ingest.reading import csvcells
+from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.building import Building, RejectedError
+from qdrant_static.ingest.reading.csvcells import SHOWN, Numbered, split_records
+from qdrant_static.ingest.reading.inputs import DAMAGED, Input
+from qdrant_static.ingest.reading.lines import Settled, lines, unreadable
+from qdrant_static.ingest.reading.options import CellType
+from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.ingest.reading.selection import Selection
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from qdrant_static.errors import StorageError
-from qdrant_static.ingest.ledgertables import TABLES, VERSION
+from qdrant_static.ingest.accounting.tables import TABLES, VERSION
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -13,7 +13,7 @@ import pyarrow as pa
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import Key, text_key
-from qdrant_static.ingest.batch import MAX_BYTES, MAX_ROWS, Batch
+from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch
 
 #: Texts -> the tokens of each, as pairs of places in it: first character, and after the last.
 TokenOffsets = Callable[[Sequence[str]], Sequence[Sequence[tuple[int, int]]]]

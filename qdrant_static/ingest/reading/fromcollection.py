@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import NotAPlannedCollectionError, SpecError
-from qdrant_static.ingest import readyvectors
-from qdrant_static.ingest.batch import MAX_ROWS, Batch
-from qdrant_static.ingest.building import Building
-from qdrant_static.ingest.inputs import Fingerprint, unsettled
-from qdrant_static.ingest.options import SourceOptions
-from qdrant_static.ingest.rejects import Reject
-from qdrant_static.ingest.selection import Selection, select
-from qdrant_static.ingest.sources import SettledRanges
+from qdrant_static.ingest.reading import readyvectors
+from qdrant_static.ingest.reading.batch import MAX_ROWS, Batch
+from qdrant_static.ingest.reading.building import Building
+from qdrant_static.ingest.reading.inputs import Fingerprint, unsettled
+from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.ingest.reading.selection import Selection, select
+from qdrant_static.ingest.reading.sources import SettledRanges
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from qdrant_static.errors import ColumnNotFoundError
 from qdrant_static.ids import Key
-from qdrant_static.ingest import columns, payloads, readyvectors
-from qdrant_static.ingest.batch import MAX_BYTES, Batch
-from qdrant_static.ingest.payloadrows import PayloadRows
-from qdrant_static.ingest.rejects import Reason, Reject, shortened
-from qdrant_static.ingest.selection import Selection
+from qdrant_static.ingest.reading import columns, payloads, readyvectors
+from qdrant_static.ingest.reading.batch import MAX_BYTES, Batch
+from qdrant_static.ingest.reading.payloadrows import PayloadRows
+from qdrant_static.ingest.reading.rejects import Reason, Reject, shortened
+from qdrant_static.ingest.reading.selection import Selection
 
 _TEXT = pa.large_string()
 

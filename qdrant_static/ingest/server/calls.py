@@ -16,7 +16,7 @@ from qdrant_static.errors import (
     QdrantStaticError,
     ServerUnavailableError,
 )
-from qdrant_static.ingest.retry import Failure, RetryPolicy, Verdict, failure_of
+from qdrant_static.ingest.server.retry import Failure, RetryPolicy, Verdict, failure_of
 from qdrant_static.serverversion import is_remote
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import pyarrow as pa
 
 from qdrant_static.collection.fields import value_at
-from qdrant_static.ingest import (
+from qdrant_static.ingest.reading import (
     arrowfile,
     columns,
     csvfile,
@@ -20,12 +20,12 @@ from qdrant_static.ingest import (
     readyvectors,
     registered,
 )
-from qdrant_static.ingest.batch import Batch
-from qdrant_static.ingest.find import PathLike, find_files, find_inputs
-from qdrant_static.ingest.inputs import DAMAGED, Fingerprint, Input
-from qdrant_static.ingest.options import SourceOptions
-from qdrant_static.ingest.rejects import Reject
-from qdrant_static.ingest.selection import Selection, select
+from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.find import PathLike, find_files, find_inputs
+from qdrant_static.ingest.reading.inputs import DAMAGED, Fingerprint, Input
+from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.ingest.reading.selection import Selection, select
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

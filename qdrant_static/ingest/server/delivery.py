@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.errors import EveryPointRefusedError, SpecMismatchError
-from qdrant_static.ingest.requests import Points, Requests
-from qdrant_static.ingest.retry import Failure, RetryPolicy, Verdict, failure_of
-from qdrant_static.ingest.servercalls import final_error, names_something_else, unavailable
-from qdrant_static.ingest.wirepayload import UnfitPayloadError
+from qdrant_static.ingest.server.calls import final_error, names_something_else, unavailable
+from qdrant_static.ingest.server.payload import UnfitPayloadError
+from qdrant_static.ingest.server.requests import Points, Requests
+from qdrant_static.ingest.server.retry import Failure, RetryPolicy, Verdict, failure_of
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from qdrant_static.ingest.pace import Pace
+    from qdrant_static.ingest.server.pace import Pace
 
 #: If so many points, spread over a refused request, are refused alone and for the same reason,
 #: it is not the points.

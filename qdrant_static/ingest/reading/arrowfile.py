@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.ipc
 
-from qdrant_static.ingest import columns
-from qdrant_static.ingest.batch import MAX_ROWS, Batch
-from qdrant_static.ingest.inputs import Input, unsettled
-from qdrant_static.ingest.parquet import with_partition
-from qdrant_static.ingest.records import Records
-from qdrant_static.ingest.rejects import Reject
-from qdrant_static.ingest.selection import Selection
+from qdrant_static.ingest.reading import columns
+from qdrant_static.ingest.reading.batch import MAX_ROWS, Batch
+from qdrant_static.ingest.reading.inputs import Input, unsettled
+from qdrant_static.ingest.reading.parquet import with_partition
+from qdrant_static.ingest.reading.records import Records
+from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.ingest.reading.selection import Selection
 
 _FILE_MAGIC = b"ARROW1"
 

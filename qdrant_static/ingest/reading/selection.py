@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ColumnNotFoundError, SpecError
-from qdrant_static.ingest.options import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, SourceOptions
-from qdrant_static.ingest.template import Template
+from qdrant_static.ingest.reading.options import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, SourceOptions
+from qdrant_static.ingest.reading.template import Template
 
 #: Taken as the key, the first that is there, where none is named.
 KEY_COLUMNS = ("id", "_id")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qdrant_static.ingest import columns
-from qdrant_static.ingest.batch import MAX_BYTES, MAX_ROWS, Batch
-from qdrant_static.ingest.inputs import Input, unsettled
-from qdrant_static.ingest.records import Records, constant
-from qdrant_static.ingest.rejects import Reject
-from qdrant_static.ingest.selection import Selection
+from qdrant_static.ingest.reading import columns
+from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch
+from qdrant_static.ingest.reading.inputs import Input, unsettled
+from qdrant_static.ingest.reading.records import Records, constant
+from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.ingest.reading.selection import Selection
 
 #: Column chunks are read in pieces of this size. Whole, those of a row group are held at once.
 _PIECE_BYTES = 2**20

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qdrant_static.collection.spec import CollectionSpec
-from qdrant_static.ingest.accounts import DIGEST, Digests
+from qdrant_static.ingest.accounting.accounts import DIGEST, Digests
 
 
 def encoding_key(spec: CollectionSpec) -> bytes:

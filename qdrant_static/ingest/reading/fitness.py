@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
-from qdrant_static.ingest import columns, readyvectors
-from qdrant_static.ingest.selection import Selection
+from qdrant_static.ingest.reading import columns, readyvectors
+from qdrant_static.ingest.reading.selection import Selection
 
 
 def check(source: str, schema: pa.Schema, selection: Selection) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qdrant_client import models
 
-from qdrant_static.ingest.wirepayload import UnfitPayloadError
-from qdrant_static.ingest.wirepoints import PointBytes, request_head
+from qdrant_static.ingest.server.payload import UnfitPayloadError
+from qdrant_static.ingest.server.points import PointBytes, request_head
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from qdrant_static.edge.rows import MAX_PAYLOAD_DEPTH
-from qdrant_static.ingest.batch import MAX_BYTES, MAX_ROWS, Batch
-from qdrant_static.ingest.building import Building, RejectedError, kind_of
-from qdrant_static.ingest.inputs import DAMAGED, Input, describe
-from qdrant_static.ingest.lines import Settled, lines, unreadable
-from qdrant_static.ingest.rejects import Reject
-from qdrant_static.ingest.selection import Selection
+from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch
+from qdrant_static.ingest.reading.building import Building, RejectedError, kind_of
+from qdrant_static.ingest.reading.inputs import DAMAGED, Input, describe
+from qdrant_static.ingest.reading.lines import Settled, lines, unreadable
+from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.ingest.reading.selection import Selection
 
 #: A longer line is rejected, not read: it would not fit the memory that a batch may take.
 MAX_LINE_BYTES = 64 * 2**20

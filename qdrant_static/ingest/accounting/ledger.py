@@ -31,7 +31,7 @@ from itertools import groupby, repeat
 from pathlib import Path
 from typing import Any
 
-from qdrant_static.ingest.accounts import (
+from qdrant_static.ingest.accounting.accounts import (
     SUM,
     Kept,
     Known,
@@ -42,8 +42,8 @@ from qdrant_static.ingest.accounts import (
     columns,
     each_digest,
 )
-from qdrant_static.ingest.ledgerfile import LedgerFile
-from qdrant_static.ingest.ledgertables import CLASSIFY, MERGE, PENDING, WRITE
+from qdrant_static.ingest.accounting.file import LedgerFile
+from qdrant_static.ingest.accounting.tables import CLASSIFY, MERGE, PENDING, WRITE
 
 #: Batches of which nothing was written may wait so long for their commit, in seconds.
 _LAZY_COMMIT_S = 1.0

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import numpy as np
 
-from qdrant_static.ingest.wirepayload import UnfitPayloadError, delimited, entries, varint
+from qdrant_static.ingest.server.payload import UnfitPayloadError, delimited, entries, varint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from qdrant_static.collection.spec import BM25, CollectionSpec
 from qdrant_static.errors import SpecError
-from qdrant_static.ingest.delivery import Delivery, StoppedError
-from qdrant_static.ingest.pace import Pace
-from qdrant_static.ingest.pointchecks import check_shapes, unfit_rows
-from qdrant_static.ingest.requests import Points, requests_for
-from qdrant_static.ingest.retry import RetryPolicy
+from qdrant_static.ingest.server.checks import check_shapes, unfit_rows
+from qdrant_static.ingest.server.delivery import Delivery, StoppedError
+from qdrant_static.ingest.server.pace import Pace
+from qdrant_static.ingest.server.requests import Points, requests_for
+from qdrant_static.ingest.server.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from types import TracebackType

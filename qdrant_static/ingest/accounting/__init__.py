@@ -1,0 +1,1 @@
+"""What became of every row: the ledger, and what a run is recognized by."""

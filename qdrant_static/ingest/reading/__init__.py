@@ -1,0 +1,1 @@
+"""Where rows come from: files, streams, collections -> batches, each with its address."""
