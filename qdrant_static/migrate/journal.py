@@ -70,7 +70,11 @@ class Journal:
                 self._db = sqlite3.connect(
                     self.path, isolation_level=None, timeout=patience_s, check_same_thread=False
                 )
-                self._prepare()
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._db.close()
+                    raise
         except BaseException:
             self._mutex.close()
             raise
@@ -86,7 +90,6 @@ class Journal:
                 self._db.executemany("INSERT INTO meta VALUES (?, ?)", rows)
         version = self._meta("version")
         if version != VERSION:
-            self._db.close()
             raise StorageError(
                 path=str(self.path),
                 problem=f"is a journal of version {version}, this version of qdrant-static reads "

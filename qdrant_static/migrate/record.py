@@ -64,6 +64,11 @@ class Record:
         names = fields.text
         if self.text is None:
             return {}
+        if not isinstance(self.text, str | Mapping):
+            raise TextInputError(
+                problem=f"the text of record {self.key!r} is a {type(self.text).__name__}, "
+                "not a string"
+            )
         given = {names[0]: self.text} if isinstance(self.text, str) else dict(self.text)
         if isinstance(self.text, str) and len(names) > 1:
             raise SpecError(

@@ -1,0 +1,239 @@
+"""The journal's file: order, targets, what is kept, what a damaged or full disk does."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from qdrant_static.errors import SpecError, StorageError
+from qdrant_static.migrate.entries import Change
+from qdrant_static.migrate.journal import Journal
+from tests.fakes import run_python
+
+
+def change(*ids: int | str) -> Change:
+    return Change(op="upsert", ids=ids, payloads=tuple({"id": one, "ä": [1.5]} for one in ids))
+
+
+@pytest.fixture
+def journal(tmp_path: Path):
+    with Journal(tmp_path / "state" / "journal.sqlite") as opened, opened.exclusive():
+        opened.set_primary("v1")
+        yield opened
+
+
+def test_entries_come_back_as_they_were_in_their_order(journal):
+    changes = [
+        change(1, "a"),
+        Change(op="set_payload", ids=(1,), payloads=({"n": None},)),
+        Change(op="delete_payload", ids=(1,), names=("n",)),
+        Change(op="delete", ids=(2**64 - 1,)),
+    ]
+    entries = journal.append(changes)
+    assert [one.seq for one in entries] == [1, 2, 3, 4]
+    assert journal.pending("v1", 9) == entries
+    assert [one.change for one in entries] == changes
+    assert [one.seq for one in journal.pending("v1", 2)] == [1, 2]
+    assert [one.seq for one in journal.pending("v1", 9, upto=3)] == [1, 2, 3]
+
+
+def test_what_everybody_has_is_forgotten_and_no_number_is_given_twice(journal):
+    for number in (1, 2, 3):
+        assert journal.append([change(1)])[0].seq == number
+        journal.advance("v1", number)
+        assert len(journal) == 0
+    assert journal.last() == 3
+    assert journal.settled() == 3
+
+
+def test_a_collection_that_is_built_begins_at_what_the_primary_has(journal):
+    journal.append([change(1), change(2)])
+    journal.advance("v1", 1)
+    target = journal.activate("v2", primary="v1")
+    assert (target.start, target.position, target.mode) == (1, 1, "hold")
+    journal.advance("v1", 2)
+    assert [one.seq for one in journal.pending("v2", 9)] == [2]
+    assert journal.activate("v2", primary="v1") == target
+
+
+def test_what_a_new_build_will_need_is_kept_until_it_is_in_use(journal):
+    journal.activate("v2", primary="v1")
+    journal.append([change(1), change(2)])
+    journal.advance("v1", 2)
+    journal.advance("v2", 2)
+    assert journal.lag("v2").entries == 0
+    journal.rewind("v2")
+    assert [one.seq for one in journal.pending("v2", 9)] == [1, 2]
+    journal.advance("v2", 2)
+    journal.set_primary("v2")
+    journal.advance("v1", 2)
+    assert len(journal) == 0
+    with pytest.raises(SpecError, match="in use"):
+        journal.rewind("v2")
+
+
+def test_the_alias_moves_to_a_target_and_the_one_before_follows(journal):
+    journal.activate("v2", primary="v1")
+    journal.set_primary("v2")
+    assert {name: one.mode for name, one in journal.targets().items()} == {
+        "v1": "follow", "v2": "primary",
+    }  # fmt: skip
+    journal.append([change(1)])
+    journal.advance("v2", 1)
+    assert journal.lag("v1").entries == 1
+    assert len(journal) == 1
+    journal.set_primary("v1")
+    assert [one.seq for one in journal.pending("v1", 9)] == [1]
+    journal.advance("v1", 1)
+    journal.retire("v2")
+    assert list(journal.targets()) == ["v1"]
+
+
+def test_the_alias_moves_to_a_stranger_which_takes_the_place(journal):
+    journal.append([change(1)])
+    journal.set_primary("other")
+    assert list(journal.targets()) == ["other"]
+    assert [one.seq for one in journal.pending("other", 9)] == [1]
+
+
+def test_lag_says_how_much_how_old_and_why(journal):
+    journal.activate("v2", primary="v1")
+    assert (journal.lag("v2").entries, journal.lag("v2").oldest_s) == (0, 0.0)
+    journal.append([change(1)])
+    journal.note_problem("v2", "away")
+    lag = journal.lag("v2")
+    assert (lag.entries, lag.problem, lag.mode) == (1, "away", "hold")
+    assert lag.oldest_s >= 0
+    journal.advance("v2", 1)
+    assert journal.lag("v2").problem is None
+
+
+def test_the_primary_is_neither_built_nor_retired(journal):
+    with pytest.raises(SpecError, match="'v1' is what the writers write to"):
+        journal.activate("v1", primary="v1")
+    with pytest.raises(SpecError, match="'v1' is what the writers write to"):
+        journal.retire("v1")
+    with pytest.raises(SpecError, match="knows no 'v7'; it knows v1"):
+        journal.lag("v7")
+
+
+def test_it_is_the_same_when_it_is_opened_again(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as opened, opened.exclusive():
+        identity = opened.identity
+        opened.set_primary("v1")
+        entries = opened.append([change(1)])
+    with Journal(path) as opened:
+        assert opened.identity == identity
+        assert opened.pending("v1", 9) == entries
+    path.unlink()
+    with Journal(path) as opened:
+        assert opened.identity != identity
+
+
+def test_nothing_is_changed_outside_of_exclusive(tmp_path):
+    with Journal(tmp_path / "journal.sqlite") as opened:
+        with pytest.raises(SpecError, match="outside of exclusive"):
+            opened.append([change(1)])
+    with pytest.raises(SpecError, match="is closed"), opened.exclusive():
+        pass
+
+
+def test_a_full_disk_is_told_and_half_of_nothing_is_there(journal):
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count = {pages}")
+    large = Change(op="upsert", ids=(2,), payloads=({"text": "x" * 100_000},))
+    with pytest.raises(StorageError, match="disk is full"):
+        journal.append([change(1), large])
+    assert len(journal) == 0
+    journal._db.execute("PRAGMA max_page_count = 100000")
+    assert len(journal.append([change(1), large])) == 2
+
+
+def test_a_damaged_file_is_told_and_says_what_to_do(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as opened, opened.exclusive():
+        opened.set_primary("v1")
+        opened.append([change(1)])
+    path.write_bytes(b"this is no journal" * 500)
+    with pytest.raises(StorageError, match=r"damaged .*Move it away"):
+        Journal(path)
+
+
+def test_a_damaged_entry_is_told(journal):
+    journal.append([change(1)])
+    journal._db.execute("UPDATE entries SET payloads = '[{'")
+    with pytest.raises(StorageError, match="entry 1 cannot be read"):
+        journal.pending("v1", 9)
+
+
+def test_another_version_is_refused(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    Journal(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE meta SET value = 99 WHERE key = 'version'")
+    database.close()
+    with pytest.raises(StorageError, match="version 99"):
+        Journal(path)
+
+
+def test_who_waits_too_long_hears_who_holds_it(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as one, Journal(path, patience_s=0.05) as other:
+        with one.exclusive("a long switch"), pytest.raises(StorageError, match="a long switch"):
+            with other.exclusive():
+                pass
+        with other.exclusive(), other.exclusive():
+            assert other.append([change(1)])
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one object", "an object each"])
+def test_threads_take_turns(tmp_path, shared):
+    path = tmp_path / "journal.sqlite"
+    opened = [Journal(path)] if shared else [Journal(path) for _ in range(3)]
+    inside, most = [], []
+
+    def work(journal: Journal) -> None:
+        for _ in range(20):
+            with journal.exclusive():
+                inside.append(1)
+                most.append(len(inside))
+                journal.append([change(1)])
+                inside.pop()
+
+    threads = [threading.Thread(target=work, args=(opened[n % len(opened)],)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert opened[0].last() == 60
+    for journal in opened:
+        journal.close()
+
+
+def test_a_process_that_holds_it_keeps_others_out_until_it_is_gone(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    code = """
+import sys
+from qdrant_static.errors import StorageError
+from qdrant_static.migrate.journal import Journal
+try:
+    Journal(sys.argv[1], patience_s=0.2)
+except StorageError as error:
+    print(error)
+"""
+    with Journal(path) as opened:
+        with opened.exclusive("switching"):
+            done = run_python(code, path, cwd=tmp_path)
+        assert "switching" in done.out, done.err
+        assert run_python(code, path, cwd=tmp_path).out == ""
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be made or opened"):
+        Journal(tmp_path / "file" / "journal.sqlite")
