@@ -206,7 +206,7 @@ class JournalMachine(RuleBasedStateMachine):
         """Several writes, and steps of a migration between them."""
         for number, (keys, text, payload, dies, on) in enumerate(ops):
             if on and (text or len(keys) > 1 or self.green is None):
-                self.migrate_on(1 + len(keys), 1 + number, dies, bool(number % 2), not payload)
+                self.migrate_on(1 + len(keys), 1 + number, dies, bool(number % 2), number % 3 == 0)
             elif text is not None:
                 self.upsert(number % 2, keys, text, payload, dies)
             elif payload:
