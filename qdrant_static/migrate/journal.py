@@ -19,11 +19,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from qdrant_static.errors import SpecError, StorageError
+from qdrant_static.migrate import targets as rules
 from qdrant_static.migrate.entries import Change, Entry, Lag, Target
 from qdrant_static.migrate.mutex import FileMutex
 
@@ -44,9 +46,6 @@ CREATE TABLE targets (
     name TEXT PRIMARY KEY, mode TEXT NOT NULL, start INTEGER NOT NULL, position INTEGER NOT NULL,
     problem TEXT
 ) WITHOUT ROWID;
-"""
-_NEEDED = """
-SELECT min(CASE mode WHEN 'hold' THEN start ELSE position END) FROM targets
 """
 
 
@@ -145,26 +144,11 @@ class Journal:
 
     def primary(self) -> str | None:
         """The collection that the alias pointed at when a writer last looked."""
-        found = [one.name for one in self.targets().values() if one.mode == "primary"]
-        return found[0] if found else None
+        return rules.primary(self.targets())
 
     def set_primary(self, name: str) -> None:
         """Make a collection the primary; see `WriteJournal`."""
-        before = self.primary()
-        if before == name:
-            return
-        known = self.targets()
-        position = known[before].position if before else self.last()
-        with self._changing():
-            if name in known:
-                self._db.execute("UPDATE targets SET mode = 'follow' WHERE mode = 'primary'")
-                self._db.execute(
-                    "UPDATE targets SET mode = 'primary', problem = NULL WHERE name = ?", (name,)
-                )
-            else:
-                self._db.execute("DELETE FROM targets WHERE mode = 'primary'")
-                self._insert(name, "primary", position)
-            self._prune()
+        self._become(rules.with_primary(self.targets(), name, self.last()))
 
     def activate(self, name: str, *, primary: str) -> Target:
         """From now on keep what a collection that is being built will need; see `WriteJournal`.
@@ -172,16 +156,9 @@ class Journal:
         Raises:
             SpecError: If it is the primary.
         """
-        self.set_primary(primary)
-        known = self.targets()
-        there = known.get(name)
-        if there is not None and there.mode == "primary":
-            raise SpecError(field="green", problem=f"{name!r} is what the writers write to")
-        if there is None or there.mode == "follow":
-            with self._changing():
-                self._db.execute("DELETE FROM targets WHERE name = ?", (name,))
-                self._insert(name, "hold", known[primary].position)
-        return self.targets()[name]
+        after = rules.with_built(rules.with_primary(self.targets(), primary, self.last()), name)
+        self._become(after, durable=True)
+        return after[name]
 
     def rewind(self, name: str) -> None:
         """Before a collection is filled again: replay is to begin where `activate` began.
@@ -189,10 +166,7 @@ class Journal:
         Raises:
             SpecError: If it is not being built.
         """
-        if self._target(name).mode != "hold":
-            raise SpecError(field="green", problem=f"{name!r} is in use, and not being built")
-        with self._changing():
-            self._db.execute("UPDATE targets SET position = start WHERE name = ?", (name,))
+        self._become(rules.rewound(self.targets(), self._target(name)))
 
     def retire(self, name: str) -> None:
         """Forget a target, and what only it needed.
@@ -200,17 +174,11 @@ class Journal:
         Raises:
             SpecError: If it is the primary.
         """
-        if self.primary() == name:
-            raise SpecError(field="target", problem=f"{name!r} is what the writers write to")
-        with self._changing():
-            self._db.execute("DELETE FROM targets WHERE name = ?", (name,))
-            self._prune()
+        self._become(rules.retired(self.targets(), name))
 
     def note_problem(self, name: str, problem: str | None) -> None:
         """Why a target gets no more."""
-        if self._target(name).problem != problem:
-            with self._changing():
-                self._db.execute("UPDATE targets SET problem = ? WHERE name = ?", (problem, name))
+        self._become({**self.targets(), name: replace(self._target(name), problem=problem)})
 
     def lag(self, name: str) -> Lag:
         """What a target lacks."""
@@ -264,17 +232,9 @@ class Journal:
 
     def advance(self, name: str, seq: int) -> None:
         """A target has everything up to an entry; what nobody needs is forgotten."""
-        mode = self._target(name).mode
-        with self._changing():
-            self._db.execute(
-                "UPDATE targets SET position = ?, problem = NULL WHERE name = ? AND position < ?",
-                (seq, name, seq),
-            )
-            if mode == "primary":
-                self._db.execute(
-                    "UPDATE meta SET value = max(value, ?) WHERE key = 'settled'", (seq,)
-                )
-            self._prune()
+        target = self._target(name)
+        settled = seq if target.mode == "primary" else None
+        self._become(rules.advanced(self.targets(), target, seq), settled=settled)
 
     def amend(self, seq: int, change: Change | None) -> None:
         """Replace or remove an entry that was never acknowledged, because it was refused."""
@@ -302,25 +262,30 @@ class Journal:
 
     # --- the file ------------------------------------------------------------------------------
 
-    def _insert(self, name: str, mode: str, position: int) -> None:
-        self._db.execute(
-            "INSERT INTO targets VALUES (?, ?, ?, ?, NULL)", (name, mode, position, position)
-        )
-
-    def _prune(self) -> None:
-        (needed,) = self._db.execute(_NEEDED).fetchone()
-        if needed is not None:
-            self._db.execute("DELETE FROM entries WHERE seq <= ?", (needed,))
+    def _become(
+        self, after: rules.Targets, *, settled: int | None = None, durable: bool = False
+    ) -> None:
+        """Replace the targets, and forget what nobody needs any more."""
+        before = self.targets()
+        if after == before and settled is None:
+            return
+        with self._changing(durable=durable):
+            for name in before.keys() - after.keys():
+                self._db.execute("DELETE FROM targets WHERE name = ?", (name,))
+            for name, one in after.items():
+                if one != before.get(name):
+                    row = (name, one.mode, one.start, one.position, one.problem)
+                    self._db.execute("INSERT OR REPLACE INTO targets VALUES (?, ?, ?, ?, ?)", row)
+            if settled is not None:
+                self._db.execute(
+                    "UPDATE meta SET value = max(value, ?) WHERE key = 'settled'", (settled,)
+                )
+            needed = rules.needed(after)
+            if needed is not None:
+                self._db.execute("DELETE FROM entries WHERE seq <= ?", (needed,))
 
     def _target(self, name: str) -> Target:
-        known = self.targets()
-        if name not in known:
-            raise SpecError(
-                field="target",
-                problem=f"the journal {self.path} knows no {name!r}; it knows "
-                f"{', '.join(known) or 'none'}. activate() it first",
-            )
-        return known[name]
+        return rules.known(self.targets(), name, self.place)
 
     def _read(self, seq: int, op: Any, ids: str, payloads: str, names: str) -> Change:
         try:
