@@ -7,31 +7,27 @@
       the state       one point: the last entry, the targets, what was acknowledged
       the lock        one point: who writes now, and a number that rises with every change of hands
 
-The lock is taken by a conditional write ("if the number is still 41, it is 42 and mine") and read
-back. Whoever finds the same number for the whole lease, by its own clock, takes it: no two clocks
-are compared. A holder renews it as it goes on. An entry is there once the state says so, in one
+The lock is a `Lease`. An entry is there once the state says so, in one
 write; what a dying writer left beyond that is overwritten.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from qdrant_client import models
 
-from qdrant_static.errors import SpecError, StorageError
+from qdrant_static.errors import StorageError
 from qdrant_static.ingest.server.calls import patiently
 from qdrant_static.migrate import targets as rules
 from qdrant_static.migrate.entries import Change, Entry, Lag, Target
+from qdrant_static.migrate.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +39,6 @@ T = TypeVar("T")
 _LOCK = "3f0c9d2e-0000-5000-8000-000000000001"
 _STATE = "3f0c9d2e-0000-5000-8000-000000000002"
 _VECTOR = [1.0]
-#: How long a waiting writer sleeps between attempts, in seconds.
-_PAUSE_S = 0.02
 
 
 class JournalCollection:
@@ -73,14 +67,8 @@ class JournalCollection:
     ) -> None:
         self._client = client
         self._name = name
-        self._lease_s = lease_s
-        self._patience_s = patience_s
         self._retry = retry
-        self._me = f"{socket.gethostname()} process {os.getpid()} {uuid4().hex[:8]}"
-        self._guard = threading.RLock()
-        self._depth = 0
-        self._ticket = -1
-        self._renewed = 0.0
+        self._lease = Lease(_LockPoint(self), name, lease_s, patience_s)
         self._made = False
 
     @property
@@ -96,94 +84,15 @@ class JournalCollection:
     def close(self) -> None:
         """Nothing is held."""
 
-    # --- the lock ------------------------------------------------------------------------------
-
-    @contextmanager
-    def exclusive(self, why: str = "writing") -> Iterator[None]:
+    def exclusive(self, why: str = "writing") -> AbstractContextManager[None]:
         """Hold all writers of the journal off, on every machine; may be nested.
 
         Raises:
             StorageError: If others held it for longer than the journal's patience, or it was
                 taken from this one because it gave no sign of life.
         """
-        if not self._guard.acquire(timeout=self._patience_s):
-            raise StorageError(path=self._name, problem="another thread writes for too long")
-        try:
-            if not self._depth:
-                self._take(why)
-            self._depth += 1
-            try:
-                yield
-            finally:
-                self._depth -= 1
-                if not self._depth:
-                    self._release()
-        finally:
-            self._guard.release()
-
-    def _take(self, why: str) -> None:
         self._make()
-        end = time.monotonic() + self._patience_s
-        seen, since = self._lock(), time.monotonic()
-        while True:
-            now = time.monotonic()
-            if not seen["holder"] or now - since >= self._lease_s:
-                if self._claim(int(seen["ticket"]), f"{self._me}: {why}"):
-                    return
-            elif now >= end:
-                raise StorageError(
-                    path=self._name,
-                    problem=f"others wrote for longer than {self._patience_s:g} s "
-                    f"({seen['holder']}). Nothing was written; repeat it later",
-                )
-            else:
-                time.sleep(_PAUSE_S)
-            found = self._lock()
-            if found["ticket"] != seen["ticket"]:
-                seen, since = found, time.monotonic()
-
-    def _claim(self, ticket: int, holder: str) -> bool:
-        """Take the lock, or renew or release it, if the number is still that one."""
-        condition = models.Filter(
-            must=[models.FieldCondition(key="ticket", match=models.MatchValue(value=ticket))]
-        )
-        point = models.PointStruct(
-            id=_LOCK,
-            vector=_VECTOR,
-            payload={"ticket": ticket + 1, "holder": holder, "by": self._me},
-        )
-        self._call(
-            "taking the journal",
-            lambda: self._client.upsert(self._name, [point], wait=True, update_filter=condition),
-        )
-        found = self._lock()
-        mine = found["ticket"] == ticket + 1 and found.get("by") == self._me
-        if mine:
-            self._ticket, self._renewed = ticket + 1, time.monotonic()
-        return mine
-
-    def _release(self) -> None:
-        self._claim(self._ticket, "")
-
-    def _check_held(self) -> None:
-        """Whether it is still this one's; renews it in time.
-
-        Raises:
-            StorageError: If it is not.
-        """
-        if not self._depth:
-            raise SpecError(field="journal", problem="is changed outside of exclusive()")
-        if time.monotonic() - self._renewed < self._lease_s / 3:
-            return
-        if not self._claim(self._ticket, f"{self._me}: goes on"):
-            raise StorageError(
-                path=self._name,
-                problem=f"this writer gave no sign of life for {self._lease_s:g} s, and another "
-                "has taken over; what was appended is carried out by it. Repeat the rest",
-            )
-
-    def _lock(self) -> Mapping[str, Any]:
-        return self._point(_LOCK)
+        return self._lease.held(why)
 
     # --- targets -------------------------------------------------------------------------------
 
@@ -277,7 +186,7 @@ class JournalCollection:
             Entry(seq=seq, at=at, change=change) for seq, change in enumerate(changes, first)
         ]
         if entries:
-            self._check_held()
+            self._lease.check()
             self._store([_entry_point(entry) for entry in entries])
             self._write(state | {"last": entries[-1].seq})
         return entries
@@ -302,7 +211,7 @@ class JournalCollection:
 
     def amend(self, seq: int, change: Change | None) -> None:
         """Replace or remove an entry that was never acknowledged, because it was refused."""
-        self._check_held()
+        self._lease.check()
         if change is None:
             self._call(
                 "removing an entry",
@@ -364,7 +273,7 @@ class JournalCollection:
         return self._point(_STATE)
 
     def _write(self, state: Mapping[str, Any]) -> None:
-        self._check_held()
+        self._lease.check()
         self._store([models.PointStruct(id=_STATE, vector=_VECTOR, payload=dict(state))])
 
     def _store(self, points: list[models.PointStruct]) -> None:
@@ -386,6 +295,26 @@ class JournalCollection:
         return patiently(self._client, self._name, operation, call, retry=self._retry)
 
 
+class _LockPoint:
+    """The lock's point."""
+
+    def __init__(self, journal: JournalCollection) -> None:
+        self._journal = journal
+
+    def read(self) -> Mapping[str, Any]:
+        return self._journal._point(_LOCK)
+
+    def write(self, payload: Mapping[str, Any], condition: models.Filter) -> None:
+        journal = self._journal
+        point = models.PointStruct(id=_LOCK, vector=_VECTOR, payload=dict(payload))
+        journal._call(
+            "taking the journal",
+            lambda: journal._client.upsert(
+                journal._name, [point], wait=True, update_filter=condition
+            ),
+        )
+
+
 def _between(position: int, last: int) -> models.Filter:
     """Entries behind one and up to another."""
     between = models.Range(gt=position, lte=last)
@@ -393,14 +322,14 @@ def _between(position: int, last: int) -> models.Filter:
 
 
 def _entry_point(entry: Entry) -> models.PointStruct:
+    # As text: an engine reads some numbers of a payload a last digit off, and a change must stay.
     change = entry.change
-    # As text: a server folds some numbers and names in a payload, and a change must stay as it is.
-    told = json.dumps([change.op, change.ids, change.payloads, change.names], ensure_ascii=False)
-    payload = {"seq": entry.seq, "at": entry.at, "change": told}
+    told = [entry.at, change.op, change.ids, change.payloads, change.names]
+    payload = {"seq": entry.seq, "change": json.dumps(told, ensure_ascii=False)}
     return models.PointStruct(id=entry.seq, vector=_VECTOR, payload=payload)
 
 
 def _entry(payload: Mapping[str, Any]) -> Entry:
-    op, ids, payloads, names = json.loads(payload["change"])
+    at, op, ids, payloads, names = json.loads(payload["change"])
     change = Change(op=op, ids=tuple(ids), payloads=tuple(payloads), names=tuple(names))
-    return Entry(seq=int(payload["seq"]), at=float(payload["at"]), change=change)
+    return Entry(seq=int(payload["seq"]), at=at, change=change)

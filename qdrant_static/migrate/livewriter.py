@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from qdrant_client import models
 
-from qdrant_static.collection.build import write_spec
 from qdrant_static.collection.fields import value_at
 from qdrant_static.errors import PointError, SpecError
-from qdrant_static.ingest.accounting.state import default_state
-from qdrant_static.ingest.server.calls import patiently
-from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.migrate.entries import Change, Lag, WriteJournal
-from qdrant_static.migrate.generation import BATCH_POINTS, Generation, Generations, touches
-from qdrant_static.migrate.journal import Journal
+from qdrant_static.migrate.generation import BATCH_POINTS, Generation, touches
 from qdrant_static.migrate.record import Keys, Record, ids_of, plain
-from qdrant_static.migrate.replay import BATCH_ENTRIES, settle, step
+from qdrant_static.migrate.turns import Turns, default_journal
 
 if TYPE_CHECKING:
     import os
@@ -31,25 +23,10 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
     from qdrant_static.ids import PointId
+    from qdrant_static.ingest.server.retry import RetryPolicy
 
-#: In a collection's metadata: the journal that its writers use.
-JOURNAL_KEY = "qdrant_static_journal"
 #: Ids of one entry; a deletion by filter may have several, appended together.
 _ENTRY_IDS = 1_000
-#: How long a collection that only follows may hold a write up, in seconds.
-_FOLLOWER_PATIENCE = RetryPolicy(first_s=0.05, longest_s=0.2, budget_s=0.5)
-#: After a failure a follower is left alone for so long, in seconds, then twice as long, ...
-_REST_S, _LONGEST_REST_S = 1.0, 60.0
-
-
-def default_journal(client: Client, alias: str) -> Path:
-    """Where the journal of an alias is: beside the embedded data, or below the working directory.
-
-    Args:
-        client: Where the collections are.
-        alias: The alias, or the collection.
-    """
-    return default_state(client, alias) / "journal.sqlite"
 
 
 class LiveWriter:
@@ -91,14 +68,16 @@ class LiveWriter:
         patience_s: float = 60.0,
     ) -> None:
         self.alias = alias
-        self._client = client
-        self._generations = Generations(client, encoders)
-        self._take_over = take_over
         self._retry = retry
-        self._patience_s = patience_s
-        self._given = journal
-        self._journal: WriteJournal | None = None
-        self._rests: dict[str, tuple[float, float]] = {}
+        self._turns = Turns(
+            client,
+            alias,
+            journal=journal,
+            encoders=encoders,
+            take_over=take_over,
+            retry=retry,
+            patience_s=patience_s,
+        )
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -123,10 +102,10 @@ class LiveWriter:
         several = iter([records] if isinstance(records, Record) else records)
         try:
             while part := list(islice(several, BATCH_POINTS)):
-                with self._writing() as primary:
+                with self._turns.writing() as primary:
                     points = dict(one.stored(primary.fields) for one in part)
                     change = Change(op="upsert", ids=tuple(points), payloads=tuple(points.values()))
-                    self._commit(primary, [change])
+                    self._turns.commit(primary, [change])
                 written += len(part)
         except Exception as error:
             error.add_note(f"{written} records of this call were written before it")
@@ -147,14 +126,14 @@ class LiveWriter:
             PointError: If a key is not there; nothing is changed.
             SpecError: If it would change the key.
         """
-        with self._writing() as primary:
+        with self._turns.writing() as primary:
             ids = self._chosen(primary, which)
             fields = plain(ids[0] if ids else 0, payload)
             self._check_fields(primary, fields)
             changes = [
                 Change(op="set_payload", ids=part, payloads=(fields,)) for part in _parts(ids)
             ]
-            return self._commit(primary, changes if fields else [])
+            return self._turns.commit(primary, changes if fields else [])
 
     def overwrite_payload(self, which: Keys | models.Filter, payload: Mapping[str, Any]) -> int:
         """Replace the payload of records: all but key and text, unless it has them too.
@@ -170,7 +149,7 @@ class LiveWriter:
             PointError: If a key is not there; nothing is changed.
             SpecError: If it would change the key.
         """
-        with self._writing() as primary:
+        with self._turns.writing() as primary:
             ids = self._chosen(primary, which)
             fields = plain(ids[0] if ids else 0, payload)
             self._check_fields(primary, fields)
@@ -181,7 +160,7 @@ class LiveWriter:
                 there = tuple(one for one in part if one in before)
                 whole = tuple({**_only(before[one], kept), **fields} for one in there)
                 changes.append(Change(op="overwrite_payload", ids=there, payloads=whole))
-            return self._commit(primary, [one for one in changes if one.ids])
+            return self._turns.commit(primary, [one for one in changes if one.ids])
 
     def delete_payload(self, which: Keys | models.Filter, names: Sequence[str]) -> int:
         """Remove payload fields of records. Where text changes, so do vectors.
@@ -199,13 +178,13 @@ class LiveWriter:
         """
         if isinstance(names, str):
             raise SpecError(field="names", problem=f"{names!r} is a string: give a list")
-        with self._writing() as primary:
+        with self._turns.writing() as primary:
             self._check_fields(primary, dict.fromkeys(names))
             ids = self._chosen(primary, which)
             changes = [
                 Change(op="delete_payload", ids=part, names=tuple(names)) for part in _parts(ids)
             ]
-            return self._commit(primary, changes if names else [])
+            return self._turns.commit(primary, changes if names else [])
 
     def clear_payload(self, which: Keys | models.Filter) -> int:
         """Remove all payload of records but key and text; as `overwrite_payload` with nothing."""
@@ -218,8 +197,10 @@ class LiveWriter:
             How many keys were given, each counted once.
         """
         ids = ids_of(keys)
-        with self._writing() as primary:
-            return self._commit(primary, [Change(op="delete", ids=one) for one in _parts(ids)])
+        with self._turns.writing() as primary:
+            return self._turns.commit(
+                primary, [Change(op="delete", ids=one) for one in _parts(ids)]
+            )
 
     def delete_by_filter(self, condition: models.Filter) -> int:
         """Delete the records that a filter finds now.
@@ -227,9 +208,11 @@ class LiveWriter:
         Returns:
             How many there were.
         """
-        with self._writing() as primary:
+        with self._turns.writing() as primary:
             ids = self._chosen(primary, condition)
-            return self._commit(primary, [Change(op="delete", ids=one) for one in _parts(ids)])
+            return self._turns.commit(
+                primary, [Change(op="delete", ids=one) for one in _parts(ids)]
+            )
 
     def flush(self) -> list[Lag]:
         """Finish what a crash or an absence left unfinished, on every collection but one built.
@@ -237,12 +220,7 @@ class LiveWriter:
         Returns:
             What each target lacks still; a follower that cannot be reached says why.
         """
-        with self._writing() as primary:
-            self._rests.clear()
-            self._settle(primary)
-            for name in self._followers():
-                while self._follow(name):
-                    pass
+        self._turns.flush()
         return self.lag()
 
     def lag(self) -> list[Lag]:
@@ -253,21 +231,11 @@ class LiveWriter:
     @property
     def journal(self) -> WriteJournal:
         """The journal; opened now if it was not."""
-        if self._journal is None:
-            given = self._given
-            if given is None:
-                given = default_journal(self._client, self.alias)
-            if isinstance(given, str | Path) or hasattr(given, "__fspath__"):
-                self._journal = Journal(given, patience_s=self._patience_s)  # type: ignore[arg-type]
-            else:
-                self._journal = given
-        return self._journal
+        return self._turns.journal
 
     def close(self) -> None:
         """Close the journal, if it was opened here; nothing is ever held back in a writer."""
-        if self._journal is not None and self._journal is not self._given:
-            self._journal.close()
-            self._journal = None
+        self._turns.close()
 
     def __enter__(self) -> Self:
         return self
@@ -280,89 +248,7 @@ class LiveWriter:
     ) -> None:
         self.close()
 
-    # --- one write -----------------------------------------------------------------------------
-
-    @contextmanager
-    def _writing(self) -> Iterator[Generation]:
-        """Hold the journal; gives what the alias points at, with nothing unfinished before it."""
-        with self.journal.exclusive(f"writing to {self.alias}"):
-            name = self._resolved()
-            metadata = self._generations.metadata(name, self._retry)
-            self._check_journal(name, metadata)
-            primary = self._generations.of(name, metadata, self._retry)
-            if not primary.spec.fields.text:  # from now on it says where its text is
-                spec = primary.spec.with_source(fields=primary.fields, mean_length=None)
-                write_spec(self._client, name, spec)
-                primary = self._generations.of(name, None, self._retry)
-            self.journal.set_primary(name)
-            self._settle(primary)
-            yield primary
-
-    def _resolved(self) -> str:
-        """The collection that the name stands for now."""
-        aliases = patiently(
-            self._client,
-            self.alias,
-            "reading the aliases",
-            self._client.get_aliases,
-            retry=self._retry,
-        ).aliases
-        found = [one.collection_name for one in aliases if one.alias_name == self.alias]
-        return found[0] if found else self.alias
-
-    def _check_journal(self, name: str, metadata: Mapping[str, Any]) -> None:
-        """Two journals know nothing of each other; and a lost one took its changes along."""
-        journal = self.journal
-        there = metadata.get(JOURNAL_KEY) or {}
-        if there.get("identity") == journal.identity:
-            return
-        if there and not self._take_over:
-            raise SpecError(
-                field="journal",
-                problem=f"collection {name!r} is written through the journal {there.get('place')}, "
-                f"and this is {journal.place}. All writers must have the same: name it with "
-                "journal=. If that one is lost, abort any migration under way and write with "
-                "take_over=True",
-            )
-        told = {"identity": journal.identity, "place": journal.place}
-        self._client.update_collection(name, metadata={JOURNAL_KEY: told})
-
-    def _commit(self, primary: Generation, changes: Sequence[Change]) -> int:
-        """Append, carry out, and let the others follow; how many points."""
-        if not changes:
-            return 0
-        self.journal.append(changes)
-        refused = self._settle(primary)
-        for name in self._followers():
-            if time.monotonic() >= self._rests.get(name, (0.0, 0.0))[0]:
-                self._follow(name)
-        if refused:
-            point, problem = next(iter(refused.items()))
-            error = PointError(point=point, problem=problem)
-            error.add_note(f"{len(refused)} points of this part were refused, the rest is stored")
-            raise error
-        return sum(len(change.ids) for change in changes)
-
-    def _settle(self, primary: Generation) -> dict[PointId, str]:
-        return settle(self.journal, primary, self._retry)
-
-    def _followers(self) -> list[str]:
-        return [one.name for one in self.journal.targets().values() if one.mode == "follow"]
-
-    def _follow(self, name: str) -> int:
-        """Carry out the next entries on a follower; what goes wrong there only makes it lag."""
-        try:
-            moved = step(
-                self.journal, self._generations, name, BATCH_ENTRIES, retry=_FOLLOWER_PATIENCE
-            )
-        except Exception as error:
-            _, rest = self._rests.get(name, (0.0, _REST_S / 2))
-            rest = min(2 * rest, _LONGEST_REST_S)
-            self._rests[name] = (time.monotonic() + rest, rest)
-            self.journal.note_problem(name, f"{type(error).__name__}: {error}")
-            return 0
-        self._rests.pop(name, None)
-        return moved
+    # --- what is meant -------------------------------------------------------------------------
 
     def _chosen(self, primary: Generation, which: Keys | models.Filter) -> list[PointId]:
         """The ids of points that are there."""
@@ -402,3 +288,6 @@ def _only(payload: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def _parts(ids: Sequence[PointId], size: int = _ENTRY_IDS) -> Iterator[tuple[PointId, ...]]:
     for start in range(0, len(ids), size):
         yield tuple(ids[start : start + size])
+
+
+__all__ = ["LiveWriter", "Record", "default_journal"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qdrant_static.errors import EngineError, QdrantStaticError
-from qdrant_static.migrate.generation import Generation, Generations, changes_of
+from qdrant_static.migrate.generation import Generation, changes_of
+from qdrant_static.migrate.generations import Generations
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client

@@ -70,15 +70,15 @@ def test_a_writer_without_a_sign_of_life_is_taken_for_dead_and_finds_out(client,
     other = JournalCollection(client, "articles__journal", lease_s=0.1)
     with other.exclusive():
         other.append([change(1)])
-    journal._renewed = float("-inf")
+    journal._lease.renewed = float("-inf")
     with pytest.raises(StorageError, match="another has taken over"):
         journal.append([change(2)])
 
 
 def test_a_holder_that_goes_on_keeps_it(client, journal):
-    journal._renewed = float("-inf")
+    journal._lease.renewed = float("-inf")
     journal.append([change(1)])
-    assert journal._lock()["holder"].endswith("goes on")
+    assert journal._lease._point.read()["holder"].endswith("goes on")
 
 
 def test_a_collection_of_others_is_no_journal(client):
