@@ -271,7 +271,8 @@ def again(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     for step in ("first", "unchanged", "changed"):
         if step == "changed":
             table = pq.read_table(source)
-            odd = pc.equal(pc.bit_wise_and(table["id"], 127), 5)
+            hundredth = pc.divide(table["id"], 100)
+            odd = pc.equal(pc.subtract(table["id"], pc.multiply(hundredth, 100)), 5)
             texts = pc.if_else(odd, pc.binary_join_element_wise(table["text"], "anew", " "),
                                table["text"])  # fmt: skip
             table = table.set_column(table.schema.get_field_index("text"), "text", texts)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_client import models
 from qdrant_client.http.models import QueryResponse  # models.QueryResponse is fastembed's
 
-from qdrant_static.edge import changes, uploads
+from qdrant_static.edge import changes, matrices, uploads
 from qdrant_static.edge import points as writing
 from qdrant_static.edge import queries as reading
 from qdrant_static.edge.build import BuildProgress, build_elsewhere, build_here, worth_building
@@ -31,6 +31,11 @@ from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qdrant_static.encoders.sparsevectors import SparseRows
 
 
 class EdgeClient(ModelLists):
@@ -501,6 +506,37 @@ class EdgeClient(ModelLists):
             shard_key_selector=shard_key_selector,
             update_filter=update_filter,
             update_mode=update_mode,
+        )
+
+    def upsert_matrices(
+        self,
+        collection_name: str,
+        ids: Sequence[int | str],
+        *,
+        dense: Mapping[str, NDArray[np.float32]],
+        sparse: Mapping[str, SparseRows],
+        payloads: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Store points of columns in one request, all or none: the fastest way in.
+
+        `QdrantClient` has no such method; `qdrant_static.ingest` uses it.
+
+        Args:
+            collection_name: Which collection.
+            ids: n point ids.
+            dense: Vector name -> float32 (n, size).
+            sparse: Vector name -> n sparse vectors; an empty one is left out of its point.
+            payloads: n payloads of JSON values.
+
+        Raises:
+            SpecError: If a name, a shape or a length is not the collection's.
+            PointError: If a point does not fit; nothing is stored.
+        """
+        self._carry_out(
+            collection_name,
+            lambda opened: writing.upsert_built(
+                matrices.points(opened, ids, dense, sparse, payloads)
+            ),
         )
 
     def update_vectors(

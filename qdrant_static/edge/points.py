@@ -61,6 +61,15 @@ def upsert(
     )
 
 
+def upsert_built(built: Sequence[edge.Point]) -> Write:
+    """Store points that are the engine's already."""
+    return Write(
+        what=f"storing {len(built)} points",
+        operations=[edge.UpdateOperation.upsert_points(list(built))] if built else [],
+        points=len(built),
+    )
+
+
 def update_vectors(
     opened: OpenCollection,
     points: Iterable[models.PointVectors],

@@ -31,6 +31,7 @@ from qdrant_static.ingest.reading.sources import AnySource, PathLike, open_sourc
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.run import IngestRun
 from qdrant_static.ingest.server.calls import FIRST_CONTACT, patiently
+from qdrant_static.serverversion import is_remote
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
@@ -83,7 +84,8 @@ def ingest(
         payload: The columns that are stored beside the vectors; None takes all. The key always
             is; binary columns never are.
         rejects: The file for the rows that are not stored; by default a new one in ``state``.
-        threads: Encoding threads; None takes as many as there are processors.
+        threads: Encoding threads; None takes as many as there are processors, one of which is
+            left to the engine where it is in the process.
         progress: Show a progress display on standard error.
         stop: Set it to end the run after the batch in hand; what is stored stays.
         state: The folder for ledger, rejects and manifest; by default beside the embedded data,
@@ -150,7 +152,7 @@ def ingest(
             files=files,
             ledger=ledger,
             display=display,
-            threads=threads or core_count(),
+            threads=threads or _threads(client),
             stop=stop,
             sync=sync,
             delete_missing=delete_missing,
@@ -162,6 +164,11 @@ def ingest(
             late_encoder=late_encoder,
         )
         return run.carry_out(own_rejects)
+
+
+def _threads(client: Client) -> int:
+    """One per processor; the engine in the process needs one for itself, and is the bottleneck."""
+    return core_count() if is_remote(client) else max(1, core_count() - 1)
 
 
 def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:

@@ -55,10 +55,17 @@ def store(
     Returns:
         The rows that were refused, each with the reason; all others are stored.
     """
-    # QdrantClient's upsert takes lists of floats; EdgeClient takes rows of a matrix, at a third of
-    # the price of making lists of them.
-    rows = isinstance(client, EdgeClient)
-    points = dict(enumerate(_points(ids, vectors, payloads, rows=rows)))
+    if isinstance(client, EdgeClient):
+        terms = {} if vectors.sparse is None else {BM25: vectors.sparse}
+        try:
+            client.upsert_matrices(
+                collection, ids, dense=vectors.dense, sparse=terms, payloads=payloads
+            )
+        except PointError:
+            pass  # nothing of the batch was stored: below, the others are, and the bad ones named
+        else:
+            return {}
+    points = dict(enumerate(_points(ids, vectors, payloads)))
     refused: dict[int, str] = {}
     while points:
         try:
@@ -98,12 +105,8 @@ def _points(
     ids: Sequence[PointId],
     vectors: EncodedBatch,
     payloads: Sequence[Mapping[str, Any]],
-    *,
-    rows: bool,
 ) -> Iterator[models.PointStruct]:
-    dense: dict[str, Any] = {
-        name: matrix if rows else matrix.tolist() for name, matrix in vectors.dense.items()
-    }
+    dense: dict[str, Any] = {name: matrix.tolist() for name, matrix in vectors.dense.items()}
     terms = vectors.sparse
     for row, (point, payload) in enumerate(zip(ids, payloads, strict=True)):
         named: dict[str, Any] = {name: matrix[row] for name, matrix in dense.items()}

@@ -240,15 +240,19 @@ def test_the_number_and_the_string_of_it_are_two_keys(client, encoder, tmp_path)
 
 
 def test_a_row_that_the_engine_refuses_is_rejected_alone(client, encoder, tmp_path, monkeypatch):
-    upsert = client.upsert
+    def picky(name):
+        method = getattr(client, name)
 
-    def picky(collection, points, **options):
-        for point in points:
-            if point.id in (3, 5):
-                raise PointError(point=point.id, problem="too odd")
-        return upsert(collection, points, **options)
+        def call(collection, points, **options):
+            for one in points:
+                if (identity := getattr(one, "id", one)) in (3, 5):
+                    raise PointError(point=identity, problem="too odd")
+            return method(collection, points, **options)
 
-    monkeypatch.setattr(client, "upsert", picky)
+        monkeypatch.setattr(client, name, call)
+
+    picky("upsert")
+    picky("upsert_matrices")
     report = ingest(write_jsonl(tmp_path / "a.jsonl", rows(10)), client, "c", encoder=encoder)
     assert (report.read, report.stored, dict(report.rejected)) == (10, 8, {"refused": 2})
     assert set(everything(client)) == {0, 1, 2, 4, 6, 7, 8, 9}

@@ -201,20 +201,20 @@ def test_a_collection_that_was_lost_meanwhile_is_filled_from_the_beginning(
 def test_a_stop_is_no_failure_and_the_next_run_goes_on(client, encoder, tmp_path):
     stop = threading.Event()
     path = write_jsonl(tmp_path / "a.jsonl", rows(1000))
-    upsert = client.upsert
+    upsert = client.upsert_matrices
 
     def stopping(*arguments, **options):
         stop.set()
         return upsert(*arguments, **options)
 
-    client.upsert = stopping
+    client.upsert_matrices = stopping
     first = ingest(path, client, "c", encoder=encoder, stop=stop)
     assert first.interrupted
     assert first.manifest is None
     assert 0 < first.read < 1000
     with ledger_of(tmp_path) as ledger:
         assert ledger.last().state == "interrupted"
-    del client.upsert
+    del client.upsert_matrices
     rest = ingest(path, client, "c", encoder=encoder)
     assert (rest.run, rest.attempts, rest.read, rest.points_after) == (1, 2, 1000, 1000)
 

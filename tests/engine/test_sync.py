@@ -55,7 +55,7 @@ def test_a_second_run_encodes_and_writes_nothing(client, counting, tmp_path, mon
     first = sync(client, path, counting)
     assert sums(first) == (2500, 0, 0, 0)
     before, counting.encoded = everything(client), 0
-    for name in ("upsert", "batch_update_points", "optimize", "delete"):
+    for name in ("upsert", "upsert_matrices", "batch_update_points", "optimize", "delete"):
         monkeypatch.setattr(client, name, None)
     again = sync(client, path, counting)
     assert sums(again) == (0, 0, 2500, 0)

@@ -96,14 +96,13 @@ def test_an_id_is_found_again_in_its_digest(key):
 
 
 def test_a_vector_that_is_not_what_was_sent_ends_the_run(client, encoder, tmp_path, monkeypatch):
-    upsert = client.upsert
+    upsert = client.upsert_matrices
 
-    def garbling(collection, points, **options):
-        for point in points:
-            point.vector["full"] = point.vector["full"][::-1].copy()
-        return upsert(collection, points, **options)
+    def garbling(collection, ids, *, dense, **options):
+        dense = dense | {"full": dense["full"][:, ::-1]}
+        return upsert(collection, ids, dense=dense, **options)
 
-    monkeypatch.setattr(client, "upsert", garbling)
+    monkeypatch.setattr(client, "upsert_matrices", garbling)
     path = write_jsonl(tmp_path / "a.jsonl", rows(10))
     with pytest.raises(VerificationError, match="its vector 'full' is not what encoding gives"):
         ingest(path, client, "c", encoder=encoder)

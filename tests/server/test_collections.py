@@ -14,8 +14,8 @@ from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import ServerSpec
-from qdrant_static.connect import server_version
 from qdrant_static.errors import SpecError
+from qdrant_static.serverversion import server_version
 from tests.collection_suite import CollectionSuite, spec_with, vectors
 
 pytestmark = pytest.mark.server

@@ -17,7 +17,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_static import CollectionSpec, EdgeClient, SearchPlan, ingest, load_encoder
 from qdrant_static.collection.build import bm25_encoder, read_spec
 from qdrant_static.collection.spec import LateSpec, SparseSpec
-from qdrant_static.ids import point_id
+from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.search.run import Searcher, open_collection
 from qdrant_static.vectors import truncate
 from tests.fakes import write_jsonl
@@ -57,11 +57,15 @@ PLANS = {
 class Late:
     """Late interaction of a static model: each word's own vector, cut short."""
 
+    info = EncoderInfo(name="words", dimension=LATE_SIZE, fingerprint="words")
+
     def __init__(self, encoder) -> None:
         self._encoder = encoder
 
-    def encode_queries(self, texts: list[str]) -> list[np.ndarray]:
+    def encode(self, texts: list[str]) -> list[np.ndarray]:
         return [truncate(self._encoder.encode(text.split()[:20]), LATE_SIZE) for text in texts]
+
+    encode_queries = encode
 
 
 class Reader:
@@ -97,7 +101,6 @@ def filled(request, tmp_path_factory):
     pytest.importorskip("wordllama", reason='pip install "qdrant-static[offline]"')
     folder = shared_path("data", request.param)
     encoder = load_encoder("wordllama")
-    late = Late(encoder)
     lines = (folder / "corpus.jsonl").read_text().splitlines()[:DOCUMENTS]
     # An empty text is no document.
     rows = [one for one in map(json.loads, lines) if one["text"].strip()]
@@ -113,18 +116,14 @@ def filled(request, tmp_path_factory):
         quantization={"full": "turbo4", "mrl_128": "int8", "mrl_64": "binary"},
         late=LateSpec(encoder="words", size=LATE_SIZE, datatype="float32"),
     )  # fmt: skip
-    rows_of = late.encode_queries([one["text"] for one in rows])
-    vectors = [
-        models.PointVectors(id=point_id(one["_id"]), vector={"late": matrix.tolist()})
-        for one, matrix in zip(rows, rows_of, strict=True)
-    ]
     name = f"plans-{uuid4().hex}"
     with EdgeClient(place / "db") as embedded, connected(prefer_grpc=True) as server:
         for client in (embedded, server):
-            report = ingest(path, client, name, spec=spec, encoder=encoder)
+            report = ingest(
+                path, client, name, spec=spec, encoder=encoder, late_encoder=Late(encoder),
+                state=place / f"state-{type(client).__name__}",
+            )  # fmt: skip
             assert report.stored == len(rows)
-            for start in range(0, len(vectors), 100):
-                client.update_vectors(name, vectors[start : start + 100])
         embedded.optimize(name)
         yield embedded, name, encoder, queries
         server.delete_collection(name)
