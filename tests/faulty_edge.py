@@ -58,6 +58,10 @@ class FaultyEdge(EdgeClient):
         call = super().upsert
         return self._write(collection_name, lambda: call(collection_name, *given, **named))
 
+    def upsert_matrices(self, collection_name: str, *given: Any, **named: Any) -> Any:
+        call = super().upsert_matrices
+        return self._write(collection_name, lambda: call(collection_name, *given, **named))
+
     def delete(self, collection_name: str, *given: Any, **named: Any) -> Any:
         call = super().delete
         return self._write(collection_name, lambda: call(collection_name, *given, **named))

@@ -216,7 +216,11 @@ def test_points_that_the_engine_refuses_are_in_no_generation(client, writer, mon
                 raise PointError(point=point.id, problem="too bad")
         return upsert(self, name, points, *given, **named)
 
+    def refusing_all(*_: object, **__: object) -> None:
+        raise PointError(point=2, problem="too bad")
+
     monkeypatch.setattr(EdgeClient, "upsert", refusing)
+    monkeypatch.setattr(EdgeClient, "upsert_matrices", refusing_all)
     with pytest.raises(PointError, match="2: too bad"):
         writer.upsert([Record(key=1, text="cat"), Record(key=2, text="dog", payload={"bad": True})])
     monkeypatch.undo()

@@ -12,8 +12,8 @@ from tests.journal_machine import JournalMachine
 @pytest.mark.parametrize(
     ("examples", "steps"),
     [
-        pytest.param(20, 40, id="short"),
-        pytest.param(500, 80, id="long", marks=pytest.mark.full),
+        pytest.param(14, 30, id="short"),
+        pytest.param(300, 60, id="long", marks=pytest.mark.full),
     ],
 )
 def test_every_generation_holds_what_was_acknowledged(examples: int, steps: int) -> None:
