@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from qdrant_static.errors import QdrantStaticError
     from qdrant_static.ingest.pipeline import ingest
     from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.migrate.livesearcher import LiveSearcher
     from qdrant_static.migrate.livewriter import LiveWriter
+    from qdrant_static.migrate.machine import Migration
     from qdrant_static.migrate.record import Record
     from qdrant_static.plugin import install, uninstall
     from qdrant_static.search.plan import SearchPlan
@@ -35,7 +37,9 @@ _HOMES = {
     "EncoderInfo": "encoders.base",
     "Hit": "search.run",
     "IngestReport": "ingest.report",
+    "LiveSearcher": "migrate.livesearcher",
     "LiveWriter": "migrate.livewriter",
+    "Migration": "migrate.machine",
     "QdrantStaticError": "errors",
     "Record": "migrate.record",
     "SearchPlan": "search.plan",
@@ -57,7 +61,9 @@ __all__ = [
     "EncoderInfo",
     "Hit",
     "IngestReport",
+    "LiveSearcher",
     "LiveWriter",
+    "Migration",
     "QdrantStaticError",
     "Record",
     "SearchPlan",

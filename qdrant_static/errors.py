@@ -22,10 +22,15 @@
     │   ├── PointNotFoundError         a query names a point that is not there
     │   ├── NotAPlannedCollectionError no metadata of ours in the collection
     │   ├── NotSupportedByEdgeError    a server's feature that the embedded engine lacks
-    │   └── AccessDeniedError          the server does not let this key do this
+    │   ├── AccessDeniedError          the server does not let this key do this
+    │   ├── MigrationNotFoundError     no migration of this alias is under way
+    │   ├── MigrationStepError         this step cannot come now: it says which can
+    │   └── AliasMovedError            somebody else re-pointed the alias
     ├── EncoderUnavailableError        the model could not be had (network): safe to repeat
     ├── CollectionLockedError          another process has it open: safe to repeat
     ├── JobRunningError                another job of the collection runs: safe to repeat
+    ├── MigrationRunningError          another migration of the alias is under way
+    ├── GateRefusedError               green was not proved as good: exit 4
     ├── TooManyRejectsError            the input is rubbish: exit 3
     ├── DeletionRefusedError           a job would delete too much: exit 4
     ├── ServerUnavailableError         the server did not answer for too long: safe to repeat
@@ -579,3 +584,92 @@ class VerificationError(QdrantStaticError):
     @property
     def message(self) -> str:
         return f"collection {self.collection!r}: {self.problem}"
+
+
+@dataclass(eq=False)
+class MigrationNotFoundError(UsageError):
+    """No migration of this alias is under way."""
+
+    alias: str
+    where: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"no migration of {self.alias!r} is under way in {self.where}: begin one with "
+            f"`qdrant-static migrate start {self.alias}`"
+        )
+
+
+@dataclass(eq=False)
+class MigrationStepError(UsageError):
+    """A step that cannot come now; nothing was changed."""
+
+    alias: str
+    step: str
+    phase: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.step} of {self.alias!r} is refused in phase {self.phase!r}: {self.problem}. "
+            "Nothing was changed"
+        )
+
+
+@dataclass(eq=False)
+class AliasMovedError(UsageError):
+    """Somebody else re-pointed the alias while the migration was under way."""
+
+    alias: str
+    expected: str
+    found: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"the alias {self.alias!r} points at {self.found!r}, and this migration left it at "
+            f"{self.expected!r}: somebody else re-pointed it. Nothing was changed: find out who, "
+            f"then point it back at {self.expected!r}, or give this migration up with `migrate "
+            "abort`"
+        )
+
+
+@dataclass(eq=False)
+class MigrationRunningError(QdrantStaticError):
+    """Another migration of the same alias is under way, or another process is at this one."""
+
+    retryable: ClassVar[bool] = True
+
+    alias: str
+    green: str
+    phase: str
+    owner: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"a migration of {self.alias!r} to {self.green!r} is under way (phase {self.phase}), "
+            f"in the hands of {self.owner}: wait for it, go on with it, or end it with `migrate "
+            "abort`"
+        )
+
+
+@dataclass(eq=False)
+class GateRefusedError(QdrantStaticError):
+    """Gates refused a green collection; it stays as it is, and so does the alias."""
+
+    exit_code: ClassVar[int] = 4
+
+    alias: str
+    green: str
+    gates: tuple[str, ...]
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.green!r} does not take over {self.alias!r}: refused by {_listed(self.gates)} "
+            f"({self.problem}). The alias is where it was, and {self.green!r} stays"
+        )

@@ -7,8 +7,10 @@ import typer
 from qdrant_static._version import __version__
 from qdrant_static.cli import (
     collection,
+    collections,
     demo,
     ingest,
+    migrate,
     plan,
     quantize,
     retry_rejects,
@@ -35,6 +37,8 @@ app.command("retry-rejects")(retry_rejects.command)
 app.command("plan")(plan.command)
 app.command("quantize")(quantize.command)
 app.add_typer(collection.app, name="collection")
+app.command("collections")(collections.command)
+app.add_typer(migrate.app, name="migrate")
 app.command("tune")(tune.command)
 app.command("demo")(demo.command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
@@ -42,13 +43,20 @@ _TURBO_8_SINCE = (1, 19, 0)
 _TURBO_DATATYPES_SINCE = (1, 19, 0)
 
 
-def create_collection(client: Client, collection: str, spec: CollectionSpec) -> None:
+def create_collection(
+    client: Client,
+    collection: str,
+    spec: CollectionSpec,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
     """Create a collection from its spec, payload indexes included.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: Its name.
         spec: What it is to be.
+        metadata: What its metadata holds from the first moment, beside the spec.
 
     Raises:
         CollectionExistsError: If it is there; it is left as it is.
@@ -69,7 +77,7 @@ def create_collection(client: Client, collection: str, spec: CollectionSpec) -> 
         collection,
         vectors_config=vectors,
         sparse_vectors_config=sparse,
-        metadata={METADATA_KEY: spec.to_dict()},
+        metadata={**(metadata or {}), METADATA_KEY: spec.to_dict()},
         **(server_arguments(spec) if is_remote(client) else {}),
     )
     for field, kind in spec.payload_indexes.items():

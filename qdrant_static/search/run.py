@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from qdrant_static.collection.aliases import target_of
 from qdrant_static.collection.build import check_encoder
 from qdrant_static.collection.foreign import spec_of
 from qdrant_static.encoders.registry import load_encoder
@@ -37,7 +38,8 @@ class Searcher:
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
-        collection: The collection's name.
+        collection: The collection's name, or an alias's: what it points at now is searched for as
+            long as this lives (`LiveSearcher` follows an alias).
         spec: What it is; None reads what its metadata says, or, where others made it, what the
             engine says of it.
         encoder: The collection's encoder if it is at hand; None loads it by name when a plan
@@ -64,8 +66,9 @@ class Searcher:
         cross_encoder: Any = None,
     ) -> None:
         self._client = client
-        self._collection = collection
-        self.spec = spec_of(client, collection, encoder=encoder) if spec is None else spec
+        # All requests go to one collection: an alias may move between two of them.
+        self._collection = target_of(client, collection) if spec is None else collection
+        self.spec = spec_of(client, self._collection, encoder=encoder) if spec is None else spec
         self._encoder = encoder
         self._late_encoder = late_encoder
         self._cross_encoder = cross_encoder

@@ -49,6 +49,17 @@ EXAMPLES: dict[str, dict] = {
     "ServerUnavailableError": {
         "where": "http://db", "problem": "connection refused", "tried": 4, "waited_s": 300.0,
     },
+    "MigrationNotFoundError": {"alias": "a", "where": "db"},
+    "MigrationStepError": {
+        "alias": "a", "step": "cutover", "phase": "building", "problem": "verify comes first",
+    },
+    "AliasMovedError": {"alias": "a", "expected": "a__v1", "found": "a__v9"},
+    "MigrationRunningError": {
+        "alias": "a", "green": "a__v2", "phase": "building", "owner": "process 12 on host",
+    },
+    "GateRefusedError": {
+        "alias": "a", "green": "a__v2", "gates": ("keys", "recall"), "problem": "3 are missing",
+    },
     "EveryPointRefusedError": {"collection": "c", "problem": "expected dim: 8, got 4"},
     "EngineError": {"operation": "counting", "problem": "it failed"},
     "PointError": {"point": UUID(int=5), "problem": "wrong"},
@@ -62,10 +73,10 @@ CLASSES = [
 LEAVES = [one for one in CLASSES if one not in (QdrantStaticError, UsageError)]
 RETRYABLE = {
     "EncoderUnavailableError", "CollectionLockedError", "JobRunningError",
-    "ServerUnavailableError", "StorageError",
+    "MigrationRunningError", "ServerUnavailableError", "StorageError",
 }  # fmt: skip
 #: What a scheduler can tell apart from a failure.
-EXIT_CODES = {"TooManyRejectsError": 3, "DeletionRefusedError": 4}
+EXIT_CODES = {"TooManyRejectsError": 3, "DeletionRefusedError": 4, "GateRefusedError": 4}
 
 
 def example(kind: type[QdrantStaticError]) -> QdrantStaticError:

@@ -11,9 +11,9 @@ from tests.fakes import REPOSITORY, run_python
 
 NAMES = [
     "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit", "IngestReport",
-    "LiveWriter", "QdrantStaticError", "Record", "SearchPlan", "TuneReport",
-    "__version__", "connect", "create_collection", "ingest", "install", "load_encoder", "search",
-    "tune", "uninstall",
+    "LiveSearcher", "LiveWriter", "Migration", "QdrantStaticError", "Record", "SearchPlan",
+    "TuneReport", "__version__", "connect", "create_collection", "ingest", "install",
+    "load_encoder", "search", "tune", "uninstall",
 ]  # fmt: skip
 HEAVY = (
     "numpy", "pyarrow", "qdrant_client", "qdrant_edge", "model2vec", "tokenizers", "numba", "tqdm",

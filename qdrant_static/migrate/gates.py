@@ -1,0 +1,152 @@
+"""Gates: what must be shown of green before an alias points at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from qdrant_static.errors import SpecError
+
+Verdict = Literal["passed", "refused", "accepted", "noted"]
+
+Name = Literal[
+    "counts", "keys", "payloads", "vectors", "indexed", "recall", "empty", "overlap", "ranks",
+    "ndcg", "latency", "shadow",
+]  # fmt: skip
+NAMES: tuple[Name, ...] = get_args(Name)
+#: What a person may accept in spite of its figure. Of the others, a wrong one is a loss.
+ACCEPTABLE: tuple[Name, ...] = ("recall", "empty", "overlap", "ranks", "ndcg", "latency", "shadow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """Where the gates stand.
+
+    Those of overlap and ranks are what Qdrant's migration guide says of two systems with the same
+    vectors (Search Quality Verification, tier 2). Another encoder ranks otherwise by intent:
+    where judged queries tell which is better, overlap and ranks are told and do not refuse.
+
+    Attributes:
+        recall: Least mean recall@10 of green's own plan against its exact search.
+        overlap_mean: Least mean share of blue's ten hits that green has among its ten.
+        overlap_median: Likewise the median over queries.
+        overlap_p5: Likewise the 5th percentile.
+        overlap_min: Likewise the worst query.
+        ranks: Least mean Spearman correlation of the hits that both found.
+        ndcg_margin: By so much NDCG@10 may be lower than blue's.
+        latency_factor: Most that green's p95 may be of blue's.
+        latency_floor_ms: A p95 that nobody notices, whatever blue's.
+    """
+
+    recall: float = 0.95
+    overlap_mean: float = 0.85
+    overlap_median: float = 0.90
+    overlap_p5: float = 0.60
+    overlap_min: float = 0.50
+    ranks: float = 0.80
+    ndcg_margin: float = 0.01
+    latency_factor: float = 2.0
+    latency_floor_ms: float = 5.0
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise SpecError(field=f"thresholds.{one.name}", problem=f"{value!r} is below 0")
+            if not one.name.startswith("latency") and value > 1:
+                raise SpecError(field=f"thresholds.{one.name}", problem=f"{value!r} is above 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """One gate: a figure, where the gate stands, and what came of it.
+
+    Attributes:
+        name: Which.
+        figure: What was measured; None where nothing could be.
+        threshold: Where the gate stands; None where it only tells.
+        verdict: ``refused`` stops the cut-over; ``accepted`` would, and a person let it pass.
+        words: The same for a person.
+    """
+
+    name: Name
+    figure: float | None
+    threshold: float | None
+    verdict: Verdict
+    words: str
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the cut-over stops here."""
+        return self.verdict == "refused"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like data."""
+        return asdict(self)
+
+    def accepted(self) -> Gate:
+        """The same gate, let pass by a person if it refuses."""
+        if not self.refuses:
+            return self
+        return Gate(
+            name=self.name, figure=self.figure, threshold=self.threshold, verdict="accepted",
+            words=self.words,
+        )  # fmt: skip
+
+
+def at_least(name: Name, figure: float, threshold: float, words: str) -> Gate:
+    """A gate that wants a figure to be high."""
+    verdict: Verdict = "passed" if figure >= threshold else "refused"
+    return Gate(name=name, figure=figure, threshold=threshold, verdict=verdict, words=words)
+
+
+def at_most(name: Name, figure: float, threshold: float, words: str) -> Gate:
+    """A gate that wants a figure to be low."""
+    verdict: Verdict = "passed" if figure <= threshold else "refused"
+    return Gate(name=name, figure=figure, threshold=threshold, verdict=verdict, words=words)
+
+
+def noted(name: Name, figure: float | None, words: str) -> Gate:
+    """A figure that refuses nothing."""
+    return Gate(name=name, figure=figure, threshold=None, verdict="noted", words=words)
+
+
+def check_accepted(names: Sequence[str]) -> tuple[Name, ...]:
+    """Names of gates that a person lets pass.
+
+    Raises:
+        SpecError: If there is no such gate, or it guards against loss.
+    """
+    for name in names:
+        if name not in ACCEPTABLE:
+            raise SpecError.of_choice("accept", name, ", ".join(ACCEPTABLE))
+    return tuple(one for one in NAMES if one in names)
+
+
+def table(gates: Sequence[Gate | Mapping[str, Any]]) -> str:
+    """Gates as lines: name, figure, threshold, verdict, words."""
+    rows = [one.to_dict() if isinstance(one, Gate) else dict(one) for one in gates]
+    told = [
+        (
+            str(row["name"]),
+            _figure(row["figure"]),
+            _figure(row["threshold"]),
+            str(row["verdict"]),
+            str(row["words"]),
+        )
+        for row in rows
+    ]
+    heads = ("gate", "figure", "stands at", "verdict", "")
+    widths = [max(len(row[column]) for row in [*told, heads]) for column in range(4)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {figure:>{widths[1]}}  {stands:>{widths[2]}}  "
+        f"{verdict:<{widths[3]}}  {words}".rstrip()
+        for name, figure, stands, verdict, words in [heads, *told]
+    )
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) != 1 else f"{value:.3f}"

@@ -1,0 +1,391 @@
+"""A migration: begun, filled, proved; each step may be repeated after a crash at any line."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qdrant_static.collection.build import create_collection
+from qdrant_static.errors import (
+    CollectionExistsError,
+    CollectionLockedError,
+    MigrationRunningError,
+    SpecError,
+)
+from qdrant_static.ingest.accounting.state import default_state
+from qdrant_static.ingest.server.calls import exact_count
+from qdrant_static.ingest.sink import build_index
+from qdrant_static.migrate import owner
+from qdrant_static.migrate.backfill import From, backfill, beating, like
+from qdrant_static.migrate.gates import Gate, Thresholds, check_accepted
+from qdrant_static.migrate.integrity import Integrity
+from qdrant_static.migrate.livesearcher import QUERIES, read_shadow
+from qdrant_static.migrate.names import is_embedded, next_generation, read_metadata
+from qdrant_static.migrate.quality import Quality, Side, of_shadow
+from qdrant_static.migrate.queries import choose
+from qdrant_static.migrate.report import Status, Verified
+from qdrant_static.migrate.state import (
+    KEY,
+    MigrationState,
+    now,
+    running_state,
+    who,
+    write_state,
+)
+from qdrant_static.migrate.switching import Switching
+from qdrant_static.migrate.turns import JOURNAL_KEY
+from qdrant_static.search.run import Searcher
+
+if TYPE_CHECKING:
+    import os
+
+    from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.ingest.reading.options import SourceOptions
+    from qdrant_static.ingest.reading.sources import PathLike
+    from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.judged import JudgedSet
+
+
+class Migration(Switching):
+    """Another generation of a collection, built beside it, proved, and put in its place.
+
+    ::
+
+        start -> verify -> cutover -> retire
+                              <-> rollback
+        abort, before the cut-over or after a rollback
+
+    Applications ask the alias and write through `LiveWriter`. Everything that a step needs to know
+    is in the database: steps may be taken by different processes, and repeated.
+    """
+
+    def start(
+        self,
+        encoder: Encoder,
+        *,
+        spec: CollectionSpec | None = None,
+        source: PathLike | Sequence[PathLike] | None = None,
+        options: SourceOptions | None = None,
+        max_rate: float | None = None,
+        frozen: bool = False,
+        progress: bool = False,
+        stop: threading.Event | None = None,
+        **ingesting: Any,
+    ) -> IngestReport:
+        """Build the next generation: create it, fill it, apply the journal, build its index.
+
+        Repeated, it goes on where it was.
+
+        Args:
+            encoder: Green's encoder.
+            spec: What green is to be; None: laid out as blue.
+            source: Files; None: the texts that the points of blue hold.
+            options: How they are read; by default as blue was filled.
+            max_rate: Rows a second that are read at most.
+            frozen: The applications do not write, and use no `LiveWriter`: what they write all
+                the same is not carried over, and `verify` finds it.
+            progress: Show how far it is, on standard error.
+            stop: Set it to end after the batch in hand; repeat the call to go on.
+            **ingesting: What else `qdrant_static.ingest` takes: ``threads``, ``max_rejects``,
+                ``on_duplicate``.
+
+        Returns:
+            The account of the backfill.
+
+        Raises:
+            MigrationRunningError: If another migration of the alias is under way.
+            MigrationStepError: If this one is past its building.
+            AliasMovedError: If somebody else re-pointed the alias.
+            SpecError: If ``alias`` is no alias, or nobody says which fields are the text.
+        """
+        self.know(encoder)
+        origin = From.of(source, options)
+        with self.held():
+            state = running_state(self.client, self.alias)
+            if state is None:
+                state = self._begin(encoder, spec, origin, frozen=frozen)
+            else:
+                state = self._continue(self.in_effect(state), encoder, spec, origin)
+            blue, green = state.blue, state.green
+            rows = origin.open(self.client, blue, self.spec(blue))
+            with self.journal.exclusive(f"beginning to build {green}"):
+                self.require_target(blue)
+                self.journal.activate(green, primary=blue)
+                # What is filled again may be older than what was replayed.
+                self.journal.rewind(green)
+            if state.phase != "building":
+                # It was filled once: what it holds counts, not what a ledger remembers.
+                self._forget_ledger(green, ingesting.get("state"))
+                state = write_state(self.client, state.at("building", gates=()))
+            with beating(None if is_embedded(self.client) else lambda: self._beat(green)):
+                report = backfill(
+                    rows,
+                    self.client,
+                    green,
+                    spec=self.spec(green),
+                    encoder=encoder,
+                    moving=origin.paths is None,
+                    rate=max_rate,
+                    progress=progress,
+                    stop=stop,
+                    options=ingesting,
+                )
+                if report.interrupted:
+                    return report
+                self.catch_up(green)
+                build_index(self.client, green)
+            write_state(self.client, state.at("replaying"))
+        return report
+
+    def _begin(
+        self, encoder: Encoder, spec: CollectionSpec | None, origin: From, *, frozen: bool
+    ) -> MigrationState:
+        """A new migration: green is there, empty, and says so."""
+        blue = self._blue()
+        self._check_journal(blue)
+        wanted = spec or like(self.spec(blue), encoder)
+        if wanted.encoder.fingerprint != encoder.info.fingerprint:
+            raise SpecError(
+                field="spec", problem=f"is for {wanted.encoder.name}, not {encoder.info.name}"
+            )
+        rows = origin.open(self.client, blue, self.spec(blue))  # says what is wrong before all else
+        fields = rows.selection.fields
+        if fields != wanted.fields:  # the mean length is that of other texts
+            sparse = None if wanted.sparse is None else replace(wanted.sparse, mean_length=None)
+            wanted = replace(wanted, sparse=sparse, fields=fields)
+        state = MigrationState(
+            alias=self.alias,
+            blue=blue,
+            green=next_generation(self.client, self.alias, blue),
+            started=now(),
+            changed=time.time(),
+            by=who(),
+            source=origin.to_dict(),
+            encoder={"name": encoder.info.name, "fingerprint": encoder.info.fingerprint},
+            frozen=frozen,
+            journal=self.journal.identity,
+        )
+        if is_embedded(self.client):
+            state = write_state(self.client, state)
+        self._create(state, wanted)
+        return state
+
+    def _check_journal(self, blue: str) -> None:
+        """The journal must be the one that the applications write through."""
+        there = read_metadata(self.client, blue).get(JOURNAL_KEY) or {}
+        if there and there.get("identity") != self.journal.identity:
+            raise SpecError(
+                field="journal",
+                problem=f"{blue!r} is written through {there.get('place')}, and this is "
+                f"{self.journal.place}: name that one, or run it where it is",
+            )
+
+    def _create(self, state: MigrationState, wanted: CollectionSpec) -> None:
+        told = {"identity": self.journal.identity, "place": self.journal.place}
+        kept = {JOURNAL_KEY: told}
+        try:
+            create_collection(
+                self.client,
+                state.green,
+                wanted,
+                metadata=kept if is_embedded(self.client) else {**kept, KEY: state.to_dict()},
+            )
+        except CollectionExistsError:
+            running = running_state(self.client, self.alias)
+            if running is None:
+                raise
+            # Two began at the same moment, on different machines; the other one was first.
+            raise MigrationRunningError(
+                alias=self.alias, green=running.green, phase=running.phase, owner=running.by
+            ) from None
+
+    def _blue(self) -> str:
+        blue = self.target
+        if blue is not None:
+            return blue
+        read_metadata(self.client, self.alias)  # says if there is no such collection either
+        raise SpecError(
+            field="alias",
+            problem=f"{self.alias!r} is a collection, and a migration moves an alias: see "
+            f"`qdrant-static migrate adopt {self.alias}`",
+        )
+
+    def _continue(
+        self, state: MigrationState, encoder: Encoder, spec: CollectionSpec | None, origin: From
+    ) -> MigrationState:
+        """The migration that is under way, if this is what was asked for."""
+        other = []
+        if state.encoder.get("fingerprint") != encoder.info.fingerprint:
+            other.append(f"with {state.encoder.get('name')}")
+        if dict(state.source) != origin.to_dict():
+            other.append(f"from {state.source.get('kind')}")
+        wanted = spec or like(self.spec(state.blue), encoder)
+        there = self.client.collection_exists(state.green)
+        if there and spec is not None and not _same_layout(self.spec(state.green), spec):
+            other.append("with another spec")
+        if other:
+            raise MigrationRunningError(
+                alias=self.alias, green=state.green, phase=", ".join((state.phase, *other)),
+                owner=state.by,
+            )  # fmt: skip
+        owner.require_mine(state)
+        state.check("build")
+        self.require_target(state.blue)
+        if not there:  # on a folder, a crash before its creation
+            self._create(state, wanted)
+        return state
+
+    def _forget_ledger(self, green: str, state: Any) -> None:
+        folder = default_state(self.client, green) if state is None else Path(state)
+        for path in folder.glob("ledger.sqlite*"):
+            path.unlink()
+
+    def _beat(self, green: str) -> None:
+        state = running_state(self.client, self.alias)
+        if state is not None and state.green == green:
+            write_state(self.client, state)
+
+    # --- proof -------------------------------------------------------------------------------
+
+    def verify(
+        self,
+        *,
+        queries: Sequence[str] | str | os.PathLike[str] | None = None,
+        judged: JudgedSet | str | os.PathLike[str] | None = None,
+        thresholds: Thresholds | None = None,
+        accept: Sequence[str] = (),
+        sample: int = 1000,
+        query_count: int = 200,
+    ) -> Verified:
+        """Put green through the gates; what they found is kept with the migration.
+
+        Args:
+            queries: Real queries, a list or a file; by default those that `LiveSearcher` sampled,
+                else the beginnings of points' texts.
+            judged: A judged data set whose corpus the collection holds.
+            thresholds: Where the gates stand.
+            accept: Gates of quality that may refuse all the same.
+            sample: How many points are compared whole.
+            query_count: How many queries are asked at most.
+
+        Raises:
+            MigrationStepError: If green is not built yet.
+            AliasMovedError: If somebody else re-pointed the alias.
+            CollectionLockedError: If another process has blue or green open, on a folder.
+        """
+        let_pass = check_accepted(accept)
+        started = time.perf_counter()
+        with self.at_work("verify") as state:
+            self.require_target(state.blue)
+            if self.catch_up(state.green):
+                build_index(self.client, state.green)
+            gates, low = self._gates(
+                state, queries, judged, thresholds or Thresholds(), sample, query_count
+            )
+            gates = [one.accepted() if one.name in let_pass else one for one in gates]
+            found = Verified(
+                alias=self.alias,
+                blue=state.blue,
+                green=state.green,
+                gates=tuple(gates),
+                low=tuple(low),
+                seconds=time.perf_counter() - started,
+            )
+            phase = "verified" if found.passed else "replaying"
+            if state.phase == "rolled_back" and not found.passed:
+                phase = "rolled_back"
+            write_state(
+                self.client,
+                state.at(phase, gates=tuple(one.to_dict() for one in gates)),  # type: ignore[arg-type]
+            )
+        return found
+
+    def _gates(
+        self,
+        state: MigrationState,
+        queries: Sequence[str] | str | os.PathLike[str] | None,
+        judged: JudgedSet | str | os.PathLike[str] | None,
+        thresholds: Thresholds,
+        sample: int,
+        query_count: int,
+    ) -> tuple[list[Gate], list[Mapping[str, Any]]]:
+        blue, green = state.blue, state.green
+        integrity = Integrity(
+            client=self.client,
+            blue=blue,
+            green=green,
+            spec=self.spec(green),
+            encoder=self.encoder(green),
+            still=lambda: self.still(blue, green),
+            sample=sample,
+        )
+        gates = [integrity.counts(), integrity.keys(), *integrity.payloads_and_vectors()]
+        gates.append(integrity.indexed())
+        asked = choose(
+            self.client, blue, self.spec(blue), queries=queries, sampled=self.folder / QUERIES,
+            count=query_count,
+        )  # fmt: skip
+        sides = [
+            Side.of(
+                self.client,
+                one,
+                Searcher(self.client, one, spec=self.spec(one), encoder=self.encoder(one)),
+            )
+            for one in (blue, green)
+        ]
+        quality = Quality(
+            blue=sides[0],
+            green=sides[1],
+            texts=asked.texts,
+            own=asked.own,
+            source=asked.source,
+            thresholds=thresholds,
+            same_encoder=self.spec(blue).encoder.fingerprint
+            == self.spec(green).encoder.fingerprint,
+            judged=judged,
+        )
+        gates += quality.gates()
+        if seen := read_shadow(self.folder, green):
+            gates.append(of_shadow(seen))
+        return gates, quality.low
+
+    # --- status ------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """Where the migration is; nothing is changed."""
+        state = self.state()
+        target = self.target
+        expected = state.green if state.phase in ("switched", "retiring", "retired") else state.blue
+        moved = state.phase not in ("switching", "returning") and target != expected
+        lags = [self.journal.lag(name) for name in self.journal.targets()]
+        return Status.of(
+            state,
+            target=target,
+            phase=state.phase,
+            rows={one: self._rows(one) for one in (state.blue, state.green)},
+            lags=tuple(lags),
+            next=state.what_next,
+            problem=f"somebody else moved {self.alias!r}: it should point at {expected!r}"
+            if moved
+            else None,
+        )
+
+    def _rows(self, collection: str) -> int | None:
+        try:
+            return exact_count(self.client, collection) if self._there(collection) else None
+        except CollectionLockedError:
+            return None
+
+    def _there(self, collection: str) -> bool:
+        return any(one.name == collection for one in self.client.get_collections().collections)
+
+
+def _same_layout(there: CollectionSpec, wanted: CollectionSpec) -> bool:
+    from qdrant_static.collection.difference import compare
+
+    return not compare(there, wanted)

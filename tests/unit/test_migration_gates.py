@@ -1,0 +1,143 @@
+"""Gates' arithmetic, names of generations, phases: no engine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qdrant_static.errors import MigrationStepError, SpecError
+from qdrant_static.migrate.gates import (
+    ACCEPTABLE,
+    NAMES,
+    Thresholds,
+    at_least,
+    at_most,
+    check_accepted,
+    noted,
+    table,
+)
+from qdrant_static.migrate.integrity import _differing
+from qdrant_static.migrate.names import generation_name, split_name
+from qdrant_static.migrate.quality import of_shadow, spearman
+from qdrant_static.migrate.state import NEXT, PHASES, STEPS, MigrationState
+from tests.fakes import FakeEncoder
+
+
+def state(**changes) -> MigrationState:
+    info = FakeEncoder().info
+    encoder = {"name": info.name, "fingerprint": info.fingerprint}
+    return MigrationState(
+        alias="a", blue="a__v1", green="a__v2", source={"kind": "collection"}, encoder=encoder,
+        **changes,
+    )  # fmt: skip
+
+
+def test_a_state_survives_json():
+    one = state(phase="verified", gates=(noted("recall", 0.9, "x").to_dict(),), switched=1.5)
+    back = MigrationState.from_dict(json.loads(json.dumps(one.to_dict())))
+    assert back.to_dict() == one.to_dict()
+    assert back.what_next == "`migrate cutover a`"
+
+
+def test_a_later_versions_state_is_refused():
+    with pytest.raises(MigrationStepError, match="upgrade"):
+        MigrationState.from_dict({**state().to_dict(), "version": 99})
+
+
+def test_every_phase_has_a_next_and_every_step_a_phase():
+    assert set(NEXT) == set(PHASES)
+    for step, phases in STEPS.items():
+        for phase in PHASES:
+            if phase in phases:
+                state(phase=phase).check(step)
+            else:
+                with pytest.raises(MigrationStepError, match="next is"):
+                    state(phase=phase).check(step)
+
+
+def test_green_is_never_removed_while_it_serves_nor_blue_before():
+    assert not {"switched", "retiring", "retired"} & set(STEPS["abort"])
+    assert not {"building", "replaying", "verified", "rolled_back"} & set(STEPS["retire"])
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("articles__v2", ("articles", 2)),
+        ("articles__v12", ("articles", 12)),
+        ("a__v1__v3", ("a__v1", 3)),
+        ("articles", ("articles", None)),
+        ("articles__v0", ("articles__v0", None)),
+        ("articles__v02", ("articles__v02", None)),
+        ("__v1", ("__v1", None)),
+    ],
+)
+def test_names_of_generations(name, parts):
+    assert split_name(name) == parts
+    if parts[1] is not None:
+        assert generation_name(*parts) == name
+
+
+def test_a_gate_stands_exactly_at_its_threshold():
+    assert at_least("recall", 0.95, 0.95, "").verdict == "passed"
+    assert at_least("recall", 0.9499, 0.95, "").refuses
+    assert at_most("keys", 0, 0, "").verdict == "passed"
+    assert at_most("keys", 1, 0, "").accepted().verdict == "accepted"
+    assert at_most("keys", 0, 0, "").accepted().verdict == "passed"
+    assert not noted("recall", None, "").refuses
+
+
+def test_only_gates_of_quality_are_accepted():
+    assert check_accepted(["ranks", "overlap"]) == ("overlap", "ranks")
+    assert set(NAMES) - set(ACCEPTABLE) == {"counts", "keys", "payloads", "vectors", "indexed"}
+    for name in ("keys", "indexed", "x"):
+        with pytest.raises(SpecError, match="accept"):
+            check_accepted([name])
+
+
+@pytest.mark.parametrize("wrong", [{"recall": 1.1}, {"ranks": -1}, {"latency_factor": "2"}])
+def test_wrong_thresholds_are_refused(wrong):
+    with pytest.raises(SpecError, match="thresholds"):
+        Thresholds(**wrong)
+    assert Thresholds(latency_factor=100).latency_factor == 100
+
+
+def test_the_table_has_figures_thresholds_and_verdicts():
+    lines = table([at_least("recall", 0.9, 0.95, "words"), noted("ndcg", None, "")]).splitlines()
+    assert lines[1].split() == ["recall", "0.900", "0.950", "refused", "words"]
+    assert lines[2].split() == ["ndcg", "-", "-", "noted"]
+
+
+def test_spearman_of_known_rankings():
+    assert spearman("abcd", "abcd") == 1
+    assert spearman("abcd", "dcba") == -1
+    assert spearman("abxcd", "baycd") == pytest.approx(0.8)  # 1 - 6 * 2 / (4 * 15)
+    with pytest.raises(SpecError):
+        spearman("ab", "bc")
+
+
+ids = st.sets(st.one_of(st.integers(0, 40), st.uuids().map(str)), max_size=30)
+
+
+def _ordered(some):
+    whole = sorted(one for one in some if isinstance(one, int))
+    return iter([*whole, *sorted(one for one in some if isinstance(one, str))])
+
+
+@given(ids, ids)
+def test_what_differs_of_two_sorted_sides_is_their_symmetric_difference(blue, green):
+    found = list(_differing(_ordered(blue), _ordered(green)))
+    assert len(found) == len(set(found))
+    assert set(found) == blue ^ green
+
+
+def test_a_shadow_refuses_when_green_failed():
+    good = {"green": "g", "text": "x", "blue_s": 0.001, "green_s": 0.002, "overlap": 0.5}
+    assert of_shadow([good]).verdict == "passed"
+    assert "mean overlap 0.500; p95 1.0 ms -> 2.0 ms" in of_shadow([good]).words
+    bad = of_shadow([good, {"green": "g", "text": "y", "blue_s": 0.1, "error": "E: no"}])
+    assert (bad.figure, bad.verdict) == (1, "refused")
+    assert "E: no" in bad.words
