@@ -43,8 +43,8 @@ from qdrant_static import (
     load_encoder,
 )  # fmt: skip
 from qdrant_static.collection.aliases import aliases_of, point_alias, target_of
+from qdrant_static.evaluate.judged import read_judged
 from qdrant_static.ids import point_id
-from qdrant_static.judged import read_judged
 
 ALIAS = "bench-articles"
 WRITES_S, READS_S = 50, 20

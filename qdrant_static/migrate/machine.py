@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.encoders.base import Encoder
+    from qdrant_static.evaluate.judged import JudgedSet
     from qdrant_static.ingest.reading.options import SourceOptions
     from qdrant_static.ingest.reading.sources import PathLike
     from qdrant_static.ingest.report import IngestReport
-    from qdrant_static.judged import JudgedSet
 
 
 class Migration(Switching):

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdrant_static.errors import SpecError
-from qdrant_static.metrics import ndcg, neighbor_recall
+from qdrant_static.evaluate.metrics import ndcg, neighbor_recall
+from qdrant_static.evaluate.uncertainty import paired_test
 from qdrant_static.migrate.gates import Gate, Thresholds, at_least, at_most, noted
 from qdrant_static.migrate.integrity import plain_id
 from qdrant_static.search.answer import answer
 from qdrant_static.search.hits import nearness
 from qdrant_static.search.tuning.questions import Questions, of_judged
 from qdrant_static.search.tuning.sweep import reference
-from qdrant_static.uncertainty import paired_test
 
 if TYPE_CHECKING:
     import os
 
     from qdrant_static.connect import Client
+    from qdrant_static.evaluate.judged import JudgedSet
     from qdrant_static.ids import PointId
-    from qdrant_static.judged import JudgedSet
     from qdrant_static.search.plan import SearchPlan
     from qdrant_static.search.run import Searcher
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qdrant_static.errors import SpecError
-from qdrant_static.judged import read_queries
+from qdrant_static.evaluate.judged import read_queries
 from qdrant_static.migrate.integrity import draw, plain_id
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
-    from qdrant_static.judged import JudgedSet
+    from qdrant_static.evaluate.judged import JudgedSet
 
 
 def tune(

@@ -6,16 +6,16 @@ import os
 from typing import TYPE_CHECKING
 
 from qdrant_static.errors import SpecError
-from qdrant_static.metrics import ndcg
+from qdrant_static.evaluate.metrics import ndcg
+from qdrant_static.evaluate.uncertainty import bootstrap_interval, paired_test
 from qdrant_static.search.tuning.questions import of_judged, parts
 from qdrant_static.search.tuning.report import Fresh, as_fresh
 from qdrant_static.search.tuning.session import Session
 from qdrant_static.search.tuning.sweep import kinds, refinements
-from qdrant_static.uncertainty import bootstrap_interval, paired_test
 
 if TYPE_CHECKING:
+    from qdrant_static.evaluate.judged import JudgedSet
     from qdrant_static.ids import PointId
-    from qdrant_static.judged import JudgedSet
     from qdrant_static.search.plan import SearchPlan
     from qdrant_static.search.tuning.race import Trial
 

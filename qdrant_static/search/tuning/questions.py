@@ -13,8 +13,8 @@ from qdrant_client import models
 from qdrant_static.collection.build import bm25_encoder
 from qdrant_static.collection.stored import original_form
 from qdrant_static.errors import SpecError
+from qdrant_static.evaluate.judged import JudgedSet, read_judged, read_queries
 from qdrant_static.ids import PointId, point_id
-from qdrant_static.judged import JudgedSet, read_judged, read_queries
 from qdrant_static.search.plan import SearchPlan
 from qdrant_static.search.query import Query
 

@@ -14,8 +14,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from qdrant_static.evaluate.uncertainty import Interval, bootstrap_interval, recall_interval
 from qdrant_static.search.plan import SearchPlan
-from qdrant_static.uncertainty import Interval, bootstrap_interval, recall_interval
 
 #: What makes a plan cheap: the time that it takes here, or the bytes that it reads.
 Cost = Literal["time", "bytes"]

@@ -9,13 +9,13 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.errors import SpecError
-from qdrant_static.metrics import neighbor_recall
+from qdrant_static.evaluate.metrics import neighbor_recall
+from qdrant_static.evaluate.uncertainty import recall_interval
 from qdrant_static.search.hits import nearness
 from qdrant_static.search.tuning.questions import of_points, of_texts, parts, plain_id
 from qdrant_static.search.tuning.report import Fresh, as_fresh
 from qdrant_static.search.tuning.session import BATCH, Session
 from qdrant_static.search.tuning.sweep import approximations, reference
-from qdrant_static.uncertainty import recall_interval
 
 if TYPE_CHECKING:
     from qdrant_static.ids import PointId

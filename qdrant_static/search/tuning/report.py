@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qdrant_static.evaluate.uncertainty import Interval
 from qdrant_static.search.plan import SearchPlan
-from qdrant_static.uncertainty import Interval
 
 #: So many lines has the table at most; the ends of the front and what is marked always stay.
 _MOST_ROWS = 24
