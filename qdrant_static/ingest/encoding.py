@@ -46,20 +46,26 @@ class BatchEncoder:
         return self._seen if isinstance(self._encoder, StaticEncoder) else None
 
     def encode(
-        self, texts: pa.LargeStringArray, ready: NDArray[np.float32] | None = None
+        self,
+        texts: pa.LargeStringArray,
+        ready: NDArray[np.float32] | None = None,
+        *,
+        counted: bool = True,
     ) -> EncodedBatch:
         """Encode the texts of a batch.
 
         Args:
             texts: n texts.
             ready: float32 ``(n, dimension)``: full vectors, in place of the encoder's.
+            counted: Whether the statistics hear of it; False for what is encoded to compare.
         """
         full, *shorter = [vector.size for vector in self._vectors]
         if ready is None and isinstance(self._encoder, StaticEncoder):
             encoded = self._encoder.encode_batch(texts, sizes=shorter, threads=1, statistics=True)
             by_size = encoded.vectors
-            with self._guard:
-                self._seen += encoded.statistics or EncodingStatistics()
+            if counted:
+                with self._guard:
+                    self._seen += encoded.statistics or EncodingStatistics()
         else:
             whole = self._encoder.encode(texts.to_pylist()) if ready is None else ready
             by_size = {size: truncate(whole, size) for size in shorter} | {full: whole}

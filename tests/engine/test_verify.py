@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from qdrant_static import ingest
@@ -232,3 +233,31 @@ def test_a_secret_is_in_no_file_and_no_word_of_a_job(tmp_path, model_folder, cap
     for file in written:
         assert secret.encode() not in file.read_bytes()
     assert secret not in f"{report} {report.to_dict()} {capsys.readouterr()}"
+
+
+def test_numbers_that_the_engine_gives_back_a_last_digit_off_are_no_damage(
+    client, encoder, tmp_path
+):
+    """It parses JSON's numbers with an error of up to two units in the last place."""
+    dice = np.random.default_rng(7)
+    table = [
+        {
+            "id": number,
+            "text": f"row {number}",
+            "x": float(dice.random() * 10.0 ** dice.integers(-10, 10)),
+            "deep": {"list": dice.random(5).tolist(), "word": "w"},
+        }
+        for number in range(300)
+    ]
+    path = write_jsonl(tmp_path / "a.jsonl", table)
+    report = ingest(path, client, "c", encoder=encoder)
+    assert report.sampled > 50
+    points, _ = client.scroll("c", limit=300)
+    moved = [one for one in points if one.payload["x"] != table[one.id]["x"]]
+    assert moved, "the engine has become exact: payloads could be compared as they are"
+    found = verify(client, "c", sample=300)
+    assert found.is_sound
+    again = ingest(path, client, "c", encoder=encoder, sync=True, state=tmp_path / "new")
+    assert again.unchanged == 300  # the digests were made of what the engine gave back
+    client.set_payload("c", {"x": 0.5}, points=[3])
+    assert not verify(client, "c", sample=300).is_sound

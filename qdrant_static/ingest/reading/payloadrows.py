@@ -21,6 +21,13 @@ _SINGLE_ROWS = 16
 _BINARY = pa.large_binary()
 _DOUBLE = struct.Struct("<d")
 _FLOAT = b"f8:"
+_BITS = struct.Struct("<Q")
+#: Bits of a float's mantissa that a digest leaves out, and half of what they hold.
+_LEFT_OUT = 16
+_HALF = 1 << (_LEFT_OUT - 1)
+_KEPT = (1 << 64) - (1 << _LEFT_OUT)
+#: Four units in the last place, relative to the value.
+_SLACK = 2.0**-50
 
 
 class PayloadRows(Sequence[dict[str, Any]]):
@@ -94,10 +101,35 @@ def payload_digest(payload: Mapping[str, Any]) -> bytes:
     """A digest of a payload that does not depend on the order of its fields (BLAKE2b, 16 bytes).
 
     Every field is written as its name and its value, each with its length; strings as they are,
-    floats as their eight bytes, all else as JSON with sorted names.
+    floats as their eight bytes, all else as JSON with sorted names. Floats are rounded to 37 bits,
+    about eleven digits, before: the engine gives some back one or two units in the last place off.
     """
     whole = b"".join(_field(name) + _value(payload[name]) for name in sorted(payload))
     return blake2b(whole, digest_size=_DIGEST_BYTES).digest()
+
+
+def agrees(payload: Mapping[str, Any], digest: bytes) -> bool:
+    """Whether a payload that the engine gave back is the one of a digest.
+
+    A float that the engine moved over the edge of its rounding is moved back: one, since two in a
+    payload would be one in a hundred million.
+    """
+    if payload_digest(payload) == digest:
+        return True
+    return any(payload_digest(one) == digest for one in _nudged(payload))
+
+
+def _nudged(value: Any) -> Iterator[Any]:
+    """The same value with one of its floats a few units in the last place up, or down."""
+    if isinstance(value, float):
+        yield value * (1 + _SLACK)
+        yield value * (1 - _SLACK)
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from ({**value, name: one} for one in _nudged(inner))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from ([*value[:place], one, *value[place + 1 :]] for one in _nudged(inner))
 
 
 def payload_digests(rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
@@ -117,9 +149,31 @@ def _value(value: Any) -> bytes:
         raw = value.encode()
         return b"s%d:" % len(raw) + raw
     if isinstance(value, float):
-        return _FLOAT + _DOUBLE.pack(value)
-    raw = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+        return _FLOAT + _DOUBLE.pack(_rounded(value))
+    raw = json.dumps(_with_rounded(value), sort_keys=True, separators=(",", ":")).encode()
     return b"j%d:" % len(raw) + raw
+
+
+def _rounded(value: float) -> float:
+    (bits,) = _BITS.unpack(_DOUBLE.pack(value))
+    rounded: float = _DOUBLE.unpack(_BITS.pack(_round_bits(bits)))[0]
+    return rounded
+
+
+def _with_rounded(value: Any) -> Any:
+    """JSON with its floats rounded, at any depth."""
+    if isinstance(value, float):
+        return _rounded(value)
+    if isinstance(value, Mapping):
+        return {name: _with_rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_rounded(inner) for inner in value]
+    return value
+
+
+def _round_bits(bits: Any) -> Any:
+    """The bits of float64, as uint64, rounded to 37 bits of mantissa."""
+    return (bits + _HALF) & _KEPT
 
 
 def _written(name: str, column: pa.Array) -> pa.Array:
@@ -151,7 +205,8 @@ def _with_length(head: bytes, raw: pa.Array) -> pa.Array:
 def _eight_bytes(column: pa.Array) -> pa.Array:
     """Floats as they lie in memory, little-endian, nulls as nulls."""
     values = column.cast(pa.float64())
-    raw = pc.fill_null(values, 0.0).to_numpy().astype("<f8").tobytes()
+    bits = np.array(pc.fill_null(values, 0.0).to_numpy(), "<f8").view("<u8")
+    raw = _round_bits(bits).tobytes()
     written = pa.Array.from_buffers(pa.binary(8), len(values), [None, pa.py_buffer(raw)])
     valid = values.is_valid()
     return pc.if_else(valid, written.cast(_BINARY), pa.scalar(None, _BINARY))
