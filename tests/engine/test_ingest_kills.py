@@ -95,8 +95,9 @@ def test_a_job_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
     dice = random.Random(kills + len(on_duplicate))  # noqa: S311
     settled = []
     for _ in range(kills):
-        batches = dice.randrange(rows // 100 // kills)
-        _kill_after(_start(torn, options), batches, dice.uniform(0, 0.1))
+        # Never so late that the job could have ended: a batch takes a hundredth of a second there.
+        batches = dice.randrange(rows // 100 // kills - 3)
+        _kill_after(_start(torn, options), batches, dice.uniform(0, 0.02))
         path = torn / "db" / "_state" / COLLECTION / "ledger.sqlite"
         if path.exists():
             with Ledger(path) as ledger:
