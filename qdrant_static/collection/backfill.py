@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qdrant_client import models
 
 from qdrant_static.collection.build import bm25_encoder
-from qdrant_static.collection.vectorspec import BM25, UINT8_OFFSET, SparseSpec, VectorSpec
+from qdrant_static.collection.stored import original_form, stored_form
+from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.errors import SpecError
-from qdrant_static.vectors import truncate
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
@@ -70,11 +69,8 @@ def fill_prefix(client: Client, collection: str, source: VectorSpec, vector: Vec
         rows = [(one.id, row) for one in page if (row := vector_of(one, source.name)) is not None]
         if not rows:
             continue
-        longer = np.asarray([row for _, row in rows], np.float32)
-        if source.scale is not None:
-            longer = (longer - UINT8_OFFSET) / np.float32(source.scale)
-        matrix = truncate(longer, vector.size)
-        stored = as_stored(matrix, vector.scale).tolist()
+        longer = original_form(np.asarray([row for _, row in rows], np.float32), source)
+        stored = stored_form(longer, vector).tolist()
         client.update_vectors(
             collection,
             [
@@ -130,14 +126,6 @@ def fill_terms(
         if points:
             client.update_vectors(collection, points, wait=True)
     return sparse
-
-
-def as_stored(matrix: NDArray[np.float32], scale: float | None) -> NDArray[np.float32]:
-    """What is sent for a vector: as it is, or shifted and scaled for uint8."""
-    if scale is None:
-        return matrix
-    shifted = np.clip(np.round(matrix * scale) + UINT8_OFFSET, 0, 255)
-    return np.asarray(shifted, np.float32)
 
 
 def _texts(client: Client, collection: str, fields: Sequence[str]) -> list[str]:

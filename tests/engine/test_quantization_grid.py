@@ -15,7 +15,6 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import EdgeClient
-from qdrant_static.collection.backfill import as_stored
 from qdrant_static.collection.params import vector_params
 from qdrant_static.collection.presets import preset
 from qdrant_static.collection.quantization import (
@@ -30,6 +29,7 @@ from qdrant_static.collection.quantization import (
     Turbo,
 )
 from qdrant_static.collection.reading import vector_spec
+from qdrant_static.collection.stored import stored_form
 from qdrant_static.collection.vectorspec import DATATYPES, VectorSpec, uint8_scale
 from qdrant_static.errors import SpecError
 
@@ -126,8 +126,7 @@ def recalls(path, size, layouts, *, rescore=True) -> dict[str, float]:
         info = client.get_collection("grid")
         for one in layouts:
             assert vector_spec(one.name, info, scale=one.scale) == one
-        scale = layouts[0].scale
-        stored = as_stored(points, scale)
+        stored = stored_form(points, layouts[0])
         client.upload_collection(
             "grid", vectors={one.name: stored for one in layouts}, ids=range(COUNT)
         )
@@ -140,7 +139,7 @@ def recalls(path, size, layouts, *, rescore=True) -> dict[str, float]:
         found = {}
         for one in layouts:
             hits = 0
-            for query, near in zip(as_stored(queries, scale).tolist(), truth, strict=True):
+            for query, near in zip(stored_form(queries, layouts[0]).tolist(), truth, strict=True):
                 answer = client.query_points(
                     "grid", query=query, using=one.name, limit=LIMIT, search_params=asked
                 )
