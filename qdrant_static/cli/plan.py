@@ -9,15 +9,13 @@ import typer
 
 from qdrant_static.cli import quantities
 from qdrant_static.cli.options import Json, listed
-from qdrant_static.cli.reporting import reported
+from qdrant_static.cli.reporting import REFUSED, reported
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
     from qdrant_static.collection.capacity import Footprint
     from qdrant_static.collection.layouts import CapacityPlan, Layout
     from qdrant_static.encoders.base import EncoderInfo
-
-_REFUSED = 4
 
 
 @reported
@@ -104,7 +102,7 @@ def command(
     else:
         typer.echo(table(made, embedded=embedded))
     if made.chosen is None:
-        raise typer.Exit(_REFUSED)
+        raise typer.Exit(REFUSED)
 
 
 def _info(encoder: str | None, dimension: int | None) -> EncoderInfo:

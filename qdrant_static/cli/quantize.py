@@ -8,11 +8,8 @@ from typing import Annotated
 import typer
 
 from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, listed
-from qdrant_static.cli.reporting import reported
+from qdrant_static.cli.reporting import REFUSED, reported
 from qdrant_static.errors import SpecError
-
-#: A gate refused: the recall fell short.
-REFUSED = 4
 
 
 @reported
