@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from qdrant_static.errors import SpecError
+from qdrant_static.rules import is_number
 
 BINARY_BITS = (1, 1.5, 2)
 QUERY_BITS = (1, 4, 8)
@@ -18,14 +19,10 @@ TURBO_BITS = (1, 1.5, 2, 4, 8)
 
 
 def _one_of(field: str, value: object, known: tuple[float, ...]) -> None:
-    if not _is_number(value) or value not in known:
+    if not is_number(value) or value not in known:
         raise SpecError(
             field=field, problem=f"{value!r} is not one of {', '.join(map(str, known))}"
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +64,7 @@ class Scalar:
 
     def __post_init__(self) -> None:
         if self.quantile is not None and not (
-            _is_number(self.quantile) and 0.5 <= self.quantile <= 1
+            is_number(self.quantile) and 0.5 <= self.quantile <= 1
         ):
             raise SpecError(
                 field="quantization.quantile", problem=f"{self.quantile!r} is not within 0.5 to 1"

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_args
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.quantization import Binary, Quantization, Turbo
 from qdrant_static.errors import SpecError
+from qdrant_static.rules import choice
 
 #: The vector of the encoder's whole output.
 FULL = "full"
@@ -55,7 +56,7 @@ class Hnsw:
                 raise SpecError(
                     field=f"hnsw.{name}", problem=f"{value!r} is not an integer from {least} on"
                 )
-        _choice("hnsw.placement", self.placement, PLACEMENTS)
+        choice("hnsw.placement", self.placement, PLACEMENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +97,10 @@ class VectorSpec:
         if not 1 <= self.size <= _MAX_SIZE:
             told = "below 1" if self.size < 1 else f"above {_MAX_SIZE}"
             raise SpecError(field=f"{where}.size", problem=f"{self.size} is {told}")
-        _choice(f"{where}.distance", self.distance, DISTANCES)
-        _choice(f"{where}.datatype", self.datatype, DATATYPES)
-        _choice(f"{where}.placement", self.placement, PLACEMENTS)
-        _choice(f"{where}.codes", self.codes, PLACEMENTS)
+        choice(f"{where}.distance", self.distance, DISTANCES)
+        choice(f"{where}.datatype", self.datatype, DATATYPES)
+        choice(f"{where}.placement", self.placement, PLACEMENTS)
+        choice(f"{where}.codes", self.codes, PLACEMENTS)
         parsed = quantizations.parse(self.quantization, f"{where}.quantization")
         object.__setattr__(self, "quantization", parsed)
         self._check_datatype(where)
@@ -197,7 +198,7 @@ class SparseSpec:
             if not words or not all(isinstance(word, str) for word in words):
                 raise SpecError(field="sparse.stop_words", problem="is not a list of words")
             object.__setattr__(self, "stop_words", tuple(words))
-        _choice("sparse.placement", self.placement, PLACEMENTS)
+        choice("sparse.placement", self.placement, PLACEMENTS)
 
     def to_dict(self) -> dict[str, Any]:
         """The sparse vector as JSON-like data."""
@@ -232,8 +233,8 @@ class LateSpec:
     def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
             raise SpecError(field="late.size", problem=f"{self.size!r} is not an integer from 1 on")
-        _choice("late.datatype", self.datatype, ("float32", "float16"))
-        _choice("late.placement", self.placement, PLACEMENTS)
+        choice("late.datatype", self.datatype, ("float32", "float16"))
+        choice("late.placement", self.placement, PLACEMENTS)
 
     def to_dict(self) -> dict[str, Any]:
         """The multi-vector as JSON-like data."""
@@ -259,8 +260,3 @@ def _known(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None
         raise SpecError(
             field=f"{where}.{unknown[0]}", problem=f"is unknown; known: {', '.join(known)}"
         )
-
-
-def _choice(field: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise SpecError(field=field, problem=f"{value!r} is unknown; known: {', '.join(known)}")

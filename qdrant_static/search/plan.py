@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from qdrant_static import rules
 from qdrant_static.collection.spec import FULL, PLAN_KINDS, CollectionSpec, PlanKind
 from qdrant_static.errors import SpecError
 from qdrant_static.search import explain as explaining
 from qdrant_static.search import request as requests
-from qdrant_static.search import rules
 from qdrant_static.search.explain import Explanation
 from qdrant_static.search.stage import Stage
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qdrant_static import rules
 from qdrant_static.errors import SpecError
-from qdrant_static.search import rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a field of a plan may hold; what cannot be is an error that names the field."""
+"""What a field of a spec or plan may hold; what cannot be is an error that names the field."""
 
 from __future__ import annotations
 
