@@ -138,15 +138,24 @@ def read_spec(client: Client, collection: str) -> CollectionSpec:
         CollectionNotFoundError: If there is no such collection.
         NotAPlannedCollectionError: If it carries none.
     """
+    metadata = info_of(client, collection).config.metadata or {}
+    if METADATA_KEY not in metadata:
+        raise NotAPlannedCollectionError(collection=collection)
+    return CollectionSpec.from_dict(metadata[METADATA_KEY])
+
+
+def info_of(client: Client, collection: str) -> models.CollectionInfo:
+    """What the engine says of a collection.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection; it lists those that are.
+    """
     if not client.collection_exists(collection):
         names = sorted(one.name for one in client.get_collections().collections)
         raise CollectionNotFoundError(
             collection=collection, where=place_of(client), collections=tuple(names)
         )
-    metadata = client.get_collection(collection).config.metadata or {}
-    if METADATA_KEY not in metadata:
-        raise NotAPlannedCollectionError(collection=collection)
-    return CollectionSpec.from_dict(metadata[METADATA_KEY])
+    return client.get_collection(collection)
 
 
 def write_spec(client: Client, collection: str, spec: CollectionSpec) -> None:

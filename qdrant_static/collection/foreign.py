@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from qdrant_client import models
 
 from qdrant_static.collection import reading
-from qdrant_static.collection.build import place_of
+from qdrant_static.collection.build import info_of
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec, Fields
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.errors import CollectionNotFoundError, NotAPlannedCollectionError, SpecError
+from qdrant_static.errors import NotAPlannedCollectionError, SpecError
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
@@ -47,7 +47,7 @@ def spec_of(
         NotAPlannedCollectionError: If others made it, and no encoder is named.
         SpecError: If the encoder does not fit its vectors.
     """
-    info = _info(client, collection)
+    info = info_of(client, collection)
     carried = _carried(info)
     if carried is not None and carried.planned:
         return carried
@@ -87,7 +87,7 @@ def foreign_spec(
         CollectionNotFoundError: If there is no such collection.
         SpecError: If the vector is not there, cannot be told, or does not fit the encoder.
     """
-    info = _info(client, collection)
+    info = info_of(client, collection)
     carried = _carried(info)
     if encoder is not None:
         who: EncoderInfo | None = encoder.info
@@ -122,21 +122,12 @@ def carried_spec(client: Client, collection: str) -> CollectionSpec | None:
     Raises:
         CollectionNotFoundError: If there is no such collection.
     """
-    return _carried(_info(client, collection))
+    return _carried(info_of(client, collection))
 
 
 def with_terms(spec: CollectionSpec, sparse: SparseSpec, text: Sequence[str]) -> CollectionSpec:
     """The spec of a collection that got BM25."""
     return replace(spec, sparse=sparse, fields=Fields(key=spec.fields.key, text=tuple(text)))
-
-
-def _info(client: Client, collection: str) -> models.CollectionInfo:
-    if not client.collection_exists(collection):
-        names = sorted(one.name for one in client.get_collections().collections)
-        raise CollectionNotFoundError(
-            collection=collection, where=place_of(client), collections=tuple(names)
-        )
-    return client.get_collection(collection)
 
 
 def _carried(info: models.CollectionInfo) -> CollectionSpec | None:
