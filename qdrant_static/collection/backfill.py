@@ -10,6 +10,7 @@ import numpy as np
 from qdrant_client import models
 
 from qdrant_static.collection.build import bm25_encoder
+from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.stored import original_form, stored_form
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.errors import SpecError
@@ -44,12 +45,6 @@ def vector_of(point: Any, name: str) -> list[float] | None:
     if isinstance(given, dict):
         given = given.get(name)
     return given if isinstance(given, list) else None
-
-
-def text_of(payload: Any, fields: Sequence[str]) -> str:
-    """The text that an ingest would have encoded: the fields that are there, one space between."""
-    parts = ((payload or {}).get(name) for name in fields)
-    return " ".join(part for part in parts if isinstance(part, str) and part.strip())
 
 
 def fill_prefix(client: Client, collection: str, source: VectorSpec, vector: VectorSpec) -> int:
@@ -109,8 +104,9 @@ def fill_terms(
         measured = bm25_encoder(sparse).mean_length(sample)
         sparse = replace(sparse, mean_length=max(1.0, measured))
     encoder = bm25_encoder(sparse)
+    held = Fields(text=tuple(fields))
     for page in pages(client, collection, payload=list(fields)):
-        texts = [text_of(point.payload, fields) for point in page]
+        texts = [held.text_of(point.payload or {}) for point in page]
         points = [
             models.PointVectors(
                 id=point.id,
@@ -130,8 +126,9 @@ def fill_terms(
 
 def _texts(client: Client, collection: str, fields: Sequence[str]) -> list[str]:
     found: list[str] = []
+    held = Fields(text=tuple(fields))
     for page in pages(client, collection, payload=list(fields)):
-        found += [text for point in page if (text := text_of(point.payload, fields))]
+        found += [text for point in page if (text := held.text_of(point.payload or {}))]
         if len(found) >= _SAMPLE:
             break
     return found
