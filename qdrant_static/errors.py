@@ -25,12 +25,14 @@
     │   ├── AccessDeniedError          the server does not let this key do this
     │   ├── MigrationNotFoundError     no migration of this alias is under way
     │   ├── MigrationStepError         this step cannot come now: it says which can
-    │   └── AliasMovedError            somebody else re-pointed the alias
+    │   ├── AliasMovedError            somebody else re-pointed the alias
+    │   └── CannotShipError            this collection cannot go to this server as it is built
     ├── EncoderUnavailableError        the model could not be had (network): safe to repeat
     ├── CollectionLockedError          another process has it open: safe to repeat
     ├── JobRunningError                another job of the collection runs: safe to repeat
     ├── MigrationRunningError          another migration of the alias is under way
     ├── GateRefusedError               green was not proved as good: exit 4
+    ├── ShipmentRefusedError           a proof of a shipment failed: exit 4
     ├── TooManyRejectsError            the input is rubbish: exit 3
     ├── DeletionRefusedError           a job would delete too much: exit 4
     ├── ServerUnavailableError         the server did not answer for too long: safe to repeat
@@ -672,4 +674,40 @@ class GateRefusedError(QdrantStaticError):
         return (
             f"{self.green!r} does not take over {self.alias!r}: refused by {_listed(self.gates)} "
             f"({self.problem}). The alias is where it was, and {self.green!r} stays"
+        )
+
+
+@dataclass(eq=False)
+class CannotShipError(UsageError):
+    """A built collection cannot become this server's; nothing was sent."""
+
+    collection: str
+    where: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.collection!r} cannot be shipped to {self.where}: {self.problem}. Nothing was "
+            "sent. The ordinary way is open: qdrant-static ingest --db URL, without --build here"
+        )
+
+
+@dataclass(eq=False)
+class ShipmentRefusedError(QdrantStaticError):
+    """A shipment arrived and one of its proofs failed; no alias points at it."""
+
+    exit_code: ClassVar[int] = 4
+
+    collection: str
+    where: str
+    proof: str
+    problem: str
+    left: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"the shipment of {self.collection!r} to {self.where} was refused by the proof "
+            f"{self.proof!r}: {self.problem}. {self.left}"
         )

@@ -60,6 +60,11 @@ EXAMPLES: dict[str, dict] = {
     "GateRefusedError": {
         "alias": "a", "green": "a__v2", "gates": ("keys", "recall"), "problem": "3 are missing",
     },
+    "CannotShipError": {"collection": "c", "where": "http://h", "problem": "it is not empty"},
+    "ShipmentRefusedError": {
+        "collection": "c", "where": "http://h", "proof": "count", "problem": "3 of 4",
+        "left": "The target was removed",
+    },
     "EveryPointRefusedError": {"collection": "c", "problem": "expected dim: 8, got 4"},
     "EngineError": {"operation": "counting", "problem": "it failed"},
     "PointError": {"point": UUID(int=5), "problem": "wrong"},
@@ -76,7 +81,10 @@ RETRYABLE = {
     "MigrationRunningError", "ServerUnavailableError", "StorageError",
 }  # fmt: skip
 #: What a scheduler can tell apart from a failure.
-EXIT_CODES = {"TooManyRejectsError": 3, "DeletionRefusedError": 4, "GateRefusedError": 4}
+EXIT_CODES = {
+    "TooManyRejectsError": 3, "DeletionRefusedError": 4, "GateRefusedError": 4,
+    "ShipmentRefusedError": 4,
+}  # fmt: skip
 
 
 def example(kind: type[QdrantStaticError]) -> QdrantStaticError:

@@ -1,0 +1,1 @@
+"""A built collection -> a server, without indexing there; and back."""
