@@ -28,9 +28,13 @@ if TYPE_CHECKING:
     from qdrant_static.search.run import Hit, search
     from qdrant_static.search.tune import tune
     from qdrant_static.search.tuning.report import TuneReport
+    from qdrant_static.ship.options import BuildHere
+    from qdrant_static.ship.pull import pull
+    from qdrant_static.ship.push import ship
 
 #: Name -> the module that holds it; a module is imported when its name is first used.
 _HOMES = {
+    "BuildHere": "ship.options",
     "CollectionSpec": "collection.spec",
     "EdgeClient": "edge",
     "Encoder": "encoders.base",
@@ -49,12 +53,15 @@ _HOMES = {
     "ingest": "ingest.pipeline",
     "install": "plugin",
     "load_encoder": "encoders.registry",
+    "pull": "ship.pull",
     "search": "search.run",
+    "ship": "ship.push",
     "tune": "search.tune",
     "uninstall": "plugin",
 }
 
 __all__ = [
+    "BuildHere",
     "CollectionSpec",
     "EdgeClient",
     "Encoder",
@@ -74,7 +81,9 @@ __all__ = [
     "ingest",
     "install",
     "load_encoder",
+    "pull",
     "search",
+    "ship",
     "tune",
     "uninstall",
 ]
@@ -83,7 +92,7 @@ __all__ = [
 class _Package(ModuleType):
     """This module, with names that its own subpackages cannot take.
 
-    ``ingest``, ``search`` and ``connect`` name a function here and a subpackage below. The import
+    ``ingest``, ``search``, ``ship`` and ``connect`` name a function here and a subpackage below. The import
     system binds a subpackage to its parent's attribute as soon as anything imports it; here the
     function stays. The subpackages are reached as ever: ``from qdrant_static.ingest import ...``.
     """

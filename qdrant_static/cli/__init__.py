@@ -16,6 +16,7 @@ from qdrant_static.cli import (
     retry_rejects,
     run,
     search,
+    ship,
     tune,
     verify,
 )
@@ -39,6 +40,7 @@ app.command("quantize")(quantize.command)
 app.add_typer(collection.app, name="collection")
 app.command("collections")(collections.command)
 app.add_typer(migrate.app, name="migrate")
+app.command("ship")(ship.command)
 app.command("tune")(tune.command)
 app.command("demo")(demo.command)
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from qdrant_static.errors import SpecError
+
 Db = Annotated[
     str,
     typer.Option(
@@ -33,9 +35,24 @@ MaxRejects = Annotated[
     str | None,
     typer.Option(help="Stop, with exit code 3, if more rows are rejected: 100, or 1%."),
 ]
+Peer = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--peer",
+        help="Where a node of the cluster is reached from here, if not at the address that the "
+        "cluster's own list gives: its peer id, or its address in that list; repeatable.",
+        metavar="ID=URL",
+    ),
+]
+Timeout = Annotated[
+    int,
+    typer.Option(min=1, help="How long the server may take for one request, in seconds."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 DEFAULT_DB = "./data"
+#: Within one request a server takes over a whole shard.
+DEFAULT_TIMEOUT = 600
 
 
 def listed(value: str | None) -> tuple[str, ...] | None:
@@ -43,3 +60,15 @@ def listed(value: str | None) -> tuple[str, ...] | None:
     if value is None:
         return None
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def peers_of(values: list[str] | None) -> dict[str, str]:
+    """``["ID=URL", ...]`` as a mapping; an id may be an address, which holds no ``=``."""
+    found: dict[str, str] = {}
+    for value in values or ():
+        name, equals, url = (part.strip() for part in value.partition("="))
+        if not (name and equals and url.startswith(("http://", "https://"))):
+            raise SpecError(field="--peer", problem=f"{value!r} is not ID=URL")
+        if found.setdefault(name, url) != url:
+            raise SpecError(field="--peer", problem=f"{name!r} is given twice")
+    return found

@@ -10,10 +10,10 @@ import qdrant_static
 from tests.fakes import REPOSITORY, run_python
 
 NAMES = [
-    "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit", "IngestReport",
+    "BuildHere", "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit", "IngestReport",
     "LiveSearcher", "LiveWriter", "Migration", "QdrantStaticError", "Record", "SearchPlan",
     "TuneReport", "__version__", "connect", "create_collection", "ingest", "install",
-    "load_encoder", "search", "tune", "uninstall",
+    "load_encoder", "pull", "search", "ship", "tune", "uninstall",
 ]  # fmt: skip
 HEAVY = (
     "numpy", "pyarrow", "qdrant_client", "qdrant_edge", "model2vec", "tokenizers", "numba", "tqdm",
@@ -51,20 +51,22 @@ def test_star_import_gives_exactly_the_names():
 @pytest.mark.parametrize(
     "order",
     [
-        "from qdrant_static import ingest, search, connect",
-        "import qdrant_static.ingest.pipeline; from qdrant_static import connect, search, ingest",
-        "from qdrant_static import search; import qdrant_static.search.plan;"
+        "from qdrant_static import ingest, search, connect, ship",
+        "import qdrant_static.ingest.pipeline; from qdrant_static import connect, ship, search, ingest",
+        "from qdrant_static import search, ship; import qdrant_static.search.plan;"
         "from qdrant_static import ingest; import qdrant_static.ingest.reading.sources;"
         "from qdrant_static import connect; from qdrant_static.connect import connect as again;"
         "assert again is connect",
+        "import qdrant_static.ship.route; from qdrant_static import connect, ingest, search, ship;"
+        "from qdrant_static.ship.push import ship as again; assert again is ship",
     ],
 )
 def test_functions_stay_functions_in_every_order_of_imports(order, tmp_path):
     code = (
         f"{order}\nimport qdrant_static as package\n"
-        "import qdrant_static.ingest.pipeline, qdrant_static.search.run\n"
+        "import qdrant_static.ingest.pipeline, qdrant_static.search.run, qdrant_static.ship.push\n"
         "from types import FunctionType\n"
-        "for name in ('ingest', 'search', 'connect'):\n"
+        "for name in ('ingest', 'search', 'connect', 'ship'):\n"
         "    assert type(getattr(package, name)) is FunctionType, name\n"
         "    assert globals()[name] is getattr(package, name), name\n"
         "from qdrant_static.ingest.reading import selection\n"

@@ -1,0 +1,150 @@
+"""Collections that travel between a folder and a server: both ends, and what a person sees."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import typer
+
+from qdrant_static.errors import SpecError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from qdrant_client import QdrantClient
+
+    from qdrant_static.edge import EdgeClient
+
+#: How often a log gets a line, in seconds: at first soon, then ever less often.
+_FIRST_S = 1.0
+_INTERVAL_S = 10.0
+
+
+def folder(place: str, option: str) -> EdgeClient:
+    """The embedded end.
+
+    Raises:
+        SpecError: If it is a server's address.
+    """
+    from qdrant_static import EdgeClient, connect
+
+    client = connect(place)
+    if not isinstance(client, EdgeClient):
+        client.close()
+        raise SpecError(field=option, problem=f"{place!r} is a server; give a folder")
+    return client
+
+
+def server_at(url: str, option: str, api_key: str | None, timeout_s: int) -> QdrantClient:
+    """The server's end; nobody is asked yet.
+
+    Raises:
+        SpecError: If it is none.
+    """
+    from qdrant_static import EdgeClient, connect
+
+    client = connect(url, api_key=api_key, timeout_s=timeout_s)
+    if isinstance(client, EdgeClient):
+        client.close()
+        raise SpecError(field=option, problem=f"{url!r} is a folder; give a server's URL")
+    return client
+
+
+class Told(Protocol):
+    """How far a transfer is."""
+
+    @property
+    def phase(self) -> str:
+        """What is being done, in one word."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """What has been sent or received."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Of how much; 0 where nobody knows."""
+
+    @property
+    def shards_done(self) -> int:
+        """Shards that are over."""
+
+    @property
+    def shards(self) -> int:
+        """Of how many."""
+
+
+class Transfer:
+    """On standard error: a tqdm bar in bytes on a terminal, lines in a log, or silence.
+
+    Args:
+        shown: Whether anything is shown.
+    """
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._bar: Any = None
+        self._phase = ""
+        self._interval = _FIRST_S
+        self._last = time.monotonic()
+
+    def tell(self, seen: Told) -> None:
+        """Show how far it is."""
+        if not self._shown:
+            return
+        if seen.phase != self._phase:
+            self._phase = seen.phase
+            self._end()
+            if not (sys.stderr.isatty() and seen.total_bytes and not _complete(seen)):
+                self._line(seen)
+        if sys.stderr.isatty():
+            self._draw(seen)
+        elif time.monotonic() - self._last >= self._interval:
+            self._interval = min(_INTERVAL_S, 2 * self._interval)
+            self._line(seen)
+
+    def _draw(self, seen: Told) -> None:
+        if self._bar is None:
+            if not seen.total_bytes or _complete(seen):
+                return
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=seen.total_bytes, unit="B", unit_scale=True, unit_divisor=1000,
+                desc=seen.phase, dynamic_ncols=True, file=sys.stderr,
+            )  # fmt: skip
+        if self._bar.total != seen.total_bytes:
+            self._bar.total = seen.total_bytes
+        self._bar.set_postfix_str(f"shards {seen.shards_done}/{seen.shards}", refresh=False)
+        self._bar.update(seen.sent_bytes - self._bar.n)
+
+    def _line(self, seen: Told) -> None:
+        self._last = time.monotonic()
+        amount = f"{seen.sent_bytes / 1e6:,.0f}"
+        if seen.total_bytes:
+            amount += f" of {seen.total_bytes / 1e6:,.0f}"
+        parts = f", shards {seen.shards_done}/{seen.shards}" if seen.shards else ""
+        told = f": {amount} MB{parts}" if seen.sent_bytes or seen.total_bytes else ""
+        typer.echo(f"{seen.phase}{told}", err=True)
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+
+def _complete(seen: Told) -> bool:
+    return seen.sent_bytes >= seen.total_bytes
