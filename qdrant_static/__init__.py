@@ -92,9 +92,10 @@ __all__ = [
 class _Package(ModuleType):
     """This module, with names that its own subpackages cannot take.
 
-    ``ingest``, ``search``, ``ship`` and ``connect`` name a function here and a subpackage below. The import
-    system binds a subpackage to its parent's attribute as soon as anything imports it; here the
-    function stays. The subpackages are reached as ever: ``from qdrant_static.ingest import ...``.
+    ``ingest``, ``search``, ``ship`` and ``connect`` name a function here and a subpackage or module
+    below. The import system binds that to its parent's attribute as soon as anything imports it;
+    here the function stays. What is below is reached as ever:
+    ``from qdrant_static.ingest import ...``.
     """
 
     def __getattr__(self, name: str) -> Any:

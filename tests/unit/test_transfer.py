@@ -1,0 +1,93 @@
+"""What a person and a log see of shards that travel; and where the two ends may be."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from qdrant_static.cli import transfer
+from qdrant_static.cli.options import peers_of
+from qdrant_static.cli.transfer import Transfer
+from qdrant_static.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Seen:
+    phase: str
+    sent_bytes: int = 0
+    total_bytes: int = 0
+    shards_done: int = 0
+    shards: int = 0
+
+
+WAY = [
+    Seen("preparing"),
+    *(Seen("sending", n * 10**8, 10**9, n // 5, 2) for n in range(11)),
+    Seen("copying", 10**9, 10**9, 2, 2),
+    Seen("proving", 10**9, 10**9, 2, 2),
+]
+
+
+def test_a_log_gets_a_line_for_each_phase_and_some_between(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(transfer.time, "monotonic", lambda: now[0])
+    with Transfer(shown=True) as display:
+        for seen in WAY:
+            now[0] += 1.5
+            display.tell(seen)
+    assert capsys.readouterr().err.splitlines() == [
+        "preparing",
+        "sending: 0 of 1,000 MB, shards 0/2",
+        "sending: 100 of 1,000 MB, shards 0/2",  # after 1 s
+        "sending: 300 of 1,000 MB, shards 0/2",  # 2 s
+        "sending: 600 of 1,000 MB, shards 1/2",  # 4 s
+        "copying: 1,000 of 1,000 MB, shards 2/2",
+        "proving: 1,000 of 1,000 MB, shards 2/2",
+    ]
+
+
+def test_a_terminal_gets_a_bar_in_bytes(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Transfer(shown=True) as display:
+        for seen in WAY:
+            display.tell(seen)
+    told = screen.getvalue()
+    assert told.startswith("preparing\n")
+    last = told.split("\r")[-1]
+    assert "sending" in last
+    assert "1.00G/1.00G" in last
+    assert "shards 2/2" in last
+    assert last.splitlines()[1:] == [
+        "copying: 1,000 of 1,000 MB, shards 2/2", "proving: 1,000 of 1,000 MB, shards 2/2",
+    ]  # fmt: skip
+
+
+def test_silence_is_silence(capsys):
+    with Transfer(shown=False) as display:
+        for seen in WAY:
+            display.tell(seen)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_peers_are_named_by_id_or_by_the_address_of_the_list():
+    assert peers_of(None) == {}
+    assert peers_of(["12=http://a:6333", "http://10.0.0.2:6335=https://b"]) == {
+        "12": "http://a:6333",
+        "http://10.0.0.2:6335": "https://b",
+    }
+
+
+@pytest.mark.parametrize("wrong", ["12", "12=", "=http://a", "12=a:6333"])
+def test_what_is_no_mapping_of_a_peer_is_refused(wrong):
+    with pytest.raises(SpecError, match="is not ID=URL"):
+        peers_of([wrong])
+
+
+def test_a_peer_has_one_address():
+    with pytest.raises(SpecError, match="'1' is given twice"):
+        peers_of(["1=http://a", "1=http://b"])
