@@ -94,29 +94,27 @@ class Transfer:
         """Show how far it is."""
         if not self._shown:
             return
+        terminal = sys.stderr.isatty()
         if seen.phase != self._phase:
             self._phase = seen.phase
             self._end()
-            if not (sys.stderr.isatty() and seen.total_bytes and not _complete(seen)):
+            if not (terminal and _moving(seen)):
                 self._line(seen)
-        if sys.stderr.isatty():
-            self._draw(seen)
-        elif time.monotonic() - self._last >= self._interval:
+        elif not terminal and time.monotonic() - self._last >= self._interval:
             self._interval = min(_INTERVAL_S, 2 * self._interval)
             self._line(seen)
+        if terminal and (self._bar is not None or _moving(seen)):
+            self._draw(seen)
 
     def _draw(self, seen: Told) -> None:
         if self._bar is None:
-            if not seen.total_bytes or _complete(seen):
-                return
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=seen.total_bytes, unit="B", unit_scale=True, unit_divisor=1000,
-                desc=seen.phase, dynamic_ncols=True, file=sys.stderr,
+                unit="B", unit_scale=True, unit_divisor=1000, desc=seen.phase,
+                dynamic_ncols=True, file=sys.stderr,
             )  # fmt: skip
-        if self._bar.total != seen.total_bytes:
-            self._bar.total = seen.total_bytes
+        self._bar.total = seen.total_bytes or None
         self._bar.set_postfix_str(f"shards {seen.shards_done}/{seen.shards}", refresh=False)
         self._bar.update(seen.sent_bytes - self._bar.n)
 
@@ -146,5 +144,8 @@ class Transfer:
         self._end()
 
 
-def _complete(seen: Told) -> bool:
-    return seen.sent_bytes >= seen.total_bytes
+def _moving(seen: Told) -> bool:
+    """Whether bytes are under way, rather than all there."""
+    if seen.total_bytes:
+        return seen.sent_bytes < seen.total_bytes
+    return seen.sent_bytes > 0 and seen.shards_done < seen.shards

@@ -67,6 +67,20 @@ def test_a_terminal_gets_a_bar_in_bytes(monkeypatch):
     ]  # fmt: skip
 
 
+def test_a_terminal_gets_a_bar_too_where_nobody_knows_how_much_comes(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Transfer(shown=True) as display:
+        for sent, done in ((0, 0), (10**8, 0), (2 * 10**8, 1), (3 * 10**8, 2)):
+            display.tell(Seen("receiving", sent, 0, done, 2))
+        display.tell(Seen("opening", 3 * 10**8, 0, 2, 2))
+    told = screen.getvalue()
+    assert "300MB" in told.split("\r")[-1]
+    assert "shards 2/2" in told.split("\r")[-1]
+    assert told.endswith("\nopening: 300 MB, shards 2/2\n")
+
+
 def test_silence_is_silence(capsys):
     with Transfer(shown=False) as display:
         for seen in WAY:
