@@ -1,0 +1,125 @@
+"""``qdrant-static ship``: what it hands on, what it prints, and what it exits with."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
+from qdrant_static.cli import app
+from qdrant_static.errors import ShipmentRefusedError
+from qdrant_static.ship import push
+from tests.fakes import write_jsonl
+
+
+@pytest.fixture
+def place(tmp_path, model_folder, monkeypatch):
+    """A folder ``data`` with a collection ``articles``, and the working directory beside it."""
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": n, "text": f"the cat {n}"} for n in range(20)]
+    encoder = load_encoder(str(model_folder))
+    with EdgeClient(tmp_path / "data") as client:
+        spec = CollectionSpec.for_encoder(encoder, quantization=None)
+        source = write_jsonl(tmp_path / "rows.jsonl", rows)
+        ingest(source, client, "articles", spec=spec, encoder=encoder)
+    return tmp_path
+
+
+def run(*arguments, code: int = 0):
+    found = CliRunner().invoke(app, ["ship", *map(str, arguments)])
+    assert found.exit_code == code, (found.output, found.exception)
+    return found
+
+
+@dataclass
+class Recorded:
+    """In the place of `ship`: what it was asked."""
+
+    answer: object = None
+    asked: tuple = ()
+    options: dict | None = None
+
+    def __call__(self, local, collection, server, *, told, **options):
+        self.asked = (local, collection, server)
+        self.options = options
+        told(SimpleNamespace(phase="preparing", sent_bytes=0, total_bytes=0, shards=1))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return SimpleNamespace(to_dict=lambda: {"points": 20}, __str__=lambda: "shipped")
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    found = Recorded()
+    monkeypatch.setattr(push, "ship", found)
+    return found
+
+
+def test_every_option_is_handed_on(place, recorded):
+    found = run(
+        "articles", "--db", "data", "--to", "http://localhost:1", "--as", "green",
+        "--alias", "live", "--replicas", "2", "--peer", "7=http://a", "--peer", "8=http://b",
+        "--parallel", "3", "--sample", "5", "--untested", "--discard-unfinished",
+        "--api-key", "secret", "--timeout", "9", "--json",
+    )  # fmt: skip
+    local, collection, server = recorded.asked
+    assert isinstance(local, EdgeClient)
+    assert collection == "articles"
+    assert (server.init_options["api_key"], server.init_options["timeout"]) == ("secret", 9)
+    assert recorded.options == {
+        "name": "green", "alias": "live", "replication_factor": 2,
+        "peers": {"7": "http://a", "8": "http://b"}, "parallel": 3, "sample": 5, "untested": True,
+        "discard_unfinished": True,
+    }  # fmt: skip
+    assert json.loads(found.stdout) == {"points": 20}
+    assert found.stderr == ""
+
+
+def test_without_options_the_defaults_are_those_of_the_function(place, recorded):
+    found = run("articles", "--to", "http://localhost:1")
+    assert recorded.options == {
+        "name": None, "alias": None, "replication_factor": None, "peers": None, "parallel": 2,
+        "sample": 100, "untested": False, "discard_unfinished": False,
+    }  # fmt: skip
+    assert found.stderr == "preparing\n"
+
+
+def test_a_proof_that_fails_exits_with_4(place, recorded):
+    recorded.answer = ShipmentRefusedError(
+        collection="articles", where="there", proof="count", problem="19 of 20", left="Nothing."
+    )
+    found = run("articles", "--to", "http://localhost:1", code=4)
+    assert "error: the shipment of 'articles' to there was refused by the proof 'count'" in (
+        found.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("articles", "--db", "http://localhost:1", "--to", "http://localhost:1"), "give a folder"),
+        (("articles", "--to", "elsewhere"), "--to: 'elsewhere' is a folder; give a server's URL"),
+        (("articles", "--to", "localhost:6333"), "for a server write http://localhost:6333"),
+        (("articles", "--to", "http://localhost:1", "--peer", "7"), "--peer: '7' is not ID=URL"),
+        (("nothing", "--to", "http://localhost:1"), "no collection 'nothing'"),
+        (("articles",), "--to"),
+    ],
+)
+def test_wrong_usage_exits_with_2_before_anybody_is_asked(place, arguments, told):
+    found = run(*arguments, code=2)
+    assert told in " ".join(found.output.split())
+    assert "Traceback" not in found.output
+
+
+def test_a_server_that_is_away_exits_with_1(place, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        found = run("articles", "--to", url, code=1)
+    assert "error: " in found.stderr
+    assert "Traceback" not in found.stderr
