@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from qdrant_static.collection.spec import Fields
 
@@ -14,7 +14,7 @@ from qdrant_static.collection.spec import Fields
 class IngestReport:
     """The account of a run, over all its attempts. Two sums hold, always.
 
-    ``read == stored + payload_updated + unchanged + superseded + rejected`` (rows), and
+    ``read == stored + built + payload_updated + unchanged + superseded + rejected`` (rows), and
     ``points_after == points_before + new - deleted``. Where rows are cut into passages, a row is
     several points.
 
@@ -46,6 +46,8 @@ class IngestReport:
         sampled: Stored rows that were read back and compared.
         ledger: The ledger's file.
         manifest: The manifest's file; None for a run that was stopped.
+        built: Rows that are in a local folder, to be shipped, and not in the collection yet.
+        shipment: The account of the shipment; None where nothing was shipped.
     """
 
     collection: str
@@ -74,6 +76,22 @@ class IngestReport:
     sampled: int = 0
     ledger: Path | None = None
     manifest: Path | None = None
+    built: int = 0
+    shipment: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The report that `to_dict` has told; what else a manifest holds is left alone."""
+        known = {name: data[name] for name in cls.__slots__ if name in data}
+        paths = ("rejects_path", "ledger", "manifest")
+        return cls(
+            **{
+                **known,
+                "fields": Fields.from_dict(known["fields"]),
+                "left_out": tuple(known["left_out"]),
+                **{name: None if known[name] is None else Path(known[name]) for name in paths},
+            }
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-like data."""
@@ -95,7 +113,7 @@ class IngestReport:
     def __str__(self) -> str:
         lost = sum(self.rejected.values())
         load, index = self.seconds["load"], self.seconds.get("index", 0.0)
-        settled = self.stored + self.payload_updated + self.unchanged
+        settled = self.stored + self.built + self.payload_updated + self.unchanged
         rate = f", {settled / load:,.0f} rows/s" if settled and load else ""
         rare = (
             ("payload updated", self.payload_updated),
@@ -104,9 +122,12 @@ class IngestReport:
         )
         between = "".join(f" + {name} {count:,}" for name, count in rare if count)
         deleted = f", {self.deleted:,} deleted" if self.deleted else ""
+        only_built = self.built > 0
+        outcome = f"built {self.built:,}" if only_built else f"stored {self.stored:,}"
         lines = [
-            f"read {self.read:,} = stored {self.stored:,}{between} + rejected {lost:,}",
-            f"collection {self.collection!r}: {self.points_after:,} points "
+            f"read {self.read:,} = {outcome}{between} + rejected {lost:,}",
+            f"{'built ' if only_built else ''}collection {self.collection!r}: "
+            f"{self.points_after:,} points "
             f"({self.points_before:,} before{deleted})",
             f"load {load:.1f} s{rate}; index {index:.1f} s",
         ]
@@ -115,7 +136,8 @@ class IngestReport:
         else:
             lines.insert(0, "the input has no rows")
         if self.interrupted:
-            lines.insert(0, "interrupted: what is stored stays; the same command goes on from it")
+            kept = "built" if only_built else "stored"
+            lines.insert(0, f"interrupted: what is {kept} stays; the same command goes on from it")
         if self.attempts > 1:
             lines.append(f"in {self.attempts} attempts: this one went on where the last one ended")
         if lost:

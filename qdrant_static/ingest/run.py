@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,6 +81,13 @@ class IngestRun:
     bulk: bool
     passages: Passages | None
     late_encoder: LateInteractionEncoder | None = None
+    #: Shards of a local collection, which is built to be shipped; None: nothing is to be shipped.
+    shards: int | None = None
+
+    @property
+    def building(self) -> bool:
+        """Whether the client is a local one, and what it stores is to be shipped."""
+        return self.shards is not None
 
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Load, finish, and write down what was done."""
@@ -121,7 +129,9 @@ class IngestRun:
             display=self.display,
             stop=self.stop,
         )
-        refused = finish.delete_missing(force=self.force) if ended and self.delete_missing else None
+        refused = None
+        if ended and self._deletes:
+            refused = finish.delete_missing(force=self.force or self.building)
         if ended and (totals.points or self._run(run.id).deleted):
             started = time.perf_counter()
             ended = finish.build_index(totals.points)
@@ -138,6 +148,7 @@ class IngestRun:
         sampled = finish.read_back(encoder, writer.sampled.values()) if ended else 0
         seconds["verify"] = time.perf_counter() - started
         manifest = self.files.manifest(run.id) if ended else None
+        done = totals.stored + totals.payload_updated + totals.unchanged
         report = IngestReport(
             collection=self.collection,
             encoder=self.encoder.info.name,
@@ -145,7 +156,8 @@ class IngestRun:
             files=len(self.source.files),
             unreadable_files=self.ledger.broken_files(run.id),
             read=totals.read,
-            stored=totals.stored,
+            stored=0 if self.building else totals.stored,
+            built=done if self.building else 0,
             rejected=dict(totals.reasons),
             rejects_path=rejected.path if rejected else None,
             left_out=self.source.left_out,
@@ -153,8 +165,8 @@ class IngestRun:
             points_after=after,
             seconds=seconds,
             interrupted=not ended,
-            payload_updated=totals.payload_updated,
-            unchanged=totals.unchanged,
+            payload_updated=0 if self.building else totals.payload_updated,
+            unchanged=0 if self.building else totals.unchanged,
             superseded=totals.superseded,
             points_written=totals.points,
             new=new,
@@ -175,9 +187,10 @@ class IngestRun:
                 statistics=encoder.statistics,
                 details={"started": run.started, "finished": now(), "options": self._options()},
             )
+        state = "built" if self.building else "finished"
         self.ledger.note(
             run.id,
-            state="finished" if ended else "interrupted",
+            state=state if ended else "interrupted",
             finished=now(),
             points_after=after,
         )
@@ -187,14 +200,32 @@ class IngestRun:
 
     # --- begin -------------------------------------------------------------------------------
 
+    def built(self) -> Run | None:
+        """The last run, if it has built all of what this one is to build, and it is there."""
+        last = self.ledger.last()
+        if last is None or last.state != "built":
+            return None
+        return None if self._changes(last, self._identity(), self._files()) else last
+
+    def _identity(self) -> dict[str, str]:
+        return identity(self.spec, self.encoder.info.fingerprint, self._options())
+
+    def _files(self) -> list[tuple[str, str]]:
+        return [(name, _marked(mark)) for name, mark in self.source.fingerprints().items()]
+
+    def _changes(
+        self, last: Run, who: Mapping[str, str], files: Sequence[tuple[str, str]]
+    ) -> list[str]:
+        """What keeps an unfinished run from being continued, in words."""
+        changes = differences(last.identity, who, self.ledger.files(last.id), files)
+        return changes + self._losses(last)
+
     def _begin(self, own_rejects: Path | None) -> tuple[Run, bool]:
         """The run to carry out: the last one if it was cut short and is the same, or a new one."""
-        who = identity(self.spec, self.encoder.info.fingerprint, self._options())
-        files = [(name, _marked(mark)) for name, mark in self.source.fingerprints().items()]
+        who, files = self._identity(), self._files()
         last = self.ledger.last()
         if last is not None and last.state not in ("finished", "abandoned"):
-            changes = differences(last.identity, who, self.ledger.files(last.id), files)
-            changes += self._losses(last)
+            changes = self._changes(last, who, files)
             if not changes:
                 self.ledger.resume(last.id)
                 self.display.say(f"going on with run {last.id}, which did not end")
@@ -203,13 +234,34 @@ class IngestRun:
                 f"run {last.id} did not end, and is not continued: {'; '.join(changes)}. "
                 "Everything is read from the beginning"
             )
+        if self.building and not self._may_compare(last, who):
+            self.client.delete_collection(self.collection)  # it must hold nothing else
         number = self.ledger.begin(
             identity=who,
             files=files,
             rejects=str(own_rejects or self.files.new_rejects()),
             versions=versions(),
+            building=self.building,
         )
         return self._run(number), False
+
+    def _may_compare(self, last: Run | None, who: Mapping[str, str]) -> bool:
+        """Whether what an earlier attempt has built can be brought up to date by comparing."""
+        if not self.sync or last is None or not self.client.collection_exists(self.collection):
+            return False
+        same = all(last.identity.get(name) == who[name] for name in ("encoder", "spec"))
+        params = self.client.get_collection(self.collection).config.params
+        return (
+            last.building
+            and same
+            and (params.shard_number or 1) == self.shards
+            and self._count() == self.ledger.built_points()
+        )
+
+    @property
+    def _deletes(self) -> bool:
+        """Whether what is not in the input goes: of what is built, always."""
+        return self.delete_missing or (self.building and self.sync)
 
     def _losses(self, run: Run) -> list[str]:
         """What a run had stored that is no longer there."""
@@ -219,7 +271,10 @@ class IngestRun:
         totals = self.ledger.totals(run.id)
         least = run.points_before - run.deleted + (totals.new if run.complete else 0)
         if there < least:
-            return [f"the collection has {there:,} points, and had {least:,}"]
+            what = "what was built" if self.building else "the collection"
+            return [f"{what} has {there:,} points, and had {least:,}"]
+        if self.building and self.ledger.built_points() < least:
+            return ["the ledger's rows were made anew"]
         return []
 
     def _options(self) -> dict[str, Any]:
@@ -229,11 +284,14 @@ class IngestRun:
             "passages": None if self.passages is None else asdict(self.passages),
             "sync": self.sync,
             "on_duplicate": self.on_duplicate,
+            # Only then: runs that earlier versions have left can be continued.
+            **({"shards": self.shards} if self.building else {}),
         }
 
     # --- load --------------------------------------------------------------------------------
 
     def _load(self, run: Run, rejected: RejectsFile) -> tuple[Writer, BatchEncoder, bool]:
+        self._know_mean_length()
         late = None
         if self.spec.late is not None:  # its model may be missing: before anything is made
             late = LateVectors(self.client, self.collection, self.spec.late, self.late_encoder)
@@ -292,11 +350,21 @@ class IngestRun:
             stack.enter_context(writer)
             return writer, encoder, load.carry_out(items)
 
+    def _know_mean_length(self) -> None:
+        """What an earlier attempt has built with; the server does not know it yet."""
+        sparse = self.spec.sparse
+        if not self.building or sparse is None or sparse.mean_length is not None:
+            return
+        if self.client.collection_exists(self.collection):
+            there = read_spec(self.client, self.collection).sparse
+            known = None if there is None else there.mean_length
+            self.spec = self.spec.with_source(fields=self.spec.fields, mean_length=known)
+
     def _prepare(self, run: Run) -> None:
         """Have the collection there as it is to be, and know what it holds."""
         if not self.client.collection_exists(self.collection):
             self.ledger.clear_rows()  # of a collection that was deleted since
-            create_collection(self.client, self.collection, self.spec)
+            create_collection(self.client, self.collection, self.spec, shards=self.shards)
         elif read_spec(self.client, self.collection) != self.spec:
             write_spec(self.client, self.collection, self.spec)
         if run.points_before is None:

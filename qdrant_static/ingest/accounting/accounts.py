@@ -18,7 +18,7 @@ SUM = ("read", "stored", "payload_updated", "unchanged", "superseded", "rejected
 
 Digests = NDArray[np.uint8]
 Outcome = Literal["stored", "payload", "unchanged", "refused"]
-RunState = Literal["running", "interrupted", "failed", "abandoned", "finished"]
+RunState = Literal["running", "interrupted", "failed", "built", "abandoned", "finished"]
 
 
 class Known(NamedTuple):
@@ -117,7 +117,12 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run, as the ledger has it; the fields are the columns of its table."""
+    """One run, as the ledger has it; the fields are the columns of its table.
+
+    Attributes:
+        state: ``built``: complete in a local folder, and not yet proved by the server.
+        building: Whether its rows lie in a local folder, and not in the collection.
+    """
 
     id: int
     state: RunState
@@ -132,6 +137,7 @@ class Run:
     rejects: str | None
     rejects_bytes: int
     versions: Mapping[str, str]
+    building: bool = False
 
 
 def each_digest(digests: Digests) -> list[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from qdrant_static.errors import StorageError
-from qdrant_static.ingest.accounting.tables import TABLES, VERSION
+from qdrant_static.ingest.accounting.tables import CHANGES, TABLES, VERSION
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,7 +43,14 @@ class LedgerFile:
             self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
                 self._db.executescript(f"BEGIN IMMEDIATE;{TABLES}COMMIT;")
-            version = self._db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+            version = self._version()
+            while version is not None and (change := CHANGES.get(int(version[0]))) is not None:
+                # One transaction: a ledger is of one version or of the next.
+                self._db.executescript(
+                    f"BEGIN IMMEDIATE;{change}UPDATE meta SET value = '{int(version[0]) + 1}' "
+                    "WHERE key = 'version';COMMIT;"
+                )
+                version = self._version()
         if version != (str(VERSION),):
             self._db.close()
             raise StorageError(
@@ -56,6 +63,12 @@ class LedgerFile:
     def notes(self) -> MutableMapping[str, Any]:
         """What jobs leave for the next one, durable as soon as it is set."""
         return _Notes(self)
+
+    def _version(self) -> tuple[str] | None:
+        found: tuple[str] | None = self._db.execute(
+            "SELECT value FROM meta WHERE key = 'version'"
+        ).fetchone()
+        return found
 
     def commit(self) -> None:
         """Make durable what was entered."""

@@ -10,6 +10,10 @@
     rows      one per point of the collection: digests of what it was made of, and where from
     pending   rows of the last batches on their way into ``rows``
 
+A run may build the collection in a local folder, to ship it. Its batches are then ``built``, and
+its rows in the folder alone: who asks for the points of the collection does not get them, until
+`Ledger.shipped` has made ``stored`` of ``built``, or another run has begun.
+
 A batch's rows and its state ``stored`` are one transaction, committed only after the engine has
 acknowledged the batch. Its rows are written as they came, into ``pending``, and merged into
 ``rows`` many batches at a time, in the order of their ids: ids are digests, so that the rows of one
@@ -53,6 +57,10 @@ _MERGE_ROWS = 32_768
 _KEPT_RUNS = 30
 #: How a row of a state was counted in its batch.
 _COUNTED = {"stored": "stored", "payload": "payload_updated", "unchanged": "unchanged"}
+#: Rows that are in the collection: not those of runs whose folder was never shipped.
+_THERE = "state <> 'refused' AND run NOT IN (SELECT id FROM runs WHERE building)"
+#: Rows that are in the local folder.
+_BUILT = "state <> 'refused'"
 _JSON_COLUMNS = frozenset({"identity", "versions"})
 
 Span = tuple[int, int]
@@ -73,6 +81,7 @@ class Ledger(LedgerFile):
         self._recent: dict[bytes, tuple[int, int]] = {}
         self._under_way: dict[tuple[int, int], list[bytes]] = {}
         self._unmerged = 0
+        self._there = _THERE
         self.merge()  # what the last one was about to
 
     # --- runs --------------------------------------------------------------------------------
@@ -99,18 +108,32 @@ class Ledger(LedgerFile):
         files: Sequence[tuple[str, str]],
         rejects: str,
         versions: Mapping[str, str],
+        building: bool = False,
     ) -> int:
-        """Enter a new run and give its number; unfinished ones before it are abandoned."""
+        """Enter a new run and give its number; unfinished ones before it are abandoned.
+
+        Args:
+            identity: What must agree for it to be continued.
+            files: Path and fingerprint of its files.
+            rejects: Its rejects file.
+            versions: Of what carries it out.
+            building: Whether it stores in a local folder. Else what earlier runs left in one is
+                forgotten.
+        """
         self._under_way.clear()
         self.merge()  # what is pending would be taken for rows of this run
         with self._transaction():
             self._db.execute(
                 "UPDATE runs SET state = 'abandoned' WHERE state NOT IN ('finished', 'abandoned')"
             )
+            if not building:
+                self._db.execute(
+                    "DELETE FROM rows WHERE run IN (SELECT id FROM runs WHERE building)"
+                )
             cursor = self._db.execute(
-                "INSERT INTO runs (state, started, identity, rejects, versions) "
-                "VALUES ('running', ?, ?, ?, ?)",
-                (now(), json.dumps(identity), rejects, json.dumps(versions)),
+                "INSERT INTO runs (state, started, identity, rejects, versions, building) "
+                "VALUES ('running', ?, ?, ?, ?, ?)",
+                (now(), json.dumps(identity), rejects, json.dumps(versions), int(building)),
             )
             run = int(cursor.lastrowid or 0)
             self._db.executemany(
@@ -120,6 +143,7 @@ class Ledger(LedgerFile):
             for table in ("batches", "files", "broken"):
                 # The names are those of three lines above.
                 self._db.execute(f"DELETE FROM {table} WHERE run <= ?", (run - _KEPT_RUNS,))
+        self._there = _BUILT if building else _THERE
         return run
 
     def resume(self, run: int) -> None:
@@ -129,6 +153,32 @@ class Ledger(LedgerFile):
                 "UPDATE runs SET state = 'running', attempts = attempts + 1 WHERE id = ?", (run,)
             )
             self._db.execute("DELETE FROM batches WHERE run = ? AND state = 'sent'", (run,))
+        building = self._one("SELECT building FROM runs WHERE id = ?", run)
+        self._there = _BUILT if building else _THERE
+
+    def shipped(self, run: int, *, points: int) -> None:
+        """The server has proved what a run built: it is stored, and the run is finished.
+
+        To the collection every row of it is new, whatever an earlier attempt had built of it.
+
+        Args:
+            run: The run.
+            points: Points of the collection, counted exactly.
+        """
+        self.merge()
+        with self._transaction():
+            self._db.execute(
+                "UPDATE batches SET state = 'stored', stored = stored + payload_updated + "
+                "unchanged, payload_updated = 0, unchanged = 0 WHERE run = ? AND state = 'built'",
+                (run,),
+            )
+            self._db.execute("UPDATE runs SET building = 0 WHERE building")
+            self._db.execute(
+                "UPDATE runs SET state = 'finished', finished = ?, points_before = 0, "
+                "points_after = ?, deleted = 0 WHERE id = ?",
+                (now(), points, run),
+            )
+        self._there = _THERE
 
     def note(self, run: int, **columns: Any) -> None:
         """Change columns of a run, at once."""
@@ -161,7 +211,7 @@ class Ledger(LedgerFile):
         spans: dict[int, list[Span]] = {}
         with self._errors():
             found = self._db.execute(
-                "SELECT file, start, stop FROM batches WHERE run = ? AND state = 'stored' "
+                "SELECT file, start, stop FROM batches WHERE run = ? AND state <> 'sent' "
                 "ORDER BY file, start",
                 (run,),
             )
@@ -178,7 +228,7 @@ class Ledger(LedgerFile):
         sums = ", ".join(f"coalesce(sum({name}), 0)" for name in SUM)
         with self._errors():
             counts = self._db.execute(
-                f"SELECT {sums} FROM batches WHERE run = ? AND state = 'stored'",
+                f"SELECT {sums} FROM batches WHERE run = ? AND state <> 'sent'",
                 (run,),
             ).fetchone()
             reasons: Counter[str] = Counter()
@@ -258,19 +308,21 @@ class Ledger(LedgerFile):
             StorageError: If the disk is full; the batch is then as if it had not been sent.
         """
         counts = [getattr(done.totals, name) for name in SUM]
+        reasons = json.dumps(done.totals.reasons)
+        state = "built" if self._there is _BUILT else "stored"
         with self._errors():
             self._open_transaction()
             for digest in done.displaced:
                 self._displace(run, digest, done.displaced_as)
-            for state, rows in done.rows.items():
-                shared = {"run": run, "file": done.file, "state": state}
+            for outcome, rows in done.rows.items():
+                shared = {"run": run, "file": done.file, "state": outcome}
                 self._db.execute(PENDING, columns(rows) | shared)
                 self._unmerged += len(rows)
             self._db.execute(
                 "INSERT OR REPLACE INTO batches "
                 f"(run, file, start, stop, state, {', '.join(SUM)}, reasons) "
-                f"VALUES (?, ?, ?, ?, 'stored', {'?, ' * len(SUM)}?)",
-                (run, done.file, done.start, done.stop, *counts, json.dumps(done.totals.reasons)),
+                f"VALUES (?, ?, ?, ?, ?, {'?, ' * len(SUM)}?)",
+                (run, done.file, done.start, done.stop, state, *counts, reasons),
             )
             if done.totals.reasons or done.displaced:
                 self._db.execute(
@@ -331,12 +383,20 @@ class Ledger(LedgerFile):
     def points(self) -> int:
         """How many points the collection has, as far as the ledger knows."""
         self.merge()
-        return self._one("SELECT count(*) FROM rows WHERE state <> 'refused'")
+        return self._one(f"SELECT count(*) FROM rows WHERE {self._there}")
+
+    def built_points(self) -> int:
+        """How many points lie in a local folder that was not shipped yet."""
+        self.merge()
+        return self._one(
+            "SELECT count(*) FROM rows WHERE state <> 'refused' "
+            "AND run IN (SELECT id FROM runs WHERE building)"
+        )
 
     def vanished(self, run: int) -> int:
         """How many points have a key that did not come in a run."""
         self.merge()
-        return self._one("SELECT count(*) FROM rows WHERE run <> ? AND state <> 'refused'", run)
+        return self._one(f"SELECT count(*) FROM rows WHERE run <> ? AND {self._there}", run)
 
     def each(self, *, not_in_run: int | None = None, size: int = 1000) -> Iterator[list[Kept]]:
         """All points in parts, by id: digest, payload's digest, and where each came from.
@@ -349,7 +409,7 @@ class Ledger(LedgerFile):
             with self._errors():
                 found = self._db.execute(
                     "SELECT id, payload, run, file, position, state FROM rows WHERE id > ? "
-                    "AND state <> 'refused' AND run <> ? ORDER BY id LIMIT ?",
+                    f"AND {self._there} AND run <> ? ORDER BY id LIMIT ?",
                     (last, -1 if not_in_run is None else not_in_run, size),
                 ).fetchall()
             if not found:
@@ -363,7 +423,7 @@ class Ledger(LedgerFile):
         with self._errors():
             found = self._db.execute(
                 "SELECT id, payload, run, file, position, state FROM rows WHERE id IN "
-                "(SELECT id FROM rows WHERE state <> 'refused' ORDER BY random() LIMIT ?)",
+                f"(SELECT id FROM rows WHERE {self._there} ORDER BY random() LIMIT ?)",
                 (count,),
             ).fetchall()
         for start in range(0, len(found), size):
@@ -402,5 +462,6 @@ def now() -> str:
 def _run(values: dict[str, Any]) -> Run:
     for name in _JSON_COLUMNS:
         values[name] = None if values[name] is None else json.loads(values[name])
-    values["complete"] = bool(values["complete"])
+    for name in ("complete", "building"):
+        values[name] = bool(values[name])
     return Run(**values)

@@ -7,7 +7,9 @@ n positions one JSON array.
 from __future__ import annotations
 
 #: Version of the tables.
-VERSION = 1
+VERSION = 2
+#: Version -> what makes the next one of it, in one transaction with the new number.
+CHANGES = {1: "ALTER TABLE runs ADD COLUMN building INTEGER NOT NULL DEFAULT 0;"}
 
 TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -25,7 +27,8 @@ CREATE TABLE runs (
     complete INTEGER NOT NULL DEFAULT 0,  -- the ledger knew every point of the collection before
     rejects TEXT,                      -- the rejects file
     rejects_bytes INTEGER NOT NULL DEFAULT 0,
-    versions TEXT NOT NULL             -- JSON: of this package, the engine, Python
+    versions TEXT NOT NULL,            -- JSON: of this package, the engine, Python
+    building INTEGER NOT NULL DEFAULT 0  -- its rows lie in a local folder, not in the collection
 );
 CREATE TABLE files (
     run INTEGER NOT NULL, number INTEGER NOT NULL, path TEXT NOT NULL, fingerprint TEXT NOT NULL,
@@ -34,7 +37,7 @@ CREATE TABLE files (
 CREATE TABLE batches (
     run INTEGER NOT NULL, file INTEGER NOT NULL,
     start INTEGER NOT NULL, stop INTEGER NOT NULL,  -- rows or lines of the file, half open
-    state TEXT NOT NULL,               -- sent; stored
+    state TEXT NOT NULL,               -- sent; built: in the local folder alone; stored
     read INTEGER NOT NULL DEFAULT 0,   -- = stored + payload_updated + ... + rejected
     stored INTEGER NOT NULL DEFAULT 0,
     payload_updated INTEGER NOT NULL DEFAULT 0,

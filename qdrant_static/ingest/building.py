@@ -1,0 +1,69 @@
+"""A collection that is built in a local folder: by one process, which fills all its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdrant_static.edge import EdgeClient
+
+if TYPE_CHECKING:
+    from qdrant_static.ingest.reading.options import SourceOptions
+    from qdrant_static.ingest.reading.sources import PathLike
+    from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.ingest.run import IngestRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How a source was opened, so that another process can open the same; as for `ingest`."""
+
+    paths: PathLike | Sequence[PathLike]
+    key: Sequence[str] | str | None = None
+    text: Sequence[str] | str | None = None
+    payload: Sequence[str] | None = None
+    options: SourceOptions | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlace:
+    """Where a collection is built, and by how many.
+
+    Attributes:
+        folder: Of the `EdgeClient` that is to hold the whole collection.
+        shards: Its shards.
+        workers: Processes that build at most; None: as many as there are processors.
+        opening: How the source was opened; None for one that was open already, which no other
+            process can read.
+    """
+
+    folder: Path
+    shards: int
+    workers: int | None
+    opening: Opening | None
+
+
+def build_locally(job: IngestRun, place: BuildPlace, own_rejects: Path | None) -> IngestReport:
+    """Build what a job stores, or go on building it.
+
+    When it returns a report that is not `interrupted`, then
+
+    - ``place.folder`` holds the collection, complete, with its indexes, and nobody has it open;
+    - the job's ledger has the run in state ``built`` and with ``building`` set, all its batches
+      ``built``, and all its rows;
+    - the run's manifest is there, with this report, in which rows are ``built`` and not stored;
+    - it was counted and samples were read back.
+
+    After a report that is, or an error, or the death of the process, the same call goes on.
+
+    Args:
+        job: The job: spec, encoder, source, ledger, ...; its ``shards`` are the place's. Its client
+            is set here.
+        place: Where, and by how many.
+        own_rejects: The rejects file that the caller wants; None: a new one in the job's state.
+    """
+    with EdgeClient(place.folder) as local:
+        job.client = local
+        return job.carry_out(own_rejects)
