@@ -81,6 +81,29 @@ def write_manifest(
         "peak_memory_bytes": peak_memory_bytes(),
         **details,
     }
+    _replace(path, content)
+
+
+def rewrite_manifest(path: Path, report: IngestReport) -> None:
+    """Have the manifest of a run tell of what was done since: that it was shipped.
+
+    Args:
+        path: The file; it is replaced whole.
+        report: The account now.
+
+    Raises:
+        StorageError: If it cannot be read or written.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise StorageError(path=str(path), problem=str(error.strerror)) from error
+    except ValueError as error:
+        raise StorageError(path=str(path), problem=f"is no manifest: {error}") from error
+    _replace(path, content | report.to_dict())
+
+
+def _replace(path: Path, content: Mapping[str, Any]) -> None:
     try:
         replace_file(path, json.dumps(content, indent=2, default=str).encode())
     except OSError as error:

@@ -31,11 +31,13 @@ from qdrant_static.ingest.reading.sources import AnySource, PathLike, open_sourc
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.run import IngestRun
 from qdrant_static.ingest.server.calls import FIRST_CONTACT, patiently
+from qdrant_static.ingest.target import shards_of
 from qdrant_static.serverversion import is_remote
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
+    from qdrant_static.ship.options import BuildHere
 
 
 def ingest(
@@ -62,6 +64,7 @@ def ingest(
     options: SourceOptions | None = None,
     passages: Passages | None = None,
     late_encoder: LateInteractionEncoder | None = None,
+    build: BuildHere | None = None,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
@@ -103,6 +106,9 @@ def ingest(
         passages: Cut long texts; a point is then a passage, with its row's key in its payload.
         late_encoder: Who fills the late-interaction vector, if the spec has one; None loads it.
         options: How the input is read: templates, renamed columns, ready vectors, CSV, limits.
+        build: Build the collection in this machine and ship it to the server, which then has
+            nothing to index. It must not be there, or be empty; ``sync`` then brings up to date
+            what an interrupted attempt has built.
 
     Returns:
         The account of the run.
@@ -116,6 +122,8 @@ def ingest(
         TooManyRejectsError: If there were more rejects than ``max_rejects``.
         DeletionRefusedError: If too much would be deleted; everything else is done.
         VerificationError: If what is there at the end is not what was acknowledged.
+        CannotShipError: If what is to be built could not be shipped; it says why.
+        ShipmentRefusedError: If a shipment arrived and was not proved; nothing points at it.
     """
     if threads is not None and threads < 1:
         raise SpecError(field="threads", problem=f"{threads} is below 1")
@@ -123,6 +131,8 @@ def ingest(
         raise SpecError.of_choice("on_duplicate", on_duplicate, ", ".join(ON_DUPLICATE))
     if delete_missing and not sync:
         raise SpecError(field="delete_missing", problem="it needs sync")
+    if build is not None:
+        _check_build(client, delete_missing=delete_missing, bulk=bulk)
     limit = RejectLimit.parse(max_rejects)
     source = (
         paths
@@ -137,10 +147,12 @@ def ingest(
     spec, encoder = _resolve(client, collection, spec, encoder, source, fields)
     own_rejects = _rejects_path(rejects, source)
     folder = default_state(client, collection) if state is None else Path(state).expanduser()
+    shards = None if build is None else shards_of(client, collection, spec, build)  # type: ignore[arg-type]
     with ExitStack() as stack:
         files = stack.enter_context(State(folder, collection))
         ledger = stack.enter_context(Ledger(files.ledger))
-        display = stack.enter_context(Progress(source.total_rows, shown=progress))
+        done = "stored" if build is None else "built"
+        display = stack.enter_context(Progress(source.total_rows, shown=progress, done=done))
         for one in source.left_out:
             display.say(f"column {one!r} is binary and is left out of the payload")
         run = IngestRun(
@@ -152,7 +164,7 @@ def ingest(
             files=files,
             ledger=ledger,
             display=display,
-            threads=threads or _threads(client),
+            threads=threads or _threads(embedded=build is not None or not is_remote(client)),
             stop=stop,
             sync=sync,
             delete_missing=delete_missing,
@@ -162,13 +174,46 @@ def ingest(
             bulk=bulk,
             passages=passages,
             late_encoder=late_encoder,
+            shards=shards,
         )
-        return run.carry_out(own_rejects)
+        if build is None:
+            return run.carry_out(own_rejects)
+        from qdrant_static.ingest.building import Opening
+        from qdrant_static.ingest.shipping import BuildHereRun
+
+        opening = None
+        if not isinstance(paths, AnySource):
+            opening = Opening(paths=paths, key=key, text=text, payload=payload, options=options)
+        return BuildHereRun(
+            job=run,
+            server=client,  # type: ignore[arg-type]
+            build=build,
+            opening=opening,
+        ).carry_out(own_rejects)
 
 
-def _threads(client: Client) -> int:
+def _threads(*, embedded: bool) -> int:
     """One per processor; the engine in the process needs one for itself, and is the bottleneck."""
-    return core_count() if is_remote(client) else max(1, core_count() - 1)
+    return max(1, core_count() - 1) if embedded else core_count()
+
+
+def _check_build(client: Client, *, delete_missing: bool, bulk: bool) -> None:
+    """Refuse what makes no sense with a collection that is built here."""
+    if not is_remote(client):
+        raise SpecError(
+            field="build",
+            problem="an embedded collection is always built here: leave it out, or name a server",
+        )
+    if delete_missing:
+        raise SpecError(
+            field="delete_missing",
+            problem="a collection that is built holds what is in the input and nothing else: "
+            "leave it out",
+        )
+    if bulk:
+        raise SpecError(
+            field="bulk", problem="a server that is shipped an index builds none: leave it out"
+        )
 
 
 def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:

@@ -23,15 +23,18 @@ class Progress:
     Args:
         total: Rows to come, where they are known.
         shown: Whether anything is shown.
+        done: What has become of rows that are done: ``stored``, or ``built``.
     """
 
-    def __init__(self, total: int | None, *, shown: bool) -> None:
+    def __init__(self, total: int | None, *, shown: bool, done: str = "stored") -> None:
         self._shown = shown
+        self._done = done
         self._total = total
         self._bar: Any = None
         self._second: int | None = None
         self._rows = 0
         self._told = ""
+        self._shipped = ""
         self._interval = FIRST_INTERVAL_S
         self._started = self._last_line = time.monotonic()
         if shown and sys.stderr.isatty():
@@ -50,10 +53,10 @@ class Progress:
         """Count rows that are settled."""
         self._rows += rows
         if self._bar is not None:
-            self._bar.set_postfix(stored=stored, rejected=rejected, refresh=False)
+            self._bar.set_postfix({self._done: stored, "rejected": rejected}, refresh=False)
             self._bar.update(rows)
         elif self._shown:
-            self._told = f"stored={stored:,} rejected={rejected:,}"
+            self._told = f"{self._done}={stored:,} rejected={rejected:,}"
             if time.monotonic() - self._last_line >= self._interval:
                 self._interval = min(LINE_INTERVAL_S, 2 * self._interval)
                 self._line()
@@ -72,6 +75,21 @@ class Progress:
             line = f"index: {self._second} s, {seen.disk_bytes / 1e6:,.0f} MB on disk"
             ends = {} if self._bar is None else {"end": " "}
             _print(line if self._bar is None else f"\r{line}", **ends)
+
+    def shipping(self, phase: str, *, sent: int, total: int) -> None:
+        """Show how far a shipment is: every phase once, and bytes now and then.
+
+        Args:
+            phase: Such as ``"sending"``.
+            sent: Bytes that were sent.
+            total: Bytes to send; 0 where that is not known yet.
+        """
+        interval = FIRST_INTERVAL_S if self._bar is not None else LINE_INTERVAL_S
+        due = time.monotonic() - self._last_line >= interval
+        if self._shown and (due or phase != self._shipped):
+            self._shipped, self._last_line = phase, time.monotonic()
+            bytes_ = f" {sent / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase == "sending" else ""
+            _print(f"ship: {phase}{bytes_}")
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""

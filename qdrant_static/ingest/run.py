@@ -207,6 +207,11 @@ class IngestRun:
             return None
         return None if self._changes(last, self._identity(), self._files()) else last
 
+    def is_same(self, run: Run) -> bool:
+        """Whether a run has stored what this one is to store."""
+        files = self.ledger.files(run.id)
+        return not differences(run.identity, self._identity(), files, self._files())
+
     def _identity(self) -> dict[str, str]:
         return identity(self.spec, self.encoder.info.fingerprint, self._options())
 

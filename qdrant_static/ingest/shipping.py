@@ -1,0 +1,233 @@
+"""Build a server's collection here, ship it, and settle it when the server has proved it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdrant_static.collection.capacity import Corpus, footprint
+from qdrant_static.edge import EdgeClient
+from qdrant_static.errors import SpecError, StorageError, VerificationError
+from qdrant_static.ingest.building import BuildPlace, Opening, build_locally
+from qdrant_static.ingest.manifest import rewrite_manifest
+from qdrant_static.ingest.report import IngestReport
+from qdrant_static.ingest.server.bulk import restore_indexing
+from qdrant_static.ingest.server.calls import exact_count
+from qdrant_static.ingest.target import check_free
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+    from qdrant_static.ingest.run import IngestRun
+    from qdrant_static.ship.options import BuildHere
+    from qdrant_static.ship.push import ShipProgress
+
+#: The ledger's note of the folder in which the job builds, and of the run that did.
+NOTE = "build"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildHereRun:
+    """One command: build, ship, settle; what an attempt before it has done is not done again.
+
+    Attributes:
+        job: What is stored; its client is set here.
+        server: Where the collection is to be.
+        build: How.
+        opening: How the source was opened; None for one that was open already.
+    """
+
+    job: IngestRun
+    server: QdrantClient
+    build: BuildHere
+    opening: Opening | None
+
+    def carry_out(self, own_rejects: Path | None) -> IngestReport:
+        """Build and ship; or ship alone, where all is built; or tell again what was finished.
+
+        Raises:
+            CannotShipError: If the server cannot take the collection; nothing was sent.
+            ShipmentRefusedError: If a proof failed. What was built stays, so that the same command
+                ships it again.
+        """
+        job = self.job
+        restore_indexing(self.server, job.collection, job.ledger.notes)
+        place = self._place()
+        done = self._finished(place.folder)
+        if done is not None:
+            return done
+        self._claim(place.folder)
+        built = self._built(place.folder)
+        if built is None:
+            check_free(self.server, job.collection, self.build)
+            self._check_room(place.folder)
+            built = build_locally(job, place, own_rejects)
+        else:
+            job.display.say(f"run {built.run} is built: it is shipped now")
+        if built.interrupted or (job.stop is not None and job.stop.is_set()):
+            return replace(built, interrupted=True)
+        return self._ship(place.folder, built)
+
+    # --- what is there -----------------------------------------------------------------------
+
+    def _place(self) -> BuildPlace:
+        shards, workers = self.job.shards or 1, self.build.workers
+        alone = self.opening is None or "-" in _named(self.opening)
+        if alone and shards > 1 and (workers or 1) > 1:
+            raise SpecError(
+                field="build.workers",
+                problem="standard input, and a source that is open already, are read by one "
+                "process; leave it out",
+            )
+        return BuildPlace(
+            folder=self.build.folder_in(self.job.files.path),
+            shards=shards,
+            workers=1 if alone else workers,
+            opening=None if alone else self.opening,
+        )
+
+    def _claim(self, folder: Path) -> None:
+        """Note the folder before anything is in it; what is in it without a note is not ours."""
+        notes, collection = self.job.ledger.notes, self.job.collection
+        told = notes.get(NOTE)
+        if told is not None and told["folder"] == str(folder.resolve()):
+            return
+        if folder.exists():
+            with EdgeClient(folder) as local:
+                if local.collection_exists(collection):
+                    raise SpecError(
+                        field="build.folder",
+                        problem=f"{folder} has a collection {collection!r}, which this job did "
+                        "not build: ship that (qdrant-static ship), remove it, or take another "
+                        "folder",
+                    )
+        notes[NOTE] = {"folder": str(folder.resolve())}
+
+    def _finished(self, folder: Path) -> IngestReport | None:
+        """What an attempt has finished that died before it could tell; its folder goes now."""
+        job = self.job
+        last, note = job.ledger.last(), job.ledger.notes.get(NOTE)
+        if last is None or last.state != "finished" or note is None or note.get("run") != last.id:
+            return None
+        report = self._account(last.id)
+        same = job.is_same(last)
+        self._clean_up(folder)
+        if report is None or not same or not self.server.collection_exists(job.collection):
+            return None
+        return report if exact_count(self.server, job.collection) == report.points_after else None
+
+    def _built(self, folder: Path) -> IngestReport | None:
+        """What an earlier attempt has built and not shipped."""
+        with EdgeClient(folder) as local:
+            self.job.client = local
+            run = self.job.built()
+        report = None if run is None else self._account(run.id)
+        # Its manifest may tell of the shipment already.
+        return None if report is None else replace(report, built=report.built + report.stored)
+
+    def _account(self, run: int) -> IngestReport | None:
+        try:
+            return IngestReport.from_dict(json.loads(self.job.files.manifest(run).read_bytes()))
+        except (OSError, ValueError):  # then it is counted once more, which is quick
+            return None
+
+    def _check_room(self, folder: Path) -> None:
+        """Refuse what cannot fit, before hours are spent: the vectors alone are more."""
+        rows = self.job.source.total_rows
+        if not rows:
+            return
+        corpus = Corpus(rows=rows, payload_bytes=0, text_bytes=0)
+        least = footprint(self.job.spec, corpus, embedded=True).disk
+        there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        free = shutil.disk_usage(folder).free
+        if free + there < least:
+            raise StorageError(
+                path=str(folder),
+                problem=f"{rows:,} rows need {least / 1e9:,.1f} GB there at least, and "
+                f"{free / 1e9:,.1f} GB are free: make room, or build in another folder",
+            )
+
+    # --- ship --------------------------------------------------------------------------------
+
+    def _ship(self, folder: Path, built: IngestReport) -> IngestReport:
+        from qdrant_static.ship.push import ship
+
+        job, build = self.job, self.build
+        started = time.perf_counter()
+        with EdgeClient(folder) as local:
+            try:
+                shipment = ship(
+                    local,
+                    job.collection,
+                    self.server,
+                    alias=build.alias,
+                    replication_factor=build.replicas or job.spec.server.replicas,
+                    peers=build.peers,
+                    untested=build.untested,
+                    discard_unfinished=build.discard_unfinished,
+                    told=_Told(job),
+                )
+            except _StoppedError:
+                return replace(built, interrupted=True)
+        points = exact_count(self.server, job.collection)
+        if points != built.points_after:
+            raise VerificationError(
+                collection=job.collection,
+                problem=f"{points:,} points on the server, and {built.points_after:,} were built; "
+                "another writer, or a loss",
+            )
+        report = replace(
+            built,
+            stored=built.built,
+            built=0,
+            points_before=0,
+            points_after=points,
+            new=points,
+            points_written=points,
+            deleted=0,
+            seconds={**built.seconds, "ship": time.perf_counter() - started},
+            shipment=shipment.to_dict(),
+        )
+        # In this order: a run that is finished has its account, and a folder that is left is known.
+        rewrite_manifest(job.files.manifest(report.run), report)
+        job.ledger.notes[NOTE] = {**job.ledger.notes[NOTE], "run": report.run}
+        job.ledger.shipped(report.run, points=points)
+        self._clean_up(folder)
+        return report
+
+    def _clean_up(self, folder: Path) -> None:
+        """The server has it: the built folder goes, unless it is to stay."""
+        if not self.build.keep:
+            self.job.display.say(f"the server has it: removing {folder}")
+            with EdgeClient(folder) as local:
+                local.delete_collection(self.job.collection)
+            if self.build.folder is None:
+                shutil.rmtree(folder)
+        self.job.ledger.notes.pop(NOTE, None)
+
+
+class _StoppedError(BaseException):
+    """Ends a shipment whose job is to end; the same command finishes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Shows how far a shipment is, and ends it if the job is to end."""
+
+    job: IngestRun
+
+    def __call__(self, seen: ShipProgress) -> None:
+        stop = self.job.stop
+        if stop is not None and stop.is_set() and seen.phase in ("preparing", "sending"):
+            raise _StoppedError
+        self.job.display.shipping(seen.phase, sent=seen.sent_bytes, total=seen.total_bytes)
+
+
+def _named(opening: Opening) -> list[str]:
+    paths = opening.paths
+    several = [paths] if isinstance(paths, str) or hasattr(paths, "__fspath__") else paths
+    return [str(one) for one in several]
