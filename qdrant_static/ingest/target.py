@@ -1,4 +1,4 @@
-"""The collection on a server that a built one is to become: free to be taken, and of how many shards.
+"""The collection on a server that a built one is to become: whether it is free, and its shards.
 
 It is asked before anything is built; `qdrant_static.ship` asks again before anything is sent.
 """

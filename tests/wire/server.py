@@ -322,7 +322,7 @@ class _Points(points_service_pb2_grpc.PointsServicer):
                 with_payload=_selected(request, "with_payload", False),
                 with_vectors=_selected(request, "with_vectors", False),
             )
-        return grpc.GetResponse(result=[RestToGrpc.convert_record(one) for one in records])
+        return grpc.GetResponse(result=[_record(one) for one in records])
 
     @_answers
     def Scroll(self, request, context):  # noqa: N802
@@ -338,7 +338,7 @@ class _Points(points_service_pb2_grpc.PointsServicer):
                 with_vectors=_selected(request, "with_vectors", False),
             )
         return grpc.ScrollResponse(
-            result=[RestToGrpc.convert_record(one) for one in records],
+            result=[_record(one) for one in records],
             next_page_offset=None
             if following is None
             else RestToGrpc.convert_extended_point_id(following),
@@ -349,6 +349,12 @@ class _Points(points_service_pb2_grpc.PointsServicer):
         with self._server.engine() as engine:
             counted = engine.count(request.collection_name, _filter(request), exact=True)
         return grpc.CountResponse(result=grpc.CountResult(count=counted.count))
+
+
+def _record(record: models.Record) -> grpc.RetrievedPoint:
+    """A record as a server sends it; the client's own conversion wants a payload."""
+    record.payload = record.payload or {}
+    return RestToGrpc.convert_record(record)
 
 
 def _filter(request: Any) -> models.Filter | None:
@@ -418,6 +424,19 @@ class _Collections(collections_service_pb2_grpc.CollectionsServicer):
             names = [one.name for one in engine.get_collections().collections]
         return grpc.ListCollectionsResponse(
             collections=[grpc.CollectionDescription(name=name) for name in names]
+        )
+
+    @_answers
+    def ListAliases(self, request, context):  # noqa: N802
+        with self._server.engine() as engine:
+            aliases = engine.get_aliases().aliases
+        return grpc.ListAliasesResponse(
+            aliases=[
+                grpc.AliasDescription(
+                    alias_name=one.alias_name, collection_name=one.collection_name
+                )
+                for one in aliases
+            ]
         )
 
     @_answers

@@ -1,0 +1,83 @@
+"""A stand-in for shipping: the points of a built collection are copied, as a shipment brings them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qdrant_client import models
+
+from qdrant_static import EdgeClient
+from qdrant_static.collection.build import create_collection, read_spec
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How far it is."""
+
+    phase: str
+    sent_bytes: int
+    total_bytes: int
+    shards_done: int = 0
+    shards: int = 1
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What was brought."""
+
+    collection: str
+    points: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Carrier:
+    """Takes `qdrant_static.ship.push.ship`'s place.
+
+    Attributes:
+        calls: The arguments of every call.
+        dies: Called at every phase with its name; it may raise, or end the process.
+        error: Raised in place of the end, once the points are there.
+    """
+
+    def __init__(self, engine: Callable[[], Any]) -> None:
+        self._engine = engine
+        self.calls: list[dict[str, Any]] = []
+        self.dies: Callable[[str], object] = lambda phase: None
+        self.error: BaseException | None = None
+
+    def __call__(
+        self, local: EdgeClient, collection: str, server: object, *, told: Any, **options: Any
+    ) -> Brought:
+        self.calls.append(options)
+        told(Seen("preparing", 0, 0))
+        self.dies("preparing")
+        points = local.count(collection).count
+        with self._engine() as engine:
+            if not engine.collection_exists(collection):
+                create_collection(engine, collection, read_spec(local, collection))
+            self.dies("prepared")
+            offset = None
+            while True:
+                records, offset = local.scroll(
+                    collection, limit=100, offset=offset, with_payload=True, with_vectors=True
+                )
+                engine.upsert(
+                    collection,
+                    [
+                        models.PointStruct(id=one.id, vector=one.vector, payload=one.payload)
+                        for one in records
+                    ],
+                )
+                told(Seen("sending", len(records), points))
+                self.dies("sending")
+                if offset is None:
+                    break
+        told(Seen("proving", points, points))
+        self.dies("proving")
+        if self.error is not None:
+            raise self.error
+        return Brought(collection, points)
