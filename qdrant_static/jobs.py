@@ -20,6 +20,9 @@
     sync = true
     max_rejects = "1%"
 
+    [build]                 # as BuildHere: build in this machine, and ship it to the server
+    shards = 4
+
 Paths are relative to the file's folder, so that a scheduler may start it from anywhere.
 """
 
@@ -48,11 +51,18 @@ _TABLES: Mapping[str, Mapping[str, Any]] = {
         "sync": bool, "delete_missing": bool, "force": bool, "on_duplicate": str,
         "max_rejects": (int, str), "state": str, "rejects": str, "threads": int, "bulk": bool,
     },
+    "build": {
+        "folder": str, "shards": int, "workers": int, "peers": dict, "alias": str, "replicas": int,
+        "keep": bool, "untested": bool, "discard_unfinished": bool,
+    },
     "passages": {"tokens": int, "overlap": int, "parent": str, "number": str, "text": str},
 }  # fmt: skip
 #: Tables whose keys their own readers check.
 _OWN = ("spec", "source")
-_TOLD = {str: "a string", int: "an integer", bool: "true or false", list: "a list of strings"}
+_TOLD = {
+    str: "a string", int: "an integer", bool: "true or false", list: "a list of strings",
+    dict: "a table",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +80,7 @@ class Job:
         source: Arguments of `SourceOptions`.
         ingest: Arguments of `qdrant_static.ingest.pipeline.ingest`.
         passages: Arguments of `Passages`; None: rows are not cut.
+        build: Arguments of `BuildHere`; None: the server builds its indexes itself.
     """
 
     name: str
@@ -82,6 +93,7 @@ class Job:
     source: Mapping[str, Any] = field(default_factory=dict)
     ingest: Mapping[str, Any] = field(default_factory=dict)
     passages: Mapping[str, Any] | None = None
+    build: Mapping[str, Any] | None = None
 
     @classmethod
     def load(
@@ -124,6 +136,7 @@ class Job:
             source=data.get("source", {}),
             ingest=options,
             passages=data.get("passages"),
+            build=_build(data.get("build"), home),
         )
 
     def run(
@@ -147,9 +160,11 @@ class Job:
         from qdrant_static.ingest.pipeline import ingest
         from qdrant_static.ingest.reading.options import SourceOptions
         from qdrant_static.ingest.reading.passages import Passages
+        from qdrant_static.ship.options import BuildHere
 
         options = SourceOptions.from_dict(self.source)
         passages = None if self.passages is None else Passages(**self.passages)
+        build = None if self.build is None else BuildHere(**self.build)
         client = connect(self.db, **self.connect)
         try:
             name = self.encoder
@@ -171,6 +186,7 @@ class Job:
                 encoder=encoder,
                 options=options,
                 passages=passages,
+                build=build,
                 progress=progress,
                 stop=stop,
                 **arguments,
@@ -243,6 +259,13 @@ def _placed(path: str, home: Path) -> str:
     if "://" in path or path in ("-", ":memory:"):
         return path
     return str(home / Path(path).expanduser())
+
+
+def _build(table: Mapping[str, Any] | None, home: Path) -> Mapping[str, Any] | None:
+    """A table of `BuildHere`, its folder as seen from the file's."""
+    if table is None or "folder" not in table:
+        return table
+    return {**table, "folder": _placed(table["folder"], home)}
 
 
 def _encoder(name: str | None, home: Path) -> str | None:

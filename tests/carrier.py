@@ -1,4 +1,4 @@
-"""A stand-in for shipping: the points of a built collection are copied, as a shipment brings them."""
+"""A stand-in for shipping: it copies the points of a built collection."""
 
 from __future__ import annotations
 

@@ -10,15 +10,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qdrant_static.cli.buildoptions import (
+    Alias,
+    Build,
+    BuildFolder,
+    DiscardUnfinished,
+    KeepBuild,
+    Replicas,
+    Shards,
+    To,
+    Untested,
+    Workers,
+    build_here,
+)
 from qdrant_static.cli.options import (
     DEFAULT_DB,
+    DEFAULT_TIMEOUT,
     ApiKey,
     Db,
     Force,
     Json,
     MaxRejects,
+    Peer,
     State,
     listed,
+    peers_of,
 )
 from qdrant_static.cli.reporting import INTERRUPTED, reported
 from qdrant_static.errors import SpecError
@@ -143,6 +159,17 @@ def command(
     overlap: Annotated[
         int, typer.Option(min=0, help="Tokens that a passage shares with the one before.")
     ] = 0,
+    to: To = None,
+    build: Build = None,
+    shards: Shards = None,
+    workers: Workers = None,
+    alias: Alias = None,
+    replicas: Replicas = None,
+    peer: Peer = None,
+    build_folder: BuildFolder = None,
+    keep_build: KeepBuild = False,
+    untested: Untested = False,
+    discard_unfinished: DiscardUnfinished = False,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
@@ -170,7 +197,21 @@ def command(
     }
     options = SourceOptions.from_dict({k: v for k, v in given.items() if v is not None})
 
-    client = connect(db, api_key=api_key)
+    here = build_here(
+        build,
+        to,
+        folder=build_folder,
+        shards=shards,
+        workers=workers,
+        peers=peers_of(peer) or None,
+        alias=alias,
+        replicas=replicas,
+        keep=keep_build,
+        untested=untested,
+        discard_unfinished=discard_unfinished,
+    )
+
+    client = connect(to or db, api_key=api_key, timeout_s=60 if here is None else DEFAULT_TIMEOUT)
     try:
         spec, loaded = _spec(
             client,
@@ -199,6 +240,7 @@ def command(
             on_duplicate=on_duplicate,  # type: ignore[arg-type]
             max_rejects=max_rejects,
             bulk=bulk,
+            build=here,
             progress=sys.stderr.isatty() or not as_json,
             stop=stop_on_signals(),
         )

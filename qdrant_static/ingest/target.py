@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 MARK = "qdrant_static_shipment"
 
 
-def shards_of(
-    server: QdrantClient, collection: str, spec: CollectionSpec, build: BuildHere
-) -> int:
+def shards_of(server: QdrantClient, collection: str, spec: CollectionSpec, build: BuildHere) -> int:
     """How many shards the built collection has: what is asked, what is there, or one.
 
     Raises:

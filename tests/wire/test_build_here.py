@@ -14,8 +14,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
+import qdrant_static
 from qdrant_static import CollectionSpec, EdgeClient, ingest
+from qdrant_static.cli import app
 from qdrant_static.collection.build import create_collection, read_spec
 from qdrant_static.collection.spec import ServerSpec
 from qdrant_static.errors import (
@@ -39,7 +42,7 @@ ENCODER = FakeEncoder()
 SPEC = CollectionSpec.for_encoder(ENCODER, matryoshka=(8,))
 
 
-class Death(BaseException):  # noqa: N818
+class Death(BaseException):
     """The process ends here."""
 
 
@@ -325,9 +328,7 @@ def test_a_stop_while_shipping_leaves_it_built(job, wire, carrier, tmp_path):
     check_whole(job(), wire, tmp_path)
 
 
-def test_what_is_asked_reaches_the_shipment_and_the_folder_may_stay(
-    job, wire, carrier, tmp_path
-):
+def test_what_is_asked_reaches_the_shipment_and_the_folder_may_stay(job, wire, carrier, tmp_path):
     folder = tmp_path / "elsewhere"
     job(
         build=BuildHere(
@@ -423,3 +424,73 @@ def test_a_disk_that_is_too_small_is_named(job, source, tmp_path, monkeypatch):
     pq.write_table(pa.table({"id": [1], "text": ["t"]}), tmp_path / "in.parquet")
     with pytest.raises(StorageError, match="make room, or build in another folder"):
         job(paths=tmp_path / "in.parquet")
+
+
+# --- the command line -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(wire, carrier, source, model_folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(qdrant_static, "connect", lambda target, **_: wire.client())
+
+    def run(*arguments: str, code: int = 0):
+        given = ["ingest", str(source), "-c", "c", "--encoder", str(model_folder), *arguments]
+        done = CliRunner().invoke(app, given)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == code, (done.stdout, done.stderr)
+        return done
+
+    return run
+
+
+def test_the_command_builds_and_ships(command, carrier, wire):
+    done = command(
+        "--to", "http://server", "--build", "here", "--alias", "a", "--peer", "7=http://node:6333",
+        "--replicas", "2", "--json",
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    assert (told["stored"], told["built"]) == (ROWS, 0)
+    assert told["shipment"] == {"collection": "c", "points": ROWS}
+    assert carrier.calls[0]["alias"] == "a"
+    assert carrier.calls[0]["peers"] == {"7": "http://node:6333"}
+    assert carrier.calls[0]["replication_factor"] == 2
+    with wire.engine() as engine:
+        assert engine.count("c").count == ROWS
+
+
+def test_the_command_shows_its_phases(command):
+    done = command("--to", "http://server", "--build", "here")
+    for line in ("built=", "index: building it", "ship: preparing", "ship: sending", "proving"):
+        assert line in done.stderr, line
+    assert f"read {ROWS + 2} = stored {ROWS} + rejected 2" in done.stdout
+
+
+def test_a_proof_that_failed_is_exit_code_4(command, carrier):
+    carrier.error = ShipmentRefusedError(
+        collection="c", where="there", proof="count", problem="too few", left="It was removed"
+    )
+    assert (
+        "refused by the proof 'count'"
+        in command("--to", "http://s", "--build", "here", code=4).stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--to", "http://s"), "--to: it needs --build here"),
+        (("--keep-build",), "--keep-build: it needs --build here"),
+        (("--peer", "1=http://n"), "--peer: it needs --build here"),
+        (("--build", "there", "--to", "http://s"), "--build: 'there' is not valid; valid: here"),
+        (("--build", "here", "--to", "http://s", "--bulk"), "bulk: a server that is shipped"),
+    ],
+)
+def test_the_command_refuses_what_makes_no_sense(command, arguments, told):
+    assert told in command(*arguments, code=2).stderr
+
+
+def test_the_command_at_an_embedded_target(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(qdrant_static, "connect", lambda target, **_: EdgeClient(tmp_path / "db"))
+    assert "always built here" in command("--build", "here", code=2).stderr
