@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from qdrant_static.ingest.accounting.accounts import Rows, Settlement, Totals
 from qdrant_static.ingest.accounting.hashes import as_digests
 from qdrant_static.ingest.accounting.identity import differences
 from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.accounting.tables import CHANGES
 
 
 def digest(value: int) -> bytes:
@@ -209,6 +212,135 @@ def test_what_vanished_is_found_and_forgotten(path):
         assert gone == [id_digest(n) for n in range(4, 10)]
         ledger.forget(run, gone)
         assert (ledger.vanished(run), ledger.points(), ledger.last().deleted) == (0, 4, 6)
+
+
+def test_what_is_built_is_not_in_the_collection_until_it_is_shipped(path):
+    with Ledger(path) as ledger:
+        run = begin(ledger, building=True)
+        settle(ledger, run, rows(range(10)))
+        settle(ledger, run, rows([20, 21], start=10), outcome="refused")
+        ledger.note(run, state="built")
+        assert (ledger.points(), ledger.built_points()) == (10, 10)  # to the run that builds
+        assert (ledger.totals(run).read, ledger.settled(run)) == (12, {0: [(0, 12)]})
+        assert batch_states(ledger) == {"built"}
+    with Ledger(path) as other:
+        assert (other.points(), other.built_points(), other.vanished(99)) == (0, 10, 0)
+        assert list(other.each()) == []
+        assert list(other.samples(5)) == []
+        assert other.last().building
+    with Ledger(path) as again:
+        again.resume(run)
+        assert again.points() == 10
+        assert again.classify(run, rows([3, 50])) == {"seen": [0], "new": [1]}
+        again.shipped(run, points=10)
+        last = again.last()
+        assert (last.state, last.building, last.points_before, last.points_after) == (
+            "finished", False, 0, 10,
+        )  # fmt: skip
+    with Ledger(path) as after:
+        assert (after.points(), after.built_points()) == (10, 0)
+        assert batch_states(after) == {"stored"}
+        assert after.totals(run).adds_up
+        following = begin(after)
+        assert after.classify(following, rows([3, 50])) == {"same": [0], "new": [1]}
+
+
+def test_what_is_pending_when_a_building_run_dies_stays_built(path, monkeypatch):
+    monkeypatch.setattr(module, "_MERGE_ROWS", 10**9)
+    with Ledger(path) as ledger:
+        run = begin(ledger, building=True)
+        settle(ledger, run, rows(range(10)))
+        assert ledger._db.execute("SELECT count(*) FROM rows").fetchone() == (0,)
+    with Ledger(path) as other:
+        assert (other.points(), other.built_points()) == (0, 10)
+
+
+def test_another_run_forgets_what_was_built(path):
+    with Ledger(path) as ledger:
+        settle(ledger, begin(ledger, building=True), rows(range(10)))
+    with Ledger(path) as other:
+        run = begin(other)
+        assert other.classify(run, rows([3])) == {"new": [0]}
+        assert (other.points(), other.built_points()) == (0, 0)
+
+
+def test_what_two_building_runs_have_built_is_shipped_together(path):
+    with Ledger(path) as ledger:
+        first = begin(ledger, building=True)
+        settle(ledger, first, rows(range(10)))
+        run = begin(ledger, building=True)
+        assert ledger.built_points() == 10
+        settle(ledger, run, rows(range(8)), outcome="unchanged")
+        settle(ledger, run, rows([8], start=8, payload=2), outcome="payload")
+        settle(ledger, run, rows([30], start=9))
+        ledger.forget(run, [id_digest(9)])
+        ledger.shipped(run, points=10)
+        totals = ledger.totals(run)
+        assert (totals.stored, totals.payload_updated, totals.unchanged) == (10, 0, 0)
+        assert totals.adds_up
+        assert (ledger.points(), ledger.last().deleted) == (10, 0)
+
+
+def batch_states(ledger: Ledger) -> set[str]:
+    return {state for (state,) in ledger._db.execute("SELECT DISTINCT state FROM batches")}
+
+
+#: The table that version 2 changed, as version 1 made it.
+RUNS_1 = """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY, state TEXT NOT NULL, started TEXT NOT NULL, finished TEXT,
+    attempts INTEGER NOT NULL DEFAULT 1, identity TEXT NOT NULL, points_before INTEGER,
+    points_after INTEGER, deleted INTEGER NOT NULL DEFAULT 0, complete INTEGER NOT NULL DEFAULT 0,
+    rejects TEXT, rejects_bytes INTEGER NOT NULL DEFAULT 0, versions TEXT NOT NULL
+);
+"""
+
+
+def make_version_1(path, number: str = "1") -> int:
+    """A ledger as version 1 left it, with one run that was cut short."""
+    with Ledger(path) as ledger:
+        run = begin(ledger)
+        settle(ledger, run, rows(range(5)))
+    with sqlite3.connect(path) as db:
+        kept = "id, state, started, attempts, identity, deleted, complete, rejects_bytes, versions"
+        db.executescript(
+            f"ALTER TABLE runs RENAME TO newer; {RUNS_1}"
+            f"INSERT INTO runs ({kept}) SELECT {kept} FROM newer; DROP TABLE newer;"
+            f"UPDATE meta SET value = '{number}' WHERE key = 'version';"
+        )
+    db.close()
+    return run
+
+
+def test_a_ledger_of_version_1_is_brought_up_to_date(path):
+    run = make_version_1(path)
+    with Ledger(path) as ledger:
+        assert ledger.last().id == run
+        assert not ledger.last().building
+        assert (ledger.points(), ledger.totals(run).stored) == (5, 5)
+        ledger.resume(run)
+        settle(ledger, run, rows([7], start=5))
+        assert batch_states(ledger) == {"stored"}
+    with Ledger(path) as again:
+        assert again.points() == 6
+
+
+def test_a_change_that_fails_half_way_leaves_the_version_before(path, monkeypatch):
+    run = make_version_1(path)
+    change = CHANGES[1]
+    monkeypatch.setitem(CHANGES, 1, f"{change}SELECT no_such_column FROM runs;")
+    with pytest.raises(StorageError):
+        Ledger(path)
+    monkeypatch.setitem(CHANGES, 1, change)
+    with Ledger(path) as ledger:
+        assert ledger.last().id == run
+
+
+@pytest.mark.parametrize("number", ["3", "none"])
+def test_a_ledger_of_a_version_to_come_is_left_alone(path, number):
+    make_version_1(path, number)
+    with pytest.raises(StorageError, match=f"is a ledger of version {number}.* reads 2"):
+        Ledger(path)
 
 
 def test_a_file_that_is_no_ledger_is_a_clear_error(path):

@@ -36,39 +36,47 @@ class LedgerFile:
         self._last_commit = time.monotonic()
         with self._errors():
             self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # A commit survives the death of the process. The last ones may be lost with the power:
-            # their batches are then repeated, which is harmless.
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                self._db.executescript(f"BEGIN IMMEDIATE;{TABLES}COMMIT;")
-            version = self._version()
-            while version is not None and (change := CHANGES.get(int(version[0]))) is not None:
+        try:
+            with self._errors():
+                version = self._prepare()
+            if version != str(VERSION):
+                raise StorageError(
+                    path=str(path),
+                    problem=f"is a ledger of version {version}, this version of qdrant-static "
+                    f"reads {VERSION}: {_WAY_OUT}",
+                )
+        except BaseException:
+            self._db.close()  # whoever tries again must not wait for this one's transaction
+            raise
+
+    def _prepare(self) -> str | None:
+        """Have the tables there, as this version has them; give the version that they are of."""
+        self._db.execute("PRAGMA journal_mode = WAL")
+        # A commit survives the death of the process. The last ones may be lost with the power:
+        # their batches are then repeated, which is harmless.
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            self._db.executescript(f"BEGIN IMMEDIATE;{TABLES}COMMIT;")
+        version = self._version()
+        for number in range(1, VERSION):
+            if version == str(number):
                 # One transaction: a ledger is of one version or of the next.
                 self._db.executescript(
-                    f"BEGIN IMMEDIATE;{change}UPDATE meta SET value = '{int(version[0]) + 1}' "
-                    "WHERE key = 'version';COMMIT;"
+                    f"BEGIN IMMEDIATE;{CHANGES[number]}"
+                    f"UPDATE meta SET value = '{number + 1}' WHERE key = 'version';COMMIT;"
                 )
                 version = self._version()
-        if version != (str(VERSION),):
-            self._db.close()
-            raise StorageError(
-                path=str(path),
-                problem=f"is a ledger of version {version and version[0]}, this version of "
-                f"qdrant-static reads {VERSION}: {_WAY_OUT}",
-            )
+        return version
 
     @property
     def notes(self) -> MutableMapping[str, Any]:
         """What jobs leave for the next one, durable as soon as it is set."""
         return _Notes(self)
 
-    def _version(self) -> tuple[str] | None:
-        found: tuple[str] | None = self._db.execute(
-            "SELECT value FROM meta WHERE key = 'version'"
-        ).fetchone()
-        return found
+    def _version(self) -> str | None:
+        found = self._db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+        return None if found is None else str(found[0])
 
     def commit(self) -> None:
         """Make durable what was entered."""
