@@ -8,6 +8,7 @@ stable across versions; the shipment proves it against the server all the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ _PLACES = 100  # of each shard on the ring
 #: How the server's hash tells an integer from a UUID; a UUID's is followed by its length.
 _INTEGER, _UUID, _UUID_BYTES = 0, 1, 16
 _LITTLE = np.dtype("<u8")
+#: Plain, with hyphens, in braces, as a URN. ``uuid.UUID`` would take spaces for digits, too.
+_SPELLED = re.compile(
+    r"(?:urn:uuid:|\{)?([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?", re.IGNORECASE
+)
 #: Where a canonical UUID has its hyphens.
 _HYPHENS = [8, 13, 18, 23]
 _CANONICAL_LENGTH = 36
@@ -148,12 +153,10 @@ def _uuid_bytes(texts: Sequence[Any]) -> bytes:
 def _one_uuid(value: object) -> bytes:
     if isinstance(value, UUID):
         return value.bytes
-    if isinstance(value, str):
-        try:
-            return UUID(value).bytes
-        except ValueError:
-            pass
-    raise _no_id(value)
+    digits = _SPELLED.fullmatch(value) if isinstance(value, str) else None
+    if digits is None:
+        raise _no_id(value)
+    return bytes.fromhex(digits[1].replace("-", ""))
 
 
 def _no_id(value: object) -> SpecError:
