@@ -108,7 +108,11 @@ def build(folder, name, vectors, sparse, points):
     shard = edge.EdgeShard.create(str(folder), convert.edge_config(vectors=vectors, sparse=sparse))
     shard.update(edge.UpdateOperation.upsert_points([convert.point(point) for point in points]))
     return SimpleNamespace(
-        shard=shard, folder=SimpleNamespace(name=name), dense=vectors, sparse=sparse
+        shards=(shard,),
+        searched=shard,
+        folder=SimpleNamespace(name=name),
+        dense=vectors,
+        sparse=sparse,
     )
 
 
@@ -119,7 +123,7 @@ def build_both(root, data):
         ("n", "integer"), ("half", "float"), ("even", "bool"), ("group", "keyword"),
         ("tags", "keyword"),
     ):  # fmt: skip
-        found.shard.update(
+        found.searched.update(
             edge.UpdateOperation.create_field_index(field, convert.payload_schema(kind))
         )
     other = build(

@@ -58,8 +58,9 @@ def create_collection(
         collection: Its name.
         spec: What it is to be.
         metadata: What its metadata holds from the first moment, beside the spec.
-        shards: Shards of an embedded collection that is built for a server; a server takes the
-            spec's.
+        shards: How many shards, in the place of the spec's number; one of an `EdgeClient` that
+            has several is for shipping, and cannot be searched. None: as the spec says on a
+            server, one embedded.
 
     Raises:
         CollectionExistsError: If it is there; it is left as it is.
@@ -76,15 +77,15 @@ def create_collection(
     if spec.late is not None:
         vectors[LATE] = late_params(spec.late, tiers=tiers)
     sparse = None if spec.sparse is None else {BM25: sparse_params(spec.sparse, tiers=tiers)}
-    own = server_arguments(spec) if is_remote(client) else {}
-    if not is_remote(client) and shards is not None and shards > 1:
-        own = {"shard_number": shards}
+    settings = server_arguments(spec) if is_remote(client) else {}
+    if shards is not None:
+        settings["shard_number"] = shards
     client.create_collection(
         collection,
         vectors_config=vectors,
         sparse_vectors_config=sparse,
         metadata={**(metadata or {}), METADATA_KEY: spec.to_dict()},
-        **own,
+        **settings,
     )
     for field, kind in spec.payload_indexes.items():
         client.create_payload_index(collection, field, models.PayloadSchemaType(kind))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qdrant_static.edge.collections import Collections, OpenCollection, engine_errors
-from qdrant_static.edge.directory import bytes_on_disk, require_room
+from qdrant_static.edge.directory import bytes_on_disk
 from qdrant_static.errors import CollectionLockedError, EngineError
 
 _POLL_S = 0.1
@@ -49,11 +49,14 @@ class BuildProgress:
 
 def build_here(opened: OpenCollection) -> bool:
     """Build the indexes of all that was stored; whether there was anything to do."""
-    # The engine writes the new segments beside the old ones.
-    require_room(opened.folder.shard, bytes_on_disk(opened.folder.shard))
+    # The engine writes the new segments of a shard beside the old ones.
+    folders = map(opened.folder.shard, range(len(opened.shards)))
+    opened.require_room(max(map(bytes_on_disk, folders)))
+    changed = False
     with engine_errors(f"building the index of {opened.folder.name!r}"):
-        changed = opened.shard.optimize()
-        opened.shard.flush()
+        for shard in opened.shards:
+            changed |= shard.optimize()
+            shard.flush()
     opened.written = 0
     return changed
 
@@ -112,8 +115,8 @@ def build_elsewhere(
 def worth_building(opened: OpenCollection) -> bool:
     """Whether what was written since the last build is so much that an index pays.
 
-    The server's rule for one segment (more kilobytes of one vector than ``indexing_threshold``,
-    0 for never), and a fifth of the collection.
+    The server's rule for one segment (more kilobytes of one vector than ``indexing_threshold``, 0
+    for never), in each shard, and a fifth of the collection.
     """
     said = opened.description.optimizers_config
     threshold = said.indexing_threshold if said is not None else None
@@ -121,10 +124,10 @@ def worth_building(opened: OpenCollection) -> bool:
     if threshold_kb == 0 or not opened.dense:
         return False
     widest = max(params.size for params in opened.dense.values())
-    if opened.written * widest * _FLOAT_BYTES <= threshold_kb * 1024:
+    if opened.written * widest * _FLOAT_BYTES <= threshold_kb * 1024 * len(opened.shards):
         return False
     with engine_errors("reading the collection's state"):
-        points = opened.shard.info().points_count
+        points = sum(shard.info().points_count for shard in opened.shards)
     return opened.written >= _WORTH * points
 
 

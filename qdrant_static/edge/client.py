@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_client import models
 from qdrant_client.http.models import QueryResponse  # models.QueryResponse is fastembed's
 
-from qdrant_static.edge import changes, matrices, uploads
+from qdrant_static.edge import changes, matrices, samples, uploads
 from qdrant_static.edge import points as writing
 from qdrant_static.edge import queries as reading
 from qdrant_static.edge.build import BuildProgress, build_elsewhere, build_here, worth_building
 from qdrant_static.edge.collections import Collections, OpenCollection, describe
 from qdrant_static.edge.description import Description, VectorsConfig, by_name
-from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.inference import Inference
 from qdrant_static.edge.modellists import ModelLists
 from qdrant_static.edge.unsupported import (
@@ -118,10 +118,11 @@ class EdgeClient(ModelLists):
             collection_name: Its name, and its folder's.
             vectors_config: Dense vectors: one without a name, or several by name.
             sparse_vectors_config: Sparse vectors by name.
-            shard_number: 1, if given, like the other counts: an embedded collection is one shard.
+            shard_number: How many shards; None is one. Several are for shipping: points lie where
+                a server would look for them, and searching is a `NotSupportedByEdgeError`.
             sharding_method: ``auto``, if given.
-            replication_factor: As ``shard_number``.
-            write_consistency_factor: As ``shard_number``.
+            replication_factor: 1, if given.
+            write_consistency_factor: 1, if given.
             on_disk_payload: Where payloads lie.
             hnsw_config: What the vectors' graphs inherit.
             optimizers_config: When ``optimize`` merges, cleans and indexes.
@@ -142,12 +143,14 @@ class EdgeClient(ModelLists):
             CollectionNameError: If the name cannot be a folder's.
             AliasExistsError: If an alias has the name.
             NotSupportedByEdgeError: If a setting cannot be expressed.
+            SpecError: If the number of shards is below 1.
         """
         require_one(
-            shard_number=shard_number,
             replication_factor=replication_factor,
             write_consistency_factor=write_consistency_factor,
         )
+        if shard_number is not None and shard_number < 1:
+            raise SpecError(field="shard_number", problem=f"{shard_number} is below 1")
         if sharding_method != models.ShardingMethod.AUTO:
             require_unset(sharding_method=sharding_method)
         require_unset(wal_config=wal_config, strict_mode_config=strict_mode_config)
@@ -164,6 +167,7 @@ class EdgeClient(ModelLists):
                 id_tracker=id_tracker,
                 metadata=dict(metadata or {}),
                 wal=wal,
+                shard_number=shard_number or 1,
             ),
         )
         return True
@@ -321,8 +325,12 @@ class EdgeClient(ModelLists):
             field_schema = field_type
         if field_schema is None:
             raise SpecError(field="field_schema", problem="say what the field holds")
-        operation = writing.create_index(field_name, field_schema)
-        return self._carry_out(collection_name, lambda _: operation, flush=True)
+        schema = field_schema
+        return self._carry_out(
+            collection_name,
+            lambda opened: writing.create_index(opened, field_name, schema),
+            flush=True,
+        )
 
     def delete_payload_index(
         self,
@@ -333,8 +341,9 @@ class EdgeClient(ModelLists):
         timeout: int | None = None,
     ) -> models.UpdateResult:
         """Drop the index of a payload field; a field without one is no error."""
-        operation = writing.delete_index(field_name)
-        return self._carry_out(collection_name, lambda _: operation, flush=True)
+        return self._carry_out(
+            collection_name, lambda opened: writing.delete_index(opened, field_name), flush=True
+        )
 
     # --- aliases -----------------------------------------------------------------------------
 
@@ -364,16 +373,11 @@ class EdgeClient(ModelLists):
         Args:
             collection_name: Which collection; all open ones if None.
         """
-
-        def flush(opened: OpenCollection) -> None:
-            with engine_errors(f"flushing {opened.folder.name!r}"):
-                opened.shard.flush()
-
         if collection_name is None:
-            self._collections.each_open(flush)
+            self._collections.each_open(OpenCollection.flush)
             return
         with self._collections.use(collection_name) as opened:
-            flush(opened)
+            opened.flush()
 
     def optimize(
         self,
@@ -406,6 +410,98 @@ class EdgeClient(ModelLists):
                 return build_here(opened)
         with self._collections.lent(collection_name) as name:
             return build_elsewhere(self.path, name, progress)
+
+    def at_rest(self, collection_name: str) -> AbstractContextManager[tuple[Path, ...]]:
+        """The folders of a collection's shards, for as long as the context lasts.
+
+        Everything is written, the engine is closed, and nobody can open the collection: using it
+        is a `CollectionLockedError`, here too. That is how its files can be read.
+        """
+        return self._collections.at_rest(collection_name)
+
+    def adopt(
+        self,
+        collection_name: str,
+        shards: Path | Sequence[Path],
+        vectors_config: VectorsConfig = None,
+        sparse_vectors_config: Mapping[str, models.SparseVectorParams] | None = None,
+        on_disk_payload: bool | None = None,
+        hnsw_config: models.HnswConfigDiff | None = None,
+        optimizers_config: models.OptimizersConfigDiff | None = None,
+        quantization_config: models.QuantizationConfig | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        payload: models.PayloadStorageParams | None = None,
+        id_tracker: models.IdTrackerParams | None = None,
+        *,
+        wal: bool = True,
+    ) -> None:
+        """Make a collection of shards that another engine has written: a server's, unpacked.
+
+        Args:
+            collection_name: Its name.
+            shards: The shard's folder, or those of several in the order of their numbers. They are
+                moved; a failure removes them.
+            vectors_config: What the shards hold, as for `create_collection`; like what follows.
+            sparse_vectors_config: Sparse vectors by name.
+            on_disk_payload: Where payloads lie.
+            hnsw_config: What the vectors' graphs inherit.
+            optimizers_config: When ``optimize`` merges, cleans and indexes.
+            quantization_config: What the dense vectors inherit.
+            metadata: The user's own.
+            payload: Where payloads lie, in the newer words.
+            id_tracker: Where the ids of indexed segments lie.
+            wal: Whether writes go through a write-ahead log.
+
+        Raises:
+            EngineError: If the engine cannot open them so.
+            CollectionExistsError: And the others of `create_collection`.
+        """
+        folders = [shards] if isinstance(shards, Path) else list(shards)
+        self._collections.adopt(
+            collection_name,
+            Description(
+                vectors=by_name(vectors_config),
+                sparse_vectors=dict(sparse_vectors_config or {}),
+                hnsw_config=hnsw_config,
+                quantization_config=quantization_config,
+                optimizers_config=optimizers_config,
+                on_disk_payload=on_disk_payload,
+                payload=payload,
+                id_tracker=id_tracker,
+                metadata=dict(metadata or {}),
+                wal=wal,
+                shard_number=len(folders),
+            ),
+            folders,
+        )
+
+    def shard_counts(self, collection_name: str) -> list[int]:
+        """How many points each shard holds, exactly."""
+        with self._collections.use(collection_name) as opened:
+            return samples.shard_counts(opened)
+
+    def sample_points(
+        self,
+        collection_name: str,
+        count: int,
+        *,
+        with_payload: Any = False,
+        with_vectors: bool | Sequence[str] = False,
+    ) -> list[list[models.ScoredPoint]]:
+        """Points of each shard, drawn by chance.
+
+        Args:
+            collection_name: Which collection.
+            count: How many of each shard, at most.
+            with_payload: Which payload comes with them.
+            with_vectors: Which vectors come with them.
+
+        Returns:
+            By shard. ``version`` is the number of the operation that wrote a point last; it is 0
+            for a point without a dense vector, of which the engine does not tell it.
+        """
+        with self._collections.use(collection_name) as opened:
+            return samples.sample_points(opened, count, payload=with_payload, vectors=with_vectors)
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -535,7 +631,7 @@ class EdgeClient(ModelLists):
         self._carry_out(
             collection_name,
             lambda opened: writing.upsert_built(
-                matrices.points(opened, ids, dense, sparse, payloads)
+                opened, matrices.points(opened, ids, dense, sparse, payloads)
             ),
         )
 
@@ -860,8 +956,7 @@ class EdgeClient(ModelLists):
         with self._collections.use(name) as opened:
             writing.carry_out(opened, prepare(opened))
             if flush:
-                with engine_errors(f"flushing {name!r}"):
-                    opened.shard.flush()
+                opened.flush()
             return _done(opened)
 
 

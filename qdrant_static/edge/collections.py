@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,10 +17,12 @@ from qdrant_static.edge import convert
 from qdrant_static.edge.aliases import Aliases, apply
 from qdrant_static.edge.description import Description
 from qdrant_static.edge.directory import (
+    GROWTH_BYTES,
     CollectionFolder,
     FolderLock,
     collection_names,
     make_private,
+    require_room,
     unfinished,
 )
 from qdrant_static.edge.engine import engine_errors
@@ -28,6 +31,7 @@ from qdrant_static.errors import (
     CollectionExistsError,
     CollectionLockedError,
     CollectionNotFoundError,
+    NotSupportedByEdgeError,
     SpecError,
     StorageError,
 )
@@ -45,14 +49,14 @@ class OpenCollection:
     Attributes:
         folder: Where it lies.
         lock: Our right to it.
-        shard: The engine; another one after a change of settings.
+        shards: The engine, one for each shard; others after a change of settings.
         description: The content of ``collection.json``.
         written: Points stored since it was opened, or its index was built.
     """
 
     folder: CollectionFolder
     lock: FolderLock
-    shard: edge.EdgeShard
+    shards: tuple[edge.EdgeShard, ...]
     description: Description
     written: int = 0
 
@@ -66,27 +70,86 @@ class OpenCollection:
         """Sparse vectors by name."""
         return self.description.sparse_vectors
 
+    @property
+    def searched(self) -> edge.EdgeShard:
+        """The engine of a collection of one shard.
+
+        Raises:
+            NotSupportedByEdgeError: If it has several.
+        """
+        if len(self.shards) > 1:
+            raise NotSupportedByEdgeError(
+                what=f"searching {self.folder.name!r}, which has {len(self.shards)} shards,",
+                why="they are made to be shipped, and rankings of several shards cannot be merged "
+                "exactly (fusion, the frequencies of BM25's terms): ship it to a server, or build "
+                "it with one shard",
+            )
+        return self.shards[0]
+
     def describe_as(self, description: Description) -> None:
         """Write another description."""
         self.folder.write(description.to_json())
         self.description = description
 
+    def require_room(self, needed: int = 0) -> None:
+        """Refuse to write where the disk is nearly full: `directory.require_room`."""
+        require_room(self.folder.shards, needed + (len(self.shards) - 1) * GROWTH_BYTES)
+
     def reload(self) -> None:
         """Open the engine again with the settings of the description: they change only so."""
-        with engine_errors(f"changing the settings of {self.folder.name!r}"):
-            self.shard.flush()
-        self.shard.close()
-        with engine_errors(f"changing the settings of {self.folder.name!r}"):
-            self.shard = edge.EdgeShard.load(str(self.folder.shard), self.description.edge_config())
+        what = f"changing the settings of {self.folder.name!r}"
+        self.flush(what)
+        self.close_shards()
+        with engine_errors(what):
+            self.shards = load_shards(self.folder, self.description, change=True)
+
+    def flush(self, what: str | None = None) -> None:
+        """Make what was written durable."""
+        with engine_errors(what or f"flushing {self.folder.name!r}"):
+            for shard in self.shards:
+                shard.flush()
+
+    def rest(self) -> None:
+        """Write what is pending and close the engine; the collection stays ours."""
+        try:
+            # close() flushes too, but hides its errors
+            self.flush(f"closing collection {self.folder.name!r}")
+        finally:
+            self.close_shards()
 
     def close(self) -> None:
         """Write what is pending and let others open it."""
         try:
-            with engine_errors(f"closing collection {self.folder.name!r}"):
-                self.shard.flush()  # close() flushes too, but hides its errors
+            self.rest()
         finally:
-            self.shard.close()
             self.lock.release()
+
+    def close_shards(self) -> None:
+        """Close the engine, whatever is pending; the collection stays ours."""
+        for shard in self.shards:
+            shard.close()
+
+
+def load_shards(
+    folder: CollectionFolder, description: Description, *, change: bool
+) -> tuple[edge.EdgeShard, ...]:
+    """Open the engine on files that are there.
+
+    Args:
+        folder: Where they lie.
+        description: How many shards there are, and what they are to be.
+        change: Whether their settings become the description's.
+    """
+    config = description.edge_config() if change else None
+    opened: list[edge.EdgeShard] = []
+    try:
+        for number in range(description.shard_number):
+            opened.append(edge.EdgeShard.load(str(folder.shard(number)), config))
+    except BaseException:
+        for shard in opened:
+            shard.close()
+        raise
+    return tuple(opened)
 
 
 class Collections:
@@ -103,7 +166,7 @@ class Collections:
         self.root = root
         self.aliases = Aliases(root)
         self._open: dict[str, OpenCollection] = {}
-        self._lent: set[str] = set()
+        self._lent: dict[str, str] = {}  # to whom
         self._guard = threading.RLock()
 
     def names(self) -> list[str]:
@@ -162,7 +225,42 @@ class Collections:
             return opened
 
     def create(self, name: str, description: Description) -> None:
-        """Make an empty collection.
+        """Make an empty collection; errors as `make`."""
+
+        def create_shards(folder: CollectionFolder) -> tuple[edge.EdgeShard, ...]:
+            config = description.edge_config()
+            for number in range(description.shard_number):
+                make_private(folder.shard(number))
+            return tuple(
+                edge.EdgeShard.create(str(folder.shard(number)), config)
+                for number in range(description.shard_number)
+            )
+
+        self.make(name, description, create_shards)
+
+    def adopt(self, name: str, description: Description, shards: Sequence[Path]) -> None:
+        """Make a collection of shards that are there, moving their folders; errors as `make`."""
+
+        def move_in(folder: CollectionFolder) -> tuple[edge.EdgeShard, ...]:
+            make_private(folder.shards)
+            for number, shard in enumerate(shards):
+                shutil.move(shard, folder.shard(number))
+            return load_shards(folder, description, change=True)
+
+        self.make(name, description, move_in)
+
+    def make(
+        self,
+        name: str,
+        description: Description,
+        make: Callable[[CollectionFolder], tuple[edge.EdgeShard, ...]],
+    ) -> None:
+        """Make a collection.
+
+        Args:
+            name: Its name.
+            description: What it is.
+            make: Puts the engine's files into its folder, and opens them.
 
         Raises:
             CollectionExistsError: If it is there.
@@ -177,7 +275,7 @@ class Collections:
                 field="vectors_config",
                 problem="a collection needs a vector: the engine wants at least one",
             )
-        config = description.edge_config()
+        description.edge_config()  # refuses what cannot be expressed, before anything is written
         with self._guard:
             self._require_free(folder)
             self._forget_aliases(name)  # of a deletion that a crash cut short
@@ -188,9 +286,8 @@ class Collections:
                 self._require_free(folder)  # made by another process since we looked
                 folder.begin("creating")
                 folder.clear()
-                make_private(folder.shard)
                 with engine_errors(f"creating collection {name!r} in {self.root}"):
-                    shard = edge.EdgeShard.create(str(folder.shard), config)
+                    shards = make(folder)
                 with self.aliases.changing() as table:
                     if table.pop(name, None) is not None:
                         raise AliasExistsError(alias=name, collection=table[name])
@@ -200,7 +297,7 @@ class Collections:
                 self._abandon(folder, lock)
                 raise
             self._open[name] = OpenCollection(
-                folder=folder, lock=lock, shard=shard, description=description
+                folder=folder, lock=lock, shards=shards, description=description
             )
 
     def delete(self, name: str) -> bool:
@@ -213,7 +310,7 @@ class Collections:
             self._require_not_lent(name)
             opened = self._open.pop(name, None)
             if opened:
-                opened.shard.close()
+                opened.close_shards()
             lock = opened.lock if opened else FolderLock(folder)
             folder.begin("deleting")
             _remove(folder, lock)
@@ -239,12 +336,32 @@ class Collections:
             name = opened.folder.name
             del self._open[name]
             opened.close()
-            self._lent.add(name)
+            self._lent[name] = "a process that builds its index"
         try:
             yield name
         finally:
             with self._guard:
-                self._lent.discard(name)
+                del self._lent[name]
+
+    @contextmanager
+    def at_rest(self, name: str) -> Iterator[tuple[Path, ...]]:
+        """Close a collection's engine and keep the right to it: its files do not change."""
+        with self._guard:
+            opened = self.open(name)
+            folder = opened.folder
+            del self._open[folder.name]
+            try:
+                opened.rest()
+            except BaseException:
+                opened.lock.release()
+                raise
+            self._lent[folder.name] = "a reader of its files in this process"
+        try:
+            yield tuple(map(folder.shard, range(len(opened.shards))))
+        finally:
+            with self._guard:
+                del self._lent[folder.name]
+                opened.lock.release()
 
     def each_open(self, do: Callable[[OpenCollection], None]) -> None:
         """Do something with every collection that is open."""
@@ -281,7 +398,13 @@ class Collections:
         target = self.live_aliases().get(folder.name)
         if target is not None:
             raise AliasExistsError(alias=folder.name, collection=target)
-        if not folder.mark.exists() and (folder.path / "shards").exists():
+        if folder.assembling.exists():
+            raise StorageError(
+                path=str(folder.path),
+                problem="is being put together of other collections, or a crash cut that short: "
+                "repeat it, or remove the folder, which may hold the only copy of what was moved",
+            )
+        if not folder.mark.exists() and folder.shards.exists():
             raise StorageError(
                 path=str(folder.path),
                 problem="holds a collection's files, but no collection.json: it was removed by "
@@ -289,10 +412,9 @@ class Collections:
             )
 
     def _require_not_lent(self, name: str) -> None:
-        if name in self._lent:
-            raise CollectionLockedError(
-                collection=name, where=str(self.root), owner="a process that builds its index"
-            )
+        owner = self._lent.get(name)
+        if owner is not None:
+            raise CollectionLockedError(collection=name, where=str(self.root), owner=owner)
 
     def _forget_aliases(self, name: str) -> None:
         if name in self.aliases.all().values():
@@ -309,23 +431,28 @@ class Collections:
 def describe(opened: OpenCollection) -> models.CollectionInfo:
     """A collection as the client's models describe it."""
     with engine_errors("reading the collection's state"):
-        info = opened.shard.info()
+        infos = [shard.info() for shard in opened.shards]
+    schema = {
+        field: convert.payload_index_back(index) for field, index in infos[0].payload_schema.items()
+    }
+    for info in infos[1:]:
+        for field, index in info.payload_schema.items():
+            schema[field].points += index.points
     return models.CollectionInfo(
         status=models.CollectionStatus.GREEN,
         optimizer_status=models.OptimizersStatusOneOf.OK,
-        points_count=info.points_count,
-        indexed_vectors_count=info.indexed_vectors_count,
-        segments_count=info.segments_count,
-        payload_schema={
-            field: convert.payload_index_back(index) for field, index in info.payload_schema.items()
-        },
+        points_count=sum(info.points_count for info in infos),
+        indexed_vectors_count=sum(info.indexed_vectors_count for info in infos),
+        segments_count=sum(info.segments_count for info in infos),
+        payload_schema=schema,
         config=opened.description.config(),
     )
 
 
 def _load(folder: CollectionFolder, lock: FolderLock) -> OpenCollection:
     """Open a finished collection, and carry out a change that a crash cut short."""
-    if folder.mark.exists():  # its creation ended, or its deletion had not begun
+    if folder.mark.exists() or folder.assembling.exists():
+        # its creation ended, or its deletion had not begun
         folder.finish()
     content = folder.read()
     try:
@@ -335,10 +462,9 @@ def _load(folder: CollectionFolder, lock: FolderLock) -> OpenCollection:
             path=str(folder.description), problem=f"does not describe a collection ({error})"
         ) from error
     pending = description.pending
-    config = description.edge_config() if pending == "settings" else None
     with engine_errors(f"opening collection {folder.name!r} in {folder.path.parent}"):
-        shard = edge.EdgeShard.load(str(folder.shard), config)
-    opened = OpenCollection(folder=folder, lock=lock, shard=shard, description=description)
+        shards = load_shards(folder, description, change=pending == "settings")
+    opened = OpenCollection(folder=folder, lock=lock, shards=shards, description=description)
     if pending is not None:
         if pending.startswith("vector "):
             carry_out_vector(opened, pending.removeprefix("vector "))
@@ -375,8 +501,9 @@ def carry_out_vector(opened: OpenCollection, name: str) -> None:
     else:
         operation = edge.UpdateOperation.delete_vector_name(name)
     with engine_errors(f"changing the vector {name!r} of {opened.folder.name!r}"):
-        opened.shard.update(operation)
-        opened.shard.flush()
+        for shard in opened.shards:
+            shard.update(operation)
+            shard.flush()
 
 
 def _stored_as(datatype: models.Datatype | None) -> models.VectorStorageDatatype | None:

@@ -34,6 +34,7 @@ _TYPES: Mapping[str, TypeAdapter[Any]] = {
     "payload": TypeAdapter(models.PayloadStorageParams | None),
     "id_tracker": TypeAdapter(models.IdTrackerParams | None),
     "wal": TypeAdapter(bool),
+    "shard_number": TypeAdapter(int),
     "pending": TypeAdapter(str | None),
 }
 
@@ -53,6 +54,7 @@ class Description:
         id_tracker: Where the ids of indexed segments lie.
         metadata: The user's own.
         wal: Whether writes go through a write-ahead log; fixed at creation.
+        shard_number: How many shards hold the points; fixed at creation.
         pending: A change that was begun: ``"settings"``, or ``"vector <name>"`` for a vector
             that this description adds or drops. The next opening carries it out.
     """
@@ -67,6 +69,7 @@ class Description:
     id_tracker: models.IdTrackerParams | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     wal: bool = True
+    shard_number: int = 1
     pending: str | None = None
 
     @classmethod
@@ -113,7 +116,7 @@ class Description:
             params=models.CollectionParams(
                 vectors=self.vectors[""] if unnamed else dict(self.vectors),
                 sparse_vectors=dict(self.sparse_vectors) or None,
-                shard_number=1,
+                shard_number=self.shard_number,
                 replication_factor=1,
                 write_consistency_factor=1,
                 on_disk_payload=True if self.on_disk_payload is None else self.on_disk_payload,

@@ -8,7 +8,8 @@
       articles/                  one folder per collection
         collection.json          what it is: written last, removed first
         lock                     held by the one opener, with its process id
-        shards/0/                the engine's own files
+        shards/0/                the engine's own files; 1/, 2/, … of a collection to be shipped
+        assembling               there while it is put together of others (`assemble`)
         unfinished               there while the collection is made or deleted
 
 A folder without ``collection.json`` is no collection. With the mark ``unfinished`` it is what a
@@ -47,6 +48,8 @@ _RESERVED = frozenset({ALIASES_FILE, ALIASES_LOCK})
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 #: Free bytes that no write may touch: the engine grows its files in pieces of 32 MiB.
 _RESERVE_BYTES = 64 * 2**20
+#: What one request may make the files of one shard grow by, beyond what it brings.
+GROWTH_BYTES = 32 * 2**20
 
 
 def check_name(name: str) -> str:
@@ -91,8 +94,13 @@ class CollectionFolder:
         self.path = root / check_name(name)
         self.name = name
         self.description = self.path / "collection.json"
-        self.shard = self.path / "shards" / "0"
+        self.shards = self.path / "shards"
         self.mark = self.path / "unfinished"
+        self.assembling = self.path / "assembling"
+
+    def shard(self, number: int) -> Path:
+        """The engine's own folder of one shard."""
+        return self.shards / str(number)
 
     def exists(self) -> bool:
         """Whether a finished collection is here."""
@@ -128,8 +136,9 @@ class CollectionFolder:
         replace_file(self.mark, what.encode())
 
     def finish(self) -> None:
-        """Remove the mark."""
+        """Remove the marks."""
         self.mark.unlink(missing_ok=True)
+        self.assembling.unlink(missing_ok=True)
         sync_folder(self.path)
 
     def clear(self) -> None:
@@ -137,7 +146,8 @@ class CollectionFolder:
         if self.description.exists():
             self.description.unlink()
             sync_folder(self.path)
-        shutil.rmtree(self.path / "shards", ignore_errors=True)
+        shutil.rmtree(self.shards, ignore_errors=True)
+        self.assembling.unlink(missing_ok=True)
 
 
 class FolderLock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,8 @@ from qdrant_client import models
 from qdrant_static.edge import convert, rows
 from qdrant_static.edge.collections import OpenCollection
 from qdrant_static.edge.convert.updates import structs
-from qdrant_static.edge.directory import require_room
 from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.shards import retrieve, split
 from qdrant_static.errors import NotSupportedByEdgeError, PointError, SpecError
 
 
@@ -24,14 +25,14 @@ class Write:
 
     Attributes:
         what: What it does, for an error.
-        operations: The engine's part of it.
+        operations: The engine's part of it, each with the number of the shard that it is for.
         needs: Ids of points that must be there; the engine would change the others, and then say
             that these are missing.
         points: How many points it stores.
     """
 
     what: str
-    operations: Sequence[edge.UpdateOperation]
+    operations: Sequence[tuple[int, edge.UpdateOperation]]
     needs: Sequence[int | str] = ()
     points: int = 0
 
@@ -51,21 +52,24 @@ def upsert(
     """
     given = structs(points) if isinstance(points, models.Batch) else points
     built = [rows.build(opened, struct) for struct in given]
-    operation = edge.UpdateOperation.upsert_points(
-        built, convert.optional_filter(condition), convert.update_mode(mode)
-    )
-    return Write(
-        what=f"storing {len(built)} points",
-        operations=[operation] if built else [],
-        points=len(built),
+    return upsert_built(
+        opened, built, convert.optional_filter(condition), convert.update_mode(mode)
     )
 
 
-def upsert_built(built: Sequence[edge.Point]) -> Write:
+def upsert_built(
+    opened: OpenCollection,
+    built: list[edge.Point],
+    condition: edge.Filter | None = None,
+    mode: edge.UpdateMode | None = None,
+) -> Write:
     """Store points that are the engine's already."""
     return Write(
         what=f"storing {len(built)} points",
-        operations=[edge.UpdateOperation.upsert_points(list(built))] if built else [],
+        operations=[
+            (number, edge.UpdateOperation.upsert_points(part, condition, mode))
+            for number, part in split(built, len(opened.shards), attrgetter("id"))
+        ],
         points=len(built),
     )
 
@@ -79,11 +83,13 @@ def update_vectors(
     """Replace vectors of stored points; the others of the point stay. Errors as `upsert`."""
     given = list(points)
     built = [rows.build_vectors(opened, struct) for struct in given]
+    narrowed = convert.optional_filter(condition)
     return Write(
         what=f"replacing the vectors of {len(built)} points",
-        operations=[edge.UpdateOperation.update_vectors(built, convert.optional_filter(condition))]
-        if built
-        else [],
+        operations=[
+            (number, edge.UpdateOperation.update_vectors(part, narrowed))
+            for number, part in split(built, len(opened.shards), attrgetter("id"))
+        ],
         needs=[convert.point_id(struct.id) for struct in given],
     )
 
@@ -118,7 +124,11 @@ def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
         )
     name = type(given).__name__.removesuffix("Operation")
     try:
-        operations = convert.update_operation(_with_plain_payload(given))
+        operations = [
+            (number, one)
+            for number, part in _by_shard(_with_plain_payload(given), len(opened.shards))
+            for one in convert.update_operation(part)
+        ]
     except (TypeError, ValueError, OverflowError) as error:  # the binding's, and a payload's
         raise SpecError(field=name, problem=rows.reason(error)) from error
     return Write(
@@ -128,19 +138,23 @@ def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
     )
 
 
-def create_index(field: str, schema: models.PayloadFieldSchema | str) -> Write:
+def create_index(
+    opened: OpenCollection, field: str, schema: models.PayloadFieldSchema | str
+) -> Write:
     """Index a payload field."""
+    operation = edge.UpdateOperation.create_field_index(field, convert.payload_schema(schema))
     return Write(
         what=f"indexing the payload field {field!r}",
-        operations=[edge.UpdateOperation.create_field_index(field, convert.payload_schema(schema))],
+        operations=[(number, operation) for number in range(len(opened.shards))],
     )
 
 
-def delete_index(field: str) -> Write:
+def delete_index(opened: OpenCollection, field: str) -> Write:
     """Drop the index of a payload field."""
+    operation = edge.UpdateOperation.delete_field_index(field)
     return Write(
         what=f"dropping the index of {field!r}",
-        operations=[edge.UpdateOperation.delete_field_index(field)],
+        operations=[(number, operation) for number in range(len(opened.shards))],
     )
 
 
@@ -173,16 +187,16 @@ def carry_out(opened: OpenCollection, write: Write) -> None:
     """
     if write.needs:
         _require_points(opened, write.needs)
-    require_room(opened.folder.shard, 0)
+    opened.require_room()
     with engine_errors(write.what):
-        for one in write.operations:
-            opened.shard.update(one)
+        for number, one in write.operations:
+            opened.shards[number].update(one)
     opened.written += write.points
 
 
 def _require_points(opened: OpenCollection, ids: Sequence[int | str]) -> None:
     with engine_errors("looking up points"):
-        records = opened.shard.retrieve(list(ids), False, False)
+        records = retrieve(opened.shards, list(ids), False, False)
     found = {convert.id_back(record.id) for record in records}
     for one in ids:
         if one not in found:
@@ -198,7 +212,9 @@ def _require_vectors(opened: OpenCollection, names: Sequence[str]) -> None:
 
 def _require_no_shard_key(model: Any) -> None:
     if getattr(model, "shard_key", None) is not None:
-        raise NotSupportedByEdgeError(what="shard_key", why="an embedded collection is one shard")
+        raise NotSupportedByEdgeError(
+            what="shard_key", why="an embedded collection has no keys of shards"
+        )
 
 
 def _with_plain_payload(given: Any) -> Any:
@@ -215,3 +231,24 @@ def _with_plain_payload(given: Any) -> Any:
 def _ids_of(given: Any) -> list[int | str]:
     ((_, inner),) = given.__dict__.items()
     return [convert.point_id(one) for one in getattr(inner, "points", None) or ()]
+
+
+def _by_shard(given: Any, shard_number: int) -> list[tuple[int, Any]]:
+    """The part of an operation for each shard: the ids that lie in it; a filter is for all."""
+    if shard_number == 1:
+        return [(0, given)]
+    ((field, inner),) = given.__dict__.items()
+    ids = getattr(inner, "points", None)
+    everywhere = ids is None or getattr(inner, "filter", None) is not None
+    parts: dict[int, Any] = dict.fromkeys(range(shard_number)) if everywhere else {}
+    if ids is not None:
+        parts.update(split(list(ids), shard_number, convert.point_id))
+    return [
+        (
+            number,
+            given
+            if ids is None
+            else type(given).model_construct(**{field: inner.model_copy(update={"points": part})}),
+        )
+        for number, part in parts.items()
+    ]

@@ -10,7 +10,7 @@ from uuid import UUID
 import qdrant_edge as edge
 from qdrant_client import models
 
-from qdrant_static.edge import convert
+from qdrant_static.edge import convert, shards
 from qdrant_static.edge.collections import OpenCollection, engine_errors
 from qdrant_static.edge.groups import Groups, Path, gather
 from qdrant_static.edge.references import LookUp, named_points, resolver
@@ -23,8 +23,8 @@ _SMALL_IS_NEAR = (models.Distance.EUCLID, models.Distance.MANHATTAN)
 def count(opened: OpenCollection, condition: models.Filter | None, *, exact: bool) -> int:
     """How many points match."""
     with engine_errors("counting"):
-        return opened.shard.count(
-            edge.CountRequest(exact=exact, filter=convert.optional_filter(condition))
+        return shards.count(
+            opened.shards, edge.CountRequest(exact=exact, filter=convert.optional_filter(condition))
         )
 
 
@@ -33,10 +33,11 @@ def retrieve(
 ) -> list[models.Record]:
     """The points of these ids that are there, each once, in the order of the ids."""
     with engine_errors("reading points by id"):
-        records = opened.shard.retrieve(
+        records = shards.retrieve(
+            opened.shards,
             [convert.point_id(one) for one in ids],
-            with_payload=convert.with_payload(payload),
-            with_vector=convert.with_vectors(vectors),
+            convert.with_payload(payload),
+            convert.with_vectors(vectors),
         )
     return [convert.record_back(record) for record in records]
 
@@ -63,19 +64,30 @@ def scroll(
     _check_whole("limit", limit)
     if order_by is not None and offset is not None:
         raise SpecError(field="offset", problem="ordered by a field, go on with `start_from`")
+    several = len(opened.shards) > 1
+    order = None if order_by is None else convert.order_by(order_by)
+
+    request = edge.ScrollRequest(
+        offset=None if offset is None else convert.point_id(offset),
+        limit=limit,
+        filter=convert.optional_filter(condition),
+        # Most of what several shards give is in no page: its content is fetched afterwards.
+        with_payload=False if several else convert.with_payload(payload),
+        with_vector=False if several else convert.with_vectors(vectors),
+        order_by=order,
+    )
+
     with engine_errors("scrolling"):
-        records, following = opened.shard.scroll(
-            edge.ScrollRequest(
-                offset=None if offset is None else convert.point_id(offset),
-                limit=limit,
-                filter=convert.optional_filter(condition),
-                with_payload=convert.with_payload(payload),
-                with_vector=convert.with_vectors(vectors),
-                order_by=None if order_by is None else convert.order_by(order_by),
-            )
+        records, following = shards.scroll(
+            opened.shards,
+            request,
+            limit=limit,
+            largest_first=order is not None and order.direction == edge.Direction.Desc,
         )
-    after = None if following is None else convert.id_back(following)
-    return [convert.record_back(record) for record in records], after
+    page = [convert.record_back(record) for record in records]
+    if several and (payload or vectors):
+        _fill(opened, page, payload, vectors)
+    return page, None if following is None else convert.id_back(following)
 
 
 def facet(
@@ -89,11 +101,15 @@ def facet(
     """The most frequent values of a payload field that has an index, and how often each is."""
     _check_whole("limit", limit)
     with engine_errors(f"counting the values of {key!r}"):
-        response = opened.shard.facet(
-            edge.FacetRequest(key, limit, exact, convert.optional_filter(condition))
+        found = shards.facet(
+            opened.shards,
+            key,
+            limit=limit,
+            exact=exact,
+            condition=convert.optional_filter(condition),
         )
     return models.FacetResponse(
-        hits=[models.FacetValueHit(value=hit.value, count=hit.count) for hit in response.hits]
+        hits=[models.FacetValueHit(value=value, count=times) for value, times in found]
     )
 
 
@@ -165,6 +181,7 @@ def query_batch_points(
     """
     if not requests:
         return []
+    searched = opened.searched
     resolve = resolver(opened, requests, look_up)
     with _searching("searching"):
         built = [
@@ -174,9 +191,9 @@ def query_batch_points(
             for request in requests
         ]
         found = (
-            [opened.shard.query(built[0])]
+            [searched.query(built[0])]
             if len(built) == 1
-            else opened.shard.query_batch(edge.QueryBatchRequest(built))
+            else searched.query_batch(edge.QueryBatchRequest(built))
         )
     return [[convert.scored_point_back(hit) for hit in hits] for hits in found]
 
@@ -223,7 +240,7 @@ def query_points_groups(
     """
     _check_whole("limit", limit)
     _check_whole("group_size", group_size)
-    path = Path(group_by)
+    path, searched = Path(group_by), opened.searched
     stages = convert.listed(prefetch)
     request = models.QueryRequest.model_construct(
         query=query, using=using, prefetch=stages or None, lookup_from=lookup_from
@@ -249,7 +266,7 @@ def query_points_groups(
                 resolve,
                 excluded=excluded,
             )
-            return [convert.scored_point_back(hit) for hit in opened.shard.query(built)]
+            return [convert.scored_point_back(hit) for hit in searched.query(built)]
 
     groups = Groups(path, limit, group_size, _largest_first(opened, query, using))
     gather(groups, ask, condition, by=group_by)
@@ -324,9 +341,12 @@ _SCORED_QUERIES = (
 
 
 def _fill(
-    opened: OpenCollection, hits: Sequence[models.ScoredPoint], payload: Any, vectors: Any
+    opened: OpenCollection,
+    hits: Sequence[models.ScoredPoint] | Sequence[models.Record],
+    payload: Any,
+    vectors: Any,
 ) -> None:
-    """Put the wanted payload and vectors in the place of those that were needed to group."""
+    """Put the wanted payload and vectors in the place of those that were needed to choose."""
     ids = list(dict.fromkeys(hit.id for hit in hits))
     records = {
         record.id: record for record in retrieve(opened, ids, payload=payload, vectors=vectors)

@@ -13,7 +13,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from qdrant_static.edge import convert
+from qdrant_static.edge import convert, shards
 from qdrant_static.edge.collections import OpenCollection, engine_errors
 from qdrant_static.errors import NotSupportedByEdgeError, PointNotFoundError
 
@@ -111,9 +111,7 @@ def _source(opened: OpenCollection, place: str | None, look_up: LookUp | None) -
 
 def _fetch(source: OpenCollection, wanted: _Wanted) -> dict[int | str, Mapping[str, Any]]:
     with engine_errors("reading the points that the query names"):
-        records = source.shard.retrieve(
-            list(wanted.ids), with_payload=False, with_vector=sorted(wanted.vectors)
-        )
+        records = shards.retrieve(source.shards, list(wanted.ids), False, sorted(wanted.vectors))
     return {convert.id_back(record.id): _by_name(record.vector) for record in records}
 
 

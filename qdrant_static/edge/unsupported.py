@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from qdrant_static.errors import NotSupportedByEdgeError
 
-_ONE_PROCESS = "there is no cluster: the collection is one shard in this process"
+_ONE_PROCESS = "there is no cluster: the collection is in this process"
 _NO_SERVER = "there is no server to talk to"
 _COPY = "close the collection and copy its folder"
 
@@ -76,7 +76,7 @@ def require_unset(**parameters: Any) -> None:
 
 
 def require_one(**counts: int | None) -> None:
-    """Refuse numbers of shards and replicas other than one.
+    """Refuse numbers of replicas other than one.
 
     Raises:
         NotSupportedByEdgeError: If one is given.

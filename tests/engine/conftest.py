@@ -58,4 +58,4 @@ def opened(tmp_path_factory, data):
     found = build_both(tmp_path_factory.mktemp("collections"), data)
     yield found
     for one in found.others.values():
-        one.shard.close()
+        one.searched.close()

@@ -365,7 +365,6 @@ def test_progress_is_only_seen_from_another_process(client: EdgeClient) -> None:
     [
         {"wal_config": models.WalConfigDiff(wal_capacity_mb=1)},
         {"strict_mode_config": models.StrictModeConfig(enabled=True)},
-        {"shard_number": 2},
         {"replication_factor": 2},
         {"sharding_method": models.ShardingMethod.CUSTOM},
     ],

@@ -30,7 +30,10 @@ ONLY_OURS = {
 }
 ONLY_THEIRS = {"kwargs": "the client asserts that it is empty; an unknown argument is a TypeError"}
 #: EdgeClient's own methods.
-OURS = {"flush", "optimize", "path", "index_after_load", "upsert_matrices"}
+OURS = {
+    "flush", "optimize", "path", "index_after_load", "upsert_matrices",
+    "at_rest", "adopt", "shard_counts", "sample_points",
+}  # fmt: skip
 #: Names of later clients that an older one lacks; the oldest that is supported has no such name.
 LATER = {"create_vector_name", "delete_vector_name"}
 

@@ -26,7 +26,7 @@ NOT_EXPRESSIBLE: Mapping[str, str] = MappingProxyType(
         "optimize() builds when it is called",
         "WalConfigDiff": "the engine chooses the size of its write-ahead log",
         "StrictModeConfig": "limits protect a server from its clients; here they are one process",
-        "shard_key": "an embedded collection is one shard",
+        "shard_key": "an embedded collection has no keys of shards",
         "Document": "the engine embeds nothing: encode the text first",
         "Image": "the engine embeds nothing: encode the image first",
         "InferenceObject": "the engine embeds nothing: encode the object first",

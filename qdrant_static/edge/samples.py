@@ -1,0 +1,71 @@
+"""What each shard of a collection holds: counts, and points by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qdrant_edge as edge
+from qdrant_client import models
+
+from qdrant_static.edge import convert
+from qdrant_static.edge.collections import OpenCollection
+from qdrant_static.edge.engine import engine_errors
+
+
+def shard_counts(opened: OpenCollection) -> list[int]:
+    """How many points each shard holds."""
+    with engine_errors("counting"):
+        return [shard.count(edge.CountRequest(exact=True)) for shard in opened.shards]
+
+
+def sample_points(
+    opened: OpenCollection, count: int, *, payload: Any, vectors: Any
+) -> list[list[models.ScoredPoint]]:
+    """At most ``count`` points of each shard, drawn by chance, with their versions."""
+    with engine_errors("drawing points by chance"):
+        return [
+            _sample(opened, shard, count, payload=payload, vectors=vectors)
+            for shard in opened.shards
+        ]
+
+
+def _sample(
+    opened: OpenCollection, shard: edge.EdgeShard, count: int, *, payload: Any, vectors: Any
+) -> list[models.ScoredPoint]:
+    drawn = shard.query(
+        edge.QueryRequest(
+            limit=count,
+            query=edge.Sample.Random,
+            with_payload=convert.with_payload(payload),
+            with_vector=convert.with_vectors(vectors),
+        )
+    )
+    hits = [convert.scored_point_back(hit) for hit in drawn]
+    versions = _versions(opened, shard, [hit.id for hit in hits])
+    for hit in hits:
+        hit.version = versions.get(convert.id_back(hit.id), 0)
+    return hits
+
+
+def _versions(
+    opened: OpenCollection, shard: edge.EdgeShard, ids: list[Any]
+) -> dict[int | str, int]:
+    """The operations that wrote these points last; only a search by a vector tells them."""
+    versions: dict[int | str, int] = {}
+    for name, params in opened.dense.items():
+        missing = [one for one in ids if one not in versions]
+        if not missing:
+            break
+        anything: Any = [1.0] * params.size
+        if params.multivector_config is not None:
+            anything = [anything]
+        found = shard.query(
+            edge.QueryRequest(
+                limit=len(missing),
+                query=edge.Query.Nearest(anything, name),
+                filter=edge.Filter(must=[edge.HasIdCondition(set(missing))]),
+                params=edge.SearchParams(exact=True),
+            )
+        )
+        versions.update((convert.id_back(hit.id), hit.version) for hit in found)
+    return versions

@@ -1,0 +1,133 @@
+"""The shards of one collection, written and read as one.
+
+Nearly all embedded collections have one shard, and nothing here looks at its points. Several are
+made to be shipped: a point lies in the shard in which a server would look for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
+
+import numpy as np
+import qdrant_edge as edge
+
+from qdrant_static.ship.route import shard_of
+
+Shards: TypeAlias = Sequence[edge.EdgeShard]
+_Item = TypeVar("_Item")
+
+#: The engine takes a limit of 64 bits; none of a facet's values may be left out of a sum.
+_ALL = sys.maxsize
+
+
+def split(
+    items: list[_Item], shard_number: int, id_of: Callable[[_Item], Any]
+) -> list[tuple[int, list[_Item]]]:
+    """What goes to which shard, in the order of the shards; the one place that decides it.
+
+    Args:
+        items: Points, ids, or whatever has one.
+        shard_number: How many shards there are.
+        id_of: The id of an item, as `shard_of` takes it.
+
+    Returns:
+        The number of each shard that gets something, and its items in their order.
+    """
+    if not items:
+        return []
+    if shard_number == 1:
+        return [(0, items)]
+    numbers = shard_of([id_of(one) for one in items], shard_number)
+    return [
+        (number, [items[place] for place in np.flatnonzero(numbers == number).tolist()])
+        for number in np.unique(numbers).tolist()
+    ]
+
+
+def retrieve(shards: Shards, ids: list[Any], payload: Any, vectors: Any) -> list[edge.Record]:
+    """The points of these ids that are there, each once, in the order of the ids.
+
+    Args:
+        shards: Where to look.
+        ids: As the engine takes them and gives them back: integers, UUIDs as text.
+        payload: Which payload.
+        vectors: Which vectors.
+    """
+    if len(shards) == 1:
+        return shards[0].retrieve(ids, payload, vectors)
+    found = {
+        _spelled(record.id): record
+        for number, part in split(ids, len(shards), lambda one: one)
+        for record in shards[number].retrieve(part, payload, vectors)
+    }
+    return [found[one] for one in dict.fromkeys(ids) if one in found]
+
+
+def scroll(
+    shards: Shards, request: edge.ScrollRequest, *, limit: int, largest_first: bool
+) -> tuple[list[edge.Record], Any | None]:
+    """A page of all shards: each gives as many, and the first of all of them are taken.
+
+    Args:
+        shards: Where to look.
+        request: What each is asked.
+        limit: How many points.
+        largest_first: Whether the order, by a payload field, is a descending one.
+
+    Returns:
+        The points, and the id that the next page starts with.
+    """
+    if len(shards) == 1:
+        return shards[0].scroll(request)
+    pages = [shard.scroll(request) for shard in shards]
+    records = sorted(
+        chain.from_iterable(records for records, _ in pages), key=_order, reverse=largest_first
+    )
+    following = [one for _, one in pages if one is not None]
+    if following:
+        following += [record.id for record in records[limit:]]
+    return records[:limit], min(following, key=_id_order, default=None)
+
+
+def count(shards: Shards, request: edge.CountRequest) -> int:
+    """How many points match."""
+    return sum(shard.count(request) for shard in shards)
+
+
+def facet(
+    shards: Shards, key: str, *, limit: int, exact: bool, condition: edge.Filter | None
+) -> list[tuple[Any, int]]:
+    """The most frequent values of a payload field, and how often each is; the engine's order."""
+    everything = limit if len(shards) == 1 else _ALL
+    answers = [
+        shard.facet(edge.FacetRequest(key, everything, exact, condition)) for shard in shards
+    ]
+    if len(answers) == 1:
+        return [(hit.value, hit.count) for hit in answers[0].hits]
+    # `True == 1` in Python, and they are two values.
+    sums: Counter[tuple[str, Any]] = Counter()
+    for answer in answers:
+        for hit in answer.hits:
+            sums[type(hit.value).__name__, hit.value] += hit.count
+    ordered = sorted(sums.items(), key=lambda item: (-item[1], *item[0]))
+    return [(value, times) for (_, value), times in ordered[:limit]]
+
+
+def _spelled(value: int | UUID | str) -> int | str:
+    return value if isinstance(value, int) else str(value)
+
+
+def _id_order(value: int | UUID | str) -> tuple[bool, int, str]:
+    """Integers come first, then UUIDs."""
+    return (False, value, "") if isinstance(value, int) else (True, 0, str(value))
+
+
+def _order(record: edge.Record) -> tuple[Any, tuple[bool, int, str]]:
+    """By the payload field, if one orders the page, and by id."""
+    value = record.order_value
+    return 0 if value is None else value, _id_order(record.id)
