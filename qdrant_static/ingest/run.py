@@ -23,7 +23,7 @@ from qdrant_static.errors import (
     TooManyRejectsError,
     VerificationError,
 )
-from qdrant_static.ingest.accounting.accounts import Run
+from qdrant_static.ingest.accounting.accounts import Run, Totals
 from qdrant_static.ingest.accounting.hashes import encoding_key
 from qdrant_static.ingest.accounting.identity import differences, identity
 from qdrant_static.ingest.accounting.ledger import Ledger, now
@@ -49,6 +49,7 @@ from qdrant_static.ingest.writing import Writer
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
+    from qdrant_static.encoders.statistics import EncodingStatistics
     from qdrant_static.ingest.reading.inputs import Fingerprint
 
 
@@ -113,13 +114,7 @@ class IngestRun:
         writer, encoder, ended = self._load(run, rejected)
         seconds["load"] = time.perf_counter() - started
         totals = self.ledger.totals(run.id)
-        if self.limit is not None and self.limit.is_exceeded(totals, at_end=ended):
-            raise TooManyRejectsError(
-                rejected=totals.rejected,
-                read=totals.read,
-                limit=self.limit.told,
-                rejects=str(rejected.path),
-            )
+        self._require_few_rejects(totals, rejected, at_end=ended)
         finish = Finish(
             client=self.client,
             collection=self.collection,
@@ -147,9 +142,44 @@ class IngestRun:
         # Of a run that was stopped, some samples may not have been acknowledged.
         sampled = finish.read_back(encoder, writer.sampled.values()) if ended else 0
         seconds["verify"] = time.perf_counter() - started
-        manifest = self.files.manifest(run.id) if ended else None
+        report = self._report(
+            run,
+            rejected,
+            totals,
+            seconds=seconds,
+            points=(before, after, new),
+            sampled=sampled,
+            ended=ended,
+        )
+        self._write_down(run, report, encoder.statistics)
+        if refused is not None:
+            raise refused
+        return report
+
+    def _require_few_rejects(self, totals: Totals, rejected: RejectsFile, *, at_end: bool) -> None:
+        if self.limit is not None and self.limit.is_exceeded(totals, at_end=at_end):
+            raise TooManyRejectsError(
+                rejected=totals.rejected,
+                read=totals.read,
+                limit=self.limit.told,
+                rejects=str(rejected.path),
+            )
+
+    def _report(
+        self,
+        run: Run,
+        rejected: RejectsFile,
+        totals: Totals,
+        *,
+        seconds: Mapping[str, float],
+        points: tuple[int, int, int],
+        sampled: int,
+        ended: bool,
+    ) -> IngestReport:
+        """The account of a run; its points before, after, and how many of those are new."""
+        before, after, new = points
         done = totals.stored + totals.payload_updated + totals.unchanged
-        report = IngestReport(
+        return IngestReport(
             collection=self.collection,
             encoder=self.encoder.info.name,
             fields=self.spec.fields,
@@ -170,33 +200,35 @@ class IngestRun:
             superseded=totals.superseded,
             points_written=totals.points,
             new=new,
-            deleted=deleted,
+            deleted=run.deleted,
             exact=run.complete and ended,
             run=run.id,
             attempts=run.attempts,
             sampled=sampled,
             ledger=self.ledger.path,
-            manifest=manifest,
+            manifest=self.files.manifest(run.id) if ended else None,
         )
-        if manifest is not None:
+
+    def _write_down(
+        self, run: Run, report: IngestReport, statistics: EncodingStatistics | None
+    ) -> None:
+        """Keep what was done: the manifest, if it was done to the end, and the ledger's state."""
+        if report.manifest is not None:
             write_manifest(
-                manifest,
+                report.manifest,
                 report,
                 spec=self.spec,
                 files=self.ledger.files(run.id),
-                statistics=encoder.statistics,
+                statistics=statistics,
                 details={"started": run.started, "finished": now(), "options": self._options()},
             )
         state = "built" if self.building else "finished"
         self.ledger.note(
             run.id,
-            state=state if ended else "interrupted",
+            state="interrupted" if report.interrupted else state,
             finished=now(),
-            points_after=after,
+            points_after=report.points_after,
         )
-        if refused is not None:
-            raise refused
-        return report
 
     # --- begin -------------------------------------------------------------------------------
 

@@ -85,6 +85,23 @@ class LedgerFile:
                 self._db.execute("COMMIT")
         self._last_commit = time.monotonic()
 
+    def query(self, statement: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+        """What a statement that only reads gives, row by row."""
+        with self._errors():
+            yield from self._db.execute(statement, arguments)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The file's connection, for statements that become durable all together."""
+        with self._transaction():
+            yield self._db
+
+    def enter_note(self, name: str, value: Any) -> None:
+        """Leave a note together with what else is entered."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note {name}", json.dumps(value))
+        )
+
     def close(self) -> None:
         """Let go of the file; what was not committed is forgotten."""
         self._db.close()
@@ -147,9 +164,7 @@ class _Notes(MutableMapping[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         with self._file._transaction():
-            self._file._db.execute(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note {name}", json.dumps(value))
-            )
+            self._file.enter_note(name, value)
 
     def __delitem__(self, name: str) -> None:
         del_count = 0

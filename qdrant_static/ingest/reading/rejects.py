@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
@@ -103,7 +104,10 @@ class RejectsFile:
 
     def add(self, *rejects: Reject) -> None:
         """Write rejects; they are in the file when this returns."""
-        lines = [_line(reject).encode() + b"\n" for reject in rejects]
+        self.add_lines([_line(reject).encode() + b"\n" for reject in rejects])
+
+    def add_lines(self, lines: Sequence[bytes]) -> None:
+        """Write lines of other rejects files, likewise."""
         if not lines:
             return
         if self._file is None:

@@ -1,0 +1,1 @@
+"""An embedded collection of several shards, built by a process for each."""

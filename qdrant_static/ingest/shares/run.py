@@ -1,0 +1,323 @@
+"""One run, carried out by a process for each shard.
+
+::
+
+    <folder>/_state/<collection>/parts/0-of-3/     a directory of collections, of one: the shard
+                                  .../_state/      its ledger, rejects and manifest
+
+The parts are built, or gone on with; their ledgers and rejects are joined to the run's, in one
+transaction; then their shards are moved together. Whatever ends this between two steps, the next
+attempt knows from the ledger which was the last.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from qdrant_static.edge.assemble import assemble
+from qdrant_static.edge.directory import STATE_FOLDER
+from qdrant_static.encoders.statistics import EncodingStatistics
+from qdrant_static.errors import TooManyRejectsError
+from qdrant_static.ingest.accounting.accounts import Run, Totals
+from qdrant_static.ingest.accounting.identity import differences, identity
+from qdrant_static.ingest.accounting.joining import JOINED, join
+from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.encoding import mean_length
+from qdrant_static.ingest.finishing import Finish
+from qdrant_static.ingest.loading import sample
+from qdrant_static.ingest.reading.joining import join_rejects
+from qdrant_static.ingest.reading.rejects import RejectsFile
+from qdrant_static.ingest.reading.sources import Source
+from qdrant_static.ingest.report import IngestReport
+from qdrant_static.ingest.run import IngestRun
+from qdrant_static.ingest.shares.child import Job, Part
+from qdrant_static.ingest.shares.processes import Processes, UnfitError
+from qdrant_static.ingest.telemetry import RowCounters
+
+_SUMMED = ("read", "stored", "rejected")
+
+
+@dataclass(slots=True, kw_only=True)
+class SharedRun(IngestRun):
+    """A run into an embedded collection of several shards, by as many processes where it can be.
+
+    The outcome is that of an `IngestRun` with the same fields, which it is where it cannot.
+
+    Attributes:
+        folder: The directory of the client's collections.
+        workers: So many processes at most; ``threads`` are those of all together.
+    """
+
+    folder: Path
+    workers: int
+
+    @classmethod
+    def of(cls, job: IngestRun, *, folder: Path, workers: int) -> Self:
+        """The same run by several processes."""
+        own = {field.name: getattr(job, field.name) for field in fields(IngestRun)}
+        return cls(**own, folder=folder, workers=workers)
+
+    def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
+        joined = self.ledger.notes.get(JOINED) == run.id
+        if not joined:
+            why = self._why_alone(run)
+            if why is None:
+                try:
+                    return self._in_parts(run, rejected)
+                except UnfitError as error:
+                    why = str(error)
+            if why:
+                self.display.say(f"one process builds all shards: {why}")
+            shutil.rmtree(self._home, ignore_errors=True)
+            return IngestRun._carry_out(self, run, rejected)
+        return self._together(run, rejected, {})
+
+    def _losses(self, run: Run) -> list[str]:
+        joined = self.ledger.notes.get(JOINED) == run.id
+        if joined and not (self._home.exists() or self.client.collection_exists(self.collection)):
+            return ["what was built is gone"]
+        return IngestRun._losses(self, run)
+
+    # --- parts -------------------------------------------------------------------------------
+
+    @property
+    def _home(self) -> Path:
+        return self.folder / STATE_FOLDER / self.collection / "parts"
+
+    @property
+    def _parts(self) -> list[Part]:
+        of = self.shards or 1
+        return [
+            Part(
+                root=self._home / f"{shard}-of-{of}",
+                collection=self.collection,
+                shard=shard,
+                of=of,
+            )
+            for shard in range(of)
+        ]
+
+    def _why_alone(self, run: Run) -> str | None:
+        """Why one process builds all; empty where that goes without saying."""
+        if (self.shards or 1) == 1 or self.client.collection_exists(self.collection):
+            return ""  # what is there was built by one
+        if self.workers == 1 and not (run.attempts > 1 and self._home.exists()):
+            return ""
+        if self.passages is not None:
+            return "the passages of one row lie on several"
+        if self.late_encoder is not None:
+            return "other processes cannot load a late-interaction encoder that is given"
+        if not isinstance(self.source, Source):
+            return "a source that is not of files is read once"
+        if any(one.stream is not None for one in self.source.inputs):
+            return "standard input is read once"
+        try:
+            pickle.dumps(self.source)
+        except Exception as error:  # a file system of another package
+            return f"other processes cannot open the input ({error})"
+        return None
+
+    def _in_parts(self, run: Run, rejected: RejectsFile) -> IngestReport:
+        started = time.perf_counter()
+        self._fix_mean_length()
+        done = self._kept(run)
+        try:
+            ended = self._build(done)
+        except TooManyRejectsError:  # one of them alone; below, all are counted
+            ended = False
+        spent = {"load": time.perf_counter() - started}
+        with ExitStack() as stack:
+            parts = [
+                stack.enter_context(Ledger(one.ledger))
+                for one in self._parts
+                if one.ledger.exists()
+            ]
+            totals = Totals()
+            rejects = []
+            for part in parts:
+                last = part.last()
+                if last is not None:
+                    totals += part.totals(last.id)
+                    rejects.append((Path(last.rejects or ""), last.rejects_bytes))
+            join_rejects(rejected, rejects, [name for name, _ in self.ledger.files(run.id)])
+            self._require_few_rejects(totals, rejected, at_end=ended)
+            if not ended:
+                return self._interrupted(run, rejected, totals, spent)
+            state = "built" if self.building else "stored"
+            join(self.ledger, run.id, parts, state=state, rejects_bytes=rejected.bytes)
+        RowCounters(self.collection, Totals()).tell(totals)
+        return self._together(run, rejected, spent)
+
+    def _fix_mean_length(self) -> None:
+        """Measure what one process would, once for all."""
+        if self.spec.sparse is None or self.spec.sparse.mean_length is not None:
+            return
+        texts, _ = sample(iter(self.source.batches()))
+        if texts:
+            length = mean_length(texts, self.spec.sparse)
+            self.spec = self.spec.with_source(fields=self.spec.fields, mean_length=length)
+
+    def _kept(self, run: Run) -> dict[int, Totals]:
+        """Remove what parts are not of this run; shard -> the sum of those that are complete."""
+        options = self._options()
+        options.pop("shards", None)
+        who = identity(self.spec, self.encoder.info.fingerprint, options)
+        files, home = self._files(), self._home
+        own = {part.root for part in self._parts}
+        for folder in home.iterdir() if home.exists() else ():
+            if folder not in own or run.attempts == 1:
+                shutil.rmtree(folder)
+        done = {}
+        for part in self._parts:
+            if not part.ledger.exists():
+                shutil.rmtree(part.root, ignore_errors=True)
+                continue
+            with Ledger(part.ledger) as ledger:
+                last = ledger.last()
+                same = last is None or not differences(
+                    last.identity, who, ledger.files(last.id), files
+                )
+                if last is not None and last.state == "finished":
+                    done[part.shard] = ledger.totals(last.id)
+            if not same or (last is not None and last.state == "abandoned"):
+                done.pop(part.shard, None)
+                shutil.rmtree(part.root)
+        return done
+
+    def _build(self, done: Mapping[int, Totals]) -> bool:
+        """Run the processes of all parts that are not done; whether all came to their end."""
+        counted = dict(done)
+
+        def sum_of_all() -> Totals:
+            return sum(counted.values(), Totals())
+
+        def hear(shard: int, message: Mapping[str, Any]) -> None:
+            if "say" in message:
+                self.display.say(f"shard {shard}: {message['say']}")
+            if "counts" in message:
+                before = counted.get(shard, Totals()).read
+                counts = {name: message["counts"][name] for name in _SUMMED}
+                counted[shard] = Totals(**counts)
+                whole = sum_of_all()
+                rows = counts["read"] - before
+                self.display.advance(rows, whole.stored, whole.rejected)
+
+        whole = sum_of_all()
+        if whole.read:
+            self.display.advance(whole.read, whole.stored, whole.rejected)
+        waiting = [part for part in self._parts if part.shard not in done]
+        at_once = max(1, min(self.workers, len(waiting)))
+        limit = self.limit
+        jobs = [
+            Job(
+                part=part,
+                spec=self.spec,
+                source=self.source,
+                threads=max(1, self.threads // at_once),
+                sync=self.sync,
+                on_duplicate=self.on_duplicate,
+                limit=limit if limit is not None and limit.count is not None else None,
+            )
+            for part in waiting
+        ]
+
+        def must_stop() -> bool:
+            if self.stop is not None and self.stop.is_set():
+                return True
+            return limit is not None and limit.is_exceeded(sum_of_all(), at_end=False)
+
+        return Processes(jobs, at_once=at_once, told=hear, must_stop=must_stop).run()
+
+    def _interrupted(
+        self, run: Run, rejected: RejectsFile, totals: Totals, seconds: Mapping[str, float]
+    ) -> IngestReport:
+        report = self._report(
+            run,
+            rejected,
+            totals,
+            seconds=seconds,
+            points=(0, totals.new, totals.new),
+            sampled=0,
+            ended=False,
+        )
+        self._write_down(run, report, None)
+        return report
+
+    # --- together ----------------------------------------------------------------------------
+
+    def _together(
+        self, run: Run, rejected: RejectsFile, spent: Mapping[str, float]
+    ) -> IngestReport:
+        """Move the shards of all parts together, and finish."""
+        accounts = [_account(part) for part in self._parts]
+        if not self.client.collection_exists(self.collection):
+            self.display.phase(f"moving {self.shards} shards together ...")
+            assemble(
+                self.folder,
+                self.collection,
+                [(part.root, part.collection) for part in self._parts],
+            )
+        self.ledger.note(run.id, points_before=0, complete=True)
+        started = time.perf_counter()
+        finish = Finish(
+            client=self.client,
+            collection=self.collection,
+            spec=self.spec,
+            ledger=self.ledger,
+            run=run.id,
+            display=self.display,
+            stop=self.stop,
+        )
+        totals = self.ledger.totals(run.id)
+        after, new = finish.count(totals, before=0, deleted=0, complete=True)
+        seconds = _seconds(spent.get("load", 0.0), accounts)
+        seconds["verify"] += time.perf_counter() - started
+        report = self._report(
+            self._run(run.id),
+            rejected,
+            totals,
+            seconds=seconds,
+            points=(0, after, new),
+            sampled=sum(one["sampled"] for one in accounts),
+            ended=True,
+        )
+        self._write_down(run, report, _statistics(accounts))
+        shutil.rmtree(self._home, ignore_errors=True)
+        return report
+
+
+def _account(part: Part) -> dict[str, Any]:
+    """The manifest of a part."""
+    with Ledger(part.ledger) as ledger:
+        last = ledger.last()
+    path = part.state / f"manifest-{0 if last is None else last.id}.json"
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+def _seconds(wall: float, accounts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The time on the wall, divided among the phases as the processes divided theirs."""
+    phases = ("load", "index", "verify")
+    own = {phase: sum(one["seconds"].get(phase, 0.0) for one in accounts) for phase in phases}
+    whole = sum(own.values())
+    return {phase: wall * one / whole if whole else 0.0 for phase, one in own.items()}
+
+
+def _statistics(accounts: Sequence[Mapping[str, Any]]) -> EncodingStatistics | None:
+    """What the encoders of all parts saw."""
+    told = [one["encoding"] for one in accounts]
+    if None in told:
+        return None
+    found = (
+        EncodingStatistics(**{**one, "norm_histogram": tuple(one["norm_histogram"])})
+        for one in told
+    )
+    return sum(found, EncodingStatistics())
