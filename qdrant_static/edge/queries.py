@@ -78,12 +78,7 @@ def scroll(
     )
 
     with engine_errors("scrolling"):
-        records, following = shards.scroll(
-            opened.shards,
-            request,
-            limit=limit,
-            largest_first=order is not None and order.direction == edge.Direction.Desc,
-        )
+        records, following = shards.scroll(opened.shards, request, limit=limit, order_by=order)
     page = [convert.record_back(record) for record in records]
     if several and (payload or vectors):
         _fill(opened, page, payload, vectors)

@@ -69,29 +69,31 @@ def retrieve(shards: Shards, ids: list[Any], payload: Any, vectors: Any) -> list
 
 
 def scroll(
-    shards: Shards, request: edge.ScrollRequest, *, limit: int, largest_first: bool
+    shards: Shards, request: edge.ScrollRequest, *, limit: int, order_by: edge.OrderBy | None
 ) -> tuple[list[edge.Record], Any | None]:
     """A page of all shards: each gives as many, and the first of all of them are taken.
 
     Args:
         shards: Where to look.
         request: What each is asked.
-        limit: How many points.
-        largest_first: Whether the order, by a payload field, is a descending one.
+        limit: How many points it asks for.
+        order_by: The payload field by which it orders, if not by id.
 
     Returns:
-        The points, and the id that the next page starts with.
+        The points, and the id that the next page starts with; none if a field orders.
     """
     if len(shards) == 1:
         return shards[0].scroll(request)
     pages = [shard.scroll(request) for shard in shards]
-    records = sorted(
-        chain.from_iterable(records for records, _ in pages), key=_order, reverse=largest_first
-    )
-    following = [one for _, one in pages if one is not None]
-    if following:
-        following += [record.id for record in records[limit:]]
-    return records[:limit], min(following, key=_id_order, default=None)
+    records = list(chain.from_iterable(found for found, _ in pages))
+    if order_by is not None:
+        descending = order_by.direction == edge.Direction.Desc
+        records.sort(key=_value_order, reverse=descending)
+        return records[:limit], None
+    records.sort(key=lambda record: _id_order(record.id))
+    later = [record.id for record in records[limit:]]
+    later += [following for _, following in pages if following is not None]
+    return records[:limit], min(later, key=_id_order, default=None)
 
 
 def count(shards: Shards, request: edge.CountRequest) -> int:
@@ -127,7 +129,5 @@ def _id_order(value: int | UUID | str) -> tuple[bool, int, str]:
     return (False, value, "") if isinstance(value, int) else (True, 0, str(value))
 
 
-def _order(record: edge.Record) -> tuple[Any, tuple[bool, int, str]]:
-    """By the payload field, if one orders the page, and by id."""
-    value = record.order_value
-    return 0 if value is None else value, _id_order(record.id)
+def _value_order(record: edge.Record) -> tuple[Any, Any]:
+    return record.order_value, _id_order(record.id)
