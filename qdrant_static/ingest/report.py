@@ -31,7 +31,7 @@ class IngestReport:
         left_out: Binary columns, which no payload can hold.
         points_before: Exact count before.
         points_after: Exact count after.
-        seconds: Phase (``load``: read, encode and write; ``index``) -> seconds.
+        seconds: Phase (``load``: read, encode and write; ``index``; ``verify``; ``ship``) -> seconds.
         interrupted: Whether it was stopped before the end.
         payload_updated: Rows of which only the payload was stored, as only that had changed.
         unchanged: Rows that were there as they are.
@@ -122,6 +122,7 @@ class IngestReport:
         )
         between = "".join(f" + {name} {count:,}" for name, count in rare if count)
         deleted = f", {self.deleted:,} deleted" if self.deleted else ""
+        shipped = f"; ship {self.seconds['ship']:.1f} s" if "ship" in self.seconds else ""
         only_built = self.built > 0
         outcome = f"built {self.built:,}" if only_built else f"stored {self.stored:,}"
         lines = [
@@ -129,7 +130,7 @@ class IngestReport:
             f"{'built ' if only_built else ''}collection {self.collection!r}: "
             f"{self.points_after:,} points "
             f"({self.points_before:,} before{deleted})",
-            f"load {load:.1f} s{rate}; index {index:.1f} s",
+            f"load {load:.1f} s{rate}; index {index:.1f} s{shipped}",
         ]
         if self.read:
             lines.insert(2, f"encoder {self.encoder}; {self._taken()}")

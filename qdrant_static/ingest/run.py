@@ -2,93 +2,47 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from qdrant_static.collection.build import (
     create_collection,
     read_spec,
     write_spec,
 )
-from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.errors import (
     QdrantStaticError,
-    SpecError,
     TooManyRejectsError,
     VerificationError,
 )
 from qdrant_static.ingest.accounting.accounts import Run, Totals
 from qdrant_static.ingest.accounting.hashes import encoding_key
-from qdrant_static.ingest.accounting.identity import differences, identity
-from qdrant_static.ingest.accounting.ledger import Ledger, now
-from qdrant_static.ingest.accounting.state import State
-from qdrant_static.ingest.deciding import OnDuplicate
+from qdrant_static.ingest.accounting.ledger import now
+from qdrant_static.ingest.continuing import ContinuableRun
 from qdrant_static.ingest.encoding import BatchEncoder, mean_length
 from qdrant_static.ingest.finishing import Finish
 from qdrant_static.ingest.late import LateVectors
-from qdrant_static.ingest.limits import RejectLimit
 from qdrant_static.ingest.loading import Load, in_passages, sample
-from qdrant_static.ingest.manifest import versions, write_manifest
-from qdrant_static.ingest.progress import Progress
-from qdrant_static.ingest.reading.passages import Passages, token_offsets
+from qdrant_static.ingest.manifest import write_manifest
+from qdrant_static.ingest.reading.passages import token_offsets
 from qdrant_static.ingest.reading.rejects import RejectsFile
-from qdrant_static.ingest.reading.sources import AnySource
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.server.bulk import deferred_indexing, restore_indexing
-from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.writing import Writer
 
 if TYPE_CHECKING:
-    from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
     from qdrant_static.encoders.statistics import EncodingStatistics
-    from qdrant_static.ingest.reading.inputs import Fingerprint
-
-
-def _marked(mark: Fingerprint) -> str:
-    """A fingerprint as the ledger has it; what can be read once only is never the same again."""
-    if mark.size < 0:
-        return f"read {now()}, {uuid4().hex}"
-    return f"{mark.size} bytes, {mark.modified_ns}, {mark.digest}"
 
 
 @dataclass(slots=True, kw_only=True)
-class IngestRun:
+class IngestRun(ContinuableRun):
     """A run of the ledger, or the next attempt of one; the fields are those of `ingest`."""
-
-    client: Client
-    collection: str
-    spec: CollectionSpec
-    encoder: Encoder
-    source: AnySource
-    files: State
-    ledger: Ledger
-    display: Progress
-    threads: int
-    stop: threading.Event | None
-    sync: bool
-    delete_missing: bool
-    force: bool
-    on_duplicate: OnDuplicate
-    limit: RejectLimit | None
-    bulk: bool
-    passages: Passages | None
-    late_encoder: LateInteractionEncoder | None = None
-    #: Shards of a local collection, which is built to be shipped; None: nothing is to be shipped.
-    shards: int | None = None
-
-    @property
-    def building(self) -> bool:
-        """Whether the client is a local one, and what it stores is to be shipped."""
-        return self.shards is not None
 
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Load, finish, and write down what was done."""
@@ -230,101 +184,6 @@ class IngestRun:
             points_after=report.points_after,
         )
 
-    # --- begin -------------------------------------------------------------------------------
-
-    def built(self) -> Run | None:
-        """The last run, if it has built all of what this one is to build, and it is there."""
-        last = self.ledger.last()
-        if last is None or last.state != "built":
-            return None
-        return None if self._changes(last, self._identity(), self._files()) else last
-
-    def is_same(self, run: Run) -> bool:
-        """Whether a run has stored what this one is to store."""
-        files = self.ledger.files(run.id)
-        return not differences(run.identity, self._identity(), files, self._files())
-
-    def _identity(self) -> dict[str, str]:
-        return identity(self.spec, self.encoder.info.fingerprint, self._options())
-
-    def _files(self) -> list[tuple[str, str]]:
-        return [(name, _marked(mark)) for name, mark in self.source.fingerprints().items()]
-
-    def _changes(
-        self, last: Run, who: Mapping[str, str], files: Sequence[tuple[str, str]]
-    ) -> list[str]:
-        """What keeps an unfinished run from being continued, in words."""
-        changes = differences(last.identity, who, self.ledger.files(last.id), files)
-        return changes + self._losses(last)
-
-    def _begin(self, own_rejects: Path | None) -> tuple[Run, bool]:
-        """The run to carry out: the last one if it was cut short and is the same, or a new one."""
-        who, files = self._identity(), self._files()
-        last = self.ledger.last()
-        if last is not None and last.state not in ("finished", "abandoned"):
-            changes = self._changes(last, who, files)
-            if not changes:
-                self.ledger.resume(last.id)
-                self.display.say(f"going on with run {last.id}, which did not end")
-                return self._run(last.id), True
-            self.display.say(
-                f"run {last.id} did not end, and is not continued: {'; '.join(changes)}. "
-                "Everything is read from the beginning"
-            )
-        if self.building and not self._may_compare(last, who):
-            self.client.delete_collection(self.collection)  # it must hold nothing else
-        number = self.ledger.begin(
-            identity=who,
-            files=files,
-            rejects=str(own_rejects or self.files.new_rejects()),
-            versions=versions(),
-            building=self.building,
-        )
-        return self._run(number), False
-
-    def _may_compare(self, last: Run | None, who: Mapping[str, str]) -> bool:
-        """Whether what an earlier attempt has built can be brought up to date by comparing."""
-        if not self.sync or last is None or not self.client.collection_exists(self.collection):
-            return False
-        same = all(last.identity.get(name) == who[name] for name in ("encoder", "spec"))
-        params = self.client.get_collection(self.collection).config.params
-        return (
-            last.building
-            and same
-            and (params.shard_number or 1) == self.shards
-            and self._count() == self.ledger.built_points()
-        )
-
-    @property
-    def _deletes(self) -> bool:
-        """Whether what is not in the input goes: of what is built, always."""
-        return self.delete_missing or (self.building and self.sync)
-
-    def _losses(self, run: Run) -> list[str]:
-        """What a run had stored that is no longer there."""
-        if run.points_before is None:
-            return []
-        there = self._count() if self.client.collection_exists(self.collection) else 0
-        totals = self.ledger.totals(run.id)
-        least = run.points_before - run.deleted + (totals.new if run.complete else 0)
-        if there < least:
-            what = "what was built" if self.building else "the collection"
-            return [f"{what} has {there:,} points, and had {least:,}"]
-        if self.building and self.ledger.built_points() < least:
-            return ["the ledger's rows were made anew"]
-        return []
-
-    def _options(self) -> dict[str, Any]:
-        """How the input is read and what is done about it, as the ledger compares it."""
-        return {
-            "selection": asdict(self.source.selection),
-            "passages": None if self.passages is None else asdict(self.passages),
-            "sync": self.sync,
-            "on_duplicate": self.on_duplicate,
-            # Only then: runs that earlier versions have left can be continued.
-            **({"shards": self.shards} if self.building else {}),
-        }
-
     # --- load --------------------------------------------------------------------------------
 
     def _load(self, run: Run, rejected: RejectsFile) -> tuple[Writer, BatchEncoder, bool]:
@@ -415,12 +274,3 @@ class IngestRun:
                 before = rebuild(self.client, self.collection, self.ledger, self.spec)
                 complete = True
             self.ledger.note(run.id, points_before=before, complete=complete)
-
-    def _run(self, number: int) -> Run:
-        last = self.ledger.last()
-        if last is None or last.id != number:
-            raise SpecError(field="state", problem=f"run {number} has gone from the ledger")
-        return last
-
-    def _count(self) -> int:
-        return exact_count(self.client, self.collection)

@@ -6,6 +6,7 @@ import pytest
 
 from qdrant_static.errors import SpecError
 from qdrant_static.jobs import Job
+from qdrant_static.ship.options import BuildHere
 
 WHOLE = """
 collection = "articles"
@@ -67,6 +68,18 @@ def test_the_little_that_is_needed(tmp_path):
     assert (found.encoder, found.spec, found.passages) == (None, None, None)
 
 
+def test_a_build_is_as_the_file_says(tmp_path):
+    text = (
+        'collection = "c"\npaths = "a.jsonl"\ndb = "http://db:6333"\n'
+        '[build]\nfolder = "b"\nshards = 2\nkeep = true\n[build.peers]\n7 = "http://node:6333"\n'
+    )
+    found = job(tmp_path, text).build
+    assert BuildHere(**found) == BuildHere(
+        folder=f"{tmp_path}/b", shards=2, keep=True, peers={"7": "http://node:6333"}
+    )
+    assert job(tmp_path, 'collection = "c"\npaths = "a.jsonl"\n').build is None
+
+
 def test_an_encoder_beside_the_file_is_found_from_anywhere(tmp_path):
     (tmp_path / "model").mkdir()
     text = 'collection = "c"\npaths = "a.jsonl"\nencoder = "model"\n'
@@ -88,6 +101,8 @@ BASE = 'collection = "c"\npaths = ["a"]\n'
         (f"{BASE}[ingest]\nsynk = true", "nightly.toml: ingest.synk: is unknown; known: sync, del"),
         (f"{BASE}[ingest]\nsync = 1", "nightly.toml: ingest.sync: is not true or false"),
         (f"{BASE}[ingest]\nthreads = true", "nightly.toml: ingest.threads: is not an integer"),
+        (f"{BASE}[build]\nshard = 2", "nightly.toml: build.shard: is unknown; known: folder, shards"),
+        (f'{BASE}[build]\npeers = "p"', "nightly.toml: build.peers: is not a table"),
         (f"{BASE}[passages]\ntokens = 1.5", "nightly.toml: passages.tokens: is not an integer"),
         (f"{BASE}ingest = 5", "nightly.toml: ingest: is not a table"),
         (f'{BASE}[connect]\napi_key = "${{NONE}}"', "connect.api_key: the environment has no vari"),

@@ -303,11 +303,10 @@ def make_version_1(path, number: str = "1") -> int:
         settle(ledger, run, rows(range(5)))
     with sqlite3.connect(path) as db:
         kept = "id, state, started, attempts, identity, deleted, complete, rejects_bytes, versions"
-        db.executescript(
-            f"ALTER TABLE runs RENAME TO newer; {RUNS_1}"
-            f"INSERT INTO runs ({kept}) SELECT {kept} FROM newer; DROP TABLE newer;"
-            f"UPDATE meta SET value = '{number}' WHERE key = 'version';"
-        )
+        db.executescript(f"ALTER TABLE runs RENAME TO newer; {RUNS_1}")
+        db.execute(f"INSERT INTO runs ({kept}) SELECT {kept} FROM newer")  # noqa: S608
+        db.execute("DROP TABLE newer")
+        db.execute("UPDATE meta SET value = ? WHERE key = 'version'", (number,))
     db.close()
     return run
 
@@ -328,7 +327,7 @@ def test_a_ledger_of_version_1_is_brought_up_to_date(path):
 def test_a_change_that_fails_half_way_leaves_the_version_before(path, monkeypatch):
     run = make_version_1(path)
     change = CHANGES[1]
-    monkeypatch.setitem(CHANGES, 1, f"{change}SELECT no_such_column FROM runs;")
+    monkeypatch.setitem(CHANGES, 1, change + "DROP TABLE no_such_table;")
     with pytest.raises(StorageError):
         Ledger(path)
     monkeypatch.setitem(CHANGES, 1, change)

@@ -64,3 +64,25 @@ def test_json_has_every_figure():
     assert data["left_out"] == ["b"]
     assert data["interrupted"] is False
     assert json.loads(json.dumps(report(rejects_path=None).to_dict()))["rejects_path"] is None
+
+
+BUILT = {"stored": 0, "built": 1400, "points_before": 0}
+
+
+def test_what_is_built_and_not_shipped_is_not_called_stored():
+    text = str(report(**BUILT, interrupted=True))
+    for part in ("read 1,500 = built 1,400 + rejected 100", "built collection 'c': 1,400 points",
+                 "what is built stays"):  # fmt: skip
+        assert part in text, part
+    assert "stored" not in text
+
+
+def test_a_report_is_read_back_from_what_a_manifest_holds():
+    given = report(**BUILT, shipment={"points": 3}, manifest=Path("m.json"), left_out=("b",))
+    data = json.loads(json.dumps({**given.to_dict(), "version": 1, "inputs": []}))
+    assert IngestReport.from_dict(data) == given
+
+
+def test_the_summary_tells_of_the_shipment():
+    assert "ship 3.5 s" in str(report(seconds={"load": 2.0, "ship": 3.5}))
+    assert "ship" not in str(report())

@@ -13,6 +13,7 @@ from collections import namedtuple
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -20,7 +21,8 @@ import qdrant_static
 from qdrant_static import CollectionSpec, EdgeClient, ingest
 from qdrant_static.cli import app
 from qdrant_static.collection.build import create_collection, read_spec
-from qdrant_static.collection.spec import ServerSpec
+from qdrant_static.collection.spec import LateSpec, ServerSpec
+from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import (
     AliasExistsError,
     CannotShipError,
@@ -424,6 +426,48 @@ def test_a_disk_that_is_too_small_is_named(job, source, tmp_path, monkeypatch):
     pq.write_table(pa.table({"id": [1], "text": ["t"]}), tmp_path / "in.parquet")
     with pytest.raises(StorageError, match="make room, or build in another folder"):
         job(paths=tmp_path / "in.parquet")
+
+
+def test_every_shard_gets_its_rows(job, wire, carrier, source, tmp_path):
+    spec = CollectionSpec.for_encoder(ENCODER, server=ServerSpec(shards=3, replicas=2))
+    report = job(spec=spec, build=BuildHere(keep=True, workers=1))
+    check_rows(report, wire)
+    assert carrier.calls[0]["replication_factor"] == 2
+    with EdgeClient(tmp_path / "st" / "build") as local:
+        assert local.get_collection("c").config.params.shard_number == 3
+        counts = local.shard_counts("c")
+    assert sum(counts) == ROWS
+    assert min(counts) > 0
+
+
+def check_rows(report, wire) -> None:
+    assert (report.read, report.stored) == (ROWS + 2, ROWS)
+    with wire.engine() as engine:
+        assert engine.count("c").count == ROWS
+
+
+def test_late_vectors_are_built_too(job, wire, carrier, tmp_path):
+    late = LateSpec(encoder="words", size=16, datatype="float32")
+    spec = CollectionSpec.for_encoder(ENCODER, late=late)
+    report = job(spec=spec, late_encoder=WordRows(), build=BuildHere(keep=True))
+    check_rows(report, wire)
+    with wire.engine() as engine:
+        (point,) = engine.retrieve("c", [7], with_vectors=["late"])
+    wanted = WordRows().encode(["title 7 row 0 7"])[0]
+    np.testing.assert_allclose(point.vector["late"], wanted, atol=1e-6)
+
+
+class WordRows:
+    """One row a word: a unit vector of the word's own direction."""
+
+    info = EncoderInfo(name="fastembed:words", dimension=16, fingerprint="words")
+
+    def encode(self, texts) -> list[np.ndarray]:
+        return [np.stack([self._row(word) for word in text.split()]) for text in texts]
+
+    def _row(self, word: str) -> np.ndarray:
+        row = np.random.default_rng(list(word.encode())).standard_normal(16)
+        return np.asarray(row / np.linalg.norm(row), np.float32)
 
 
 # --- the command line -------------------------------------------------------------------------
