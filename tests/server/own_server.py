@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +29,38 @@ needs_binary = pytest.mark.skipif(
 class OwnServer:
     """A server process on ports and in a folder of its own."""
 
-    def __init__(self, folder: Path, *, settings: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        settings: str = "",
+        host: str = "127.0.0.1",
+        ports: tuple[int, int] | None = None,
+        more: str = "",
+        arguments: tuple[str, ...] = (),
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            folder: Where its storage, its configuration and what it prints lie.
+            settings: More of the configuration's section ``service``.
+            host: The address of this machine that it listens at.
+            ports: REST and gRPC; None: free ones.
+            more: More sections of the configuration, as YAML.
+            arguments: More arguments of the command.
+        """
         self._folder = folder
-        self.http, self.grpc = _free_ports()
+        self._arguments = arguments
+        self._host = host
+        self.http, self.grpc = ports or free_ports(2, host)
         self._config = folder / "config.yaml"
         self._config.write_text(
             f"log_level: ERROR\n"
             f"telemetry_disabled: true\n"
             f"storage: {{storage_path: {folder / 'storage'}, snapshots_path: {folder / 'snap'}}}\n"
-            f"service: {{host: 127.0.0.1, http_port: {self.http}, grpc_port: {self.grpc}"
+            f"service: {{host: {host}, http_port: {self.http}, grpc_port: {self.grpc}"
             f"{', ' + settings if settings else ''}}}\n"
+            f"{more}"
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: list[QdrantClient] = []
@@ -50,21 +74,26 @@ class OwnServer:
             client.close()
         self.kill()
 
+    @property
+    def url(self) -> str:
+        return f"http://{self._host}:{self.http}"
+
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [os.environ["QDRANT_BINARY"], "--config-path", str(self._config)],
-            cwd=self._folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (self._folder / "log.txt").open("ab") as log:
+            self._process = subprocess.Popen(
+                [os.environ["QDRANT_BINARY"], "--config-path", str(self._config), *self._arguments],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+            )
         until = time.monotonic() + _START_S
         while time.monotonic() < until:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/readyz", timeout=1):
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=1):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
-        raise AssertionError("the server did not start")
+        raise AssertionError(f"the server did not start: {self._folder / 'log.txt'}")
 
     def kill(self) -> None:
         """With SIGKILL: what was not on disk is gone."""
@@ -73,10 +102,19 @@ class OwnServer:
             self._process.wait()
             self._process = None
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
+
+    def get(self, path: str) -> Any:
+        """The result of a GET of its REST interface."""
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+            return json.load(answer)["result"]
+
     def client(self, **options: Any) -> QdrantClient:
         options = {"prefer_grpc": True, "timeout": 30, **options}
         client = QdrantClient(
-            url=f"http://127.0.0.1:{self.http}",
+            url=self.url,
             grpc_port=self.grpc,
             check_compatibility=False,
             **options,
@@ -85,8 +123,18 @@ class OwnServer:
         return client
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
+def free_ports(count: int, *hosts: str) -> tuple[int, ...]:
+    """Ports that nobody listens at, at any of these addresses."""
+    with ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < count:
+            first = held.enter_context(socket.socket())
+            first.bind((hosts[0], 0))
+            port = first.getsockname()[1]
+            try:
+                for host in hosts[1:]:
+                    held.enter_context(socket.socket()).bind((host, port))
+            except OSError:
+                continue  # it is taken there; keep the first, so that another one is given
+            ports.append(port)
+        return tuple(ports)
