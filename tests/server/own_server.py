@@ -51,8 +51,8 @@ class OwnServer:
         """
         self._folder = folder
         self._arguments = arguments
-        self._host = host
         self.http, self.grpc = ports or free_ports(2, host)
+        self._place = f"{host}:{self.http}"
         self._config = folder / "config.yaml"
         self._config.write_text(
             f"log_level: ERROR\n"
@@ -76,7 +76,7 @@ class OwnServer:
 
     @property
     def url(self) -> str:
-        return f"http://{self._host}:{self.http}"
+        return f"http://{self._place}"
 
     def start(self) -> None:
         with (self._folder / "log.txt").open("ab") as log:
@@ -89,7 +89,7 @@ class OwnServer:
         until = time.monotonic() + _START_S
         while time.monotonic() < until:
             try:
-                with urllib.request.urlopen(f"{self.url}/readyz", timeout=1):
+                with urllib.request.urlopen(f"http://{self._place}/readyz", timeout=1):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
@@ -108,7 +108,7 @@ class OwnServer:
 
     def get(self, path: str) -> Any:
         """The result of a GET of its REST interface."""
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{self._place}{path}", timeout=10) as answer:
             return json.load(answer)["result"]
 
     def client(self, **options: Any) -> QdrantClient:
