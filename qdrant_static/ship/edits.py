@@ -18,7 +18,7 @@ from qdrant_static.ship.shipped import Proof, Shipped, plain
 PROBE = "qdrant_static_probe"
 #: Points of each shard that are edited. One shows the operation numbers; several show that the
 #: server looks for the points in this shard.
-_EDITED = 4
+MOST_EDITED = 4
 
 
 def edits(shipped: Shipped, samples: Sequence[Sequence[Any]]) -> Proof:
@@ -35,7 +35,7 @@ def edits(shipped: Shipped, samples: Sequence[Sequence[Any]]) -> Proof:
     edited = 0
     for shard, points in zip(shipped.built, samples, strict=True):
         if points:
-            newest = sorted(points, key=lambda point: point.version, reverse=True)[:_EDITED]
+            newest = sorted(points, key=lambda point: point.version, reverse=True)[:MOST_EDITED]
             _edit(shipped, shard.number, shard.newest, [plain(point.id) for point in newest])
             edited += len(newest)
     return Proof(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from qdrant_client import models
+
 from qdrant_static.errors import AccessDeniedError, EngineError
+from qdrant_static.ship.edits import MOST_EDITED
 from qdrant_static.ship.node import collection_path
 from qdrant_static.ship.segments import in_words_of
 from qdrant_static.ship.shipped import Proof, Shipped
@@ -30,11 +34,20 @@ def indexed(shipped: Shipped) -> Proof:
     waiting = shipped.told_by(shipped.node, f"{path}/optimizations", **{"with": "queued"})
     for one in [*(waiting.get("running") or []), *(waiting.get("queued") or [])]:
         raise shipped.refused("indexed", _told(shipped, one))
-    there = shipped.told_by(shipped.node, path)
     built = shipped.local.get_collection(shipped.collection)
-    for field, problem in _schema_differences(built.payload_schema, there["payload_schema"]):
+    there = shipped.asked(
+        "reading the collection", lambda: shipped.server.get_collection(shipped.target)
+    )
+    for field, problem in _schema_differences(built.payload_schema, there.payload_schema):
         raise shipped.refused("indexed", f"payload index {field!r} {problem}")
-    figure = int(there.get("indexed_vectors_count") or 0)
+    figure = int(there.indexed_vectors_count or 0)
+    wanted = int(built.indexed_vectors_count or 0)
+    # A proof that is repeated finds a few points edited, and those moved out of their index.
+    moved = MOST_EDITED * len(shipped.built) * _vectors_of_a_point(built.config.params)
+    if figure < wanted - moved:
+        raise shipped.refused(
+            "indexed", f"{figure:,} vectors have their index, and {wanted:,} had it when built"
+        )
     fields = len(built.payload_schema)
     return Proof(
         name="indexed",
@@ -42,6 +55,11 @@ def indexed(shipped: Shipped) -> Proof:
         told=f"nothing is queued or running; {figure:,} vectors have their index, "
         f"{fields} payload {'field is' if fields == 1 else 'fields are'} indexed as built",
     )
+
+
+def _vectors_of_a_point(params: models.CollectionParams) -> int:
+    dense = len(params.vectors) if isinstance(params.vectors, Mapping) else 1
+    return dense + len(params.sparse_vectors or {})
 
 
 def _told(shipped: Shipped, waiting: Mapping[str, Any]) -> str:
@@ -62,14 +80,24 @@ def _told(shipped: Shipped, waiting: Mapping[str, Any]) -> str:
 
 def _differing_fields(shipped: Shipped, segments: Sequence[str]) -> Iterator[str]:
     """In what the server's segments differ from what it asks of the collection."""
-    path = collection_path(shipped.target)
+    target = shipped.told_by(shipped.node, collection_path(shipped.target))["config"]
     seen = set()
     for config in _segment_configs(shipped, segments):
-        _, differences = in_words_of(shipped.told_by(shipped.node, path)["config"], config)
-        for one in differences:
-            if str(one) not in seen:
-                seen.add(str(one))
-                yield str(one)
+        worded, differences = in_words_of(target, {"config": config})
+        # The same in other words is a difference too: the server compares words.
+        for one in differences or _in_other_words(config, worded["config"]):
+            if one not in seen:
+                seen.add(one)
+                yield one
+
+
+def _in_other_words(built: Any, wanted: Any, path: str = "") -> Iterator[str]:
+    if isinstance(built, Mapping) and isinstance(wanted, Mapping):
+        for name in sorted({*built, *wanted}):
+            inner = f"{path}.{name}" if path else name
+            yield from _in_other_words(built.get(name), wanted.get(name), inner)
+    elif built != wanted:
+        yield f"{path}: built {json.dumps(built)}, target {json.dumps(wanted)}"
 
 
 def _segment_configs(shipped: Shipped, segments: Sequence[str]) -> list[dict[str, Any]]:
@@ -90,9 +118,7 @@ def _segment_configs(shipped: Shipped, segments: Sequence[str]) -> list[dict[str
         except (AccessDeniedError, EngineError):
             continue
         found += list(_matching(answer, shipped.target, set(segments)))
-    if found:
-        return found
-    return [{"config": one.state["config"]} for shard in shipped.built for one in shard.segments]
+    return found
 
 
 def _matching(answer: Any, target: str, segments: set[str]) -> Iterator[dict[str, Any]]:
@@ -103,11 +129,11 @@ def _matching(answer: Any, target: str, segments: set[str]) -> Iterator[dict[str
         for shard in collection.get("shards") or []:
             for segment in (shard.get("local") or {}).get("segments") or []:
                 if (segment.get("info") or {}).get("uuid") in segments:
-                    yield {"config": segment["config"]}
+                    yield segment["config"]
 
 
 def _schema_differences(
-    built: Mapping[str, Any], there: Mapping[str, Any]
+    built: Mapping[str, models.PayloadIndexInfo], there: Mapping[str, models.PayloadIndexInfo]
 ) -> Iterator[tuple[str, str]]:
     for field in sorted({*built, *there}):
         if field not in there:
@@ -115,12 +141,12 @@ def _schema_differences(
         elif field not in built:
             yield field, "is there, and was not built"
         else:
-            wanted, found = str(built[field].data_type.value), str(there[field]["data_type"])
+            wanted, found = built[field].data_type.value, there[field].data_type.value
             if wanted != found:
                 yield field, f"is of type {found}, and was built as {wanted}"
-            elif built[field].points != there[field].get("points"):
+            elif built[field].points != there[field].points:
                 yield (
                     field,
-                    f"holds {there[field].get('points'):,} points, and was built with "
-                    f"{built[field].points:,}",
+                    f"holds {there[field].points:,} points, and held {built[field].points:,} "
+                    "when built",
                 )
