@@ -1,0 +1,141 @@
+"""What was done to shipments on purpose, what noticed it, and what was left behind: data.
+
+`test_ship_traps.py` sets each trap and holds it against its line here; docs/ship.md has the lines
+as a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: What is left behind.
+NOTHING = "nothing: no collection, no alias"
+AS_IT_WAS = "the target as it was"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trap:
+    """A line of the table.
+
+    Attributes:
+        done: What was done to the shipment.
+        noticed: What noticed it: a check before anything is sent, the server's answer, or a
+            proof, by its name.
+        left: What was left behind.
+    """
+
+    done: str
+    noticed: str
+    left: str = NOTHING
+
+    def __str__(self) -> str:
+        return f"| {self.done} | {self.noticed} | {self.left} |"
+
+
+TRAPS = {
+    "operation numbers": Trap(
+        done="the server's operation numbers left below the built ones",
+        noticed="proof `edits`",
+    ),
+    "another field": Trap(
+        done="an empty target that differs in one field of the graph (`m` 8, built 16)",
+        noticed="preparing, which names the field",
+        left=AS_IT_WAS,
+    ),
+    "another field on the server": Trap(
+        done="the same, its check skipped",
+        noticed="proof `indexed`, which names the field",
+    ),
+    "other words": Trap(
+        done="the segments' settings left in the words of Edge",
+        noticed="proof `indexed`, which names the field",
+    ),
+    "another dimension": Trap(
+        done="an empty target of another dimension",
+        noticed="preparing, which names the vector",
+        left=AS_IT_WAS,
+    ),
+    "another dimension on the server": Trap(
+        done="the same, its check skipped: the server says ok",
+        noticed="proof `vectors`",
+    ),
+    "another name": Trap(
+        done="an empty target with another vector name",
+        noticed="preparing, which names the vector",
+        left=AS_IT_WAS,
+    ),
+    "another name on the server": Trap(
+        done="the same, its check skipped: the server says ok",
+        noticed="proof `vectors`",
+    ),
+    "not empty": Trap(
+        done="a target with one point",
+        noticed="preparing",
+        left=AS_IT_WAS,
+    ),
+    "cut once": Trap(
+        done="the upload of a shard cut in the middle, once",
+        noticed="sending: the shard was sent again, alone",
+        left="the shipment, proved",
+    ),
+    "cut always": Trap(
+        done="the upload of a shard cut in the middle, every time",
+        noticed="sending",
+        left="the mark of a shipment under way; the same command, with the network well again, "
+        "finished it",
+    ),
+    "killed and back": Trap(
+        done="the server killed (SIGKILL) in the middle of an upload and started again",
+        noticed="sending: the shard was sent again",
+        left="the shipment, proved",
+    ),
+    "killed": Trap(
+        done="the server killed (SIGKILL) in the middle of an upload",
+        noticed="sending",
+        left="the mark of a shipment under way; the same command, with the server started again, "
+        "finished it",
+    ),
+    "disk full": Trap(
+        done="a server whose disk is full in the middle of a shard",
+        noticed="the server's answer, explained",
+    ),
+    "wrong shard": Trap(
+        done="points built into a shard where the server does not look for them",
+        noticed="proof `route`",
+    ),
+    "swapped shards": Trap(
+        done="two shards of equal size sent in each other's place",
+        noticed="proof `edits`",
+    ),
+    "lost segment": Trap(
+        done="a segment left out of a shard",
+        noticed="proof `count`",
+    ),
+    "lost payloads": Trap(
+        done="the payloads' files left out of a segment",
+        noticed="proof `payloads`",
+    ),
+    "another vector": Trap(
+        done="a vector's bytes changed on the way",
+        noticed="proof `vectors`",
+    ),
+    "unknown version": Trap(
+        done="a segment of a version that nobody has proved",
+        noticed="preparing",
+    ),
+    "unknown version on the server": Trap(
+        done="the same, with `--untested`: the server cannot read it",
+        noticed="the server's answer",
+    ),
+    "alias moved": Trap(
+        done="the alias pointed at another collection meanwhile",
+        noticed="the look at the alias after the proofs",
+        left="the proved collection, and the alias where it was put",
+    ),
+}
+
+
+def table() -> str:
+    """The table in Markdown."""
+    head = ("| what was done | what noticed it | what was left behind |", "|---|---|---|")
+    return "\n".join((*head, *map(str, TRAPS.values())))
