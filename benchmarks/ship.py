@@ -209,7 +209,7 @@ def contend(name: str, server: Server, work: Path, shards: int, bulk: bool) -> d
     if name == "ship":
         from qdrant_static import BuildHere
 
-        options = {"build": BuildHere(shards=shards)}
+        options = {"build": BuildHere(shards=shards, keep=True)}
     before = used()
     started = time.monotonic()
     report = ingest(
@@ -223,7 +223,7 @@ def contend(name: str, server: Server, work: Path, shards: int, bulk: bool) -> d
     on_server = ended - started if name == "ingest" else report.seconds["ship"]
     return {
         "started": started, "ended": ended, "on_server_s": on_server, "phases_s": seconds,
-        "own_cpu_s": round(used() - before, 2),
+        "own_cpu_s": round(used() - before, 2), "shipment": report.shipment,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from qdrant_static.cli.buildoptions import Alias, DiscardUnfinished, Replicas, Untested
 from qdrant_static.cli.options import (
     DEFAULT_DB,
     DEFAULT_TIMEOUT,
@@ -35,32 +36,15 @@ def command(
         str | None,
         typer.Option("--as", help="Its name on the server. [default: the same]", metavar="NAME"),
     ] = None,
-    alias: Annotated[
-        str | None,
-        typer.Option(help="Point this alias at it once it is proved.", metavar="ALIAS"),
-    ] = None,
-    replicas: Annotated[
-        int | None,
-        typer.Option(min=1, help="Copies of each shard. [default: as its spec says, else 1]"),
-    ] = None,
+    alias: Alias = None,
+    replicas: Replicas = None,
     peer: Peer = None,
     parallel: Annotated[int, typer.Option(min=1, help="Shards that are sent at a time.")] = 2,
     sample: Annotated[
         int, typer.Option(min=1, help="Points of each shard that are compared whole.")
     ] = 100,
-    untested: Annotated[
-        bool,
-        typer.Option(
-            "--untested", help="Ship also to a version that was never tried; the proofs stay."
-        ),
-    ] = False,
-    discard_unfinished: Annotated[
-        bool,
-        typer.Option(
-            "--discard-unfinished",
-            help="Delete what another shipment of this name has left unfinished.",
-        ),
-    ] = False,
+    untested: Untested = False,
+    discard_unfinished: DiscardUnfinished = False,
     api_key: ApiKey = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
     as_json: Json = False,
