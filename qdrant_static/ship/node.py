@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import httpx
     from qdrant_client import QdrantClient
 
+#: What a server says when it could not do something now.
+_MAY_PASS = re.compile(r"time[d ]*out|consensus|leader|shut|unavailable", re.IGNORECASE)
 #: How a server, or the system under it, says that its disk is full.
 _DISK_FULL = ("no space left on device", "disk quota exceeded", "os error 28")
 #: A server unpacks, copies and opens a shard before it answers: so many bytes a second at least.
@@ -252,6 +255,9 @@ class Node:
                     read=max(usual.read or 0.0, _PATIENCE_S, packed.size / _UNPACKED_PER_S),
                 ),
             )
+        if response.status_code == 500 and not _MAY_PASS.search(response.text):
+            # It was taken whole, and cannot be opened: it will not be the next time either.
+            response.status_code = 422
         self._check(response, f"POST {path}", sent=packed.size)
         return response.json()
 
