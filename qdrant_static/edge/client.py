@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
@@ -502,6 +502,27 @@ class EdgeClient(ModelLists):
         """
         with self._collections.use(collection_name) as opened:
             return samples.sample_points(opened, count, payload=with_payload, vectors=with_vectors)
+
+    def shard_ids(
+        self, collection_name: str, *, page: int = 10_000
+    ) -> Iterator[tuple[int, list[int | str]]]:
+        """All ids, as the shards hold them.
+
+        Args:
+            collection_name: Which collection.
+            page: How many at a time.
+
+        Yields:
+            A shard's number, and some of its ids in their order.
+        """
+        for number in range(len(self.shard_counts(collection_name))):
+            following: Any = None
+            while True:
+                with self._collections.use(collection_name) as opened:
+                    ids, following = samples.shard_ids(opened, number, offset=following, limit=page)
+                yield number, ids
+                if following is None:
+                    break
 
     # --- writing -----------------------------------------------------------------------------
 

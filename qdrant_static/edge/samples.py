@@ -69,3 +69,14 @@ def _versions(
         )
         versions.update((convert.id_back(hit.id), hit.version) for hit in found)
     return versions
+
+
+def shard_ids(
+    opened: OpenCollection, shard_number: int, *, offset: Any, limit: int
+) -> tuple[list[int | str], Any]:
+    """A page of the ids in one shard, in their order, and where the next begins."""
+    with engine_errors("reading ids"):
+        records, following = opened.shards[shard_number].scroll(
+            edge.ScrollRequest(offset=offset, limit=limit, with_payload=False, with_vector=False)
+        )
+    return [convert.id_back(record.id) for record in records], following

@@ -8,7 +8,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from qdrant_static.errors import AccessDeniedError, EngineError
+from qdrant_static.errors import AccessDeniedError, EngineError, ServerUnavailableError
 from qdrant_static.ship.edits import MOST_EDITED
 from qdrant_static.ship.node import collection_path
 from qdrant_static.ship.segments import in_words_of
@@ -31,7 +31,7 @@ def indexed(shipped: Shipped) -> Proof:
             field.
     """
     path = collection_path(shipped.target)
-    waiting = shipped.told_by(shipped.node, f"{path}/optimizations", **{"with": "queued"})
+    waiting = shipped.again(lambda: shipped.node.get(f"{path}/optimizations", **{"with": "queued"}))
     for one in [*(waiting.get("running") or []), *(waiting.get("queued") or [])]:
         raise shipped.refused("indexed", _told(shipped, one))
     built = shipped.local.get_collection(shipped.collection)
@@ -80,7 +80,8 @@ def _told(shipped: Shipped, waiting: Mapping[str, Any]) -> str:
 
 def _differing_fields(shipped: Shipped, segments: Sequence[str]) -> Iterator[str]:
     """In what the server's segments differ from what it asks of the collection."""
-    target = shipped.told_by(shipped.node, collection_path(shipped.target))["config"]
+    path = collection_path(shipped.target)
+    target = shipped.again(lambda: shipped.node.get(path))["config"]
     seen = set()
     for config in _segment_configs(shipped, segments):
         worded, differences = in_words_of(target, {"config": config})
@@ -107,16 +108,14 @@ def _segment_configs(shipped: Shipped, segments: Sequence[str]) -> list[dict[str
     not open it.
     """
     nodes = {
-        holder.peer_id: holder.node
-        for holding in shipped.peers.holders(shipped.target).values()
-        for holder in holding
+        holder.peer_id: holder.node for holding in shipped.holders().values() for holder in holding
     }
     found = []
     for node in nodes.values():
         try:
-            answer = shipped.told_by(node, "/telemetry", details_level=4)
-        except (AccessDeniedError, EngineError):
-            continue
+            answer = node.get("/telemetry", details_level=4)
+        except (AccessDeniedError, EngineError, ServerUnavailableError):
+            continue  # a refusal that names no field is still one
         found += list(_matching(answer, shipped.target, set(segments)))
     return found
 

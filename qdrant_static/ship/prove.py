@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.errors import CollectionNotFoundError, EngineError, PointError
+from qdrant_static.errors import (
+    CollectionNotFoundError,
+    EngineError,
+    PointError,
+    ServerUnavailableError,
+)
 from qdrant_static.ids import PointId
 from qdrant_static.ship.edits import edits
 from qdrant_static.ship.indexed import indexed
 from qdrant_static.ship.likeness import payload_difference, vector_difference, vectors_of
-from qdrant_static.ship.node import collection_path
 from qdrant_static.ship.route import shard_of
 from qdrant_static.ship.shipped import Proof, Shipped, plain
 
@@ -109,28 +113,20 @@ def count(shipped: Shipped, counts: Sequence[int]) -> Proof:
         shipped: What arrived.
         counts: The points of each built shard.
     """
-    holders = shipped.peers.holders(shipped.target)
-    path = collection_path(shipped.target, "cluster")
-    there: dict[int, dict[int, int]] = {}
-    for holding in holders.values():
-        for holder in holding:
-            if holder.peer_id not in there:
-                answer = shipped.told_by(holder.node, path)
-                there[holder.peer_id] = {
-                    one["shard_id"]: one["points_count"] for one in answer["local_shards"]
-                }
+    holders = shipped.holders()
     for shard, wanted in enumerate(counts):
         if not holders.get(shard):
             raise shipped.refused("count", f"no node of the server holds shard {shard}")
         for holder in holders[shard]:
-            found = there[holder.peer_id].get(shard)
-            if found != wanted:
-                has = "is not there" if found is None else f"has {found:,} points"
-                raise shipped.refused(
-                    "count",
-                    f"shard {shard} {has} on peer {holder.peer_id} ({holder.state}), and "
-                    f"{wanted:,} were built",
+            if holder.points is None:
+                raise ServerUnavailableError(
+                    where=f"peer {holder.peer_id} at {holder.node.url}",
+                    problem=f"it holds shard {shard} and does not answer",
+                    tried=1,
+                    waited_s=0.0,
                 )
+            if holder.points != wanted:
+                raise shipped.refused("count", f"{holder}, and {wanted:,} were built")
     total = shipped.asked(
         "counting points",
         lambda: int(shipped.server.count(shipped.target, exact=True).count),

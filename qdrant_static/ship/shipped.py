@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.edge.client import EdgeClient
     from qdrant_static.ship.node import Node
-    from qdrant_static.ship.peers import Peers
+    from qdrant_static.ship.peers import Holder, Peers
     from qdrant_static.ship.segments import BuiltShard
 
 T = TypeVar("T")
@@ -83,25 +83,28 @@ class Shipped:
         """A call of the client, with patience; raises as `patiently` does."""
         return patiently(self.server, self.target, operation, call, retry=self.retry)
 
-    def told_by(self, node: Node, path: str, **params: Any) -> Any:
-        """What a node answers over REST, with the same patience.
+    def again(self, call: Callable[[], T]) -> T:
+        """A call of a node or of the peers, with the same patience.
 
         Raises:
-            ServerUnavailableError: If it did not answer for too long.
-            EngineError: If it refuses.
+            ServerUnavailableError: If it did not succeed for too long.
         """
         policy = self.retry or RetryPolicy()
         begun = time.monotonic()
         failures = 0
         while True:
             try:
-                return node.get(path, **params)
+                return call()
             except ServerUnavailableError:
                 failures += 1
                 pause = policy.wait_s(failures)
                 if time.monotonic() - begun + pause > policy.budget_s:
                     raise
                 time.sleep(pause)
+
+    def holders(self) -> dict[int, list[Holder]]:
+        """The replicas of each shard; raises as `again` does."""
+        return self.again(lambda: self.peers.holders(self.target))
 
     def found(
         self, ids: Sequence[PointId], *, payload: Any = False, vectors: bool = False
