@@ -38,6 +38,9 @@ def indexed(shipped: Shipped) -> Proof:
     there = shipped.asked(
         "reading the collection", lambda: shipped.server.get_collection(shipped.target)
     )
+    failed = getattr(there.optimizer_status, "error", None)
+    if failed is not None:
+        raise shipped.refused("indexed", f"the server's optimizer has failed: {failed}")
     for field, problem in _schema_differences(built.payload_schema, there.payload_schema):
         raise shipped.refused("indexed", f"payload index {field!r} {problem}")
     figure = int(there.indexed_vectors_count or 0)
