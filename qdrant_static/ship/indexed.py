@@ -11,7 +11,7 @@ from qdrant_client import models
 from qdrant_static.errors import AccessDeniedError, EngineError, ServerUnavailableError
 from qdrant_static.ship.edits import MOST_EDITED
 from qdrant_static.ship.node import collection_path
-from qdrant_static.ship.segments import in_words_of
+from qdrant_static.ship.segments import in_words_of, same_settings
 from qdrant_static.ship.shipped import Proof, Shipped
 
 #: What an optimizer's name means for a shipment, by the first word that fits.
@@ -34,6 +34,12 @@ def indexed(shipped: Shipped) -> Proof:
     waiting = shipped.again(lambda: shipped.node.get(f"{path}/optimizations", **{"with": "queued"}))
     for one in [*(waiting.get("running") or []), *(waiting.get("queued") or [])]:
         raise shipped.refused("indexed", _told(shipped, one))
+    config = shipped.again(lambda: shipped.node.get(path))["config"]
+    _, differences = same_settings(config, shipped.built)
+    if differences:
+        raise shipped.refused(
+            "indexed", f"the collection is not what was built: {'; '.join(differences)}"
+        )
     built = shipped.local.get_collection(shipped.collection)
     there = shipped.asked(
         "reading the collection", lambda: shipped.server.get_collection(shipped.target)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qdrant_client import models
+
 from qdrant_static.errors import (
     CollectionNotFoundError,
     EngineError,
@@ -182,7 +184,12 @@ def ids(shipped: Shipped, samples: Samples) -> Proof:
 
 
 def vectors(shipped: Shipped, samples: Samples) -> Proof:
-    """Sampled vectors (dense, sparse and late) are those that were built."""
+    """Sampled vectors (dense, sparse and late) are those that were built, and can be searched.
+
+    A server gives back what lies in the shard, also where the collection has other names and
+    dimensions. Only a search holds one against the other: each vector of one point of every shard
+    asks for that point, by its id too, so that nothing else is looked at.
+    """
     looked_at = 0
     for shard, page in _pages(samples):
         found = shipped.found([point.id for point in page], vectors=True)
@@ -196,11 +203,43 @@ def vectors(shipped: Shipped, samples: Samples) -> Proof:
                 raise shipped.refused(
                     "vectors", f"point {plain(point.id)!r} of shard {shard}: {problem}"
                 )
+    for shard, points in enumerate(samples):
+        for name, point in _first_with_each_vector(points).items():
+            _require_searchable(shipped, shard, name, point)
     return Proof(
         name="vectors",
         figure=looked_at,
-        told=f"all vectors of {looked_at:,} sampled points are as built",
+        told=f"all vectors of {looked_at:,} sampled points are as built, and can be searched",
     )
+
+
+def _first_with_each_vector(points: Sequence[Any]) -> dict[str, Any]:
+    first: dict[str, Any] = {}
+    for point in points:
+        for name, vector in vectors_of(point).items():
+            if len(getattr(vector, "indices", vector)):  # a sparse vector may have no term
+                first.setdefault(name, point)
+    return first
+
+
+def _require_searchable(shipped: Shipped, shard: int, name: str, point: Any) -> None:
+    only_it = models.Filter(must=[models.HasIdCondition(has_id=[point.id])])
+    answer = shipped.asked(
+        f"searching by vector {name!r}",
+        lambda: shipped.server.query_points(
+            shipped.target,
+            query=vectors_of(point)[name],
+            using=name or None,
+            query_filter=only_it,
+            limit=1,
+            with_payload=False,
+        ),
+    )
+    if [plain(hit.id) for hit in answer.points] != [plain(point.id)]:
+        raise shipped.refused(
+            "vectors",
+            f"point {plain(point.id)!r} of shard {shard} is not found by its own vector {name!r}",
+        )
 
 
 def payloads(shipped: Shipped, samples: Samples) -> Proof:

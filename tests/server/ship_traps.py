@@ -45,6 +45,7 @@ TRAPS = {
     "another field on the server": Trap(
         done="the same, its check skipped",
         noticed="proof `indexed`, which names the field",
+        left=AS_IT_WAS,
     ),
     "other words": Trap(
         done="the segments' settings left in the words of Edge",
@@ -58,6 +59,7 @@ TRAPS = {
     "another dimension on the server": Trap(
         done="the same, its check skipped: the server says ok",
         noticed="proof `vectors`",
+        left=AS_IT_WAS,
     ),
     "another name": Trap(
         done="an empty target with another vector name",
@@ -67,6 +69,7 @@ TRAPS = {
     "another name on the server": Trap(
         done="the same, its check skipped: the server says ok",
         noticed="proof `vectors`",
+        left=AS_IT_WAS,
     ),
     "not empty": Trap(
         done="a target with one point",

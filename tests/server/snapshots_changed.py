@@ -85,9 +85,8 @@ def with_files(packed: Any, change: Change) -> Sent:
 
 def _in_segments(change: Change) -> Change:
     def inner(name: str, content: bytes) -> bytes | None:
-        if not name.startswith("segments/"):
-            return content
-        return _rewritten(content, lambda path, data: change(path.removeprefix("files/"), data))
+        parts = name.split("/files/", 1)
+        return change(parts[1], content) if len(parts) == 2 else content
 
     return inner
 
@@ -105,7 +104,8 @@ def _rewritten(content: bytes, change: Change) -> bytes:
             file = old.extractfile(member)
             assert file is not None
             data = change(member.name.removeprefix("./"), file.read())
-            if data is not None:
-                member.size = len(data)
-                new.addfile(member, io.BytesIO(data))
+            if data is not None:  # whole, also what came with holes
+                written = tarfile.TarInfo(member.name)
+                written.size, written.mode = len(data), member.mode
+                new.addfile(written, io.BytesIO(data))
     return out.getvalue()

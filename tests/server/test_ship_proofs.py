@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.models import QueryResponse  # models.QueryResponse is fastembed's
 
 from qdrant_static import EdgeClient, connect
 from qdrant_static.errors import ShipmentRefusedError
@@ -179,6 +180,19 @@ def test_a_missing_vector_is_named(pair) -> None:
     pair.server.delete_vectors(pair.target, ["late"], [IDS[8]], wait=True)
     refused = pair.refusal()
     assert (refused.proof, "vector 'late' is not there" in refused.problem) == ("vectors", True)
+
+
+def test_a_vector_that_no_search_finds_is_told(pair, monkeypatch) -> None:
+    search = pair.server.query_points
+
+    def blind(*args: Any, using: str, **options: Any) -> Any:
+        answer = search(*args, using=using, **options)
+        return QueryResponse(points=[]) if using == "bm25" else answer
+
+    monkeypatch.setattr(pair.server, "query_points", blind)
+    refused = pair.refusal()
+    assert refused.proof == "vectors"
+    assert refused.problem.endswith("is not found by its own vector 'bm25'")
 
 
 @pytest.mark.parametrize(

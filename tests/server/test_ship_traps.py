@@ -56,9 +56,20 @@ def ids() -> list[int | str]:
     return [every[n] for s in range(SHARDS) for n in np.flatnonzero(homes == s)[:EACH].tolist()]
 
 
+def tiered() -> dict[str, Any]:
+    """The same, in words that this server does not have."""
+    hnsw = models.HnswConfigDiff(m=16, ef_construct=100, memory=models.Memory.PINNED)
+    cosine, cached = models.Distance.COSINE, models.Memory.CACHED
+    return {
+        "full": models.VectorParams(
+            size=DIMENSION, distance=cosine, hnsw_config=hnsw, memory=cached
+        )
+    }
+
+
 def build(local: EdgeClient, name: str = "built") -> None:
     local.create_collection(
-        name, shard_number=SHARDS, vectors_config=vectors(), optimizers_config=INDEXED
+        name, shard_number=SHARDS, vectors_config=tiered(), optimizers_config=INDEXED
     )
     local.create_payload_index(name, "n", models.PayloadSchemaType.INTEGER)
     dice = np.random.default_rng(3)
@@ -219,12 +230,13 @@ def test_points_built_into_a_wrong_shard_are_caught_by_the_route(
 
 
 def test_shards_sent_in_each_others_place_are_caught_by_an_edit(sending, monkeypatch) -> None:
-    def swapped(number: int, path: str, packed: Any) -> tuple[str, Any]:
-        names = ("/shards/0/", "/shards/1/")
-        one, other = names if names[0] in path else names[::-1]
-        return path.replace(one, other), packed
+    read = segments.read_shards
 
-    uploads(monkeypatch, swapped)
+    def swapped(folders: Any) -> Any:
+        one, other = read(folders)
+        return replace(other, number=0), replace(one, number=1)
+
+    monkeypatch.setattr(push, "read_shards", swapped)
     assert "the server does not look for point" in refused(sending, "swapped shards").problem
 
 
@@ -301,9 +313,9 @@ def test_a_target_of_another_configuration_is_refused_and_stays(
         (
             "another dimension on the server",
             vectors(size=63),
-            "vector 'full' has 64 components",
+            "expected dim: 63, got 64",
         ),
-        ("another name on the server", vectors(name="other"), "vector 'full' is not there"),
+        ("another name on the server", vectors(name="other"), "vector name error: full"),
     ],
 )
 def test_another_configuration_that_nobody_checked_is_caught_by_a_proof(
@@ -320,7 +332,7 @@ def test_settings_in_other_words_are_caught_and_named(sending, monkeypatch) -> N
     unchecked(monkeypatch)
     told = refused(sending, "other words").problem
     assert "config mismatch" in told
-    assert "vector_data.full.index.options" in told
+    assert "vector_data.full.index.options." in told
 
 
 def test_a_target_with_a_point_is_refused_and_stays(sending) -> None:
