@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     import httpx
     from qdrant_client import QdrantClient
 
-#: What a server says when it could not do something now.
-_MAY_PASS = re.compile(r"time[d ]*out|consensus|leader|shut|unavailable", re.IGNORECASE)
-#: How a server, or the system under it, says that its disk is full.
-_DISK_FULL = ("no space left on device", "disk quota exceeded", "os error 28")
+#: How a server, or the system under it, says that its disk is full. Qdrant 1.18.3 keeps the
+#: system's own words to itself: all that it says is which file it "failed to unpack" (measured).
+_DISK_FULL = (
+    "no space left on device",
+    "disk quota exceeded",
+    "os error 28",
+    "failed to unpack",
+)
 #: A server unpacks, copies and opens a shard before it answers: so many bytes a second at least.
 _UNPACKED_PER_S = 5_000_000
 #: The least patience with an upload's answer, in seconds.
@@ -312,7 +316,7 @@ class Node:
         if any(words in problem.lower() for words in _DISK_FULL):
             self._refuse(
                 operation,
-                f"{problem}. The server's disk is full: what is uploaded needs its size three "
+                f"{problem}. Most likely its disk is full: what is uploaded needs its size three "
                 "times for a moment (the file, unpacked, in place). Make room and repeat",
             )
         if failure is not None and failure.verdict is Verdict.DENIED:

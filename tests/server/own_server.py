@@ -106,6 +106,12 @@ class OwnServer:
     def runs(self) -> bool:
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        """The process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def get(self, path: str) -> Any:
         """The result of a GET of its REST interface."""
         with urllib.request.urlopen(f"http://{self._place}{path}", timeout=10) as answer:

@@ -66,6 +66,12 @@ def uploads(
     return paths
 
 
+def midway(packed: Any, then: Callable[[], object]) -> Sent:
+    """The same bytes, and something happens in the middle."""
+    content = b"".join(packed.chunks())
+    return Sent(content, at=len(content) // 2, then=then)
+
+
 def cut(packed: Any, then: Callable[[], object] | None = None) -> Sent:
     """The same bytes, but the connection breaks in the middle."""
     content = b"".join(packed.chunks())

@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from qdrant_static.ship import prepare, push, segments
 from qdrant_static.ship.route import shard_of
 from tests.server.own_server import OwnServer, needs_binary
 from tests.server.ship_traps import AS_IT_WAS, NOTHING, TRAPS
-from tests.server.snapshots_changed import cut, uploads, with_files
+from tests.server.snapshots_changed import cut, midway, uploads, with_files
 
 pytestmark = pytest.mark.server
 
@@ -455,6 +456,15 @@ def has_own_mounts() -> bool:
         return False
 
 
+def fill(disk: Path) -> None:
+    """Until nothing more fits."""
+    with (disk / "ballast").open("ab", buffering=0) as ballast:
+        with suppress(OSError):
+            while True:
+                ballast.write(bytes(1 << 12))
+    assert os.statvfs(disk).f_bavail == 0
+
+
 @needs_binary
 @pytest.mark.skipif(
     not has_own_mounts(), reason="this system lets nobody mount a small disk (unshare --mount)"
@@ -465,9 +475,11 @@ def test_a_full_disk_is_told_and_leaves_nothing(local, tmp_path, monkeypatch) ->
     program.chmod(0o755)
     monkeypatch.setenv("PROGRAM", os.environ["QDRANT_BINARY"])
     monkeypatch.setenv("STORAGE", str(tmp_path / "storage"))
-    monkeypatch.setenv("SIZE", "250m")
+    monkeypatch.setenv("SIZE", "400m")
     monkeypatch.setenv("QDRANT_BINARY", str(program))
     with OwnServer(tmp_path) as server:
+        disk = Path(f"/proc/{server.pid}/root{tmp_path}/storage")
+        uploads(monkeypatch, lambda _, path, packed: (path, midway(packed, lambda: fill(disk))))
         sending = Sending(local=local, server=server.client(), name="full")
         with pytest.raises(QdrantStaticError, match="disk is full") as caught:
             sending.ship(retry=SHORT)

@@ -68,9 +68,16 @@ def test_a_refusal_is_an_error_of_ours(status, kind, says_what):
     assert "http://db:6333" in str(caught.value)
 
 
-def test_a_full_disk_is_not_waited_for():
+@pytest.mark.parametrize(
+    "words",
+    [
+        "IO error: No space left on device (os error 28)",
+        "Service internal error: File IO error: failed to unpack `/qdrant/storage/tmp/c/wal/1`",
+    ],
+)
+def test_a_full_disk_is_not_waited_for(words):
     with pytest.raises(EngineError, match="disk is full"):
-        node(says(500, "IO error: No space left on device (os error 28)")).post("/x")
+        node(says(500, words)).post("/x")
 
 
 def test_an_answer_of_somebody_else_is_named():
