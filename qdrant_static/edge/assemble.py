@@ -1,0 +1,208 @@
+"""One collection of several shards, out of collections of one shard that processes built.
+
+Nothing is copied: the shards' folders are moved. A part stops to be a collection before its shard
+goes, and the whole becomes one when it has all of them; between, the file ``assembling`` says what
+it is made of, and what it will be. Whoever finds it leaves the folder alone, because it may hold
+the only copy of what was moved; the same call again goes on where the one before died.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from qdrant_static.edge.aliases import Aliases
+from qdrant_static.edge.description import Description
+from qdrant_static.edge.directory import (
+    CollectionFolder,
+    FolderLock,
+    collection_names,
+    make_private,
+    replace_file,
+    sync_folder,
+)
+from qdrant_static.errors import (
+    AliasExistsError,
+    CollectionExistsError,
+    CollectionNotFoundError,
+    SpecError,
+    StorageError,
+)
+
+#: What all parts share: everything but the number of shards, which becomes that of the parts.
+_OWN = "shard_number"
+
+
+def assemble(root: Path, name: str, parts: Sequence[tuple[Path, str]]) -> None:
+    """Make a collection whose shards are those of other collections, which are no more then.
+
+    Every part must hold the points of its shard and no others (`ship.route.shard_of`); that is not
+    looked at here. Repeating a call that died finishes it. Once it has ended, the parts are gone.
+
+    Args:
+        root: The directory of the new collection.
+        name: Its name.
+        parts: The directory and the name of each shard's collection, in the order of the shards.
+            Nobody has them open; they are on the new one's file system.
+
+    Raises:
+        CollectionExistsError: If the collection is there: an earlier call has ended, or it is
+            another one.
+        AliasExistsError: If an alias has the name.
+        CollectionNotFoundError: If a part is not.
+        CollectionLockedError: If somebody has one of them open.
+        SpecError: If the parts differ in their settings, or one has several shards.
+        StorageError: If the folder holds something else, or lies on another file system.
+    """
+    target = CollectionFolder(root, name)
+    sources = [CollectionFolder(folder, part) for folder, part in parts]
+    if not sources:
+        raise SpecError(field="parts", problem="there are none")
+    make_private(target.path)
+    with ExitStack() as held:
+        lock = FolderLock(target)
+        held.callback(lock.release)
+        locks = {}
+        for number, source in enumerate(sources):
+            if source.path.is_dir():  # else it was moved and cleared away before
+                locks[number] = FolderLock(source)
+                held.callback(locks[number].release)
+        if not target.assembling.exists():
+            try:
+                _begin(target, sources)
+            except Exception:
+                _leave_untouched(target, lock)
+                raise
+        content = _content(target, sources)
+        if not target.exists():
+            make_private(target.shards)
+            for number, source in enumerate(sources):
+                _move(source, target, number)
+                if number in locks:
+                    _clear(source, locks[number])
+            target.write(content)
+        target.finish()
+
+
+def begun(root: Path, name: str) -> bool:
+    """Whether an `assemble` of that name died: only the same call can go on, not the parts."""
+    target = CollectionFolder(root, name)
+    return target.assembling.exists() and not target.exists()
+
+
+def _begin(target: CollectionFolder, sources: Sequence[CollectionFolder]) -> None:
+    """Look at everything before anything changes, and write down what is to be."""
+    if target.exists():
+        raise CollectionExistsError(collection=target.name, where=str(target.path.parent))
+    aliased = Aliases(target.path.parent).all().get(target.name)
+    if aliased is not None:
+        raise AliasExistsError(alias=target.name, collection=aliased)
+    if target.mark.exists():  # what a crash left of a creation or a deletion
+        target.clear()
+        target.finish()
+    if target.shards.exists():
+        raise StorageError(
+            path=str(target.path), problem="holds a collection's files already: remove the folder"
+        )
+    for source in sources:
+        if not source.exists():
+            root = source.path.parent
+            raise CollectionNotFoundError(
+                collection=source.name, where=str(root), collections=tuple(collection_names(root))
+            )
+    first = sources[0].read()
+    for source in sources:
+        _check_part(source, target, sources[0].name, first)
+    record = {
+        "parts": [str(source.path.resolve()) for source in sources],
+        "description": {**first, _OWN: len(sources)},
+    }
+    replace_file(target.assembling, json.dumps(record, indent=2, ensure_ascii=False).encode())
+
+
+def _check_part(
+    source: CollectionFolder, target: CollectionFolder, name: str, first: Mapping[str, Any]
+) -> None:
+    content = source.read()
+    if content.get(_OWN, 1) != 1:
+        raise SpecError(
+            field=f"part {source.name!r}", problem=f"it has {content[_OWN]} shards, not one"
+        )
+    if content.get("pending") is not None:
+        raise StorageError(
+            path=str(source.description),
+            problem="a change was cut short: open the collection once, which ends it",
+        )
+    differing = sorted(
+        key for key in {*first, *content} - {_OWN} if first.get(key) != content.get(key)
+    )
+    if differing:
+        raise SpecError(
+            field=f"part {source.name!r}",
+            problem=f"its {', '.join(differing)} differ from those of {name!r}",
+        )
+    if source.path.stat().st_dev != target.path.stat().st_dev:
+        raise StorageError(
+            path=str(source.path),
+            problem=f"is on another file system than {target.path}: build them on one",
+        )
+
+
+def _content(target: CollectionFolder, sources: Sequence[CollectionFolder]) -> dict[str, Any]:
+    """What the collection will be, as it was written down."""
+    try:
+        record = json.loads(target.assembling.read_bytes())
+        parts, content = record["parts"], dict(record["description"])
+        Description.from_json(content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            path=str(target.assembling), problem=f"cannot be read ({error})"
+        ) from error
+    if parts != [str(source.path.resolve()) for source in sources]:
+        raise StorageError(
+            path=str(target.assembling),
+            problem=f"is of other parts ({', '.join(parts)}): repeat the call with these",
+        )
+    return content
+
+
+def _move(source: CollectionFolder, target: CollectionFolder, number: int) -> None:
+    """Move one shard; the part is no collection from the first step on."""
+    if target.shard(number).exists():
+        if source.shard(0).exists():
+            raise StorageError(
+                path=str(source.path),
+                problem=f"was built again, but its shard lies in {target.shard(number)} already: "
+                "remove one of the two",
+            )
+        return
+    if not source.shard(0).is_dir():
+        raise StorageError(
+            path=str(source.shard(0)), problem=f"the shard {number} of {target.path} is missing"
+        )
+    source.finish()  # with a mark, and without its description, it would be cleared away
+    source.description.unlink(missing_ok=True)
+    sync_folder(source.path)
+    source.shard(0).rename(target.shard(number))
+    sync_folder(target.shards)
+    sync_folder(source.shards)
+
+
+def _clear(source: CollectionFolder, lock: FolderLock) -> None:
+    """Remove what is left of a part: its shard is elsewhere."""
+    source.clear()
+    lock.remove()
+    with suppress(OSError):  # somebody else's file keeps the folder
+        source.path.rmdir()
+
+
+def _leave_untouched(target: CollectionFolder, lock: FolderLock) -> None:
+    """Remove the folder of a collection that is not to be, if there is nothing in it."""
+    if target.exists() or target.mark.exists() or target.shards.exists():
+        return
+    lock.remove()
+    with suppress(OSError):
+        target.path.rmdir()
