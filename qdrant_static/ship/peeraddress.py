@@ -90,7 +90,8 @@ class Addresses:
         url = self._mapped.get(peer_id) or self._expected(peer_id)
         node = self._node.at(url)
         given = peer_id in self._mapped
-        source = "" if given else f" (the cluster's own list has it at {self._listed[peer_id]})"
+        listed = self._listed.get(peer_id, "no address")
+        source = "" if given else f" (the cluster's own list has it at {listed})"
         ask = f"say where its REST interface is: --peer {peer_id}=URL (peers= in Python)"
         try:
             found = self._id_at(node)
@@ -116,7 +117,7 @@ class Addresses:
     def _expected(self, peer_id: int) -> str:
         """The host of the cluster's own list, with the scheme and the port of the user."""
         given = urlsplit(self._node.url)
-        host = urlsplit(self._listed[peer_id]).hostname or ""
+        host = urlsplit(self._listed.get(peer_id, "")).hostname or ""
         host = f"[{host}]" if ":" in host else host
         return f"{given.scheme}://{host}:{given.port or _REST_PORT}"
 
