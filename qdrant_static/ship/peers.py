@@ -50,7 +50,8 @@ class Replicas:
     """All replicas of a collection at one moment.
 
     Attributes:
-        holders: Shard -> its replicas, the active ones first.
+        holders: Shard -> its replicas: the active ones first, and of equals another peer first
+            for every shard.
         moving: The shards that are being copied between peers, with what is said about it.
         led: Every peer that answered knows who leads the cluster: else what a peer proposes may
             be lost.
@@ -152,7 +153,9 @@ class Peers:
                     points=counts.get((shard, peer)),
                 )
             )
-        for replicas in holders.values():
+        for shard, replicas in holders.items():
+            turn = shard % len(replicas)  # so that the shards' firsts are spread over the peers
+            replicas[:] = replicas[turn:] + replicas[:turn]
             replicas.sort(key=lambda one: (one.state != ACTIVE, one.points is None))
         return Replicas(holders=holders, moving=moving, led=led)
 
@@ -240,7 +243,7 @@ class Peers:
                     return ()
                 if now - changed > _SETTLED_S and _nobody_at_work(seen, wrong):
                     return tuple(sorted(open_shards))
-                problem = "; ".join(map(str, wrong)) or f"shards {sorted(seen.moving)} are moving"
+                problem = _in_short(wrong) or f"shards {sorted(seen.moving)} are being copied"
             if now - changed > patience_s:
                 raise ServerUnavailableError(
                     where=f"a replica of {collection!r} behind {self._addresses.known()[0].url}",
@@ -287,6 +290,11 @@ def _wrong(seen: Replicas, counts: Mapping[int, int]) -> list[Holder]:
         for one in replicas
         if one.state != ACTIVE or one.points != counts.get(shard, one.points)
     ]
+
+
+def _in_short(wrong: list[Holder]) -> str:
+    named = "; ".join(map(str, wrong[:3]))
+    return named if len(wrong) <= 3 else f"{named}; and {len(wrong) - 3} more"
 
 
 def _nobody_at_work(seen: Replicas, wrong: list[Holder]) -> bool:

@@ -119,6 +119,11 @@ def test_each_shard_has_its_holders_with_what_they_have(cluster):
     }
 
 
+def test_the_shards_first_holders_are_not_all_on_one_peer(cluster):
+    holders = Peers.of(cluster.node()).holders("c")
+    assert [holders[shard][0].peer_id for shard in COUNTS] == [FIRST, SECOND]
+
+
 def test_counts_are_each_peer_s_own(cluster):
     cluster.has[0, SECOND][1] = 4
     assert Peers.of(cluster.node()).counts("c") == {
