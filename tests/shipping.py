@@ -99,6 +99,7 @@ def empty_frame(path: Path) -> Path:
         "segments/0aaf2b3e-0000-4000-8000-000000000001/files/version.info": b"0.6.0",
         "segments/0aaf2b3e-0000-4000-8000-000000000002/files/version.info": b"0.6.0",
         "wal/closed-12": b"numbers",
+        "newest_clocks.json": b"{}",
         "replica_state.json": b'{"is_local":true}',
         "shard_config.json": b'{"type":"ReplicaSet"}',
     }

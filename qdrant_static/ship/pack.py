@@ -14,15 +14,20 @@ from qdrant_static.ship.tarstream import END, Content, File, Member, Span, membe
 
 #: What a shard has beside its segments; without them a server cannot open it.
 _NEEDED = ("replica_state.json", "shard_config.json")
+#: What must not be in a shipment. By these clocks a cluster knows which operations a replica has
+#: had. Shipped points came by no operation, so with the target's clocks the other replicas of the
+#: shard would seem to lack nothing: each becomes active again, and stays empty. Without them the
+#: cluster copies the shard as a whole.
+_CLOCKS = ("newest_clocks.json", "oldest_clocks.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A target shard's own snapshot, taken while it was empty.
 
-    Its files beside the segments (write-ahead log, replicas, clocks) go into the shipment as they
-    are, so that the shard goes on with the numbers that it had reached; and one of its empty
-    segments does, as the place for new points, in the server's very own words.
+    Its files beside the segments (write-ahead log, replicas; the clocks do not) go into the
+    shipment as they are, so that the shard goes on with the numbers that it had reached; and one
+    of its empty segments does, as the place for new points, in the server's very own words.
 
     Attributes:
         archive: The snapshot.
@@ -45,6 +50,8 @@ class Frame:
         segments: dict[str, list[Span]] = {}
         for name, span in members_of(archive):
             parts = name.strip("/").split("/")
+            if name in _CLOCKS:
+                continue
             if parts[0] != "segments":
                 beside[name] = span
             elif len(parts) > 1:

@@ -98,6 +98,7 @@ def test_the_frames_own_files_are_there_and_one_of_its_empty_segments(packed, sh
     listed = names(packed)
     assert "wal/closed-12" in listed
     assert "replica_state.json" in listed
+    assert "newest_clocks.json" not in listed, "with it the other replicas would stay empty"
     segments = {name.split("/")[1] for name in listed if name.startswith("segments/")}
     (filled,) = (one.name for one in shard.segments if not one.empty)
     assert segments == {filled, "0aaf2b3e-0000-4000-8000-000000000001"}
