@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +13,14 @@ from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
 from qdrant_static.cli import app
 from qdrant_static.errors import ShipmentRefusedError
 from qdrant_static.ship import push
+from qdrant_static.ship.report import Shipment, ShipProgress
 from tests.fakes import write_jsonl
+
+SHIPMENT = Shipment(
+    id="0" * 32, collection="articles", where="http://localhost:1", target="green", alias="live",
+    points=20, shards=1, sent_bytes=10**6, prepare_s=0.1, send_s=0.2, copy_s=0.0, prove_s=0.3,
+    proofs=(),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -47,10 +53,10 @@ class Recorded:
     def __call__(self, local, collection, server, *, told, **options):
         self.asked = (local, collection, server)
         self.options = options
-        told(SimpleNamespace(phase="preparing", sent_bytes=0, total_bytes=0, shards=1))
+        told(ShipProgress(phase="preparing", sent_bytes=0, total_bytes=0, shards_done=0, shards=1))
         if isinstance(self.answer, Exception):
             raise self.answer
-        return SimpleNamespace(to_dict=lambda: {"points": 20}, __str__=lambda: "shipped")
+        return SHIPMENT
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def test_every_option_is_handed_on(place, recorded):
         "peers": {"7": "http://a", "8": "http://b"}, "parallel": 3, "sample": 5, "untested": True,
         "discard_unfinished": True,
     }  # fmt: skip
-    assert json.loads(found.stdout) == {"points": 20}
+    assert json.loads(found.stdout) == {**SHIPMENT.to_dict(), "proofs": []}
     assert found.stderr == ""
 
 
@@ -86,6 +92,7 @@ def test_without_options_the_defaults_are_those_of_the_function(place, recorded)
         "name": None, "alias": None, "replication_factor": None, "peers": None, "parallel": 2,
         "sample": 100, "untested": False, "discard_unfinished": False,
     }  # fmt: skip
+    assert found.stdout == f"{SHIPMENT}\n"
     assert found.stderr == "preparing\n"
 
 
