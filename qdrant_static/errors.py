@@ -26,7 +26,8 @@
     │   ├── MigrationNotFoundError     no migration of this alias is under way
     │   ├── MigrationStepError         this step cannot come now: it says which can
     │   ├── AliasMovedError            somebody else re-pointed the alias
-    │   └── CannotShipError            this collection cannot go to this server as it is built
+    │   ├── CannotShipError            this collection cannot go to this server as it is built
+    │   └── CannotPullError            this collection cannot come from this server
     ├── EncoderUnavailableError        the model could not be had (network): safe to repeat
     ├── CollectionLockedError          another process has it open: safe to repeat
     ├── JobRunningError                another job of the collection runs: safe to repeat
@@ -690,6 +691,23 @@ class CannotShipError(UsageError):
         return (
             f"{self.collection!r} cannot be shipped to {self.where}: {self.problem}. Nothing was "
             "sent. The ordinary way is open: qdrant-static ingest --db URL, without --build here"
+        )
+
+
+@dataclass(eq=False)
+class CannotPullError(UsageError):
+    """A server's collection cannot become an embedded one; nothing was left here."""
+
+    collection: str
+    where: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.collection!r} cannot be pulled from {self.where}: {self.problem}. Nothing was "
+            "left here, and nothing changed there. The other way is to read its points one by one: "
+            "ingest() of a CollectionSource"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from qdrant_static.edge.collections import Collections, OpenCollection, describe
 from qdrant_static.edge.description import Description, VectorsConfig, by_name
 from qdrant_static.edge.inference import Inference
 from qdrant_static.edge.modellists import ModelLists
+from qdrant_static.edge.receiving import Incoming
 from qdrant_static.edge.unsupported import (
     REASONS,
     refusing,
@@ -411,118 +412,22 @@ class EdgeClient(ModelLists):
         with self._collections.lent(collection_name) as name:
             return build_elsewhere(self.path, name, progress)
 
-    def at_rest(self, collection_name: str) -> AbstractContextManager[tuple[Path, ...]]:
-        """The folders of a collection's shards, for as long as the context lasts.
+    def receiving(self, collection_name: str) -> AbstractContextManager[Incoming]:
+        """Take in a collection of a server's, as snapshots of its shards (`qdrant_static.pull`).
 
-        Everything is written, the engine is closed, and nobody can open the collection: using it
-        is a `CollectionLockedError`, here too. That is how its files can be read.
-        """
-        return self._collections.at_rest(collection_name)
-
-    def adopt(
-        self,
-        collection_name: str,
-        shards: Path | Sequence[Path],
-        vectors_config: VectorsConfig = None,
-        sparse_vectors_config: Mapping[str, models.SparseVectorParams] | None = None,
-        on_disk_payload: bool | None = None,
-        hnsw_config: models.HnswConfigDiff | None = None,
-        optimizers_config: models.OptimizersConfigDiff | None = None,
-        quantization_config: models.QuantizationConfig | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        payload: models.PayloadStorageParams | None = None,
-        id_tracker: models.IdTrackerParams | None = None,
-        *,
-        wal: bool = True,
-    ) -> None:
-        """Make a collection of shards that another engine has written: a server's, unpacked.
+        It is there when the ``with`` block ends in which it was finished, and not before; if the
+        block ends otherwise, nothing is left.
 
         Args:
-            collection_name: Its name.
-            shards: The shard's folder, or those of several in the order of their numbers. They are
-                moved; a failure removes them.
-            vectors_config: What the shards hold, as for `create_collection`; like what follows.
-            sparse_vectors_config: Sparse vectors by name.
-            on_disk_payload: Where payloads lie.
-            hnsw_config: What the vectors' graphs inherit.
-            optimizers_config: When ``optimize`` merges, cleans and indexes.
-            quantization_config: What the dense vectors inherit.
-            metadata: The user's own.
-            payload: Where payloads lie, in the newer words.
-            id_tracker: Where the ids of indexed segments lie.
-            wal: Whether writes go through a write-ahead log.
+            collection_name: Its name here, and its folder's.
 
         Raises:
-            EngineError: If the engine cannot open them so.
-            CollectionExistsError: And the others of `create_collection`.
+            CollectionExistsError: If it is there already.
+            CollectionNameError: If the name cannot be a folder's.
+            CollectionLockedError: If it is being made, here or in another process.
+            AliasExistsError: If an alias has the name.
         """
-        folders = [shards] if isinstance(shards, Path) else list(shards)
-        self._collections.adopt(
-            collection_name,
-            Description(
-                vectors=by_name(vectors_config),
-                sparse_vectors=dict(sparse_vectors_config or {}),
-                hnsw_config=hnsw_config,
-                quantization_config=quantization_config,
-                optimizers_config=optimizers_config,
-                on_disk_payload=on_disk_payload,
-                payload=payload,
-                id_tracker=id_tracker,
-                metadata=dict(metadata or {}),
-                wal=wal,
-                shard_number=len(folders),
-            ),
-            folders,
-        )
-
-    def shard_counts(self, collection_name: str) -> list[int]:
-        """How many points each shard holds, exactly."""
-        with self._collections.use(collection_name) as opened:
-            return samples.shard_counts(opened)
-
-    def sample_points(
-        self,
-        collection_name: str,
-        count: int,
-        *,
-        with_payload: Any = False,
-        with_vectors: bool | Sequence[str] = False,
-    ) -> list[list[models.ScoredPoint]]:
-        """Points of each shard, drawn by chance.
-
-        Args:
-            collection_name: Which collection.
-            count: How many of each shard, at most.
-            with_payload: Which payload comes with them.
-            with_vectors: Which vectors come with them.
-
-        Returns:
-            By shard. ``version`` is the number of the operation that wrote a point last; it is 0
-            for a point without a dense vector, of which the engine does not tell it.
-        """
-        with self._collections.use(collection_name) as opened:
-            return samples.sample_points(opened, count, payload=with_payload, vectors=with_vectors)
-
-    def shard_ids(
-        self, collection_name: str, *, page: int = 10_000
-    ) -> Iterator[tuple[int, list[int | str]]]:
-        """All ids, as the shards hold them.
-
-        Args:
-            collection_name: Which collection.
-            page: How many at a time.
-
-        Yields:
-            A shard's number, and some of its ids in their order.
-        """
-        for number in range(len(self.shard_counts(collection_name))):
-            following: Any = None
-            while True:
-                with self._collections.use(collection_name) as opened:
-                    ids, following = samples.shard_ids(opened, number, offset=following, limit=page)
-                yield number, ids
-                if following is None:
-                    break
+        return self._collections.receiving(collection_name)
 
     # --- writing -----------------------------------------------------------------------------
 

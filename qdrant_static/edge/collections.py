@@ -26,6 +26,7 @@ from qdrant_static.edge.directory import (
     unfinished,
 )
 from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.receiving import Incoming
 from qdrant_static.errors import (
     AliasExistsError,
     CollectionExistsError,
@@ -287,18 +288,52 @@ class Collections:
                 folder.begin("creating")
                 folder.clear()
                 with engine_errors(f"creating collection {name!r} in {self.root}"):
-                    shards = make(folder)
-                with self.aliases.changing() as table:
-                    if table.pop(name, None) is not None:
-                        raise AliasExistsError(alias=name, collection=table[name])
-                    folder.write(description.to_json())
-                folder.finish()
+                    shard = edge.EdgeShard.create(str(folder.shard), config)
+                self._publish(folder, description)
             except BaseException:
                 self._abandon(folder, lock)
                 raise
             self._open[name] = OpenCollection(
                 folder=folder, lock=lock, shards=shards, description=description
             )
+
+    @contextmanager
+    def receiving(self, name: str) -> Iterator[Incoming]:
+        """Take a collection in, as snapshots; nothing is left of it unless it is finished.
+
+        Raises:
+            CollectionExistsError: If it is there.
+            AliasExistsError: If an alias has that name.
+            StorageError: If its folder holds something that is not ours.
+        """
+        folder = CollectionFolder(self.root, name)
+        with self._guard:
+            self._require_free(folder)
+            self._forget_aliases(name)  # of a deletion that a crash cut short
+            self.clear_unfinished()
+            make_private(folder.path)
+            lock = FolderLock(folder)
+        incoming = None
+        try:
+            self._require_free(folder)  # made by another process since we looked
+            folder.begin("receiving")
+            folder.clear()
+            incoming = Incoming(folder)
+            yield incoming
+            with self._guard:
+                shard, description = incoming.shard, incoming.description
+                if shard is None or description is None:
+                    self._abandon(folder, lock)
+                    return
+                self._publish(folder, description)
+                self._open[name] = OpenCollection(
+                    folder=folder, lock=lock, shard=shard, description=description
+                )
+        except BaseException:
+            if incoming is not None:
+                incoming.close()
+            self._abandon(folder, lock)
+            raise
 
     def delete(self, name: str) -> bool:
         """Delete a collection and its aliases; whether there was one. An alias is none."""
@@ -385,6 +420,15 @@ class Collections:
                     lock.release()
                 else:
                     _remove(folder, lock)
+
+    def _publish(self, folder: CollectionFolder, description: Description) -> None:
+        """Make a folder a collection, in one step."""
+        with self.aliases.changing() as table:
+            target = table.get(folder.name)  # made by another process since we looked
+            if target is not None:
+                raise AliasExistsError(alias=folder.name, collection=target)
+            folder.write(description.to_json())
+        folder.finish()
 
     def _abandon(self, folder: CollectionFolder, lock: FolderLock) -> None:
         if folder.mark.exists() and not folder.exists():

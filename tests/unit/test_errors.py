@@ -61,6 +61,7 @@ EXAMPLES: dict[str, dict] = {
         "alias": "a", "green": "a__v2", "gates": ("keys", "recall"), "problem": "3 are missing",
     },
     "CannotShipError": {"collection": "c", "where": "http://h", "problem": "it is not empty"},
+    "CannotPullError": {"collection": "c", "where": "http://h", "problem": "it is of 1.9"},
     "ShipmentRefusedError": {
         "collection": "c", "where": "http://h", "proof": "count", "problem": "3 of 4",
         "left": "The target was removed",
