@@ -12,6 +12,7 @@ from qdrant_static.cli import (
     ingest,
     migrate,
     plan,
+    pull,
     quantize,
     retry_rejects,
     run,
@@ -40,7 +41,7 @@ app.command("quantize")(quantize.command)
 app.add_typer(collection.app, name="collection")
 app.command("collections")(collections.command)
 app.add_typer(migrate.app, name="migrate")
-app.command("ship")(ship.command)
+app.command("pull")(pull.command)
 app.command("tune")(tune.command)
 app.command("demo")(demo.command)
 

@@ -16,7 +16,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import qdrant_edge as edge
@@ -107,15 +106,16 @@ class Incoming:
             How many points it has, exactly.
 
         Raises:
-            EngineError: If the engine cannot open it, or its edits would be lost.
+            EngineError: If the engine cannot open it.
             VerificationError: If shards hold different points of the same id.
         """
         name, folder = self._folder.name, self._folder.shard
         newest = _newest(folder)
+        number = next_number(folder / _LOG, self.room / "numbering")
         shutil.rmtree(self.room)
         with engine_errors(f"opening what was received of {name!r}"):
             self.shard = shard = edge.EdgeShard.load(str(folder), description.edge_config())
-            number_beyond(shard, newest, description)
+            number_beyond(shard, number, newest)
             _complete_indexes(shard, payload_indexes)
             shard.flush()
             points = int(shard.count(edge.CountRequest(exact=True)))
@@ -145,57 +145,60 @@ class Incoming:
             log.rename(place)
 
 
-def number_beyond(shard: edge.EdgeShard, newest: int, description: Description) -> None:
+def number_beyond(shard: edge.EdgeShard, number: int, newest: int) -> None:
     """Bring the engine's operation numbers above those that the stored points carry.
 
     Every point carries the number of the operation that wrote it, and the engine takes an
     operation with a lower one for old and ignores it, in silence. The numbers go on from the log,
     which came along, but need not fit: a shard that was itself restored from a snapshot may hold
-    higher ones. So they are read off a point that is stored for the purpose.
+    higher ones.
+
+    Args:
+        shard: The engine.
+        number: The number of the next operation, see `next_number`.
+        newest: The highest number that a point carries.
+    """
+    for _ in range(newest - number + 1):  # a deletion counts, also of a point that is not there
+        shard.update(edge.UpdateOperation.delete_points([uuid4()]))
+
+
+def next_number(log: Path, room: Path) -> int:
+    """The number of the operation that the engine would write next into a log.
+
+    It is read off a point, which is stored with a copy of the log in a shard of its own: even a
+    point that is deleted at once would count in the weights of a sparse vector's terms.
+
+    Args:
+        log: The folder of the log; where it is missing, the engine begins a new one.
+        room: A folder for the shard; it is removed.
 
     Raises:
-        EngineError: If that does not help; every edit would be lost.
+        EngineError: If the engine cannot open the log, or does not say.
     """
-    number = _next_number(shard, description)
-    if number > newest:
-        return
-    for _ in range(newest - number):  # a deletion counts, also of a point that is not there
-        shard.update(edge.UpdateOperation.delete_points([uuid4()]))
-    number = _next_number(shard, description)
-    if number <= newest:
+    make_private(room)
+    try:
+        if log.exists():
+            shutil.copytree(log, room / _LOG)
+        config = edge.EdgeConfig(
+            vectors={"": edge.EdgeVectorParams(size=1, distance=edge.Distance.Dot)}
+        )
+        with engine_errors("reading where the log's numbers go on"):
+            shard = edge.EdgeShard.load(str(room), config)
+            try:
+                shard.update(edge.UpdateOperation.upsert_points([edge.Point(1, [1.0], {})]))
+                # The engine tells the number to those alone that ask for nearness.
+                nearest = edge.Query.Nearest([1.0], using="")
+                found = shard.query(edge.QueryRequest(limit=1, query=nearest))
+            finally:
+                shard.close()
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+    if not found:
         raise EngineError(
-            operation="numbering the operations",
-            problem=f"the engine is at {number}, and points are at {newest}: edits would be lost",
+            operation="reading where the log's numbers go on",
+            problem="the engine does not find what it stored",
         )
-
-
-def _next_number(shard: edge.EdgeShard, description: Description) -> int:
-    """The number of an operation that is carried out now; -1 if it is not carried out at all."""
-    name, vector, query = _any_vector(description)
-    probe = uuid4()
-    point = edge.Point(probe, {name: vector} if name else vector, {})
-    shard.update(edge.UpdateOperation.upsert_points([point]))
-    found = shard.query(
-        edge.QueryRequest(  # the engine tells the number to those alone that ask for nearness
-            limit=1,
-            query=edge.Query.Nearest(query, using=name),
-            filter=edge.Filter(must=[edge.HasIdCondition({probe})]),
-        )
-    )
-    shard.update(edge.UpdateOperation.delete_points([probe]))
-    return int(found[0].version) if found else -1
-
-
-def _any_vector(description: Description) -> tuple[str, Any, Any]:
-    """A name, a vector that a point may have under it, and a query that finds it."""
-    for name, params in description.vectors.items():
-        ones: Any = [1.0] * params.size
-        if params.multivector_config is not None:
-            ones = [ones]
-        return name, ones, ones
-    name = next(iter(description.sparse_vectors))
-    term = edge.SparseVector([0], [1.0])
-    return name, term, term
+    return int(found[0].version)
 
 
 def _ids(shard: edge.EdgeShard) -> int:
