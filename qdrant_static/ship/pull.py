@@ -10,6 +10,11 @@ the later ones those up to that moment; no point is half there. The shards' mome
 time that the shards before them take to arrive, so two points that were written together and lie
 in different shards may come as they were before and after. For one moment of the whole collection
 let writers rest, or pull a collection of one shard.
+
+Of several shards two things are not as they were there, because here all points are in one: a
+server weighs the terms of a sparse vector with IDF by the points of each shard, and takes a plan's
+candidates from each. BM25's scores here are those of the whole collection, and a hybrid plan fuses
+as many candidates as it says. Dense searches find the same, but for points whose codes are equal.
 """
 
 from __future__ import annotations
