@@ -216,7 +216,8 @@ def _ids(shard: edge.EdgeShard) -> int:
 def _newest(folder: Path) -> int:
     """The highest operation number that a point of a shard's folder carries; -1 if none does."""
     states = [json.loads(one.read_bytes()) for one in folder.glob(f"{_SEGMENTS}/*/segment.json")]
-    return max((int(state.get("version") or -1) for state in states), default=-1)
+    versions = [state.get("version") for state in states]
+    return max((version for version in versions if version is not None), default=-1)
 
 
 def _complete_indexes(
