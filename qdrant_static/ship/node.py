@@ -166,7 +166,13 @@ class Node:
         """The body of a GET, in pieces; raises as `request` does, also in the middle."""
         with (
             self._told(f"GET {path}"),
-            self._http.stream("GET", self._base + path, params=_worded(params)) as response,
+            self._http.stream(
+                "GET",
+                self._base + path,
+                params=_worded(params),
+                # Vectors hardly shrink, and the server would pay for trying.
+                headers={"Accept-Encoding": "identity"},
+            ) as response,
         ):
             if response.status_code >= 300:
                 response.read()
