@@ -21,8 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from qdrant_client import models
 
@@ -31,108 +30,28 @@ from qdrant_static.edge.directory import check_name, require_room
 from qdrant_static.errors import (
     CannotPullError,
     CollectionNotFoundError,
-    EngineError,
     NotSupportedByEdgeError,
-    ServerUnavailableError,
     SpecError,
-    StorageError,
     VerificationError,
 )
 from qdrant_static.ingest.server.calls import FIRST_CONTACT, exact_count, patiently
 from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.serverversion import is_remote, server_version
+from qdrant_static.ship.arrival import Arrival
 from qdrant_static.ship.embedded import embedded, indexes
 from qdrant_static.ship.node import Node, collection_path, node_of
-from qdrant_static.ship.peers import Holder, Peers
+from qdrant_static.ship.peers import Peers
+from qdrant_static.ship.pulled import Pulled, PullProgress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from qdrant_client import QdrantClient
 
-    from qdrant_static.edge.receiving import Incoming
 
 #: The servers whose snapshots were opened, searched and edited here: major and minor version.
 PROVED = ((1, 18),)
-#: Of a replica that has all its points.
-_ACTIVE = "Active"
-#: How often the download of one shard may break after it has begun.
-_MOST_CUTS = 5
-#: How often the disk is looked at while a file arrives, in bytes.
-_LOOK_BYTES = 64 << 20
-#: A tar ends so; a stream that something between has cut does not.
-_TAR_END = bytes(1024)
 _BYTES = {models.Datatype.FLOAT16: 2, models.Datatype.UINT8: 1}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullProgress:
-    """How far a pull is.
-
-    Attributes:
-        phase: ``"receiving"`` snapshots, or ``"opening"`` what has arrived.
-        sent_bytes: What has been received.
-        total_bytes: 0: nobody knows before it is all there.
-        shards_done: Shards that have arrived and are unpacked.
-        shards: Of how many.
-    """
-
-    phase: Literal["receiving", "opening"]
-    sent_bytes: int
-    total_bytes: int
-    shards_done: int
-    shards: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulled:
-    """A server's collection that is here now.
-
-    Attributes:
-        collection: Its name here.
-        source: Its name there; the target's, where an alias was asked for.
-        where: The server.
-        points: How many points there are here, exactly.
-        shards: The shards that it was made of.
-        shards_there: How many shards the collection has on the server.
-        segments: How many segments they are, each with its own graphs.
-        bytes: What was received.
-        seconds: What it took, from the first question to the open collection.
-        left_out: What an embedded collection has no words for: settings of a server, and what its
-            jobs have noted in the metadata.
-    """
-
-    collection: str
-    source: str
-    where: str
-    points: int
-    shards: tuple[int, ...]
-    shards_there: int
-    segments: int
-    bytes: int
-    seconds: float
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether all shards are here."""
-        return len(self.shards) == self.shards_there
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return {**asdict(self), "complete": self.complete}
-
-    def __str__(self) -> str:
-        told = (
-            f"{self.collection}: {self.points:,} points of {self.source} at {self.where}, with "
-            f"their index; {self.bytes / 1e6:,.0f} MB in {self.seconds:.1f} s"
-        )
-        if not self.complete:
-            shards = ", ".join(map(str, self.shards))
-            told += f". Not the whole collection: shard {shards} of {self.shards_there}"
-        if self.left_out:
-            told += f". Left out: {', '.join(self.left_out)}"
-        return told
 
 
 def pull(
@@ -190,14 +109,15 @@ def pull(
         _require_proved(server, collection, node, untested=untested)
         source = _target(server, collection)
         info = _info(server, source, node)
-        holders = Peers.of(node, peers).holders(source)
+        found = Peers.of(node, peers)
+        holders = _holders(node, source)
         chosen = _chosen(shards, holders)
         whole = len(chosen) == len(holders)
         before = exact_count(server, source) if whole else None
         with local.receiving(name) as incoming:
             points = info.points_count or 0
             _require_vectors_room(incoming.room, info, points * len(chosen) // len(holders))
-            arrival = _Arrival(source, node, incoming, policy, told, len(chosen))
+            arrival = Arrival(source, found, node.url, incoming, policy, told, len(chosen))
             for shard in chosen:
                 arrival.take(shard, holders[shard])
             arrival.tell("opening")
@@ -223,104 +143,6 @@ def pull(
         seconds=time.monotonic() - begun,
         left_out=tuple(left),
     )
-
-
-class _Arrival:
-    """Shards, one after the other."""
-
-    def __init__(
-        self,
-        collection: str,
-        node: Node,
-        incoming: Incoming,
-        policy: RetryPolicy,
-        told: Callable[[PullProgress], None] | None,
-        shards: int,
-    ) -> None:
-        self.bytes = 0
-        self._collection = collection
-        self._where = node.url
-        self._incoming = incoming
-        self._policy = policy
-        self._told = told
-        self._shards = shards
-        self._done = 0
-        self._looked = 0
-
-    def tell(self, phase: Literal["receiving", "opening"], more: int = 0) -> None:
-        if self._told is not None:
-            self._told(
-                PullProgress(
-                    phase=phase,
-                    sent_bytes=self.bytes + more,
-                    total_bytes=0,
-                    shards_done=self._done,
-                    shards=self._shards,
-                )
-            )
-
-    def take(self, shard: int, holders: Sequence[Holder]) -> None:
-        """Download a shard's snapshot and unpack it."""
-        active = [holder for holder in holders if holder.state == _ACTIVE]
-        if not active:
-            states = ", ".join(f"peer {one.peer_id}: {one.state}" for one in holders) or "nobody"
-            raise self._cannot(f"no replica of shard {shard} is {_ACTIVE} ({states}): wait for it")
-        file = self._incoming.room / f"{shard}.snapshot"
-        size = self._download(shard, active, file)
-        self.bytes += size
-        self.tell("receiving")
-        require_room(self._incoming.room, size)  # it is unpacked beside itself
-        self._incoming.take(file)
-        self._done += 1
-        self.tell("receiving")
-
-    def _download(self, shard: int, active: Sequence[Holder], file: Path) -> int:
-        """Try the shard's holders in turn, until one gives all of it."""
-        waited_s, failures, cuts = 0.0, 0, 0
-        while True:
-            holder = active[failures % len(active)]
-            self._looked = 0
-            try:
-                return self._attempt(shard, holder, file)
-            except ServerUnavailableError as error:
-                failures += 1
-                cuts += file.stat().st_size > 0
-                pause = self._policy.wait_s(failures)
-                if cuts > _MOST_CUTS or waited_s + pause > self._policy.budget_s:
-                    raise ServerUnavailableError(
-                        where=error.where,
-                        problem=f"shard {shard} of {self._collection!r}: {error.problem}",
-                        tried=failures,
-                        waited_s=waited_s,
-                    ) from error
-                waited_s += pause
-                time.sleep(pause)
-
-    def _attempt(self, shard: int, holder: Holder, file: Path) -> int:
-        path = collection_path(self._collection, "shards", shard, "snapshot")
-        try:
-            with file.open("wb") as stream:
-                size = holder.node.stream_to(path, stream, self._look)
-        except EngineError as error:
-            raise self._cannot(
-                f"{holder.node.url} gives no snapshot of shard {shard} ({error.problem})"
-            ) from error
-        except OSError as error:
-            raise StorageError(path=str(file), problem=error.strerror or str(error)) from error
-        if not _ends_as_tar(file):
-            raise ServerUnavailableError(
-                where=holder.node.url, problem="the snapshot was cut", tried=1, waited_s=0.0
-            )
-        return size
-
-    def _look(self, done: int) -> None:
-        self.tell("receiving", done)
-        if done >= self._looked:
-            require_room(self._incoming.room, _LOOK_BYTES)
-            self._looked = done + _LOOK_BYTES
-
-    def _cannot(self, problem: str) -> CannotPullError:
-        return CannotPullError(collection=self._collection, where=self._where, problem=problem)
 
 
 def _require_proved(server: QdrantClient, collection: str, node: Node, *, untested: bool) -> None:
@@ -367,6 +189,17 @@ def _info(server: QdrantClient, collection: str, node: Node) -> models.Collectio
         ) from error
 
 
+def _holders(node: Node, collection: str) -> dict[int, dict[int, str]]:
+    """Shard -> peer -> the state of its replica; the node that is asked comes first."""
+    seen = node.get(collection_path(collection, "cluster"))
+    found: dict[int, dict[int, str]] = {}
+    for one in seen["local_shards"]:
+        found.setdefault(one["shard_id"], {})[seen["peer_id"]] = one["state"]
+    for one in seen["remote_shards"]:
+        found.setdefault(one["shard_id"], {})[one["peer_id"]] = one["state"]
+    return found
+
+
 def _chosen(wanted: Sequence[int] | None, holders: Mapping[int, object]) -> list[int]:
     there = sorted(holders)
     if wanted is None:
@@ -399,12 +232,3 @@ def _require_written_meanwhile(
             problem=f"{points:,} points arrived, and the server counted {before:,} before and "
             "after. If it is written to, repeat it; nothing was left here",
         )
-
-
-def _ends_as_tar(file: Path) -> bool:
-    with file.open("rb") as stream:
-        size = stream.seek(0, 2)
-        if size < len(_TAR_END):
-            return False
-        stream.seek(-len(_TAR_END), 2)
-        return stream.read() == _TAR_END

@@ -1,0 +1,172 @@
+"""Shards of a server's collection, downloaded and taken in one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from qdrant_static.edge.directory import require_room
+from qdrant_static.errors import (
+    CannotPullError,
+    EngineError,
+    ServerUnavailableError,
+    StorageError,
+)
+from qdrant_static.ship.node import collection_path
+from qdrant_static.ship.peers import ACTIVE, Peers
+from qdrant_static.ship.pulled import PullProgress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qdrant_static.edge.receiving import Incoming
+    from qdrant_static.ingest.server.retry import RetryPolicy
+
+#: How often the download of one shard may break after it has begun.
+_MOST_CUTS = 5
+#: How often the disk is looked at while a file arrives, in bytes.
+_LOOK_BYTES = 64 << 20
+#: A tar ends so; a stream that something between has cut does not.
+_TAR_END = bytes(1024)
+
+
+class Arrival:
+    """Shards, one after the other.
+
+    Args:
+        collection: Whose shards, on the server.
+        peers: Who has them.
+        where: The server, for messages.
+        incoming: Where they go.
+        policy: How long somebody who is away is waited for.
+        told: Hears how far it is.
+        shards: How many are to come.
+
+    Attributes:
+        bytes: What has been received.
+    """
+
+    def __init__(
+        self,
+        collection: str,
+        peers: Peers,
+        where: str,
+        incoming: Incoming,
+        policy: RetryPolicy,
+        told: Callable[[PullProgress], None] | None,
+        shards: int,
+    ) -> None:
+        self.bytes = 0
+        self._collection = collection
+        self._peers = peers
+        self._where = where
+        self._incoming = incoming
+        self._policy = policy
+        self._told = told
+        self._shards = shards
+        self._done = 0
+        self._looked = 0
+
+    def tell(self, phase: Literal["receiving", "opening"], more: int = 0) -> None:
+        """Say how far it is, and how much has come of a shard that is not all there yet."""
+        if self._told is not None:
+            self._told(
+                PullProgress(
+                    phase=phase,
+                    sent_bytes=self.bytes + more,
+                    total_bytes=0,
+                    shards_done=self._done,
+                    shards=self._shards,
+                )
+            )
+
+    def take(self, shard: int, holders: Mapping[int, str]) -> None:
+        """Download a shard's snapshot and unpack it.
+
+        Args:
+            shard: Its number.
+            holders: Peer -> the state of its replica; the first are asked first.
+
+        Raises:
+            CannotPullError: If nobody has all of it, or gives it.
+            ServerUnavailableError: If all who have it are away for too long, or break off again
+                and again.
+            AccessDeniedError: If the key does not allow it.
+            StorageError: If the disk has too little room.
+        """
+        active = [peer for peer, state in holders.items() if state == ACTIVE]
+        if not active:
+            states = ", ".join(f"peer {peer}: {state}" for peer, state in holders.items())
+            raise self._cannot(f"no replica of shard {shard} is {ACTIVE} ({states}): wait for it")
+        file = self._incoming.room / f"{shard}.snapshot"
+        size = self._download(shard, active, file)
+        self.bytes += size
+        self.tell("receiving")
+        require_room(self._incoming.room, size)  # it is unpacked beside itself
+        self._incoming.take(file)
+        self._done += 1
+        self.tell("receiving")
+
+    def _download(self, shard: int, peers: Sequence[int], file: Path) -> int:
+        """Try those that hold the shard in turn, until one gives all of it."""
+        failures = cuts = 0
+        waited_s = 0.0
+        while True:
+            try:
+                return self._attempt(shard, peers[failures % len(peers)], file)
+            except ServerUnavailableError as error:
+                failures += 1
+                cuts += file.exists() and file.stat().st_size > 0
+                # Another holder is asked at once; then all of them are let rest.
+                pause = 0.0 if failures % len(peers) else self._policy.wait_s(failures)
+                if cuts > _MOST_CUTS or waited_s + pause > self._policy.budget_s:
+                    raise ServerUnavailableError(
+                        where=error.where,
+                        problem=f"shard {shard} of {self._collection!r}: {error.problem}",
+                        tried=failures,
+                        waited_s=waited_s,
+                    ) from error
+                waited_s += pause
+                time.sleep(pause)
+
+    def _attempt(self, shard: int, peer: int, file: Path) -> int:
+        self._looked = 0
+        file.unlink(missing_ok=True)
+        node = self._peers.node(peer)
+        try:
+            with file.open("wb") as stream:
+                size = node.stream_to(
+                    collection_path(self._collection, "shards", shard, "snapshot"),
+                    stream,
+                    self._look,
+                )
+        except EngineError as error:
+            raise self._cannot(
+                f"{node.url} gives no snapshot of shard {shard} ({error.problem})"
+            ) from error
+        except OSError as error:
+            raise StorageError(path=str(file), problem=error.strerror or str(error)) from error
+        if not _ends_as_tar(file):
+            raise ServerUnavailableError(
+                where=node.url, problem="the snapshot was cut", tried=1, waited_s=0.0
+            )
+        return size
+
+    def _look(self, done: int) -> None:
+        self.tell("receiving", done)
+        if done >= self._looked:
+            require_room(self._incoming.room, _LOOK_BYTES)
+            self._looked = done + _LOOK_BYTES
+
+    def _cannot(self, problem: str) -> CannotPullError:
+        return CannotPullError(collection=self._collection, where=self._where, problem=problem)
+
+
+def _ends_as_tar(file: Path) -> bool:
+    with file.open("rb") as stream:
+        size = stream.seek(0, 2)
+        if size < len(_TAR_END):
+            return False
+        stream.seek(-len(_TAR_END), 2)
+        return stream.read() == _TAR_END
