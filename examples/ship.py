@@ -41,25 +41,22 @@ def build(folder: Path) -> None:
     texts = [f"The {a} of {b} in {c}" for a, b, c in product(SIDES, THINGS, PLACES)]
     pq.write_table(pa.table({"id": range(len(texts)), "text": texts}), folder / "a.parquet")
     encoder = load_encoder("wordllama")
-    spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,), quantization="binary")
+    # Without BM25: its word frequencies are those of a shard, and the copy below will be one shard.
+    spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,), sparse=None)
     with EdgeClient(folder / "db") as local:
         create_collection(local, NAME, spec, shards=SHARDS)
         print(ingest(folder / "a.parquet", local, NAME, spec=spec, encoder=encoder))
 
 
 def show(folder: Path) -> None:
-    """What would travel: each shard with its segments, as large as it is."""
+    """What would travel: each shard with its segments, and which operations they have seen."""
     with EdgeClient(folder / "db") as local:
         print("points of each shard:", local.shard_counts(NAME))
         print("points 0 to 4 belong to the shards", shard_of(range(5), SHARDS).tolist())
         with local.at_rest(NAME) as folders:  # nobody can open it meanwhile
             for shard in read_shards(folders):
-                files = [file for file in shard.folder.rglob("*") if file.is_file()]
-                size = sum(file.stat().st_size for file in files) / 1e6
-                print(
-                    f"shard {shard.number}: {len(shard.segments)} segments, {size:.1f} MB on disk, "
-                    f"operations up to {shard.newest}"
-                )
+                names = [segment.name for segment in shard.segments]
+                print(f"shard {shard.number}: segments {names}, operations up to {shard.newest}")
 
 
 def send(folder: Path, url: str) -> None:

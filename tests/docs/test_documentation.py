@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import REPOSITORY, run_cli, run_python
+from tests.server.ship_traps import table
 
 FILES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 BLOCK = re.compile(
@@ -147,3 +148,7 @@ def test_every_command_line_shown_has_options_that_there_are(path, tmp_path):
                 command = command.commands[line.split()[1]]
             known = {o for p in command.params for o in p.opts} | {"--help"}
             assert set(OPTION.findall(line)) <= known, line
+
+
+def test_the_traps_of_shipments_are_those_that_are_set_in_the_tests():
+    assert table() in (REPOSITORY / "docs" / "ship.md").read_text(encoding="utf-8")
