@@ -68,6 +68,18 @@ def start(
         ),
     ] = False,
     max_rejects: MaxRejects = None,
+    build: Annotated[
+        str | None,
+        typer.Option(
+            help="'here': build it on this machine and ship it with its indexes, so that the "
+            "server indexes nothing. [default: the server does]",
+            metavar="WHERE",
+        ),
+    ] = None,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="With --build here: shards. [default: as it is now]")
+    ] = None,
+    peer: Peer = None,
     journal: Journal = None,
     api_key: ApiKey = None,
     as_json: Json = False,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qdrant_static.ingest.reading.batch import Batch
     from qdrant_static.ingest.reading.rejects import Reject
     from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.ship.options import BuildHere
 
 #: How often whoever fills green says that it is still at it, in seconds.
 BEAT_S = 15.0
@@ -143,6 +144,7 @@ def backfill(
     rate: float | None,
     progress: bool,
     stop: threading.Event | None,
+    build: BuildHere | None = None,
     options: Mapping[str, Any],
 ) -> IngestReport:
     """Fill green; again, where a run was cut short: what is there already costs no encoding.
@@ -157,10 +159,14 @@ def backfill(
         rate: Rows a second at most.
         progress: Whether a person sees it.
         stop: Set by whoever wants it to end.
+        build: Build it on this machine and ship it; None has the server index it.
         options: What else `ingest` takes.
     """
     if rate is not None and not rate > 0:
         raise SpecError(field="max_rate", problem=f"{rate!r} is not above 0")
+    # What has left blue since an earlier run leaves green too; where green is built here, the
+    # journal says so, because nothing is deleted from a collection that is still to be shipped.
+    gone = moving and build is None
     return ingest(
         Throttled(source=source, rate=rate, moving=moving),  # type: ignore[arg-type]
         client,
@@ -168,10 +174,10 @@ def backfill(
         spec=spec,
         encoder=encoder,
         sync=True,
-        # What has left blue since an earlier run leaves green too.
-        delete_missing=moving,
-        force=moving,
-        bulk=True,
+        delete_missing=gone,
+        force=gone,
+        bulk=build is None,
+        build=build,
         progress=progress,
         stop=stop,
         **options,

@@ -14,6 +14,7 @@ from qdrant_static.errors import (
     CollectionExistsError,
     CollectionLockedError,
     MigrationRunningError,
+    MigrationStepError,
     SpecError,
 )
 from qdrant_static.ingest.accounting.state import default_state
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from qdrant_static.ingest.reading.options import SourceOptions
     from qdrant_static.ingest.reading.sources import PathLike
     from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.ship.options import BuildHere
 
 
 class Migration(Switching):
@@ -75,6 +77,7 @@ class Migration(Switching):
         frozen: bool = False,
         progress: bool = False,
         stop: threading.Event | None = None,
+        build: BuildHere | None = None,
         **ingesting: Any,
     ) -> IngestReport:
         """Build the next generation: create it, fill it, apply the journal, build its index.
@@ -91,6 +94,8 @@ class Migration(Switching):
                 the same is not carried over, and `verify` finds it.
             progress: Show how far it is, on standard error.
             stop: Set it to end after the batch in hand; repeat the call to go on.
+            build: Build green on this machine and ship it, indexes included: the server, which
+                answers users meanwhile, indexes nothing. See `qdrant_static.ingest`.
             **ingesting: What else `qdrant_static.ingest` takes: ``threads``, ``max_rejects``,
                 ``on_duplicate``.
 
@@ -105,12 +110,23 @@ class Migration(Switching):
         """
         self.know(encoder)
         origin = From.of(source, options)
+        if build is not None and is_embedded(self.client):
+            raise SpecError(field="build", problem="an embedded collection is built here anyway")
         with self.held():
             state = running_state(self.client, self.alias)
             if state is None:
                 state = self._begin(encoder, spec, origin, frozen=frozen)
             else:
                 state = self._continue(self.in_effect(state), encoder, spec, origin)
+                if build is not None and state.phase != "building":
+                    raise MigrationStepError(
+                        alias=self.alias,
+                        step="build",
+                        phase=state.phase,
+                        problem=f"{state.green!r} is filled, and a shipment replaces nothing: "
+                        "repeat start without --build here to bring it up to date, or abort and "
+                        "start anew",
+                    )
             blue, green = state.blue, state.green
             rows = origin.open(self.client, blue, self.spec(blue))
             with self.journal.exclusive(f"beginning to build {green}"):
@@ -133,6 +149,7 @@ class Migration(Switching):
                     rate=max_rate,
                     progress=progress,
                     stop=stop,
+                    build=build,
                     options=ingesting,
                 )
                 if report.interrupted:
