@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, MaxRejects, listed
+from qdrant_static.cli.buildoptions import Build, BuildFolder, Untested, Workers, build_here
+from qdrant_static.cli.options import (
+    DEFAULT_DB,
+    ApiKey,
+    Db,
+    Json,
+    MaxRejects,
+    Peer,
+    listed,
+    peers_of,
+)
 from qdrant_static.cli.reporting import REFUSED, reported
 
 if TYPE_CHECKING:
@@ -68,18 +78,11 @@ def start(
         ),
     ] = False,
     max_rejects: MaxRejects = None,
-    build: Annotated[
-        str | None,
-        typer.Option(
-            help="'here': build it on this machine and ship it with its indexes, so that the "
-            "server indexes nothing. [default: the server does]",
-            metavar="WHERE",
-        ),
-    ] = None,
-    shards: Annotated[
-        int | None, typer.Option(min=1, help="With --build here: shards. [default: as it is now]")
-    ] = None,
+    build: Build = None,
+    build_folder: BuildFolder = None,
+    workers: Workers = None,
     peer: Peer = None,
+    untested: Untested = False,
     journal: Journal = None,
     api_key: ApiKey = None,
     as_json: Json = False,
@@ -95,6 +98,14 @@ def start(
 
     if bool(from_source) == from_collection:
         raise SpecError(field="source", problem="give --from-source FILE or --from-collection")
+    here = build_here(
+        build,
+        None,
+        folder=build_folder,
+        workers=workers,
+        peers=peers_of(peer) or None,
+        untested=untested,
+    )
     loaded = load_encoder(encoder)
     wanted = None
     if spec is not None:
@@ -117,6 +128,7 @@ def start(
             frozen=freeze_writes,
             progress=sys.stderr.isatty() or not as_json,
             stop=stop,
+            build=here,
             max_rejects=max_rejects,
         )
         state = migration.state()
