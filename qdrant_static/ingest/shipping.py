@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from qdrant_static.collection.capacity import Corpus, footprint
 from qdrant_static.edge import EdgeClient
+from qdrant_static.edge.directory import make_private
 from qdrant_static.errors import SpecError, StorageError, VerificationError
 from qdrant_static.ingest.building import BuildPlace, Opening, build_locally
 from qdrant_static.ingest.manifest import rewrite_manifest
@@ -142,6 +143,7 @@ class BuildHereRun:
             return
         corpus = Corpus(rows=rows, payload_bytes=0, text_bytes=0)
         least = footprint(self.job.spec, corpus, embedded=True).disk
+        make_private(folder)
         there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         free = shutil.disk_usage(folder).free
         if free + there < least:
