@@ -12,15 +12,13 @@ from qdrant_static.collection.aliases import aliases_of
 from qdrant_static.collection.build import check_version
 from qdrant_static.errors import AliasExistsError, CannotShipError, SpecError
 from qdrant_static.ingest.server.calls import address, exact_count, patiently
+from qdrant_static.ship.target import MARK
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.ship.options import BuildHere
-
-#: In the metadata of a collection that is being shipped, or was.
-MARK = "qdrant_static_shipment"
 
 
 def shards_of(server: QdrantClient, collection: str, spec: CollectionSpec, build: BuildHere) -> int:

@@ -17,6 +17,8 @@ from qdrant_static.ingest.reading.fromcollection import open_collection
 from qdrant_static.ingest.reading.inputs import Fingerprint
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.sources import AnySource, PathLike, SettledRanges, open_source
+from qdrant_static.migrate.names import read_metadata
+from qdrant_static.ship.target import MARK
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
@@ -182,6 +184,12 @@ def backfill(
         stop=stop,
         **options,
     )
+
+
+def is_shipped(client: Client, green: str) -> bool:
+    """Whether green came as a shipment, and was proved."""
+    mark = read_metadata(client, green).get(MARK) or {}
+    return mark.get("state") == "live"
 
 
 @contextmanager

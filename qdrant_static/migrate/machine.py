@@ -14,14 +14,13 @@ from qdrant_static.errors import (
     CollectionExistsError,
     CollectionLockedError,
     MigrationRunningError,
-    MigrationStepError,
     SpecError,
 )
 from qdrant_static.ingest.accounting.state import default_state
 from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.sink import build_index
 from qdrant_static.migrate import owner
-from qdrant_static.migrate.backfill import From, backfill, beating, like
+from qdrant_static.migrate.backfill import From, backfill, beating, is_shipped, like
 from qdrant_static.migrate.gates import Gate, Thresholds, check_accepted
 from qdrant_static.migrate.integrity import Integrity
 from qdrant_static.migrate.livesearcher import QUERIES, read_shadow
@@ -95,7 +94,8 @@ class Migration(Switching):
             progress: Show how far it is, on standard error.
             stop: Set it to end after the batch in hand; repeat the call to go on.
             build: Build green on this machine and ship it, indexes included: the server, which
-                answers users meanwhile, indexes nothing. See `qdrant_static.ingest`.
+                answers users meanwhile, indexes nothing. See `qdrant_static.ingest`. A green that
+                was shipped already is filled up in the ordinary way.
             **ingesting: What else `qdrant_static.ingest` takes: ``threads``, ``max_rejects``,
                 ``on_duplicate``.
 
@@ -118,16 +118,9 @@ class Migration(Switching):
                 state = self._begin(encoder, spec, origin, frozen=frozen)
             else:
                 state = self._continue(self.in_effect(state), encoder, spec, origin)
-                if build is not None and state.phase != "building":
-                    raise MigrationStepError(
-                        alias=self.alias,
-                        step="build",
-                        phase=state.phase,
-                        problem=f"{state.green!r} is filled, and a shipment replaces nothing: "
-                        "repeat start without --build here to bring it up to date, or abort and "
-                        "start anew",
-                    )
             blue, green = state.blue, state.green
+            if build is not None and is_shipped(self.client, green):
+                build = None  # a shipment replaces nothing: what is missing is filled in
             rows = origin.open(self.client, blue, self.spec(blue))
             with self.journal.exclusive(f"beginning to build {green}"):
                 self.require_target(blue)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from qdrant_static.errors import MigrationStepError
+from qdrant_static.migrate.machine import Migration
 from qdrant_static.ship.options import BuildHere
-from tests.migration_suite import MigrationSuite, Place, model, target_of
+from tests.migration_suite import (
+    NEW,
+    MigrationSuite,
+    Place,
+    assert_generation,
+    model,
+    written,
+)
 from tests.server.test_migration import _clients
 
 pytestmark = pytest.mark.server
@@ -32,9 +39,26 @@ class TestBuiltHere(MigrationSuite):
         yield made
         made.clear()
 
-    def test_a_green_that_is_filled_is_not_shipped_to_again(self, client, place):
-        place.start()
-        with pytest.raises(MigrationStepError, match="replaces nothing"):
-            Place.start(place, build=BuildHere())
-        assert target_of(client, place.alias) == place.blue
-        assert client.count(place.green, exact=True).count == len(model(range(60)))
+    def test_a_green_that_was_shipped_is_filled_up_in_the_ordinary_way(self, client, place):
+        first = place.start()
+        assert first.shipment is not None
+        client.delete(place.green, [1, 3], wait=True)
+        again = Place.start(place, build=BuildHere())
+        assert again.shipment is None
+        assert (again.stored, again.unchanged) == (2, 58)
+        assert_generation(client, place.green, NEW, model(range(60)))
+
+    def test_a_start_that_died_after_the_shipment_goes_on(self, client, place, monkeypatch):
+        def die(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Migration, "catch_up", die)
+            with pytest.raises(KeyboardInterrupt):
+                place.start()
+        assert place.phase == "building"
+        with place.writer() as writer:
+            writer.upsert([written(1, 1)])
+        Place.start(place, build=BuildHere())
+        assert place.phase == "replaying"
+        assert_generation(client, place.green, NEW, {**model(range(60)), **model([1], 1)})
