@@ -31,7 +31,7 @@ class IngestReport:
         left_out: Binary columns, which no payload can hold.
         points_before: Exact count before.
         points_after: Exact count after.
-        seconds: Phase (``load``: read, encode and write; ``index``; ``verify``; ``ship``) -> seconds.
+        seconds: Phase (``load``: read, encode and write; ``index``, ``verify``, ``ship``) -> s.
         interrupted: Whether it was stopped before the end.
         payload_updated: Rows of which only the payload was stored, as only that had changed.
         unchanged: Rows that were there as they are.
