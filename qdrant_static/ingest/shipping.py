@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.ingest.run import IngestRun
     from qdrant_static.ship.options import BuildHere
-    from qdrant_static.ship.push import ShipProgress
+    from qdrant_static.ship.report import ShipProgress
 
 #: The ledger's note of the folder in which the job builds, and of the run that did.
 NOTE = "build"

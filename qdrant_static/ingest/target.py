@@ -12,7 +12,8 @@ from qdrant_static.collection.aliases import aliases_of
 from qdrant_static.collection.build import check_version
 from qdrant_static.errors import AliasExistsError, CannotShipError, SpecError
 from qdrant_static.ingest.server.calls import address, exact_count, patiently
-from qdrant_static.ship.target import MARK
+from qdrant_static.ship.prepare import check_server_version
+from qdrant_static.ship.target import MARK, UNDER_WAY
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -49,13 +50,17 @@ def check_free(server: QdrantClient, collection: str, build: BuildHere) -> None:
     """Refuse a target that is not there to be taken, before hours are spent.
 
     Raises:
-        CannotShipError: If it holds points, or another shipment is on its way to it.
+        CannotShipError: If it holds points, another shipment is on its way to it, or the server's
+            version was never tried.
         AliasExistsError: If its name is an alias, or the alias's name a collection.
     """
 
     def refuse(problem: str) -> CannotShipError:
         return CannotShipError(collection=collection, where=address(server), problem=problem)
 
+    check_server_version(server, collection, untested=build.untested)
+    if build.alias == collection:
+        raise SpecError(field="build.alias", problem=f"{collection!r} is the collection's own name")
     aliases = patiently(server, collection, "reading aliases", lambda: aliases_of(server))
     if collection in aliases:
         raise AliasExistsError(alias=collection, collection=aliases[collection])
@@ -66,7 +71,7 @@ def check_free(server: QdrantClient, collection: str, build: BuildHere) -> None:
         return
     metadata: Mapping[str, Any] = server.get_collection(collection).config.metadata or {}
     mark = metadata.get(MARK)
-    if isinstance(mark, Mapping) and mark.get("state") == "under way":
+    if isinstance(mark, Mapping) and mark.get("state") == UNDER_WAY:
         if build.discard_unfinished:
             return
         raise refuse(

@@ -75,14 +75,26 @@ def check_server(server: QdrantClient, source: Source, *, untested: bool) -> boo
         CannotShipError: If there are no points, or the server's version is another.
         ServerUnavailableError: If nobody answers.
     """
-    where = address(server)
     if not sum(source.counts):
         raise CannotShipError(
-            collection=source.collection, where=where, problem="it holds no points"
+            collection=source.collection, where=address(server), problem="it holds no points"
         )
+    return check_server_version(server, source.collection, untested=untested)
+
+
+def check_server_version(server: QdrantClient, collection: str, *, untested: bool) -> bool:
+    """Refuse a server of a version that no shipment was proved to.
+
+    Returns:
+        Whether it says with tiers where data lies.
+
+    Raises:
+        CannotShipError: If it is one.
+        ServerUnavailableError: If nobody answers.
+    """
     version = patiently(
         server,
-        source.collection,
+        collection,
         "asking for the version",
         lambda: server_version(server),
         retry=FIRST_CONTACT,
@@ -91,8 +103,8 @@ def check_server(server: QdrantClient, source: Source, *, untested: bool) -> boo
         told = "an unknown version" if version is None else f"version {_shown(version)}"
         proved = ", ".join(_shown(one) for one in sorted(PROVED))
         raise CannotShipError(
-            collection=source.collection,
-            where=where,
+            collection=collection,
+            where=address(server),
             problem=f"it runs {told}, and shipments were proved with {proved} only. "
             "untested=True (--untested) tries it all the same: nothing goes live without its "
             "proofs",

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import qdrant_static
 from qdrant_static import CollectionSpec, EdgeClient, ingest
 from qdrant_static.cli import app
+from qdrant_static.collection.aliases import point_alias
 from qdrant_static.collection.build import create_collection, read_spec
 from qdrant_static.collection.spec import LateSpec, ServerSpec
 from qdrant_static.encoders.base import EncoderInfo
@@ -35,6 +36,7 @@ from qdrant_static.ingest import shipping
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.reading import jsonl
 from qdrant_static.ingest.verify import verify
+from qdrant_static.ship import prepare
 from qdrant_static.ship.options import BuildHere
 from tests.carrier import Carrier
 from tests.fakes import FakeEncoder, write_jsonl
@@ -390,6 +392,22 @@ def test_names_that_are_taken(job, wire):
         create_collection(engine, "d", SPEC)
     with pytest.raises(AliasExistsError, match="'d' is a collection"):
         job(build=BuildHere(alias="d"))
+    with pytest.raises(SpecError, match="'c' is the collection's own name"):
+        job(build=BuildHere(alias="c"))
+    with wire.engine() as engine:
+        point_alias(engine, "c", "d")
+    with pytest.raises(AliasExistsError, match="'c' is an alias of 'd'"):
+        job()
+
+
+def test_a_server_that_was_never_tried_is_refused_before_anything_is_built(
+    job, wire, carrier, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(prepare, "server_version", lambda server: (1, 17, 2))
+    with pytest.raises(CannotShipError, match=r"it runs version 1\.17.*--untested"):
+        job()
+    assert not (tmp_path / "st" / "build" / "c").exists()
+    assert job(build=BuildHere(untested=True)).stored == ROWS
 
 
 @pytest.mark.parametrize(
