@@ -15,7 +15,6 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
-from qdrant_static.ship.push import ship
 
 from qdrant_static import EdgeClient, connect
 from qdrant_static.errors import (
@@ -28,6 +27,7 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.ship import prepare, push, segments
+from qdrant_static.ship.push import ship
 from qdrant_static.ship.route import shard_of
 from tests.server.own_server import OwnServer, needs_binary
 from tests.server.ship_traps import AS_IT_WAS, NOTHING, TRAPS
