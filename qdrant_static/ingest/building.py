@@ -1,4 +1,4 @@
-"""A collection that is built in a local folder: by one process, which fills all its shards."""
+"""A collection that is built in a local folder: by one process, or by one for each shard."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdrant_static.edge import EdgeClient
+from qdrant_static.encoders.cores import core_count
+from qdrant_static.ingest.shares.run import SharedRun
 
 if TYPE_CHECKING:
     from qdrant_static.ingest.reading.options import SourceOptions
@@ -66,4 +68,7 @@ def build_locally(job: IngestRun, place: BuildPlace, own_rejects: Path | None) -
     """
     with EdgeClient(place.folder) as local:
         job.client = local
+        if place.shards > 1:
+            workers = core_count() if place.workers is None else place.workers
+            job = SharedRun.of(job, folder=place.folder, workers=workers)
         return job.carry_out(own_rejects)

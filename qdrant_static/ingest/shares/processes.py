@@ -80,7 +80,7 @@ class _Child:
         with self._complaints as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TOLD_BYTES))
             said = file.read().decode(errors="replace").strip()
-        if self.error is None and (self.ended is None or code):
+        if self.error is None and self.ended is None:  # else it had let go of everything before
             problem = f"the process ended with code {code}"
             self.error = EngineError(
                 operation="building a shard in a process of its own",

@@ -66,23 +66,26 @@ class SharedRun(IngestRun):
         return cls(**own, folder=folder, workers=workers)
 
     def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
-        joined = self.ledger.notes.get(JOINED) == run.id
-        if not joined:
-            why = self._why_alone(run)
-            if why is None:
-                try:
-                    return self._in_parts(run, rejected)
-                except UnfitError as error:
-                    why = str(error)
-            if why:
-                self.display.say(f"one process builds all shards: {why}")
-            shutil.rmtree(self._home, ignore_errors=True)
-            return IngestRun._carry_out(self, run, rejected)
-        return self._together(run, rejected, {})
+        if self._is_joined(run) and self._home.exists():
+            return self._together(run, rejected, {})
+        why = self._why_alone(run)
+        if why is None:
+            try:
+                return self._in_parts(run, rejected)
+            except UnfitError as error:
+                why = str(error)
+        if why:
+            self.display.say(f"one process builds all shards: {why}")
+        self._remove_parts()
+        return IngestRun._carry_out(self, run, rejected)
+
+    def _is_joined(self, run: Run) -> bool:
+        return self.ledger.notes.get(JOINED) == run.id
 
     def _losses(self, run: Run) -> list[str]:
-        joined = self.ledger.notes.get(JOINED) == run.id
-        if joined and not (self._home.exists() or self.client.collection_exists(self.collection)):
+        if self._is_joined(run) and not (
+            self._home.exists() or self.client.collection_exists(self.collection)
+        ):
             return ["what was built is gone"]
         return IngestRun._losses(self, run)
 
@@ -290,8 +293,16 @@ class SharedRun(IngestRun):
             ended=True,
         )
         self._write_down(run, report, _statistics(accounts))
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._remove_parts()
         return report
+
+    def _remove_parts(self) -> None:
+        """At once for whoever looks for them; what a crash leaves of them, the next time."""
+        away = self._home.with_name("removed")
+        shutil.rmtree(away, ignore_errors=True)
+        if self._home.exists():
+            self._home.rename(away)
+            shutil.rmtree(away, ignore_errors=True)
 
 
 def _account(part: Part) -> dict[str, Any]:
