@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from qdrant_static.ingest.report import IngestReport
     from qdrant_static.ingest.run import IngestRun
 
+#: So many rows are stored before another process has started.
+_FEW_ROWS = 10_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
@@ -68,7 +71,10 @@ def build_locally(job: IngestRun, place: BuildPlace, own_rejects: Path | None) -
     """
     with EdgeClient(place.folder) as local:
         job.client = local
-        if place.shards > 1:
-            workers = core_count() if place.workers is None else place.workers
-            job = SharedRun.of(job, folder=place.folder, workers=workers)
-        return job.carry_out(own_rejects)
+        workers = place.workers
+        if workers is None:
+            rows = job.source.total_rows
+            few = rows is not None and rows < _FEW_ROWS
+            workers = 1 if few else core_count()
+        run = SharedRun.of(job, folder=place.folder, workers=workers)
+        return run.carry_out(own_rejects)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from qdrant_static.edge.assemble import assemble
+from qdrant_static.edge.assemble import assemble, begun
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.statistics import EncodingStatistics
 from qdrant_static.errors import TooManyRejectsError
@@ -68,6 +68,8 @@ class SharedRun(IngestRun):
     def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
         if self._is_joined(run) and self._home.exists():
             return self._together(run, rejected, {})
+        if begun(self.folder, self.collection):  # by an earlier run, of other shards
+            shutil.rmtree(self.folder / self.collection)
         why = self._why_alone(run)
         if why is None:
             try:
