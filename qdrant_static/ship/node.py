@@ -265,10 +265,9 @@ class Node:
                     read=max(usual.read or 0.0, _PATIENCE_S, packed.size / _UNPACKED_PER_S),
                 ),
             )
-        if response.status_code == 500 and not _MAY_PASS.search(response.text):
-            # It was taken whole, and cannot be opened: it will not be the next time either.
-            response.status_code = 422
-        self._check(response, f"POST {path}", sent=packed.size)
+        # What was taken whole and cannot be opened will not be the next time either.
+        final = response.status_code == 500 and not _MAY_PASS.search(response.text)
+        self._check(response, f"POST {path}", sent=packed.size, final=final)
         return response.json()
 
     # --- errors ------------------------------------------------------------------------------
@@ -292,7 +291,9 @@ class Node:
         except httpx.InvalidURL as error:
             raise EngineError(operation=f"{operation} at {self.url}", problem=str(error)) from error
 
-    def _check(self, response: httpx.Response, operation: str, *, sent: int = 0) -> None:
+    def _check(
+        self, response: httpx.Response, operation: str, *, sent: int = 0, final: bool = False
+    ) -> None:
         if response.status_code < 300:
             return
         from qdrant_client.http.exceptions import UnexpectedResponse
@@ -327,7 +328,7 @@ class Node:
             )
         if failure is not None and failure.verdict is Verdict.DENIED:
             raise AccessDeniedError(where=self.url, problem=problem)
-        if failure is not None and failure.verdict is Verdict.AGAIN:
+        if failure is not None and failure.verdict is Verdict.AGAIN and not final:
             raise self._unavailable(problem)
         self._refuse(operation, problem)
 

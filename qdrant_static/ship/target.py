@@ -14,6 +14,7 @@ from qdrant_static.errors import (
     EngineError,
     JobRunningError,
     QdrantStaticError,
+    ServerUnavailableError,
 )
 from qdrant_static.ingest.server.calls import FIRST_CONTACT
 from qdrant_static.ingest.server.retry import RetryPolicy
@@ -194,8 +195,24 @@ class Target:
         return persistently(call, retry or self._retry)
 
     def _seen(self, retry: RetryPolicy | None = None) -> dict[str, Any] | None:
-        there = self._again(lambda: self._node.get_or_none(self._path), retry)
+        there = self._again(self._read, retry)
         return None if there is None else dict(there)
+
+    def _read(self) -> Any:
+        """``GET /collections/{name}``, as much of it as there is.
+
+        With a shard that the server could not open it says nothing there, but elsewhere.
+        """
+        try:
+            return self._node.get_or_none(self._path)
+        except ServerUnavailableError as error:
+            if not error.problem.startswith("500"):
+                raise
+            told = self._node.get("/telemetry", details_level=4)
+            for one in (told.get("collections") or {}).get("collections") or ():
+                if one.get("id") == self.name:
+                    return one
+            raise
 
     def _count(self) -> int:
         path = f"{self._path}/points/count"
