@@ -16,8 +16,8 @@ from qdrant_static import EdgeClient
 
 SIZE = 32
 PINNED = models.Memory.PINNED
-#: A graph for every segment: tests are small.
-INDEXED = models.OptimizersConfigDiff(indexing_threshold=1)
+#: A graph for what was built, in KB: tests are small. Not for the few points that a proof edits.
+INDEXED = models.OptimizersConfigDiff(indexing_threshold=5)
 
 
 def vectors(count: int, size: int = SIZE) -> np.ndarray:
