@@ -1,4 +1,4 @@
-"""A point as built and as a server has it: what counts as the same, and how a difference is told."""
+"""A point as built and as a server has it: what counts as the same, and how it is told."""
 
 from __future__ import annotations
 
