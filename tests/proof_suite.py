@@ -1,6 +1,6 @@
 """The proofs of a shipment on ordinary pairs: the same points written to two engines.
 
-A subclass gives the fixture ``pair``.
+A subclass gives the fixture ``pair``, with `built_once` for all of its tests.
 """
 
 from __future__ import annotations
@@ -120,15 +120,15 @@ class Pair:
         return refused.value
 
 
+def built_once(folder: Path) -> Iterator[EdgeClient]:
+    """Where ``built`` is, which no test changes but by what it is handed."""
+    with EdgeClient(folder) as client:
+        create(client, "built")
+        yield client
+
+
 class ProofSuite:
     """What must hold of the proofs."""
-
-    @pytest.fixture(scope="class")
-    def local(self, tmp_path_factory) -> Iterator[EdgeClient]:
-        """Where ``built`` is, which no test changes but by what it is handed."""
-        with EdgeClient(tmp_path_factory.mktemp("built")) as client:
-            create(client, "built")
-            yield client
 
     def test_all_proofs_hold_of_the_same_points_and_leave_nothing(self, pair) -> None:
         held = pair.prove()

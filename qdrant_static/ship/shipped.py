@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,10 +9,11 @@ from uuid import UUID
 
 from qdrant_client import models
 
-from qdrant_static.errors import ServerUnavailableError, ShipmentRefusedError
+from qdrant_static.errors import ShipmentRefusedError
 from qdrant_static.ids import PointId
 from qdrant_static.ingest.server.calls import address, patiently
 from qdrant_static.ingest.server.retry import RetryPolicy
+from qdrant_static.ship.patience import persistently
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -89,18 +89,7 @@ class Shipped:
         Raises:
             ServerUnavailableError: If it did not succeed for too long.
         """
-        policy = self.retry or RetryPolicy()
-        begun = time.monotonic()
-        failures = 0
-        while True:
-            try:
-                return call()
-            except ServerUnavailableError:
-                failures += 1
-                pause = policy.wait_s(failures)
-                if time.monotonic() - begun + pause > policy.budget_s:
-                    raise
-                time.sleep(pause)
+        return persistently(call, self.retry or RetryPolicy())
 
     def holders(self) -> dict[int, list[Holder]]:
         """The replicas of each shard; raises as `again` does."""

@@ -19,9 +19,14 @@ from qdrant_static.errors import EngineError, ServerUnavailableError
 from qdrant_static.ship.peers import Holder
 from qdrant_static.ship.route import shard_of
 from qdrant_static.ship.segments import BuiltSegment, BuiltShard
-from tests.proof_suite import SHARDS, Pair, ProofSuite, create
+from tests.proof_suite import SHARDS, Pair, ProofSuite, built_once, create
 
 GRAPH = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000, "on_disk": False}
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory) -> Iterator[EdgeClient]:
+    yield from built_once(tmp_path_factory.mktemp("built"))
 
 
 class EdgeServer(EdgeClient):

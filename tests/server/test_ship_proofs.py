@@ -13,9 +13,14 @@ from qdrant_client import QdrantClient
 from qdrant_static import EdgeClient
 from qdrant_static.ship.node import node_of
 from qdrant_static.ship.peers import Peers
-from tests.proof_suite import Pair, ProofSuite, create
+from tests.proof_suite import Pair, ProofSuite, built_once, create
 
 pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory) -> Iterator[EdgeClient]:
+    yield from built_once(tmp_path_factory.mktemp("built"))
 
 
 def paired(local: EdgeClient, *, prefer_grpc: bool) -> Iterator[Pair]:
