@@ -432,6 +432,7 @@ def test_a_server_that_is_killed_leaves_a_mark_and_the_same_command_finishes_it(
         with pytest.raises(ServerUnavailableError):
             sending.ship(retry=SHORT)
     server.start()
+    sending.server = server.client()  # as a new process has; this one would wait to come back
     assert "the mark" in TRAPS["killed"].left
     sending.require_mark()
     sending.ship()
