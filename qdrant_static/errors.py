@@ -623,14 +623,22 @@ class MigrationStepError(UsageError):
 
 @dataclass(eq=False)
 class AliasMovedError(UsageError):
-    """Somebody else re-pointed the alias while the migration was under way."""
+    """Somebody else re-pointed the alias while a migration, or a shipment, was under way."""
 
     alias: str
     expected: str
     found: str
+    shipped: str | None = None
 
     @property
     def message(self) -> str:
+        if self.shipped is not None:
+            return (
+                f"the alias {self.alias!r} points at {self.found!r}, and pointed at "
+                f"{self.expected!r} when the shipment began: somebody else re-pointed it, and it "
+                f"was left alone. {self.shipped!r} is there, whole and proved: repeat the command "
+                "if the alias is to point at it all the same"
+            )
         return (
             f"the alias {self.alias!r} points at {self.found!r}, and this migration left it at "
             f"{self.expected!r}: somebody else re-pointed it. Nothing was changed: find out who, "

@@ -332,7 +332,10 @@ class _Shipping:
             return
         if now != before:
             raise AliasMovedError(
-                alias=alias, expected=before or "no collection", found=now or "no collection"
+                alias=alias,
+                expected=before or "no collection",
+                found=now or "no collection",
+                shipped=name,
             )
         patiently(
             self._server,

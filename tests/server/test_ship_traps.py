@@ -38,8 +38,8 @@ pytestmark = pytest.mark.server
 SHARDS = 2
 DIMENSION = 64
 EACH = 600
-#: A graph from the first kilobyte on, on both sides.
-INDEXED = models.OptimizersConfigDiff(indexing_threshold=1)
+#: A graph for so many kilobytes, on both sides; the few points that a proof edits have fewer.
+INDEXED = models.OptimizersConfigDiff(indexing_threshold=20)
 RETRY = RetryPolicy(first_s=0.05, longest_s=0.5, budget_s=20.0)
 SHORT = RetryPolicy(first_s=0.05, longest_s=0.2, budget_s=1.0)
 
@@ -514,6 +514,9 @@ def test_an_alias_that_somebody_moves_meanwhile_is_left_alone(sending) -> None:
         sending.ship(told=meanwhile)
     assert moved.is_set()
     assert caught.value.found == other
+    assert f"{sending.name!r} is there, whole and proved: repeat the command" in str(caught.value)
     assert "the alias where it was put" in TRAPS["alias moved"].left
     assert sending.pointed_at() == other
     assert sending.server.count(sending.name, exact=True).count == SHARDS * EACH
+    sending.ship()
+    sending.require_live()

@@ -53,7 +53,7 @@ EXAMPLES: dict[str, dict] = {
     "MigrationStepError": {
         "alias": "a", "step": "cutover", "phase": "building", "problem": "verify comes first",
     },
-    "AliasMovedError": {"alias": "a", "expected": "a__v1", "found": "a__v9"},
+    "AliasMovedError": {"alias": "a", "expected": "a__v1", "found": "a__v9", "shipped": "a__v2"},
     "MigrationRunningError": {
         "alias": "a", "green": "a__v2", "phase": "building", "owner": "process 12 on host",
     },
