@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -99,6 +100,20 @@ class OnePeer:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class TwoPeers:
+    """The peer, and another that says it has so many points in each shard."""
+
+    first: OnePeer
+    points: int | None
+
+    def holders(self, collection: str) -> dict[int, list[Holder]]:
+        return {
+            shard: [one, replace(one, peer_id=2, points=self.points)]
+            for shard, (one,) in self.first.holders(collection).items()
+        }
+
+
 class TestWithoutAServer(ProofSuite):
     @pytest.fixture
     def pair(self, local, tmp_path) -> Iterator[Pair]:
@@ -160,6 +175,23 @@ class TestWithoutAServer(ProofSuite):
         refused = pair.refusal(built=[shard, shard])
         assert refused.proof == "indexed"
         assert refused.problem.endswith("vectors.full.hnsw.m: built 16, target 8")
+
+    def test_a_replica_that_is_empty_is_a_count_that_names_its_peer(self, pair) -> None:
+        """As a cluster leaves it when a copy has begun from a log in which nothing is."""
+        refused = replace(pair, peers=TwoPeers(pair.peers, points=0)).refusal()
+        assert refused.proof == "count"
+        assert refused.problem.startswith("shard 0 on peer 2 at http://edge:6333: Active, 0 points")
+
+    def test_a_replica_that_does_not_answer_proves_nothing(self, pair) -> None:
+        with pytest.raises(ServerUnavailableError, match=r"peer 2 at .* does not answer"):
+            replace(pair, peers=TwoPeers(pair.peers, points=None)).prove()
+
+    def test_a_shard_that_nobody_holds_is_told(self, pair) -> None:
+        held = pair.peers.holders("target")
+        peers = SimpleNamespace(holders=lambda _: {0: held[0]})
+        refused = replace(pair, peers=peers).refusal()
+        assert refused.proof == "count"
+        assert refused.problem == "no node of the server holds shard 1"
 
     def test_a_node_that_is_away_for_a_moment_is_waited_for(self, pair) -> None:
         pair.node.away = 2

@@ -98,6 +98,18 @@ TRAPS = {
         left="the mark of a shipment under way; the same command, with the server started again, "
         "finished it",
     ),
+    "killed before the proofs": Trap(
+        done="the server killed (SIGKILL) when all shards were there and nothing was proved",
+        noticed="the proofs, which nobody answered",
+        left="the mark of a shipment under way; the same command, with the server started again, "
+        "finished it",
+    ),
+    "killed after": Trap(
+        done="the server killed (SIGKILL) when the shipment was live, and again after edits",
+        noticed="nothing was to be noticed: points and edits are there after the start, and the "
+        "same command proves it again",
+        left="the shipment, proved",
+    ),
     "disk full": Trap(
         done="a server whose disk is full in the middle of a shard",
         noticed="the server's answer, explained",

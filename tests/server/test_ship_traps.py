@@ -439,6 +439,47 @@ def test_a_server_that_is_killed_leaves_a_mark_and_the_same_command_finishes_it(
     sending.require_live()
 
 
+def on_phase(phase: str, then: Callable[[], object]) -> Callable[[Any], None]:
+    """What hears of progress, and does something once."""
+    done = threading.Event()
+
+    def told(progress: Any) -> None:
+        if progress.phase == phase and not done.is_set():
+            done.set()
+            then()
+
+    return told
+
+
+@needs_binary
+def test_a_server_that_is_killed_before_the_proofs_leaves_a_mark_and_is_finished(own) -> None:
+    server, sending = own
+    with pytest.raises(ServerUnavailableError):
+        sending.ship(retry=SHORT, told=on_phase("proving", server.kill))
+    server.start()
+    sending.server = server.client()
+    assert "the mark" in TRAPS["killed before the proofs"].left
+    sending.require_mark()
+    sending.ship()
+    sending.require_live()
+
+
+@needs_binary
+def test_a_server_that_is_killed_after_all_of_it_has_all_of_it(own) -> None:
+    server, sending = own
+    sending.ship()
+    server.kill()
+    server.start()
+    sending.server = server.client()
+    assert TRAPS["killed after"].left == "the shipment, proved"
+    sending.ship()
+    sending.require_live()
+    server.kill()
+    server.start()
+    sending.server = server.client()
+    sending.require_live()
+
+
 # --- the disk ---------------------------------------------------------------------------------
 
 #: A file system of its own for the server's storage, and the server on it; both end together.
@@ -495,24 +536,11 @@ def test_a_full_disk_is_told_and_leaves_nothing(local, tmp_path, monkeypatch) ->
 def test_an_alias_that_somebody_moves_meanwhile_is_left_alone(sending) -> None:
     other = f"{sending.name}-other"
     sending.server.create_collection(other, vectors_config=vectors())
-    moved = threading.Event()
-
-    def meanwhile(progress: Any) -> None:
-        if progress.phase == "proving" and not moved.is_set():
-            moved.set()
-            sending.server.update_collection_aliases(
-                [
-                    models.CreateAliasOperation(
-                        create_alias=models.CreateAlias(
-                            collection_name=other, alias_name=sending.alias
-                        )
-                    )
-                ]
-            )
-
+    to_other = models.CreateAlias(collection_name=other, alias_name=sending.alias)
+    moves = [models.CreateAliasOperation(create_alias=to_other)]
+    meanwhile = on_phase("proving", lambda: sending.server.update_collection_aliases(moves))
     with pytest.raises(AliasMovedError) as caught:
         sending.ship(told=meanwhile)
-    assert moved.is_set()
     assert caught.value.found == other
     assert f"{sending.name!r} is there, whole and proved: repeat the command" in str(caught.value)
     assert "the alias where it was put" in TRAPS["alias moved"].left
