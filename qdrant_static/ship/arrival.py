@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 _MOST_CUTS = 5
 #: How often the disk is looked at while a file arrives, in bytes.
 _LOOK_BYTES = 64 << 20
-#: A tar ends so; a stream that something between has cut does not.
-_TAR_END = bytes(1024)
+#: A block of zeros, in place of a header, ends a tar.
+_TAR_END = bytes(512)
 
 
 class Arrival:
@@ -147,9 +148,9 @@ class Arrival:
             ) from error
         except OSError as error:
             raise StorageError(path=str(file), problem=error.strerror or str(error)) from error
-        if not _ends_as_tar(file):
+        if not _is_whole(file):
             raise ServerUnavailableError(
-                where=node.url, problem="the snapshot was cut", tried=1, waited_s=0.0
+                where=node.url, problem="the snapshot was cut, or is none", tried=1, waited_s=0.0
             )
         return size
 
@@ -163,10 +164,15 @@ class Arrival:
         return CannotPullError(collection=self._collection, where=self._where, problem=problem)
 
 
-def _ends_as_tar(file: Path) -> bool:
+def _is_whole(file: Path) -> bool:
+    """Whether a tar goes on to its own end: also a stream that was cut may be ended politely."""
+    try:
+        with tarfile.open(file) as tar:
+            for _ in tar:
+                pass
+            end = tar.offset
+    except tarfile.TarError:
+        return False
     with file.open("rb") as stream:
-        size = stream.seek(0, 2)
-        if size < len(_TAR_END):
-            return False
-        stream.seek(-len(_TAR_END), 2)
-        return stream.read() == _TAR_END
+        stream.seek(end)
+        return stream.read(len(_TAR_END)) == _TAR_END
