@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from qdrant_static.ship.push import ship
-from qdrant_static.ship.report import ShipProgress
 
 from qdrant_static import EdgeClient
 from qdrant_static.errors import ServerUnavailableError, SpecError
 from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.ship.node import node_of
 from qdrant_static.ship.peers import Peers
+from qdrant_static.ship.push import ship
+from qdrant_static.ship.report import ShipProgress
 from tests.server.own_cluster import OwnCluster
 from tests.server.own_server import needs_binary
 from tests.shipping import build, point_id
