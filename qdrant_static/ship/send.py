@@ -59,7 +59,7 @@ class Sender:
         self._parallel = parallel
         self._retry = retry
         self._told = told
-        self._packed: dict[tuple[int, int], Packed] = {}
+        self._packed: dict[int, Packed] = {}
         self._sizes: dict[int, int] = {}
         self._sent: dict[int, int] = {}
         self._done: set[int] = set()
@@ -81,11 +81,10 @@ class Sender:
         holders = self._holders()
         for shard in self._shards:
             holder = self._of(holders, shard.number)[0]
-            packed = persistently(
+            persistently(
                 lambda holder=holder, shard=shard: self._pack(holder, shard),  # type: ignore[misc]
                 self._retry,
             )
-            self._sizes[shard.number] = packed.size
             self._tell()
 
     def send(self, numbers: Collection[int]) -> None:
@@ -154,7 +153,7 @@ class Sender:
         """Once, to one of the shard's nodes: after a failure the next one's turn comes."""
         holders = self._of(self._holders(), shard.number)
         holder = holders[failures % len(holders)]
-        packed = self._pack(holder, shard)
+        packed = self._packed[shard.number]
 
         def heard(sent: int) -> None:
             self._sent[shard.number] = min(sent, self._sizes[shard.number])
@@ -176,18 +175,19 @@ class Sender:
                 problem=error.problem,
             ) from error
 
-    def _pack(self, holder: Holder, shard: BuiltShard) -> Packed:
-        """The shard for one node; the node's frame is taken once, while the target is empty."""
-        key = (shard.number, holder.peer_id)
-        if key not in self._packed:
-            archive = self._folder / f"{shard.number}-{holder.peer_id}"
-            with archive.open("wb") as file:
-                holder.node.stream_to(
-                    collection_path(self._target, "shards", shard.number, "snapshot"), file
-                )
-            self._packed[key] = Packed(shard, Frame.read(archive), self._states)
-            self._sizes.setdefault(shard.number, self._packed[key].size)
-        return self._packed[key]
+    def _pack(self, holder: Holder, shard: BuiltShard) -> None:
+        """Pack a shard, in a frame of this node.
+
+        It fits the other nodes, too: the server puts its own peer id in the place of the frame's.
+        And it is the only one, because later their replicas may have got the points already.
+        """
+        archive = self._folder / str(shard.number)
+        with archive.open("wb") as file:
+            path = collection_path(self._target, "shards", shard.number, "snapshot")
+            holder.node.stream_to(path, file)
+        packed = Packed(shard, Frame.read(archive), self._states)
+        self._packed[shard.number] = packed
+        self._sizes[shard.number] = packed.size
 
     def _holders(self) -> dict[int, list[Holder]]:
         return persistently(lambda: self._peers.holders(self._target), self._retry)
