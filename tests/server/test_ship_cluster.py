@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from tempfile import TemporaryFile
 
 import pytest
 
 from qdrant_static import EdgeClient
-from qdrant_static.errors import ServerUnavailableError, SpecError
+from qdrant_static.errors import ServerUnavailableError, ShipmentRefusedError, SpecError
 from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.node import node_of
+from qdrant_static.ship import pack, push
+from qdrant_static.ship.node import collection_path, node_of
 from qdrant_static.ship.peers import Peers
 from qdrant_static.ship.push import ship
 from qdrant_static.ship.report import ShipProgress
+from qdrant_static.ship.send import Sender
 from tests.server.own_cluster import OwnCluster
 from tests.server.own_server import needs_binary
 from tests.shipping import build, point_id
@@ -23,6 +27,7 @@ pytestmark = [pytest.mark.server, needs_binary]
 
 POINTS = 2000
 SHARDS = 4
+SNAPSHOT = ("shards", 0, "snapshot")
 #: What a node is away, in seconds: longer than the cluster takes to notice it.
 AWAY_S = 2.0
 #: Patience that ends while the node is still away, and so ends the shipment.
@@ -163,3 +168,47 @@ def test_the_same_command_finishes_what_a_dead_node_ended(cluster, built, victim
     shipment = ship(built, "c", client, **{**asked, "retry": None})
     assert shipment.alias == "c"
     check(cluster, built, "c__1", "c")
+
+
+@pytest.fixture
+def clocks_written(monkeypatch) -> list[str]:
+    """A target that has had its operations for some seconds: its shards' snapshots have clocks."""
+    found: list[str] = []
+    take = Sender.frame
+
+    def frame(sender: Sender) -> None:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with TemporaryFile() as file:
+                holder = sender._holders()[0][0]
+                holder.node.stream_to(collection_path(sender._target, *SNAPSHOT), file)
+                file.seek(0)
+                with tarfile.open(fileobj=file) as tar:
+                    found[:] = [name for name in tar.getnames() if name.endswith("clocks.json")]
+            if found:
+                return take(sender)
+            time.sleep(0.2)
+        raise AssertionError("the server wrote no clocks")
+
+    monkeypatch.setattr(Sender, "frame", frame)
+    return found
+
+
+def test_replicas_are_whole_though_the_target_has_clocks(cluster, built, clocks_written):
+    client = cluster.nodes[0].client()
+    ship(built, "c", client, name="c__1", alias="c", peers=cluster.addresses, replication_factor=2)
+    assert clocks_written == ["newest_clocks.json"]
+    check(cluster, built, "c__1", "c")
+
+
+def test_a_shipment_with_clocks_leaves_replicas_empty_and_is_refused(
+    cluster, built, clocks_written, monkeypatch
+):
+    """What the server's own repair does then: it finds that nothing is missing."""
+    monkeypatch.setattr(pack, "_CLOCKS", ())
+    monkeypatch.setattr(push, "_ROUNDS", 1)
+    client = cluster.nodes[0].client()
+    with pytest.raises(ShipmentRefusedError) as caught:
+        push.ship(built, "c", client, name="c__1", peers=cluster.addresses, replication_factor=2)
+    assert caught.value.proof == "count"
+    assert not client.collection_exists("c__1")
