@@ -17,8 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdrant_static.edge.collections import Collections, OpenCollection, engine_errors
+from qdrant_static.edge.collections import Collections
 from qdrant_static.edge.directory import bytes_on_disk
+from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.opened import OpenCollection
 from qdrant_static.errors import CollectionLockedError, EngineError
 
 _POLL_S = 0.1

@@ -11,8 +11,8 @@ from typing import Any
 
 from qdrant_client import models
 
-from qdrant_static.edge.collections import OpenCollection, carry_out_vector
 from qdrant_static.edge.description import Description, merged
+from qdrant_static.edge.opened import OpenCollection, carry_out_vector
 from qdrant_static.errors import NotSupportedByEdgeError, SpecError
 
 

@@ -17,10 +17,11 @@ from qdrant_static.edge import changes, matrices, samples, uploads
 from qdrant_static.edge import points as writing
 from qdrant_static.edge import queries as reading
 from qdrant_static.edge.build import BuildProgress, build_elsewhere, build_here, worth_building
-from qdrant_static.edge.collections import Collections, OpenCollection, describe
+from qdrant_static.edge.collections import Collections
 from qdrant_static.edge.description import Description, VectorsConfig, by_name
 from qdrant_static.edge.inference import Inference
 from qdrant_static.edge.modellists import ModelLists
+from qdrant_static.edge.opened import OpenCollection, describe
 from qdrant_static.edge.receiving import Incoming
 from qdrant_static.edge.unsupported import (
     REASONS,
@@ -428,6 +429,63 @@ class EdgeClient(ModelLists):
             AliasExistsError: If an alias has the name.
         """
         return self._collections.receiving(collection_name)
+
+    def at_rest(self, collection_name: str) -> AbstractContextManager[tuple[Path, ...]]:
+        """The folders of a collection's shards, for as long as the context lasts.
+
+        Everything is written, the engine is closed, and nobody can open the collection: using it
+        is a `CollectionLockedError`, here too. That is how its files can be read.
+        """
+        return self._collections.at_rest(collection_name)
+
+    def shard_counts(self, collection_name: str) -> list[int]:
+        """How many points each shard holds, exactly."""
+        with self._collections.use(collection_name) as opened:
+            return samples.shard_counts(opened)
+
+    def sample_points(
+        self,
+        collection_name: str,
+        count: int,
+        *,
+        with_payload: Any = False,
+        with_vectors: bool | Sequence[str] = False,
+    ) -> list[list[models.ScoredPoint]]:
+        """Points of each shard, drawn by chance.
+
+        Args:
+            collection_name: Which collection.
+            count: How many of each shard, at most.
+            with_payload: Which payload comes with them.
+            with_vectors: Which vectors come with them.
+
+        Returns:
+            By shard. ``version`` is the number of the operation that wrote a point last; it is 0
+            for a point without a dense vector, of which the engine does not tell it.
+        """
+        with self._collections.use(collection_name) as opened:
+            return samples.sample_points(opened, count, payload=with_payload, vectors=with_vectors)
+
+    def shard_ids(
+        self, collection_name: str, *, page: int = 10_000
+    ) -> Iterator[tuple[int, list[int | str]]]:
+        """All ids, as the shards hold them.
+
+        Args:
+            collection_name: Which collection.
+            page: How many at a time.
+
+        Yields:
+            A shard's number, and some of its ids in their order.
+        """
+        for number in range(len(self.shard_counts(collection_name))):
+            following: Any = None
+            while True:
+                with self._collections.use(collection_name) as opened:
+                    ids, following = samples.shard_ids(opened, number, offset=following, limit=page)
+                yield number, ids
+                if following is None:
+                    break
 
     # --- writing -----------------------------------------------------------------------------
 

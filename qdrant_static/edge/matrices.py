@@ -18,7 +18,7 @@ from qdrant_static.errors import PointError, SpecError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from qdrant_static.edge.collections import OpenCollection
+    from qdrant_static.edge.opened import OpenCollection
     from qdrant_static.encoders.sparsevectors import SparseRows
 
 

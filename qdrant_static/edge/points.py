@@ -12,9 +12,9 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge import convert, rows
-from qdrant_static.edge.collections import OpenCollection
 from qdrant_static.edge.convert.updates import structs
 from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.opened import OpenCollection
 from qdrant_static.edge.shards import retrieve, split
 from qdrant_static.errors import NotSupportedByEdgeError, PointError, SpecError
 

@@ -11,8 +11,9 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge import convert, shards
-from qdrant_static.edge.collections import OpenCollection, engine_errors
+from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.groups import Groups, Path, gather
+from qdrant_static.edge.opened import OpenCollection
 from qdrant_static.edge.references import LookUp, named_points, resolver
 from qdrant_static.errors import EngineError, SpecError
 

@@ -14,7 +14,8 @@ from typing import Any
 from qdrant_client import models
 
 from qdrant_static.edge import convert, shards
-from qdrant_static.edge.collections import OpenCollection, engine_errors
+from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.opened import OpenCollection
 from qdrant_static.errors import NotSupportedByEdgeError, PointNotFoundError
 
 #: What opens another collection of the directory by its name.

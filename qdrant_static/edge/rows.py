@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from qdrant_client import models
 
 from qdrant_static.edge import convert
-from qdrant_static.edge.collections import OpenCollection
+from qdrant_static.edge.opened import OpenCollection
 from qdrant_static.errors import NotSupportedByEdgeError, PointError, SpecError
 
 _LARGEST = float(np.finfo(np.float32).max)

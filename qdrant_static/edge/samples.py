@@ -8,8 +8,8 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge import convert
-from qdrant_static.edge.collections import OpenCollection
 from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.opened import OpenCollection
 
 
 def shard_counts(opened: OpenCollection) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,11 +15,10 @@ from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
 from qdrant_static.collection.diff import diff
-from qdrant_static.edge.collections import carry_out_vector
+from qdrant_static.edge.opened import carry_out_vector
 from qdrant_static.encoders.sparsevectors import SparseRows
 from qdrant_static.errors import (
     CollectionLockedError,
-    EngineError,
     NotSupportedByEdgeError,
     PointError,
     SpecError,
@@ -345,7 +343,7 @@ def test_a_creation_that_died_leaves_nothing(
                 raise KeyboardInterrupt
             return create(path, config)
 
-    monkeypatch.setattr("qdrant_static.edge.collections.edge.EdgeShard", Dying)
+    monkeypatch.setattr("qdrant_static.edge.opened.edge.EdgeShard", Dying)
     with pytest.raises(KeyboardInterrupt):
         client.create_collection("c", models.VectorParams(size=2, distance="Dot"), shard_number=2)
     monkeypatch.undo()
@@ -400,40 +398,6 @@ def test_samples_are_of_each_shard_with_their_versions(twins: EdgeClient) -> Non
     assert hits[IDS[4]].payload == {"late": True}
     few = twins.sample_points("several", 2)
     assert [len(one) for one in few] == [2] * SHARDS
-
-
-def test_a_shard_is_adopted_with_its_content(twins: EdgeClient, tmp_path: Path) -> None:
-    expected = _content(twins, "several")
-    settings: dict[str, Any] = {
-        "vectors_config": {"a": models.VectorParams(size=SIZE, distance=models.Distance.COSINE)},
-        "sparse_vectors_config": {"s": models.SparseVectorParams()},
-        "metadata": {"from": "elsewhere"},
-    }
-    with twins.at_rest("several") as folders:
-        for place in ("all", "first"):
-            for number, folder in enumerate(folders):
-                shutil.copytree(folder, tmp_path / place / str(number))
-    twins.adopt("all", [tmp_path / "all" / str(number) for number in range(SHARDS)], **settings)
-    assert _content(twins, "all") == expected
-    info = twins.get_collection("all")
-    assert set(info.payload_schema) == {"n", "kind"}
-    assert info.config.metadata == {"from": "elsewhere"}
-    twins.adopt("first", tmp_path / "first" / "0", **settings)
-    assert twins.count("first").count == twins.shard_counts("several")[0]
-    assert twins.query_points("first", query=_vector(1), using="a").points
-    twins.close()
-    assert _content(twins, "all") == expected
-    assert not (tmp_path / "first" / "0").exists()
-
-
-def test_what_cannot_be_adopted_leaves_nothing(twins: EdgeClient, tmp_path: Path) -> None:
-    wrong = {"a": models.VectorParams(size=SIZE + 1, distance=models.Distance.COSINE)}
-    with twins.at_rest("one") as (folder,):
-        shutil.copytree(folder, tmp_path / "copy")
-    with pytest.raises(EngineError):
-        twins.adopt("adopted", tmp_path / "copy", wrong)
-    assert not twins.collection_exists("adopted")
-    assert not (tmp_path / "db" / "adopted").exists()
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,200 @@
+"""A collection that this process has open: its files, our right to them, and the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import qdrant_edge as edge
+from qdrant_client import models
+
+from qdrant_static.edge import convert
+from qdrant_static.edge.description import Description
+from qdrant_static.edge.directory import (
+    GROWTH_BYTES,
+    CollectionFolder,
+    FolderLock,
+    make_private,
+    require_room,
+)
+from qdrant_static.edge.engine import engine_errors
+from qdrant_static.errors import NotSupportedByEdgeError
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenCollection:
+    """A collection that this process has open.
+
+    Attributes:
+        folder: Where it lies.
+        lock: Our right to it.
+        shards: The engine, one for each shard; others after a change of settings.
+        description: The content of ``collection.json``.
+        written: Points stored since it was opened, or its index was built.
+    """
+
+    folder: CollectionFolder
+    lock: FolderLock
+    shards: tuple[edge.EdgeShard, ...]
+    description: Description
+    written: int = 0
+
+    @property
+    def dense(self) -> Mapping[str, models.VectorParams]:
+        """Dense vectors by name; the unnamed one is ``""``."""
+        return self.description.vectors
+
+    @property
+    def sparse(self) -> Mapping[str, models.SparseVectorParams]:
+        """Sparse vectors by name."""
+        return self.description.sparse_vectors
+
+    @property
+    def searched(self) -> edge.EdgeShard:
+        """The engine of a collection of one shard.
+
+        Raises:
+            NotSupportedByEdgeError: If it has several.
+        """
+        if len(self.shards) > 1:
+            raise NotSupportedByEdgeError(
+                what=f"searching {self.folder.name!r}, which has {len(self.shards)} shards,",
+                why="they are made to be shipped, and rankings of several shards cannot be merged "
+                "exactly (fusion, the frequencies of BM25's terms): ship it to a server, or build "
+                "it with one shard",
+            )
+        return self.shards[0]
+
+    def describe_as(self, description: Description) -> None:
+        """Write another description."""
+        self.folder.write(description.to_json())
+        self.description = description
+
+    def require_room(self, needed: int = 0) -> None:
+        """Refuse to write where the disk is nearly full: `directory.require_room`."""
+        require_room(self.folder.shards, needed + (len(self.shards) - 1) * GROWTH_BYTES)
+
+    def reload(self) -> None:
+        """Open the engine again with the settings of the description: they change only so."""
+        what = f"changing the settings of {self.folder.name!r}"
+        self.flush(what)
+        self.close_shards()
+        with engine_errors(what):
+            self.shards = load_shards(self.folder, self.description, change=True)
+
+    def flush(self, what: str | None = None) -> None:
+        """Make what was written durable."""
+        with engine_errors(what or f"flushing {self.folder.name!r}"):
+            for shard in self.shards:
+                shard.flush()
+
+    def rest(self) -> None:
+        """Write what is pending and close the engine; the collection stays ours."""
+        try:
+            # close() flushes too, but hides its errors
+            self.flush(f"closing collection {self.folder.name!r}")
+        finally:
+            self.close_shards()
+
+    def close(self) -> None:
+        """Write what is pending and let others open it."""
+        try:
+            self.rest()
+        finally:
+            self.lock.release()
+
+    def close_shards(self) -> None:
+        """Close the engine, whatever is pending; the collection stays ours."""
+        for shard in self.shards:
+            shard.close()
+
+
+def create_shards(folder: CollectionFolder, description: Description) -> tuple[edge.EdgeShard, ...]:
+    """Make the engine's files, and open it on them."""
+    config = description.edge_config()
+    folders = [folder.shard(number) for number in range(description.shard_number)]
+    for one in folders:
+        make_private(one)
+    return tuple(edge.EdgeShard.create(str(one), config) for one in folders)
+
+
+def load_shards(
+    folder: CollectionFolder, description: Description, *, change: bool
+) -> tuple[edge.EdgeShard, ...]:
+    """Open the engine on files that are there.
+
+    Args:
+        folder: Where they lie.
+        description: How many shards there are, and what they are to be.
+        change: Whether their settings become the description's.
+    """
+    config = description.edge_config() if change else None
+    opened: list[edge.EdgeShard] = []
+    try:
+        for number in range(description.shard_number):
+            opened.append(edge.EdgeShard.load(str(folder.shard(number)), config))
+    except BaseException:
+        for shard in opened:
+            shard.close()
+        raise
+    return tuple(opened)
+
+
+def describe(opened: OpenCollection) -> models.CollectionInfo:
+    """A collection as the client's models describe it."""
+    with engine_errors("reading the collection's state"):
+        infos = [shard.info() for shard in opened.shards]
+    schema = {
+        field: convert.payload_index_back(index) for field, index in infos[0].payload_schema.items()
+    }
+    for info in infos[1:]:
+        for field, index in info.payload_schema.items():
+            schema[field].points += index.points
+    return models.CollectionInfo(
+        status=models.CollectionStatus.GREEN,
+        optimizer_status=models.OptimizersStatusOneOf.OK,
+        points_count=sum(info.points_count for info in infos),
+        indexed_vectors_count=sum(info.indexed_vectors_count for info in infos),
+        segments_count=sum(info.segments_count for info in infos),
+        payload_schema=schema,
+        config=opened.description.config(),
+    )
+
+
+def carry_out_vector(opened: OpenCollection, name: str) -> None:
+    """Bring one vector of the engine in line with the description; repeating it is harmless."""
+    dense, sparse = opened.dense.get(name), opened.sparse.get(name)
+    if dense is not None:
+        operation = convert.create_vector_name(
+            name,
+            models.DenseVectorNameConfig(
+                dense=models.DenseVectorConfig(
+                    size=dense.size,
+                    distance=dense.distance,
+                    multivector_config=dense.multivector_config,
+                    datatype=_stored_as(dense.datatype),
+                )
+            ),
+        )
+    elif sparse is not None:
+        datatype = sparse.index.datatype if sparse.index else None
+        operation = convert.create_vector_name(
+            name,
+            models.SparseVectorNameConfig(
+                sparse=models.SparseVectorConfig(
+                    modifier=sparse.modifier,
+                    datatype=_stored_as(datatype),
+                )
+            ),
+        )
+    else:
+        operation = edge.UpdateOperation.delete_vector_name(name)
+    with engine_errors(f"changing the vector {name!r} of {opened.folder.name!r}"):
+        for shard in opened.shards:
+            shard.update(operation)
+            shard.flush()
+
+
+def _stored_as(datatype: models.Datatype | None) -> models.VectorStorageDatatype | None:
+    """The client has two enumerations for one thing."""
+    return None if datatype is None else models.VectorStorageDatatype(datatype.value)
