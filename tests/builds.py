@@ -95,7 +95,7 @@ def build(
             "passages": None,
             "shards": shards,
         }
-        place = BuildPlace(folder=folder / "db", shards=shards, workers=workers, opening=None)
+        place = BuildPlace(folder=folder / "db", shards=shards, workers=workers)
         return build_locally(IngestRun(**fields | changes), place, None)
 
 

@@ -10,6 +10,8 @@ from qdrant_client import models
 
 from qdrant_static import EdgeClient
 from qdrant_static.collection.build import create_collection, read_spec
+from qdrant_static.ship.segments import fingerprint, read_shards
+from qdrant_static.ship.target import LIVE, MARK
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Carrier:
     Attributes:
         calls: The arguments of every call.
         dies: Called at every phase with its name; it may raise, or end the process.
+        lives: Whether it leaves the mark of what was proved.
         error: Raised in place of the end, once the points are there.
     """
 
@@ -47,6 +50,7 @@ class Carrier:
         self._engine = engine
         self.calls: list[dict[str, Any]] = []
         self.dies: Callable[[str], object] = lambda phase: None
+        self.lives = False
         self.error: BaseException | None = None
 
     def __call__(
@@ -78,6 +82,12 @@ class Carrier:
                     break
         told(Seen("proving", points, points))
         self.dies("proving")
+        if self.lives:
+            with local.at_rest(collection) as folders:
+                mark = {"state": LIVE, "id": fingerprint(read_shards(folders))}
+            with self._engine() as engine:
+                engine.update_collection(collection, metadata={MARK: mark})
+        self.dies("live")
         if self.error is not None:
             raise self.error
         return Brought(collection, points)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,24 +11,11 @@ from qdrant_static.encoders.cores import core_count
 from qdrant_static.ingest.shares.run import SharedRun
 
 if TYPE_CHECKING:
-    from qdrant_static.ingest.reading.options import SourceOptions
-    from qdrant_static.ingest.reading.sources import PathLike
     from qdrant_static.ingest.report import IngestReport
     from qdrant_static.ingest.run import IngestRun
 
 #: So many rows are stored before another process has started.
 _FEW_ROWS = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """How a source was opened, so that another process can open the same; as for `ingest`."""
-
-    paths: PathLike | Sequence[PathLike]
-    key: Sequence[str] | str | None = None
-    text: Sequence[str] | str | None = None
-    payload: Sequence[str] | None = None
-    options: SourceOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +26,11 @@ class BuildPlace:
         folder: Of the `EdgeClient` that is to hold the whole collection.
         shards: Its shards.
         workers: Processes that build at most; None: as many as there are processors.
-        opening: How the source was opened; None for one that was open already, which no other
-            process can read.
     """
 
     folder: Path
     shards: int
     workers: int | None
-    opening: Opening | None
 
 
 def build_locally(job: IngestRun, place: BuildPlace, own_rejects: Path | None) -> IngestReport:

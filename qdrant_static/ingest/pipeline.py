@@ -178,18 +178,10 @@ def ingest(
         )
         if build is None:
             return run.carry_out(own_rejects)
-        from qdrant_static.ingest.building import Opening
         from qdrant_static.ingest.shipping import BuildHereRun
 
-        opening = None
-        if not isinstance(paths, AnySource):
-            opening = Opening(paths=paths, key=key, text=text, payload=payload, options=options)
-        return BuildHereRun(
-            job=run,
-            server=client,  # type: ignore[arg-type]
-            build=build,
-            opening=opening,
-        ).carry_out(own_rejects)
+        here = BuildHereRun(job=run, server=client, build=build)  # type: ignore[arg-type]
+        return here.carry_out(own_rejects)
 
 
 def _threads(*, embedded: bool) -> int:

@@ -84,12 +84,20 @@ class Progress:
             sent: Bytes that were sent.
             total: Bytes to send; 0 where that is not known yet.
         """
-        interval = FIRST_INTERVAL_S if self._bar is not None else LINE_INTERVAL_S
-        due = time.monotonic() - self._last_line >= interval
-        if self._shown and (due or phase != self._shipped):
+        on_terminal = self._bar is not None
+        interval = FIRST_INTERVAL_S if on_terminal else LINE_INTERVAL_S
+        new = phase != self._shipped
+        if not self._shipped:
+            self._end_load()
+        if self._shown and (new or time.monotonic() - self._last_line >= interval):
+            if new and on_terminal and self._shipped:
+                _print("")
             self._shipped, self._last_line = phase, time.monotonic()
-            bytes_ = f" {sent / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase == "sending" else ""
-            _print(f"ship: {phase}{bytes_}")
+            far = f" {sent / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase == "sending" else ""
+            if on_terminal:
+                _print(f"\rship: {phase}{far}", end=" ")
+            else:
+                _print(f"ship: {phase}{far}")
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -120,7 +128,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._second is not None and self._bar is not None:
+        if (self._second is not None or self._shipped) and self._bar is not None:
             _print("")
         self._end_load()
 

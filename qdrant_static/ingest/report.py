@@ -136,6 +136,11 @@ class IngestReport:
             lines.insert(2, f"encoder {self.encoder}; {self._taken()}")
         else:
             lines.insert(0, "the input has no rows")
+        if self.shipment is not None:
+            proved = ", ".join(one["name"] for one in self.shipment.get("proofs", ()))
+            sent = self.shipment.get("sent_bytes", 0)
+            how = f"{sent / 1e6:,.1f} MB" if sent else "it was there already"
+            lines.append(f"shipped: {how}" + (f"; proved: {proved}" if proved else ""))
         if self.interrupted:
             kept = "built" if only_built else "stored"
             lines.insert(0, f"interrupted: what is {kept} stays; the same command goes on from it")

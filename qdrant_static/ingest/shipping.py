@@ -7,13 +7,19 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from qdrant_static.collection.aliases import aliases_of
 from qdrant_static.collection.capacity import Corpus, footprint
 from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import make_private
-from qdrant_static.errors import SpecError, StorageError, VerificationError
-from qdrant_static.ingest.building import BuildPlace, Opening, build_locally
+from qdrant_static.errors import (
+    ShipmentRefusedError,
+    SpecError,
+    StorageError,
+    VerificationError,
+)
+from qdrant_static.ingest.building import BuildPlace, build_locally
 from qdrant_static.ingest.manifest import rewrite_manifest
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.server.bulk import restore_indexing
@@ -39,13 +45,11 @@ class BuildHereRun:
         job: What is stored; its client is set here.
         server: Where the collection is to be.
         build: How.
-        opening: How the source was opened; None for one that was open already.
     """
 
     job: IngestRun
     server: QdrantClient
     build: BuildHere
-    opening: Opening | None
 
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Build and ship; or ship alone, where all is built; or tell again what was finished.
@@ -61,10 +65,10 @@ class BuildHereRun:
         done = self._finished(place.folder)
         if done is not None:
             return done
-        self._claim(place.folder)
         built = self._built(place.folder)
         if built is None:
             check_free(self.server, job.collection, self.build)
+            self._claim(place.folder)
             self._check_room(place.folder)
             built = build_locally(job, place, own_rejects)
         else:
@@ -76,27 +80,19 @@ class BuildHereRun:
     # --- what is there -----------------------------------------------------------------------
 
     def _place(self) -> BuildPlace:
-        shards, workers = self.job.shards or 1, self.build.workers
-        alone = self.opening is None or "-" in _named(self.opening)
-        if alone and shards > 1 and (workers or 1) > 1:
-            raise SpecError(
-                field="build.workers",
-                problem="standard input, and a source that is open already, are read by one "
-                "process; leave it out",
-            )
         return BuildPlace(
             folder=self.build.folder_in(self.job.files.path),
-            shards=shards,
-            workers=1 if alone else workers,
-            opening=None if alone else self.opening,
+            shards=self.job.shards or 1,
+            workers=self.build.workers,
         )
 
     def _claim(self, folder: Path) -> None:
         """Note the folder before anything is in it; what is in it without a note is not ours."""
         notes, collection = self.job.ledger.notes, self.job.collection
-        told = notes.get(NOTE)
-        if told is not None and told["folder"] == str(folder.resolve()):
+        if self._is_ours(folder):
             return
+        if (before := notes.get(NOTE)) is not None:
+            self.job.display.say(f"what an earlier attempt has built stays in {before['folder']}")
         if folder.exists():
             with EdgeClient(folder) as local:
                 if local.collection_exists(collection):
@@ -108,11 +104,17 @@ class BuildHereRun:
                     )
         notes[NOTE] = {"folder": str(folder.resolve())}
 
+    def _is_ours(self, folder: Path) -> bool:
+        note = self.job.ledger.notes.get(NOTE)
+        return note is not None and note["folder"] == str(folder.resolve())
+
     def _finished(self, folder: Path) -> IngestReport | None:
         """What an attempt has finished that died before it could tell; its folder goes now."""
         job = self.job
-        last, note = job.ledger.last(), job.ledger.notes.get(NOTE)
-        if last is None or last.state != "finished" or note is None or note.get("run") != last.id:
+        last = job.ledger.last()
+        if last is None or last.state != "finished" or not self._is_ours(folder):
+            return None
+        if job.ledger.notes[NOTE].get("run") != last.id:
             return None
         report = self._account(last.id)
         same = job.is_same(last)
@@ -123,6 +125,9 @@ class BuildHereRun:
 
     def _built(self, folder: Path) -> IngestReport | None:
         """What an earlier attempt has built and not shipped."""
+        last = self.job.ledger.last()
+        if last is None or last.state != "built" or not self._is_ours(folder):
+            return None
         with EdgeClient(folder) as local:
             self.job.client = local
             run = self.job.built()
@@ -172,34 +177,58 @@ class BuildHereRun:
                     untested=build.untested,
                     discard_unfinished=build.discard_unfinished,
                     told=_Told(job),
-                )
+                ).to_dict()
             except _StoppedError:
                 return replace(built, interrupted=True)
-        points = exact_count(self.server, job.collection)
-        if points != built.points_after:
+            except ShipmentRefusedError as error:
+                earlier = self._earlier(local)
+                if earlier is None:
+                    raise
+                job.display.say(f"it was proved before, and others have written since: {error}")
+                shipment = earlier | {"points": built.points_after}
+        if shipment["points"] != built.points_after:
             raise VerificationError(
                 collection=job.collection,
-                problem=f"{points:,} points on the server, and {built.points_after:,} were built; "
-                "another writer, or a loss",
+                problem=f"{shipment['points']:,} points were shipped, and {built.points_after:,} "
+                "were built; another writer, or a loss",
             )
         report = replace(
             built,
             stored=built.built,
             built=0,
             points_before=0,
-            points_after=points,
-            new=points,
-            points_written=points,
+            new=built.points_after,
+            points_written=built.points_after,
             deleted=0,
             seconds={**built.seconds, "ship": time.perf_counter() - started},
-            shipment=shipment.to_dict(),
+            shipment=shipment,
         )
         # In this order: a run that is finished has its account, and a folder that is left is known.
         rewrite_manifest(job.files.manifest(report.run), report)
         job.ledger.notes[NOTE] = {**job.ledger.notes[NOTE], "run": report.run}
-        job.ledger.shipped(report.run, points=points)
+        job.ledger.shipped(report.run, points=report.points_after)
         self._clean_up(folder)
         return report
+
+    def _earlier(self, local: EdgeClient) -> dict[str, Any] | None:
+        """This very shipment, if an attempt that died had it proved, and the alias pointed at it.
+
+        The collection is in use since, so that what was proved of it then need not hold now.
+        """
+        from qdrant_static.ship.segments import fingerprint, read_shards
+        from qdrant_static.ship.target import LIVE, MARK
+
+        collection, alias = self.job.collection, self.build.alias
+        with local.at_rest(collection) as folders:
+            mine = fingerprint(read_shards(folders))
+        if not self.server.collection_exists(collection):
+            return None
+        metadata = self.server.get_collection(collection).config.metadata or {}
+        mark = metadata.get(MARK) or {}
+        pointed = alias is None or aliases_of(self.server).get(alias) == collection
+        if (mark.get("state"), mark.get("id")) != (LIVE, mine) or not pointed:
+            return None
+        return {"id": mine, "collection": collection, "target": collection, "alias": alias}
 
     def _clean_up(self, folder: Path) -> None:
         """The server has it: the built folder goes, unless it is to stay."""
@@ -227,9 +256,3 @@ class _Told:
         if stop is not None and stop.is_set() and seen.phase in ("preparing", "sending"):
             raise _StoppedError
         self.job.display.shipping(seen.phase, sent=seen.sent_bytes, total=seen.total_bytes)
-
-
-def _named(opening: Opening) -> list[str]:
-    paths = opening.paths
-    several = [paths] if isinstance(paths, str) or hasattr(paths, "__fspath__") else paths
-    return [str(one) for one in several]

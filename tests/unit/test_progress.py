@@ -39,12 +39,33 @@ def test_an_index_that_takes_long_is_told_now_and_then(capsys):
     ]  # fmt: skip
 
 
+def test_a_shipment_is_told_by_phases_and_bytes_now_and_then(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with Progress(None, shown=True, done="built") as display:
+        now[0] += 0.6
+        display.advance(10, 9, 1)
+        display.advance(10, 19, 1)
+        display.shipping("preparing", sent=0, total=0)
+        for step in range(12):
+            now[0] += 2.5
+            display.shipping("sending", sent=step * 1_000_000, total=11_000_000)
+        display.shipping("proving", sent=11_000_000, total=11_000_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "load: 10 rows, 17 rows/s, built=9 rejected=1",
+        "load: 20 rows, 33 rows/s, built=19 rejected=1", "ship: preparing",
+        "ship: sending 0 of 11 MB", "ship: sending 4 of 11 MB", "ship: sending 8 of 11 MB",
+        "ship: proving",
+    ]  # fmt: skip
+
+
 def test_silence_is_silence(capsys):
     with Progress(10, shown=False) as display:
         display.say("a")
         display.advance(10, 10, 0)
         display.phase("b")
         display.building(BuildProgress(elapsed_s=1, disk_bytes=1))
+        display.shipping("sending", sent=1, total=2)
     assert capsys.readouterr() == ("", "")
 
 

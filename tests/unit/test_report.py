@@ -84,5 +84,9 @@ def test_a_report_is_read_back_from_what_a_manifest_holds():
 
 
 def test_the_summary_tells_of_the_shipment():
-    assert "ship 3.5 s" in str(report(seconds={"load": 2.0, "ship": 3.5}))
+    shipment = {"sent_bytes": 2_500_000, "proofs": [{"name": "count"}, {"name": "ids"}]}
+    text = str(report(seconds={"load": 2.0, "ship": 3.5}, shipment=shipment))
+    assert "ship 3.5 s" in text
+    assert "shipped: 2.5 MB; proved: count, ids" in text
+    assert "shipped: it was there already" in str(report(shipment={"sent_bytes": 0}))
     assert "ship" not in str(report())

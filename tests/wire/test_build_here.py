@@ -252,6 +252,42 @@ def test_a_refused_shipment_is_sent_again_and_not_built_again(job, wire, carrier
     assert len(carrier.calls) == 2
 
 
+@pytest.mark.parametrize("alias", [None, "a"])
+def test_what_was_proved_is_stored_though_others_write_to_it_since(
+    alias, job, wire, carrier, tmp_path
+):
+    def die(phase):
+        if phase == "live":
+            raise Death
+
+    carrier.lives, carrier.dies = True, die
+    build = BuildHere(alias=alias)
+    with pytest.raises(Death):
+        job(build=build)
+    carrier.dies = lambda phase: None
+    carrier.error = ShipmentRefusedError(
+        collection="c", where="there", proof="count", problem="one more", left="it stays"
+    )
+    if alias is not None:  # what was not pointed at is not in use: something else is wrong
+        with pytest.raises(ShipmentRefusedError):
+            job(build=build)
+        with wire.engine() as engine:
+            point_alias(engine, alias, "c")
+    check_whole(job(build=build), wire, tmp_path)
+
+
+def test_another_folder_is_another_build(job, wire, carrier, tmp_path):
+    carrier.dies = lambda phase: (_ for _ in ()).throw(Death) if phase == "preparing" else None
+    with pytest.raises(Death):
+        job(build=BuildHere(folder=tmp_path / "a"))
+    carrier.dies = lambda phase: None
+    report = job(build=BuildHere(folder=tmp_path / "b"))
+    check_whole(report, wire, tmp_path)
+    assert report.run == 2
+    with EdgeClient(tmp_path / "a") as local:
+        assert local.collection_exists("c")  # nobody knows whose it is now
+
+
 def test_another_input_is_built_from_the_beginning(job, wire, carrier, source, tmp_path):
     carrier.dies = lambda phase: (_ for _ in ()).throw(Death) if phase == "preparing" else None
     with pytest.raises(Death):
@@ -372,9 +408,9 @@ def test_a_target_that_is_not_empty_is_refused_before_anything_is_built(job, wir
     job(build=None)
     with pytest.raises(CannotShipError, match=r"it has 500 points there.*--sync"):
         job()
-    assert not (tmp_path / "st" / "build").exists() or not any(
-        (tmp_path / "st" / "build").glob("c*")
-    )
+    assert not (tmp_path / "st" / "build").exists()
+    with ledger_of(tmp_path) as ledger:
+        assert shipping.NOTE not in ledger.notes
 
 
 def test_a_shipment_of_somebody_else_is_named(job, wire, carrier):
