@@ -199,8 +199,9 @@ def test_a_collection_with_points_is_refused_before_anything_is_built(client, na
     assert verify(client, name, state=folder / "state").is_sound
 
 
+@pytest.mark.parametrize("processes", [(), ("--shards", "2", "--workers", "2")], ids=["one", "two"])
 def test_the_command_line_builds_ships_and_points_the_alias(
-    client, name, folder, model_folder, monkeypatch
+    processes, client, name, folder, model_folder, monkeypatch
 ):
     monkeypatch.chdir(folder)
     alias = f"{name}-alias"
@@ -209,9 +210,10 @@ def test_the_command_line_builds_ships_and_points_the_alias(
         [
             "ingest", "rows.jsonl", "-c", name, "--encoder", str(model_folder), "--to",
             os.environ["QDRANT_URL"], "--build", "here", "--alias", alias, "--json",
-            "--index", "n:integer", "--state", "state",
+            "--index", "n:integer", "--state", "state", *processes,
         ],
     )  # fmt: skip
     assert done.exit_code == 0, (done.stdout, done.stderr)
-    check(client, name, folder, json.loads(done.stdout))
+    assert "one process builds all shards" not in done.stderr
+    check(client, name, folder, json.loads(done.stdout), shards=2 if processes else 1)
     assert aliases_of(client)[alias] == name
