@@ -93,11 +93,13 @@ def target_config(info: models.CollectionInfo) -> dict[str, Any]:
     return config
 
 
-def empty_frame(path: Path) -> Path:
+def empty_frame(path: Path, *, segments: int = 2) -> Path:
     """A snapshot of a shard without points, with what a server's has."""
     files = {
-        "segments/0aaf2b3e-0000-4000-8000-000000000001/files/version.info": b"0.6.0",
-        "segments/0aaf2b3e-0000-4000-8000-000000000002/files/version.info": b"0.6.0",
+        **{
+            f"segments/0aaf2b3e-0000-4000-8000-00000000000{number}/files/version.info": b"0.6.0"
+            for number in range(1, segments + 1)
+        },
         "wal/closed-12": b"numbers",
         "newest_clocks.json": b"{}",
         "replica_state.json": b'{"is_local":true}',

@@ -101,29 +101,36 @@ class Sender:
         for number in numbers:
             self._done.discard(number)
             self._sent[number] = 0
+        self._stop.clear()
         pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="ship")
         futures: list[Future[None]] = []
         try:
             futures = [
-                pool.submit(self._send, shard) for shard in self._shards if shard.number in numbers
+                pool.submit(self._run, shard) for shard in self._shards if shard.number in numbers
             ]
             wait(futures, return_when=FIRST_EXCEPTION)
-            self._stop_unless_well(futures)
         finally:
             self._stop.set()  # after a failure, or Ctrl-C: what is under way breaks off
             pool.shutdown(wait=True, cancel_futures=True)
-            self._stop.clear()
+        errors = [future.exception() for future in futures if not future.cancelled()]
+        for error in errors:
+            if error is not None and not isinstance(error, _StoppedError):
+                raise error
 
-    def _stop_unless_well(self, futures: Sequence[Future[None]]) -> None:
-        for future in futures:
-            if future.done():
-                future.result()
+    def _run(self, shard: BuiltShard) -> None:
+        try:
+            self._send(shard)
+        except BaseException:
+            self._stop.set()
+            raise
 
     def _send(self, shard: BuiltShard) -> None:
         """One shard, until a node that holds it has taken it."""
         begun: float | None = None
         failures = furthest = 0
         while True:
+            if self._stop.is_set():
+                raise _StoppedError
             self._sent[shard.number] = 0
             try:
                 self._attempt(shard, failures)
@@ -140,8 +147,7 @@ class Sender:
                         tried=failures,
                         waited_s=waited,
                     ) from error
-                if self._stop.wait(pause):
-                    raise _StoppedError from error
+                self._stop.wait(pause)
             else:
                 with self._guard:
                     self._done.add(shard.number)
