@@ -1,7 +1,7 @@
 """What was done to shipments on purpose, what noticed it, and what was left behind: data.
 
-`test_ship_traps.py` sets each trap and holds it against its line here; docs/ship.md has the lines
-as a table.
+`test_ship_traps.py` sets each trap and holds it against its line here, but for those of a cluster,
+which `test_ship_cluster.py` has; docs/ship.md has the lines as a table.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ class Trap:
         noticed: What noticed it: a check before anything is sent, the server's answer, or a
             proof, by its name.
         left: What was left behind.
+        elsewhere: The test of a cluster that sets it, in test_ship_cluster.py.
     """
 
     done: str
     noticed: str
     left: str = NOTHING
+    elsewhere: str | None = None
 
     def __str__(self) -> str:
         return f"| {self.done} | {self.noticed} | {self.left} |"
@@ -109,6 +111,26 @@ TRAPS = {
         noticed="nothing was to be noticed: points and edits are there after the start, and the "
         "same command proves it again",
         left="the shipment, proved",
+    ),
+    "node killed and back": Trap(
+        done="in a cluster of two nodes and two replicas, either node killed (SIGKILL) in the "
+        "middle and started again",
+        noticed="sending, and the wait for the replicas",
+        left="the shipment, proved on both",
+        elsewhere="test_a_node_that_comes_back_is_waited_for",
+    ),
+    "node killed": Trap(
+        done="the same, and the node stays away",
+        noticed="sending, or the wait for the replicas",
+        left="the mark of a shipment under way; the same command, with the node started again, "
+        "finished it",
+        elsewhere="test_the_same_command_finishes_what_a_dead_node_ended",
+    ),
+    "clocks": Trap(
+        done="in a cluster, the server's clocks left in what is sent: its own repair then copies "
+        "nothing to the other replica and calls it Active",
+        noticed="proof `count`, on the replica",
+        elsewhere="test_a_shipment_with_clocks_leaves_replicas_empty_and_is_refused",
     ),
     "disk full": Trap(
         done="a server whose disk is full in the middle of a shard",
