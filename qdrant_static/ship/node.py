@@ -6,16 +6,10 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 from urllib.parse import quote, urlsplit
 
-from qdrant_static.errors import (
-    AccessDeniedError,
-    EngineError,
-    QdrantStaticError,
-    ServerUnavailableError,
-)
-from qdrant_static.ingest.server.retry import Verdict, failure_of
+from qdrant_static.ship.refusals import Refusals
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -23,14 +17,8 @@ if TYPE_CHECKING:
     import httpx
     from qdrant_client import QdrantClient
 
-#: How a server, or the system under it, says that its disk is full. Qdrant 1.18.3 keeps the
-#: system's own words to itself: all that it says is which file it "failed to unpack" (measured).
-_DISK_FULL = (
-    "no space left on device",
-    "disk quota exceeded",
-    "os error 28",
-    "failed to unpack",
-)
+#: What a server says when it could not do something now.
+_MAY_PASS = re.compile(r"time[d ]*out|consensus|leader|shut|unavailable", re.IGNORECASE)
 #: A server unpacks, copies and opens a shard before it answers: so many bytes a second at least.
 _UNPACKED_PER_S = 5_000_000
 #: The least patience with an upload's answer, in seconds.
@@ -67,6 +55,7 @@ class Node:
         self._base = url.rstrip("/")
         self._http = http
         self._hidden = hidden
+        self._refusals = Refusals(self.url, hidden)
 
     def __enter__(self) -> Self:
         return self
@@ -148,15 +137,15 @@ class Node:
         arguments: dict[str, Any] = {"params": _worded(params)}
         if body is not None:
             arguments["json"] = body
-        with self._told(f"{method} {path}"):
+        with self._refusals.of_connection(f"{method} {path}"):
             response = self._http.request(method, self._base + path, **arguments)
         if response.status_code in missing:
             return None
-        self._check(response, f"{method} {path}")
+        self._refusals.check(response, f"{method} {path}")
         try:
             answer = response.json()
         except ValueError as error:
-            raise self._not_qdrant(path, response) from error
+            raise self._refusals.not_qdrant(path, response) from error
         return answer.get("result", answer) if isinstance(answer, dict) else answer
 
     # --- files -------------------------------------------------------------------------------
@@ -165,7 +154,7 @@ class Node:
     def stream(self, path: str, **params: Any) -> Iterator[Iterator[bytes]]:
         """The body of a GET, in pieces; raises as `request` does, also in the middle."""
         with (
-            self._told(f"GET {path}"),
+            self._refusals.of_connection(f"GET {path}"),
             self._http.stream(
                 "GET",
                 self._base + path,
@@ -176,7 +165,7 @@ class Node:
         ):
             if response.status_code >= 300:
                 response.read()
-            self._check(response, f"GET {path}")
+            self._refusals.check(response, f"GET {path}")
             yield response.iter_bytes(_PIECE)
 
     def stream_to(
@@ -249,7 +238,7 @@ class Node:
             yield tail
 
         usual = self._http.timeout
-        with self._told(f"POST {path}"):
+        with self._refusals.of_connection(f"POST {path}"):
             response = self._http.post(
                 self._base + path,
                 params=_worded(params),
@@ -267,88 +256,8 @@ class Node:
             )
         # What was taken whole and cannot be opened will not be the next time either.
         final = response.status_code == 500 and not _MAY_PASS.search(response.text)
-        self._check(response, f"POST {path}", sent=packed.size, final=final)
+        self._refusals.check(response, f"POST {path}", sent=packed.size, final=final)
         return response.json()
-
-    # --- errors ------------------------------------------------------------------------------
-
-    @contextmanager
-    def _told(self, operation: str) -> Iterator[None]:
-        """Errors of the connection as ours."""
-        import httpx
-
-        try:
-            yield
-        except httpx.TransportError as error:
-            said = self._shown(f"{type(error).__name__}: {error}")
-            if "CERTIFICATE_VERIFY_FAILED" in said:
-                raise EngineError(
-                    operation=f"{operation} at {self.url}",
-                    problem=f"{said}. Give the client the authority's certificate: "
-                    "QdrantClient(..., verify='ca.pem')",
-                ) from error
-            raise self._unavailable(said) from error
-        except httpx.InvalidURL as error:
-            raise EngineError(operation=f"{operation} at {self.url}", problem=str(error)) from error
-
-    def _check(
-        self, response: httpx.Response, operation: str, *, sent: int = 0, final: bool = False
-    ) -> None:
-        if response.status_code < 300:
-            return
-        from qdrant_client.http.exceptions import UnexpectedResponse
-
-        failure = failure_of(
-            UnexpectedResponse(
-                status_code=response.status_code,
-                reason_phrase=response.reason_phrase,
-                content=response.content,
-                headers=response.headers,
-            )
-        )
-        problem = self._shown(failure.problem if failure else str(response.status_code))
-        if response.status_code == 413:
-            self._refuse(
-                operation,
-                f"{problem}. Not Qdrant but something before it, a proxy, takes no body of "
-                f"{sent / 1e6:,.0f} MB: raise its limit (nginx: client_max_body_size), or give "
-                "the nodes' own addresses (peers=, --peer)",
-            )
-        if response.status_code < 400:
-            self._refuse(
-                operation,
-                f"it redirects to {response.headers.get('location', 'nowhere')!r}: give that "
-                "address to the client",
-            )
-        if any(words in problem.lower() for words in _DISK_FULL):
-            self._refuse(
-                operation,
-                f"{problem}. Most likely its disk is full: what is uploaded needs its size three "
-                "times for a moment (the file, unpacked, in place). Make room and repeat",
-            )
-        if failure is not None and failure.verdict is Verdict.DENIED:
-            raise AccessDeniedError(where=self.url, problem=problem)
-        if failure is not None and failure.verdict is Verdict.AGAIN and not final:
-            raise self._unavailable(problem)
-        self._refuse(operation, problem)
-
-    def _refuse(self, operation: str, problem: str) -> NoReturn:
-        raise EngineError(operation=f"{operation} at {self.url}", problem=problem)
-
-    def _unavailable(self, problem: str) -> ServerUnavailableError:
-        return ServerUnavailableError(where=self.url, problem=problem, tried=1, waited_s=0.0)
-
-    def _not_qdrant(self, path: str, response: httpx.Response) -> QdrantStaticError:
-        said = self._shown(response.text[:80])
-        return EngineError(
-            operation=f"asking for {path} at {self.url}",
-            problem=f"the answer is not Qdrant's: {said!r}. Is it the address of a server?",
-        )
-
-    def _shown(self, text: str) -> str:
-        for secret in self._hidden:
-            text = text.replace(secret, "***")
-        return text
 
 
 def collection_path(collection: str, *parts: object) -> str:
