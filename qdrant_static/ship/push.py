@@ -9,22 +9,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.collection.aliases import aliases_of, point_alias
 from qdrant_static.errors import (
-    AliasExistsError,
-    AliasMovedError,
     CannotShipError,
     ServerUnavailableError,
     ShipmentRefusedError,
     SpecError,
 )
-from qdrant_static.ingest.server.calls import address, patiently
+from qdrant_static.ingest.server.calls import address
 from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.serverversion import is_remote
 from qdrant_static.ship import prepare
 from qdrant_static.ship.node import Node, node_of
 from qdrant_static.ship.patience import persistently
 from qdrant_static.ship.peers import Peers
+from qdrant_static.ship.pointer import Pointer
 from qdrant_static.ship.prepare import Source
 from qdrant_static.ship.prove import prove
 from qdrant_static.ship.report import Phase, Shipment, ShipProgress
@@ -174,8 +172,8 @@ class _Shipping:
         source = self._source
         self._tell("preparing")
         tiers = prepare.check_server(self._server, source, untested=self._untested)
-        aliases = self._aliases()
-        self._require_alias_free()
+        pointer = Pointer(self._server, self._alias, self._retry)
+        aliases = pointer.look()
         peers = persistently(lambda: Peers.of(self._node, self._mapping), self._retry)
         with self._local.at_rest(source.collection) as folders:
             shards = read_shards(folders)
@@ -209,7 +207,7 @@ class _Shipping:
             proofs = self._proved(target, shards, peers, sender)
             if not target.live:
                 target.went_live()
-        self._point(aliases.get(self._alias or ""), name)
+        pointer.point(name)
         self._tell("done", sender)
         prepare_s, send_s, copy_s, prove_s = self._took
         return Shipment(
@@ -298,52 +296,6 @@ class _Shipping:
         if keep:
             self._took.append(took)
         return took
-
-    # --- the alias -----------------------------------------------------------------------------
-
-    def _aliases(self) -> dict[str, str]:
-        return patiently(
-            self._server,
-            self._source.collection,
-            "reading the aliases",
-            lambda: aliases_of(self._server),
-            retry=self._retry,
-        )
-
-    def _require_alias_free(self) -> None:
-        if self._alias is not None and patiently(
-            self._server,
-            self._alias,
-            "looking for a collection",
-            lambda: self._server.collection_exists(self._alias or ""),
-            retry=self._retry,
-        ):
-            names = {one.name for one in self._server.get_collections().collections}
-            if self._alias in names:  # an alias of something exists, too
-                raise AliasExistsError(alias=self._alias)
-
-    def _point(self, before: str | None, name: str) -> None:
-        """Point the alias at the target, if it is where it was at the beginning."""
-        alias = self._alias
-        if alias is None:
-            return
-        now = self._aliases().get(alias)
-        if now == name:
-            return
-        if now != before:
-            raise AliasMovedError(
-                alias=alias,
-                expected=before or "no collection",
-                found=now or "no collection",
-                shipped=name,
-            )
-        patiently(
-            self._server,
-            name,
-            f"pointing the alias {alias!r} at the collection",
-            lambda: point_alias(self._server, alias, name),
-            retry=self._retry,
-        )
 
     def _tell(self, phase: Phase, sender: Sender | None = None) -> None:
         if self._told is None:

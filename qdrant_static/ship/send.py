@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.errors import EngineError, ServerUnavailableError
+from qdrant_static.errors import CannotShipError, EngineError, ServerUnavailableError
 from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.ship.node import Sendable, collection_path
 from qdrant_static.ship.pack import Frame, Packed
@@ -81,10 +81,18 @@ class Sender:
         holders = self._holders()
         for shard in self._shards:
             holder = self._of(holders, shard.number)[0]
-            persistently(
-                lambda holder=holder, shard=shard: self._pack(holder, shard),  # type: ignore[misc]
-                self._retry,
-            )
+            try:
+                persistently(
+                    lambda holder=holder, shard=shard: self._pack(holder, shard),  # type: ignore[misc]
+                    self._retry,
+                )
+            except EngineError as error:
+                raise CannotShipError(
+                    collection=self._target,
+                    where=holder.node.url,
+                    problem="snapshots of its shards cannot be had: a server without them, or a "
+                    f"proxy that lets them not through ({error})",
+                ) from error
             self._tell()
 
     def send(self, numbers: Collection[int]) -> None:

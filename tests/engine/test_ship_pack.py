@@ -197,6 +197,14 @@ def test_sparse_files_are_read_back_by_others(tmp_path, extents, tail):
     )
 
 
+@pytest.mark.parametrize("length", [8**11 - 1, 8**11, 20 << 30])
+def test_files_of_more_than_8_gib_have_a_header_that_others_read(length):
+    looked_at = File("big", Path("big"), length, 0, None)
+    header = next(looked_at.chunks())
+    assert tarfile.TarInfo.frombuf(header, "utf-8", "strict").size == length
+    assert looked_at.size == 512 + -(-length // 512) * 512
+
+
 def test_a_frame_that_was_cut_is_refused(tmp_path):
     whole = empty_frame(tmp_path / "frame").read_bytes()
     for length in (0, 100, 512, 700, 1024, 1536, 2048):

@@ -41,6 +41,7 @@ class ShipDoor:
         uploads: The shards that came, taken or not, in the order of arrival.
         numbers: Operations of each shard, by collection and number.
         told: Requests, as method and path.
+        streams: Whether it gives snapshots of shards.
         hook: Called with every request before it is answered.
     """
 
@@ -53,6 +54,7 @@ class ShipDoor:
         self.uploads: list[int] = []
         self.numbers: dict[tuple[str, int], int] = {}
         self.told: list[str] = []
+        self.streams = True
         self.hook: Callable[[str], None] = lambda _: None
         self.place: Callable[[int], int] = lambda _: 0
         self._folder = folder
@@ -236,7 +238,7 @@ class _Door(BaseHTTPRequestHandler):
             return self._say(401, "Must provide an API key or an Authorization bearer token")
         if path == "/":
             return self._send(200, {"title": "qdrant", "version": self.door.version})
-        if found := _SNAPSHOT.fullmatch(path):
+        if (found := _SNAPSHOT.fullmatch(path)) and self.door.streams:
             content = self.door.snapshot(unquote(found[1]))
             return self._raw(200, content, "application/octet-stream")
         return self._say(*self.door.answer(self.command, path, json.loads(body) if body else None))

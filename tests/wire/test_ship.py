@@ -344,6 +344,16 @@ def test_another_version_is_refused_unless_it_is_to_be_tried(local, door, versio
         assert mark(door)["state"] == "live"
 
 
+def test_a_server_without_snapshots_of_shards_is_told_and_left_as_it_was(local, door):
+    door.streams = False
+    with pytest.raises(
+        CannotShipError, match=r"snapshots of its shards cannot be had.*404"
+    ) as told:
+        ship(local, door)
+    assert "The ordinary way is open" in str(told.value)
+    assert door.collections == {}
+
+
 def test_a_wrong_key_is_told_and_shown_nowhere(local, door):
     door.key = "right"
     with (
