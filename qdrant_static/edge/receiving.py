@@ -45,7 +45,6 @@ class Incoming:
         self.shard: edge.EdgeShard | None = None
         self.description: Description | None = None
         self._folder = folder
-        self._shards = 0
         make_private(self.room)
         make_private(folder.shard / _SEGMENTS)
 
@@ -83,7 +82,6 @@ class Incoming:
             segment.rename(place)
         self._take_log(unpacked / _LOG)
         shutil.rmtree(unpacked)
-        self._shards += 1
         return len(segments)
 
     def segments(self) -> int:
@@ -120,12 +118,12 @@ class Incoming:
             shard.flush()
             ids = int(shard.count(edge.CountRequest(exact=True)))
             points = int(shard.info().points_count)  # the sum over the segments
-        if ids != points and self._shards > 1:
+        if ids != points:
             raise VerificationError(
                 collection=name,
-                problem=f"its shards hold {points:,} points with {ids:,} different ids, "
-                "and an embedded collection has one point of an id. Shards of different shard "
-                "keys are collections of their own: pull them one by one (--shard)",
+                problem=f"what came holds {points:,} points with {ids:,} different ids, and an "
+                "embedded collection has one point of an id. Shards of different shard keys are "
+                "collections of their own: pull them one by one (--shard)",
             )
         _make_durable(folder)
         self.description = description

@@ -17,6 +17,7 @@ from qdrant_static.errors import (
 from qdrant_static.ship.node import collection_path
 from qdrant_static.ship.peers import ACTIVE, Peers
 from qdrant_static.ship.pulled import PullProgress
+from qdrant_static.ship.rest import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from qdrant_static.edge.receiving import Incoming
     from qdrant_static.ingest.server.retry import RetryPolicy
 
-#: How often the download of one shard may break after it has begun.
+#: How often the download of one shard may fail after it has begun.
 _MOST_CUTS = 5
 #: How often the disk is looked at while a file arrives, in bytes.
 _LOOK_BYTES = 64 << 20
@@ -132,26 +133,35 @@ class Arrival:
                 time.sleep(pause)
 
     def _attempt(self, shard: int, peer: int, file: Path) -> int:
-        self._looked = 0
         file.unlink(missing_ok=True)
         node = self._peers.node(peer)
+        watch = Watch(node=node, collection=self._collection)
+        watch.begin()
+        self._looked = -1
+
+        def look(done: int) -> None:
+            if self._looked < 0:
+                watch.look()
+            self._look(done)
+
         try:
             with file.open("wb") as stream:
-                size = node.stream_to(
-                    collection_path(self._collection, "shards", shard, "snapshot"),
-                    stream,
-                    self._look,
-                )
+                path = collection_path(self._collection, "shards", shard, "snapshot")
+                size = node.stream_to(path, stream, look)
         except EngineError as error:
             raise self._cannot(
                 f"{node.url} gives no snapshot of shard {shard} ({error.problem})"
             ) from error
         except OSError as error:
             raise StorageError(path=str(file), problem=error.strerror or str(error)) from error
-        if not _is_whole(file):
-            raise ServerUnavailableError(
-                where=node.url, problem="the snapshot was cut, or is none", tried=1, waited_s=0.0
-            )
+        segments = _segments(file)
+        problem = None
+        if segments is None:
+            problem = "the snapshot was cut, or is none"
+        elif watch.disturbed(segments):
+            problem = "its optimizer was at work, and the snapshot has what was deleted meanwhile"
+        if problem is not None:
+            raise ServerUnavailableError(where=node.url, problem=problem, tried=1, waited_s=0.0)
         return size
 
     def _look(self, done: int) -> None:
@@ -164,15 +174,21 @@ class Arrival:
         return CannotPullError(collection=self._collection, where=self._where, problem=problem)
 
 
-def _is_whole(file: Path) -> bool:
-    """Whether a tar goes on to its own end: also a stream that was cut may be ended politely."""
+def _segments(file: Path) -> set[str] | None:
+    """The segments in a snapshot; None if it does not go on to its own end.
+
+    A stream that was cut may have been ended politely, by something between.
+    """
+    names = set()
     try:
         with tarfile.open(file) as tar:
-            for _ in tar:
-                pass
+            for member in tar:
+                first, _, rest = member.name.partition("/")
+                if first == "segments" and rest:
+                    names.add(rest.partition("/")[0].removesuffix(".tar"))
             end = tar.offset
     except tarfile.TarError:
-        return False
+        return None
     with file.open("rb") as stream:
         stream.seek(end)
-        return stream.read(len(_TAR_END)) == _TAR_END
+        return names if stream.read(len(_TAR_END)) == _TAR_END else None

@@ -73,6 +73,8 @@ class Canned:
         version: The server's.
         counts: What it counts, call by call; the last one stays.
         streams: What happens to a download, call by call; then they are given as they are.
+        optimizations: What its optimizer is said to do, call by call, then nothing; None where it
+            does not say.
         asked: The shards that were asked for.
     """
 
@@ -82,6 +84,7 @@ class Canned:
         self.version = "1.18.3"
         self.counts = [EACH * len(snapshots)]
         self.streams: list[Callable[[BaseHTTPRequestHandler, bytes], None]] = []
+        self.optimizations: list[dict[str, Any] | None] = []
         self.asked: list[int] = []
         canned = self
 
@@ -119,6 +122,9 @@ class Canned:
             answer(door, {"status": "disabled"})
         elif path == "/collections/there":
             answer(door, described(len(self.snapshots)))
+        elif path == "/collections/there/optimizations":
+            seen = self.optimizations.pop(0) if self.optimizations else {}
+            answer(door, seen, status=200 if seen is not None else 404)
         elif path == "/collections/there/cluster":
             shards = [
                 {"shard_id": shard, "points_count": EACH, "state": state}
@@ -320,6 +326,46 @@ def test_a_server_that_stays_away_is_given_up(server, canned, local):
     canned.streams = [refusing(503, "shutting down")] * 10_000
     with pytest.raises(ServerUnavailableError, match="shutting down"):
         pull(server, "there", local, retry=QUICK)
+    assert nothing_left(local)
+
+
+def work(*segments: str, uuid: str = "new") -> dict[str, Any]:
+    return {"uuid": uuid, "segments": [{"uuid": one, "points_count": 1} for one in segments]}
+
+
+def segments_of(snapshot: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(snapshot)) as tar:
+        return sorted({name.split("/")[1] for name in tar.getnames()})
+
+
+@pytest.mark.parametrize("state", ["running", "completed"])
+def test_a_snapshot_of_a_shard_that_is_rewritten_is_not_taken(state, server, canned, local):
+    mine = segments_of(canned.snapshots[0])
+    canned.optimizations = [{}, {state: [work("other", mine[0])]}]
+    assert pull(server, "there", local, retry=QUICK).points == 2 * EACH
+    assert canned.asked == [0, 0, 1]
+
+
+def test_a_pause_of_the_optimizer_is_waited_for(server, canned, local):
+    mine = segments_of(canned.snapshots[0])
+    busy, done = {"running": [work(*mine)]}, {"completed": [work(*mine)]}
+    canned.optimizations = [busy, busy, done, done]
+    assert pull(server, "there", local).points == 2 * EACH
+    assert canned.asked == [0, 1]
+
+
+@pytest.mark.parametrize("said", [{"running": [work("of another shard")]}, None])
+def test_what_does_not_concern_a_shard_does_not_disturb_it(said, server, canned, local):
+    canned.optimizations = [{}, said, {}, said]
+    assert pull(server, "there", local).points == 2 * EACH
+    assert canned.asked == [0, 1]
+
+
+def test_a_shard_that_is_always_rewritten_is_given_up(server, canned, local):
+    mine = segments_of(canned.snapshots[0])
+    canned.optimizations = [{}, {"running": [work(*mine)]}] * 10
+    with pytest.raises(ServerUnavailableError, match="its optimizer was at work"):
+        pull(server, "there", local, retry=RetryPolicy(first_s=0.001, longest_s=0.002))
     assert nothing_left(local)
 
 
