@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import pickle
@@ -17,6 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from qdrant_static import CollectionSpec
 from qdrant_static.edge import assemble as assembling
 from qdrant_static.errors import EngineError, JobRunningError, SpecError, TooManyRejectsError
 from qdrant_static.ingest.accounting.ledger import Ledger
@@ -307,13 +309,33 @@ def test_rejects_are_limited_over_all_processes_together(given, tmp_path, expect
     assert not list((tmp_path / "db").glob("_state/*/*"))
 
 
-def test_an_encoder_that_other_processes_cannot_load_is_used_by_this_one(given, tmp_path, expected):
+def test_what_other_processes_cannot_do_this_one_does(given, tmp_path, expected, monkeypatch):
+    monkeypatch.setattr(processes, "_MODULE", "tests.stubchild")
+    folder = tmp_path / "unfit"  # which the stand-ins understand
     display = Heard()
-    report = build(given, tmp_path, shards=2, encoder=FakeEncoder(), display=display)
-    assert report.built == report.points_after == expected[1]["built"]
-    assert not report.interrupted
-    (said,) = [line for line in display.lines if "one process" in line]
-    assert "cannot load the encoder 'fake'" in said
+    report = build(given, folder, display=display)
+    check(report, folder, expected)
+    assert report.attempts == 1
+    assert [line for line in display.lines if "one process" in line] == [
+        "one process builds all shards: no such model"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "why"),
+    [
+        (FakeEncoder(), "cannot load the encoder 'fake'"),
+        (FakeEncoder("small"), "the name 'small' gives another encoder"),
+    ],
+)
+def test_a_process_says_that_it_cannot_load_the_encoder(
+    encoder, why, model_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(model_folder.parent)
+    job = SimpleNamespace(spec=CollectionSpec.for_encoder(encoder))
+    out = io.StringIO()
+    assert not child.build(job, out, threading.Event())
+    assert why in json.loads(out.getvalue())["unfit"]
 
 
 class OtherSource:
