@@ -1,14 +1,16 @@
 """A server's REST door for shipments: collections as it describes them, shards as it takes them.
 
-What is uploaded is unpacked and opened by the engine itself, so that only a whole and right
-snapshot is taken. It does not search: the proofs have their own tests.
+What is uploaded is unpacked and opened by the engine itself, or, where a test is about something
+else, only read as an archive. It does not search: the proofs have their own tests.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+import tarfile
 import tempfile
 import threading
 from collections.abc import Callable
@@ -42,6 +44,8 @@ class ShipDoor:
         numbers: Operations of each shard, by collection and number.
         told: Requests, as method and path.
         streams: Whether it gives snapshots of shards.
+        counts: Points by the size of a collection and the shard's number, for uploads that are
+            not to be opened.
         hook: Called with every request before it is answered.
     """
 
@@ -55,6 +59,7 @@ class ShipDoor:
         self.numbers: dict[tuple[str, int], int] = {}
         self.told: list[str] = []
         self.streams = True
+        self.counts: dict[int, list[int]] = {}
         self.hook: Callable[[str], None] = lambda _: None
         self.place: Callable[[int], int] = lambda _: 0
         self._folder = folder
@@ -183,6 +188,12 @@ class ShipDoor:
 
     def take(self, name: str, shard: int, content: bytes) -> tuple[int, Any]:
         """Unpack and open a shard."""
+        shards = self.collections[name]["shards"]
+        if len(shards) in self.counts:
+            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+                assert "shard_config.json" in tar.getnames()
+            shards[shard] = self.counts[len(shards)][shard]
+            return 200, None
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         try:
             (folder / "s").write_bytes(content)
@@ -195,8 +206,7 @@ class ShipDoor:
             return 400, f"Wrong input: {error}"
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        with self._guard:
-            self.collections[name]["shards"][shard] = points
+        shards[shard] = points
         return 200, None
 
 

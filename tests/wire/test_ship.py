@@ -46,9 +46,10 @@ def local(tmp_path_factory) -> Iterator[EdgeClient]:
 
 
 @pytest.fixture
-def door(tmp_path) -> Iterator[ShipDoor]:
+def door(tmp_path, local) -> Iterator[ShipDoor]:
     with ShipDoor(tmp_path) as server:
         server.place = lambda point: int(shard_of([point], 3)[0])
+        server.counts = {1: [COUNT], 3: local.shard_counts("three")}
         yield server
 
 
@@ -75,6 +76,7 @@ def requests(door: ShipDoor, method: str) -> list[str]:
 
 def test_what_is_made_is_what_was_built_in_the_servers_words(local, door):
     heard: list[ShipProgress] = []
+    door.counts = {}
     shipment = ship(local, door, alias="live", told=heard.append)
     there = door.collections["three"]
     assert there["shards"] == dict(enumerate(local.shard_counts("three")))
