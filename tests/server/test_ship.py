@@ -284,3 +284,122 @@ def test_what_the_server_does_not_know_is_told_and_leaves_nothing(rest, name, tm
         with pytest.raises(CannotShipError, match="the server does not create it"):
             ship(local, "c", rest, name=name, retry=RETRY)
     assert not rest.collection_exists(name)
+
+
+COLD, CACHED = models.Memory.COLD, models.Memory.CACHED
+INT8 = models.ScalarQuantizationConfig(type="int8")
+LAYOUTS = {
+    "unnamed": {"vectors_config": models.VectorParams(size=16, distance="Cosine")},
+    "flags": {
+        "vectors_config": {
+            "v": models.VectorParams(
+                size=16,
+                distance="Dot",
+                on_disk=True,
+                hnsw_config=models.HnswConfigDiff(on_disk=True, m=8, payload_m=4),
+                quantization_config=models.ScalarQuantization(
+                    scalar=INT8.model_copy(update={"always_ram": True, "quantile": 0.95})
+                ),
+            )
+        },
+        "on_disk_payload": False,
+    },
+    "cold": {
+        "vectors_config": {
+            "v": models.VectorParams(
+                size=16,
+                distance="Euclid",
+                memory=COLD,
+                hnsw_config=models.HnswConfigDiff(memory=COLD),
+                quantization_config=models.ScalarQuantization(
+                    scalar=INT8.model_copy(update={"memory": COLD})
+                ),
+            )
+        },
+        "sparse_vectors_config": {
+            "s": models.SparseVectorParams(index=models.SparseIndexParams(memory=COLD))
+        },
+        "payload": models.PayloadStorageParams(memory=COLD),
+    },
+    "cached": {
+        "vectors_config": {"v": models.VectorParams(size=16, distance="Manhattan", memory=CACHED)},
+        "sparse_vectors_config": {
+            "s": models.SparseVectorParams(
+                index=models.SparseIndexParams(memory=CACHED, full_scan_threshold=10)
+            )
+        },
+        "hnsw_config": models.HnswConfigDiff(m=12, ef_construct=50, memory=CACHED),
+        "quantization_config": models.ScalarQuantization(
+            scalar=INT8.model_copy(update={"memory": CACHED})
+        ),
+        "payload": models.PayloadStorageParams(memory=CACHED),
+    },
+    "halves": {
+        "vectors_config": {
+            "v": models.VectorParams(size=16, distance="Cosine", datatype="float16"),
+            "w": models.VectorParams(size=16, distance="Cosine", datatype="uint8"),
+        },
+        "sparse_vectors_config": {
+            "s": models.SparseVectorParams(
+                index=models.SparseIndexParams(datatype="float16", on_disk=True)
+            )
+        },
+    },
+    "late": {
+        "vectors_config": {
+            "v": models.VectorParams(size=16, distance="Cosine"),
+            "late": models.VectorParams(
+                size=16,
+                distance="Cosine",
+                hnsw_config=models.HnswConfigDiff(m=0),
+                multivector_config=models.MultiVectorConfig(comparator="max_sim"),
+            ),
+        },
+    },
+}
+
+
+def laid_out(layout: dict, count: int) -> list[models.PointStruct]:
+    dense = layout["vectors_config"]
+    rows = np.abs(vectors(count, 16)) * 10
+
+    def vector(number: int):
+        if isinstance(dense, models.VectorParams):
+            return rows[number].tolist()
+        named = {
+            name: [rows[number].tolist()] * 3 if one.multivector_config else rows[number].tolist()
+            for name, one in dense.items()
+        }
+        if "sparse_vectors_config" in layout:
+            named["s"] = models.SparseVector(indices=[number % 30, 40], values=[1.0, 2.0])
+        return named
+
+    return [
+        models.PointStruct(
+            id=point_id(number),
+            vector=vector(number),
+            payload={"tenant": f"t{number % 3}", "text": f"number {number} of many"},
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_arrives_with_nothing_left_to_do(rest, name, tmp_path, layout):
+    with EdgeClient(tmp_path) as local:
+        local.create_collection("c", **LAYOUTS[layout], optimizers_config=INDEXED)
+        local.create_payload_index(
+            "c", "tenant", models.KeywordIndexParams(type="keyword", is_tenant=True)
+        )
+        local.create_payload_index(
+            "c",
+            "text",
+            models.TextIndexParams(type="text", tokenizer="word", lowercase=True, min_token_len=2),
+        )
+        local.upsert("c", laid_out(LAYOUTS[layout], 300))
+        ship(local, "c", rest, name=name, retry=RETRY)
+        here = local.get_collection("c").payload_schema
+    assert queued(rest, name) == 0
+    there = rest.get_collection(name)
+    assert there.payload_schema == here
+    assert there.indexed_vectors_count > 0
