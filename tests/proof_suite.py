@@ -27,7 +27,7 @@ from qdrant_static.ship.shipped import Proof
 
 SHARDS = 2
 POINTS = 120
-NAMES = ("count", "route", "ids", "vectors", "payloads", "indexed", "edits")
+NAMES = ("count", "route", "ids", "vectors", "payloads", "searches", "indexed", "edits")
 IDS: list[int | str] = [
     number if number % 2 else str(uuid5(NAMESPACE_URL, str(number))) for number in range(POINTS)
 ]
@@ -52,7 +52,10 @@ def points() -> list[models.PointStruct]:
     ]
 
 
-def create(client: Any, name: str, *, shards: int = SHARDS, filled: bool = True) -> None:
+def create(
+    client: Any, name: str, *, shards: int = SHARDS, filled: bool = True, idf: bool = True
+) -> None:
+    modifier = models.Modifier.IDF if idf else None  # counted in each shard for itself
     cosine = models.Distance.COSINE
     client.create_collection(
         name,
@@ -67,7 +70,7 @@ def create(client: Any, name: str, *, shards: int = SHARDS, filled: bool = True)
                 ),
             ),
         },
-        sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+        sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=modifier)},
     )
     client.create_payload_index(name, "n", models.PayloadSchemaType.INTEGER)
     client.create_payload_index(name, "lang", models.PayloadSchemaType.KEYWORD)
@@ -120,10 +123,10 @@ class Pair:
         return refused.value
 
 
-def built_once(folder: Path) -> Iterator[EdgeClient]:
+def built_once(folder: Path, *, idf: bool = True) -> Iterator[EdgeClient]:
     """Where ``built`` is, which no test changes but by what it is handed."""
     with EdgeClient(folder) as client:
-        create(client, "built")
+        create(client, "built", idf=idf)
         yield client
 
 
@@ -261,6 +264,21 @@ class ProofSuite:
         assert refused.proof == "route"
         assert f"point {moved!r} was built into shard 1" in refused.problem
         assert "looks for it in shard 0" in refused.problem
+
+    def test_searches_that_find_something_else_name_their_vector(self, pair, monkeypatch) -> None:
+        """As when a graph is damaged, and every vector is whole."""
+        ask = pair.server.query_points
+
+        def farthest(*args: Any, using: str | None, **options: Any) -> Any:
+            answer = ask(*args, using=using, **options)
+            if using == "full" and "query_filter" not in options:
+                answer.points[2:] = []
+            return answer
+
+        monkeypatch.setattr(pair.server, "query_points", farthest)
+        refused = pair.refusal()
+        assert refused.proof == "searches"
+        assert "by vector 'full' have there 20 of the 100 hits" in refused.problem
 
     def test_an_edit_that_finds_no_point_says_where_it_was_looked_for(
         self, pair, monkeypatch

@@ -30,9 +30,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except QdrantStaticError as error:
-            fail(error.message, error.exit_code)
-        except KeyboardInterrupt:
-            fail("interrupted", INTERRUPTED)
+            fail(_told(error.message, error), error.exit_code)
+        except KeyboardInterrupt as error:
+            fail(_told("interrupted", error), INTERRUPTED)
         except BrokenPipeError:  # the reader of our output has gone; an OSError, but no failure
             raise
         except OSError as error:
@@ -50,6 +50,11 @@ def fail(message: str, code: int) -> NoReturn:
     """Say what went wrong, and exit."""
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(code)
+
+
+def _told(message: str, error: BaseException) -> str:
+    """A message and, in lines of their own, what was noted on the error's way: what is left."""
+    return "\n".join([message, *getattr(error, "__notes__", ())])
 
 
 def _of_server(error: Exception) -> str | None:

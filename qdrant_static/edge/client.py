@@ -466,6 +466,26 @@ class EdgeClient(ModelLists):
         with self._collections.use(collection_name) as opened:
             return samples.sample_points(opened, count, payload=with_payload, vectors=with_vectors)
 
+    def nearest(
+        self, collection_name: str, vector_name: str, vectors: Sequence[Any], *, limit: int = 10
+    ) -> list[list[models.ScoredPoint]]:
+        """The best hits of plain searches by one vector, also over several shards.
+
+        Scores of one vector can be merged, as a server merges them; a plan's stages and fusions
+        over several shards cannot, so `query_points` refuses these.
+
+        Args:
+            collection_name: Which collection.
+            vector_name: Which vector; the unnamed one is ``""``.
+            vectors: The queries: numbers, or `models.SparseVector`.
+            limit: Hits of each.
+
+        Returns:
+            By query, the nearest first.
+        """
+        with self._collections.use(collection_name) as opened:
+            return samples.nearest(opened, vector_name, vectors, limit)
+
     def shard_ids(
         self, collection_name: str, *, page: int = 10_000
     ) -> Iterator[tuple[int, list[int | str]]]:

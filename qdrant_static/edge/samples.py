@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import qdrant_edge as edge
@@ -10,6 +11,8 @@ from qdrant_client import models
 from qdrant_static.edge import convert
 from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.opened import OpenCollection
+
+_LARGER_IS_NEARER = frozenset({models.Distance.COSINE, models.Distance.DOT})
 
 
 def shard_counts(opened: OpenCollection) -> list[int]:
@@ -69,6 +72,26 @@ def _versions(
         )
         versions.update((convert.id_back(hit.id), hit.version) for hit in found)
     return versions
+
+
+def nearest(
+    opened: OpenCollection, vector_name: str, vectors: Sequence[Any], limit: int
+) -> list[list[models.ScoredPoint]]:
+    """The best hits of each vector over all shards, by their scores, as a server merges them."""
+    params = opened.dense.get(vector_name)
+    falling = params is None or params.distance in _LARGER_IS_NEARER
+    merged: list[list[models.ScoredPoint]] = []
+    with engine_errors(f"searching by vector {vector_name!r}"):
+        for vector in vectors:
+            query = edge.Query.Nearest(convert.named_vector(vector), vector_name)
+            hits = [
+                convert.scored_point_back(hit)
+                for shard in opened.shards
+                for hit in shard.query(edge.QueryRequest(limit=limit, query=query))
+            ]
+            hits.sort(key=lambda hit: hit.score, reverse=falling)
+            merged.append(hits[:limit])
+    return merged
 
 
 def shard_ids(

@@ -22,6 +22,7 @@ from qdrant_static.ship.edits import edits
 from qdrant_static.ship.indexed import indexed
 from qdrant_static.ship.likeness import payload_difference, vector_difference, vectors_of
 from qdrant_static.ship.route import shard_of
+from qdrant_static.ship.searches import searches
 from qdrant_static.ship.shipped import Proof, Shipped, plain
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def prove(
         retry: How long a server that is away is waited for.
 
     Returns:
-        What each proof found: count, route, ids, vectors, payloads, indexed, edits.
+        What each proof found: count, route, ids, vectors, payloads, searches,
+        indexed, edits.
 
     Raises:
         ShipmentRefusedError: At the first proof that fails; its ``left`` is empty.
@@ -93,6 +95,7 @@ def prove(
         ("ids", lambda: ids(shipped, samples)),
         ("vectors", lambda: vectors(shipped, samples)),
         ("payloads", lambda: payloads(shipped, samples)),
+        ("searches", lambda: searches(shipped, samples)),
         ("indexed", lambda: indexed(shipped)),
         ("edits", lambda: edits(shipped, samples)),
     ]

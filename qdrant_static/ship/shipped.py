@@ -32,8 +32,9 @@ class Proof:
 
     Attributes:
         name: Which: ``"count"``, ``"route"``, ``"ids"``, ``"vectors"``, ``"payloads"``,
-            ``"indexed"`` or ``"edits"``.
-        figure: How many points it looked at; for ``"indexed"``, how many vectors are indexed.
+            ``"searches"``, ``"indexed"`` or ``"edits"``.
+        figure: How many points it looked at; for ``"searches"``, how many queries; for
+            ``"indexed"``, how many vectors are indexed.
         told: What was found, in a sentence.
     """
 

@@ -99,7 +99,7 @@ def test_one_shard_is_searched_there_as_here(built, server, name):
     )
     assert (shipment.points, shipment.shards, shipment.already) == (COUNT, 1, False)
     assert [proof.name for proof in shipment.proofs] == [
-        "count", "route", "ids", "vectors", "payloads", "indexed", "edits",
+        "count", "route", "ids", "vectors", "payloads", "searches", "indexed", "edits",
     ]  # fmt: skip
     odd = models.Filter(
         must=[models.FieldCondition(key="kind", match=models.MatchValue(value="odd"))]

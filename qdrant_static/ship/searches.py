@@ -1,0 +1,92 @@
+"""A proof by asking: the server finds what the build finds.
+
+Vectors may be whole and what leads to them damaged: a graph, the codes, an inverted index. The
+files are the same here and there, and so is the engine, so the same question has the same answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from qdrant_static.ship.likeness import vectors_of
+from qdrant_static.ship.shipped import Proof, Shipped
+
+#: Points of each shard that ask, with each of their vectors.
+_ASKING = 5
+_HITS = 10
+#: Of the build's hits, the share that the server finds at the least, over all queries of a vector.
+_LEAST = 0.9
+#: Two processors may round differently.
+_ROUNDING = 1e-4
+
+
+def searches(shipped: Shipped, samples: Sequence[Sequence[Any]]) -> Proof:
+    """Sampled points ask for what is near to them, here and there.
+
+    Late interaction is left out: a query with all vectors of a document is none that anybody asks.
+
+    Args:
+        shipped: What arrived.
+        samples: Built points of each shard, with their vectors.
+
+    Raises:
+        ShipmentRefusedError: If the server finds something else; it names the vector.
+    """
+    asked = 0
+    for name, queries in _queries(samples).items():
+        here = shipped.local.nearest(shipped.collection, name, queries, limit=_HITS)
+        found = wanted = 0
+        for query, hits in zip(queries, here, strict=True):
+            scores = [hit.score for hit in hits]
+            found += _alike(scores, _scores(shipped, name, query))
+            wanted += len(scores)
+        if found < _LEAST * wanted:
+            raise shipped.refused(
+                "searches",
+                f"{len(queries):,} searches by vector {name!r} have there {found:,} of the "
+                f"{wanted:,} hits that they have in the build: what leads to them, a graph, codes "
+                "or an index, is not as it was built",
+            )
+        asked += len(queries)
+    return Proof(
+        name="searches", figure=asked, told=f"{asked:,} searches find there what they find here"
+    )
+
+
+def _queries(samples: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    queries: dict[str, list[Any]] = {}
+    for points in samples:
+        own: dict[str, list[Any]] = {}
+        for point in points:
+            for name, vector in vectors_of(point).items():
+                if _is_query(vector) and len(own.setdefault(name, [])) < _ASKING:
+                    own[name].append(vector)
+        for name, vectors in own.items():
+            queries.setdefault(name, []).extend(vectors)
+    return queries
+
+
+def _is_query(vector: Any) -> bool:
+    if hasattr(vector, "indices"):
+        return bool(vector.indices)
+    return not isinstance(vector[0], list | tuple)
+
+
+def _scores(shipped: Shipped, name: str, query: Any) -> list[float]:
+    answer = shipped.asked(
+        f"searching by vector {name!r}",
+        lambda: shipped.server.query_points(
+            shipped.target, query=query, using=name or None, limit=_HITS, with_payload=False
+        ),
+    )
+    return [hit.score for hit in answer.points]
+
+
+def _alike(here: Sequence[float], there: Sequence[float]) -> int:
+    """How many ranks have one score: points of equal scores may stand in for each other."""
+    return sum(
+        math.isclose(a, b, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+        for a, b in zip(here, there, strict=False)
+    )
