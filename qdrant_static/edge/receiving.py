@@ -123,7 +123,8 @@ class Incoming:
                 collection=name,
                 problem=f"what came holds {points:,} points with {ids:,} different ids, and an "
                 "embedded collection has one point of an id. Shards of different shard keys are "
-                "collections of their own: pull them one by one (--shard)",
+                "collections of their own: pull them one by one (--shard). Else the server was "
+                "rewriting it: repeat it",
             )
         _make_durable(folder)
         self.description = description

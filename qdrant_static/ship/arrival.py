@@ -114,18 +114,22 @@ class Arrival:
         """Try those that hold the shard in turn, until one gives all of it."""
         failures = cuts = 0
         waited_s = 0.0
+        problems: dict[int, str] = {}
         while True:
+            peer = peers[failures % len(peers)]
             try:
-                return self._attempt(shard, peers[failures % len(peers)], file)
+                return self._attempt(shard, peer, file)
             except ServerUnavailableError as error:
                 failures += 1
+                problems[peer] = f"{error.where}: {error.problem}"
                 cuts += file.exists() and file.stat().st_size > 0
                 # Another holder is asked at once; then all of them are let rest.
                 pause = 0.0 if failures % len(peers) else self._policy.wait_s(failures)
                 if cuts > _MOST_CUTS or waited_s + pause > self._policy.budget_s:
                     raise ServerUnavailableError(
-                        where=error.where,
-                        problem=f"shard {shard} of {self._collection!r}: {error.problem}",
+                        where=self._where,
+                        problem=f"shard {shard} of {self._collection!r}: "
+                        + "; ".join(problems.values()),
                         tried=failures,
                         waited_s=waited_s,
                     ) from error

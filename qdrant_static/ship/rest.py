@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from qdrant_static.errors import ServerUnavailableError
 from qdrant_static.ship.node import Node, collection_path
 
 #: How often the optimizer is looked at, in seconds.
@@ -21,6 +22,8 @@ _LOOK_S = 0.2
 #: How long a pause of it is waited for, in seconds. Where it always works it may yet be at other
 #: shards.
 _PAUSE_S = 30.0
+#: A collection's colors while nothing is rewritten: grey is what waits for the next write.
+_CALM = ("green", "grey")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class Watch:
     collection: str
     wait: Callable[[float], object] = time.sleep
     _before: set[str] = field(default_factory=set)
-    _rewritten: dict[str, set[str]] = field(default_factory=dict)
+    _rewritten: dict[str, set[str] | None] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Wait for a pause; call it before the snapshot is asked for."""
@@ -59,13 +62,24 @@ class Watch:
         said = self._said()
         for one in [*(said.get("running") or ()), *(said.get("completed") or ())]:
             if one["uuid"] not in self._before:
-                self._rewritten[one["uuid"]] = {segment["uuid"] for segment in one["segments"]}
+                segments = one["segments"]
+                self._rewritten[one["uuid"]] = (
+                    None if segments is None else {segment["uuid"] for segment in segments}
+                )
 
     def disturbed(self, segments: Collection[str]) -> bool:
         """Whether one of these segments was being rewritten, or may have been."""
-        return any(not rewritten.isdisjoint(segments) for rewritten in self._rewritten.values())
+        return any(
+            rewritten is None or not rewritten.isdisjoint(segments)
+            for rewritten in self._rewritten.values()
+        )
 
     def _said(self) -> dict[str, Any]:
-        path = collection_path(self.collection, "optimizations")
-        said = self.node.get_or_none(path, **{"with": "completed"})
+        path = collection_path(self.collection)
+        try:
+            said = self.node.get_or_none(f"{path}/optimizations", **{"with": "completed"})
+        except ServerUnavailableError:
+            # A cluster answers only if all of its nodes do; the color it tells without them.
+            calm = self.node.get(path)["status"] in _CALM
+            said = {} if calm else {"running": [{"uuid": "", "segments": None}]}
         return said if isinstance(said, dict) else {}  # an older server does not tell

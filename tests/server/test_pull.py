@@ -24,12 +24,15 @@ from qdrant_static.errors import (
     CannotPullError,
     CollectionExistsError,
     CollectionNotFoundError,
+    ServerUnavailableError,
     SpecError,
     VerificationError,
 )
+from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.search.run import Searcher
 from qdrant_static.ship.pull import PullProgress, pull
 from tests.fakes import run_cli, write_jsonl
+from tests.server.own_cluster import OwnCluster
 from tests.server.own_server import OwnServer, needs_binary
 
 pytestmark = pytest.mark.server
@@ -39,6 +42,8 @@ POINTS, SIZE, QUERIES = 1200, 64, 20
 SMALL = models.OptimizersConfigDiff(indexing_threshold=50)
 #: So long the server may take to index them; only a defect reaches it, in seconds.
 PATIENCE_S = 60.0
+#: What is down stays so.
+SOON = RetryPolicy(first_s=0.1, longest_s=0.5, budget_s=3.0)
 HNSW, BINARY = models.HnswConfigDiff, models.BinaryQuantizationConfig
 
 
@@ -547,28 +552,6 @@ def test_what_is_not_waited_for_is_in_it(server, there, local):
     assert pull(server, there, local, shards=[0, 1]).points == 600
 
 
-def test_shard_keys_are_collections_of_their_own(server, there, local):
-    """Two shard keys may hold the same id; on a server without a cluster there are none."""
-    body = {
-        "vectors": {"size": 4, "distance": "Cosine"}, "sharding_method": "custom",
-    }  # fmt: skip
-    url = f"{os.environ['QDRANT_URL'].rstrip('/')}/collections/{there}"
-    assert httpx.put(url, json=body).is_success
-    if not httpx.put(f"{url}/shards", json={"shard_key": "a"}).is_success:
-        pytest.skip("this server is no cluster: it has no shard keys")
-    httpx.put(f"{url}/shards", json={"shard_key": "b"}).raise_for_status()
-    for key in ("a", "b"):
-        server.upsert(
-            there,
-            [models.PointStruct(id=1, vector=[1.0, 0, 0, 0], payload={"key": key})],
-            shard_key_selector=key,
-        )
-    with pytest.raises(VerificationError, match="2 points with 1 different ids"):
-        pull(server, there, local)
-    assert not local.collection_exists(there)
-    assert pull(server, there, local, shards=[1]).points == 1
-
-
 @pytest.mark.parametrize(("shards", "plan"), [(1, None), (2, "dense")])
 def test_a_collection_of_ours_is_searched_by_its_name(
     shards, plan, server, there, local, tmp_path, shared
@@ -647,3 +630,50 @@ def test_a_key_that_may_not(tmp_path):
                 pull(own.client(api_key="look"), "there", local)
             assert local.get_collections().collections == []
             assert pull(writer, "there", local).points == 30
+
+
+@needs_binary
+def test_a_cluster_of_which_a_node_is_down(tmp_path):
+    """Each shard comes from a node that has it; with replicas, also while one is away."""
+    with OwnCluster(tmp_path / "cluster") as cluster:
+        client = cluster.nodes[0].client()
+        kind = Kind({"full": dense()})
+        client.create_collection(
+            "there", vectors_config=kind.vectors, shard_number=4, replication_factor=2
+        )
+        client.create_collection("apart", vectors_config=kind.vectors, shard_number=4)
+        for name in ("there", "apart"):
+            store(client, name, kind, range(POINTS))
+        with EdgeClient(tmp_path / "copy") as local:
+            assert (
+                pull(client, "there", local, peers=cluster.addresses, retry=SOON).points == POINTS
+            )
+            edited(local, "there", kind)
+            # Without replicas half of the shards are at the other node alone.
+            assert pull(client, "apart", local, peers=cluster.addresses).points == POINTS
+            edited(local, "apart", kind)
+            cluster.nodes[1].kill()
+            report = pull(client, "there", local, name="again", peers=cluster.addresses, retry=SOON)
+            assert (report.points, report.shards) == (POINTS, (0, 1, 2, 3))
+            with pytest.raises((ServerUnavailableError, CannotPullError)):
+                pull(client, "apart", local, name="half", peers=cluster.addresses, retry=SOON)
+            assert not local.collection_exists("half")
+
+
+@needs_binary
+def test_shard_keys_are_collections_of_their_own(tmp_path):
+    """Two shard keys may hold the same id."""
+    with OwnCluster(tmp_path / "cluster", nodes=1) as cluster:
+        client = cluster.nodes[0].client()
+        client.create_collection(
+            "there", vectors_config=dense(4), sharding_method=models.ShardingMethod.CUSTOM
+        )
+        for key in ("a", "b"):
+            client.create_shard_key("there", key)
+            point = models.PointStruct(id=1, vector=[1.0, 0, 0, 0], payload={"key": key})
+            client.upsert("there", [point], shard_key_selector=key)
+        with EdgeClient(tmp_path / "copy") as local:
+            with pytest.raises(VerificationError, match="2 points with 1 different ids"):
+                pull(client, "there", local)
+            assert not local.collection_exists("there")
+            assert pull(client, "there", local, shards=[1]).points == 1
