@@ -156,6 +156,10 @@ TRAPS = {
         done="a vector's bytes changed on the way",
         noticed="proof `vectors`",
     ),
+    "other codes": Trap(
+        done="a vector's codes changed on the way, its numbers whole",
+        noticed="proof `searches`",
+    ),
     "unknown version": Trap(
         done="a segment of a version that nobody has proved",
         noticed="preparing",

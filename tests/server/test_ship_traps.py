@@ -68,9 +68,16 @@ def tiered() -> dict[str, Any]:
     }
 
 
-def build(local: EdgeClient, name: str = "built") -> None:
+BINARY = models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
+
+
+def build(local: EdgeClient, name: str = "built", codes: Any = None) -> None:
     local.create_collection(
-        name, shard_number=SHARDS, vectors_config=tiered(), optimizers_config=INDEXED
+        name,
+        shard_number=SHARDS,
+        vectors_config=tiered(),
+        optimizers_config=INDEXED,
+        quantization_config=codes,
     )
     local.create_payload_index(name, "n", models.PayloadSchemaType.INTEGER)
     dice = np.random.default_rng(3)
@@ -280,6 +287,19 @@ def test_vectors_that_are_changed_on_the_way_are_caught(sending, monkeypatch) ->
     changed(monkeypatch, flipped)
     told = refused(sending, "another vector", sample=EACH).problem
     assert "vector 'full' differs in 64 of its 64 components" in told
+
+
+def test_codes_that_are_changed_on_the_way_are_caught(sending, tmp_path, monkeypatch) -> None:
+    """Every vector is whole, and nothing that is near is found."""
+
+    def zeroed(path: str, data: bytes) -> bytes:
+        return bytes(len(data)) if path == "vector_storage-full/quantized.data" else data
+
+    changed(monkeypatch, zeroed)
+    with EdgeClient(tmp_path / "coded") as local:
+        build(local, codes=BINARY)
+        told = refused(replace(sending, local=local), "other codes").problem
+    assert "searches by vector 'full'" in told
 
 
 # --- another configuration --------------------------------------------------------------------
