@@ -196,7 +196,7 @@ def test_parts_of_another_input_are_not_kept(given, parts, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     "moments",
     [
-        pytest.param(["stop counts", "child counts", "parent counts"], id="few"),
+        pytest.param(["child counts", "parent counts"], id="few"),
         pytest.param(
             [
                 *("child started", "parent started", "stop started"),
