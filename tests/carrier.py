@@ -10,8 +10,8 @@ from qdrant_client import models
 
 from qdrant_static import EdgeClient
 from qdrant_static.collection.build import create_collection, read_spec
-from qdrant_static.ship.segments import fingerprint, read_shards
-from qdrant_static.ship.target import LIVE, MARK
+from qdrant_static.ship.packing.segments import fingerprint, read_shards
+from qdrant_static.ship.targets.target import LIVE, MARK
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from qdrant_client.http.models import QueryResponse  # models.QueryResponse is f
 from qdrant_static import EdgeClient
 from qdrant_static.errors import ShipmentRefusedError
 from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.edits import PROBE
-from qdrant_static.ship.prove import prove
+from qdrant_static.ship.packing.segments import BuiltShard
+from qdrant_static.ship.proofs.edits import PROBE
+from qdrant_static.ship.proofs.prove import prove
+from qdrant_static.ship.proofs.shipped import Proof
 from qdrant_static.ship.route import shard_of
-from qdrant_static.ship.segments import BuiltShard
-from qdrant_static.ship.shipped import Proof
 
 SHARDS = 2
 POINTS = 120

@@ -215,8 +215,8 @@ class BuildHereRun:
 
         The collection is in use since, so that what was proved of it then need not hold now.
         """
-        from qdrant_static.ship.segments import fingerprint, read_shards
-        from qdrant_static.ship.target import LIVE, MARK
+        from qdrant_static.ship.packing.segments import fingerprint, read_shards
+        from qdrant_static.ship.targets.target import LIVE, MARK
 
         collection, alias = self.job.collection, self.build.alias
         with local.at_rest(collection) as folders:

@@ -12,8 +12,8 @@ from qdrant_static.collection.aliases import aliases_of
 from qdrant_static.collection.build import check_version
 from qdrant_static.errors import AliasExistsError, CannotShipError, SpecError
 from qdrant_static.ingest.server.calls import address, exact_count, patiently
-from qdrant_static.ship.prepare import check_server_version
-from qdrant_static.ship.target import MARK, UNDER_WAY
+from qdrant_static.ship.targets.prepare import check_server_version
+from qdrant_static.ship.targets.target import MARK, UNDER_WAY
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

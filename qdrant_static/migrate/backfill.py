@@ -18,7 +18,7 @@ from qdrant_static.ingest.reading.inputs import Fingerprint
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.sources import AnySource, PathLike, SettledRanges, open_source
 from qdrant_static.migrate.names import read_metadata
-from qdrant_static.ship.target import MARK
+from qdrant_static.ship.targets.target import MARK
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client

@@ -37,11 +37,11 @@ from qdrant_static.errors import (
 from qdrant_static.ingest.server.calls import FIRST_CONTACT, exact_count, patiently
 from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.serverversion import is_remote, server_version
-from qdrant_static.ship.arrival import Arrival
-from qdrant_static.ship.embedded import embedded, indexes
-from qdrant_static.ship.node import Node, collection_path, node_of
-from qdrant_static.ship.peers import Peers
-from qdrant_static.ship.pulled import Pulled, PullProgress
+from qdrant_static.ship.nodes.node import Node, collection_path, node_of
+from qdrant_static.ship.nodes.peers import Peers
+from qdrant_static.ship.receiving.arrival import Arrival
+from qdrant_static.ship.receiving.embedded import embedded, indexes
+from qdrant_static.ship.receiving.pulled import Pulled, PullProgress
 
 if TYPE_CHECKING:
     from pathlib import Path

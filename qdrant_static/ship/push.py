@@ -18,23 +18,23 @@ from qdrant_static.errors import (
 from qdrant_static.ingest.server.calls import address
 from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.serverversion import is_remote
-from qdrant_static.ship import prepare
-from qdrant_static.ship.node import Node, node_of
-from qdrant_static.ship.patience import persistently
-from qdrant_static.ship.peers import Peers
-from qdrant_static.ship.pointer import Pointer
-from qdrant_static.ship.prepare import Source
-from qdrant_static.ship.prove import prove
+from qdrant_static.ship.nodes.node import Node, node_of
+from qdrant_static.ship.nodes.patience import persistently
+from qdrant_static.ship.nodes.peers import Peers
+from qdrant_static.ship.packing.segments import BuiltShard, fingerprint, read_shards
+from qdrant_static.ship.proofs.prove import prove
 from qdrant_static.ship.report import Phase, Shipment, ShipProgress
-from qdrant_static.ship.segments import BuiltShard, fingerprint, read_shards
 from qdrant_static.ship.send import Sender
-from qdrant_static.ship.target import Target
+from qdrant_static.ship.targets import prepare
+from qdrant_static.ship.targets.pointer import Pointer
+from qdrant_static.ship.targets.prepare import Source
+from qdrant_static.ship.targets.target import Target
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from qdrant_static.edge.client import EdgeClient
-    from qdrant_static.ship.shipped import Proof
+    from qdrant_static.ship.proofs.shipped import Proof
 
 #: How often shards are sent again whose copies never became what they should.
 _ROUNDS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from qdrant_static.ship.shipped import Proof
+from qdrant_static.ship.proofs.shipped import Proof
 
 Phase = Literal["preparing", "sending", "copying", "proving", "done"]
 

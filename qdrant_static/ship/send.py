@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.errors import CannotShipError, EngineError, ServerUnavailableError
 from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.node import Sendable, collection_path
-from qdrant_static.ship.pack import Frame, Packed
-from qdrant_static.ship.patience import persistently
+from qdrant_static.ship.nodes.node import Sendable, collection_path
+from qdrant_static.ship.nodes.patience import persistently
+from qdrant_static.ship.packing.pack import Frame, Packed
 from qdrant_static.ship.report import ShipProgress
 
 if TYPE_CHECKING:
-    from qdrant_static.ship.peers import Holder, Peers
-    from qdrant_static.ship.segments import BuiltShard
+    from qdrant_static.ship.nodes.peers import Holder, Peers
+    from qdrant_static.ship.packing.segments import BuiltShard
 
 
 class _StoppedError(Exception):

@@ -17,9 +17,9 @@ from qdrant_client import models
 
 from qdrant_static import EdgeClient
 from qdrant_static.errors import EngineError, ServerUnavailableError
-from qdrant_static.ship.peers import Holder
+from qdrant_static.ship.nodes.peers import Holder
+from qdrant_static.ship.packing.segments import BuiltSegment, BuiltShard
 from qdrant_static.ship.route import shard_of
-from qdrant_static.ship.segments import BuiltSegment, BuiltShard
 from tests.proof_suite import NAMES, SHARDS, Pair, ProofSuite, built_once, create
 
 GRAPH = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000, "on_disk": False}

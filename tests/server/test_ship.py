@@ -23,10 +23,10 @@ from qdrant_static.errors import (
     SpecError,
 )
 from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.node import collection_path, node_of
+from qdrant_static.ship.nodes.node import collection_path, node_of
 from qdrant_static.ship.push import ship
 from qdrant_static.ship.report import ShipProgress
-from qdrant_static.ship.target import MARK
+from qdrant_static.ship.targets.target import MARK
 from tests.fakes import FakeEncoder
 from tests.shipping import INDEXED, build, point_id, points, vectors
 

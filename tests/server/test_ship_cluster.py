@@ -13,9 +13,10 @@ import pytest
 from qdrant_static import EdgeClient
 from qdrant_static.errors import ServerUnavailableError, ShipmentRefusedError, SpecError
 from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship import pack, push
-from qdrant_static.ship.node import collection_path, node_of
-from qdrant_static.ship.peers import Peers
+from qdrant_static.ship import push
+from qdrant_static.ship.nodes.node import collection_path, node_of
+from qdrant_static.ship.nodes.peers import Peers
+from qdrant_static.ship.packing import pack
 from qdrant_static.ship.push import ship
 from qdrant_static.ship.report import ShipProgress
 from qdrant_static.ship.send import Sender

@@ -26,9 +26,11 @@ from qdrant_static.errors import (
     ShipmentRefusedError,
 )
 from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship import prepare, push, segments
+from qdrant_static.ship import push
+from qdrant_static.ship.packing import segments
 from qdrant_static.ship.push import ship
 from qdrant_static.ship.route import shard_of
+from qdrant_static.ship.targets import prepare
 from tests.server.own_server import OwnServer, needs_binary
 from tests.server.ship_traps import AS_IT_WAS, NOTHING, TRAPS
 from tests.server.snapshots_changed import cut, midway, uploads, with_files

@@ -36,8 +36,8 @@ from qdrant_static.ingest import shipping
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.reading import jsonl
 from qdrant_static.ingest.verify import verify
-from qdrant_static.ship import prepare
 from qdrant_static.ship.options import BuildHere
+from qdrant_static.ship.targets import prepare
 from tests.carrier import Carrier
 from tests.fakes import FakeEncoder, write_jsonl
 

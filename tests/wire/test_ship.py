@@ -29,7 +29,7 @@ from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.ship import push
 from qdrant_static.ship.report import ShipProgress
 from qdrant_static.ship.route import shard_of
-from qdrant_static.ship.target import MARK
+from qdrant_static.ship.targets.target import MARK
 from tests.shipping import build
 from tests.wire.shipdoor import ShipDoor
 

@@ -13,10 +13,10 @@ from qdrant_static.errors import CannotShipError, EngineError
 from qdrant_static.ingest.server.calls import FIRST_CONTACT, address, patiently
 from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.serverversion import server_version
-from qdrant_static.ship.creation import TIERS_SINCE, creation, schema_of
+from qdrant_static.ship.packing.segments import BuiltShard, same_settings, unknown_versions
 from qdrant_static.ship.route import shard_of
-from qdrant_static.ship.segments import BuiltShard, same_settings, unknown_versions
-from qdrant_static.ship.target import Target
+from qdrant_static.ship.targets.creation import TIERS_SINCE, creation, schema_of
+from qdrant_static.ship.targets.target import Target
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from qdrant_static.errors import EngineError, ServerUnavailableError, SpecError
-from qdrant_static.ship.node import Node
+from qdrant_static.ship.nodes.node import Node
 
 #: A server's own port, should the user's address name none.
 _REST_PORT = 6333

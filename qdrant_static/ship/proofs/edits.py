@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qdrant_static.errors import PointError
-from qdrant_static.ship.shipped import Proof, Shipped, plain
+from qdrant_static.ship.proofs.shipped import Proof, Shipped, plain
 
 #: The payload field that is set and removed again.
 PROBE = "qdrant_static_probe"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from qdrant_static.errors import StorageError
-from qdrant_static.ship.segments import BuiltShard, files_in_words
-from qdrant_static.ship.tarstream import END, Content, File, Member, Span, members_of
+from qdrant_static.ship.packing.segments import BuiltShard, files_in_words
+from qdrant_static.ship.packing.tarstream import END, Content, File, Member, Span, members_of
 
 #: What a shard has beside its segments; without them a server cannot open it.
 _NEEDED = ("replica_state.json", "shard_config.json")

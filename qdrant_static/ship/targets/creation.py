@@ -9,7 +9,7 @@ from typing import Any
 from qdrant_client import models
 
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
-from qdrant_static.ship.segments import BuiltShard
+from qdrant_static.ship.packing.segments import BuiltShard
 
 #: Engines of this version and newer say with tiers where data lies.
 TIERS_SINCE = (1, 19, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qdrant_static.errors import StorageError
-from qdrant_static.ship.words import in_words_of
+from qdrant_static.ship.packing.words import in_words_of
 
 __all__ = [
     "KNOWN_VERSIONS",

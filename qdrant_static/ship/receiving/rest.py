@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qdrant_static.errors import ServerUnavailableError
-from qdrant_static.ship.node import Node, collection_path
+from qdrant_static.ship.nodes.node import Node, collection_path
 
 #: How often the optimizer is looked at, in seconds.
 _LOOK_S = 0.2

@@ -9,10 +9,10 @@ from typing import Any
 from qdrant_client import models
 
 from qdrant_static.errors import AccessDeniedError, EngineError, ServerUnavailableError
-from qdrant_static.ship.edits import MOST_EDITED
-from qdrant_static.ship.node import collection_path
-from qdrant_static.ship.segments import in_words_of, same_settings
-from qdrant_static.ship.shipped import Proof, Shipped
+from qdrant_static.ship.nodes.node import collection_path
+from qdrant_static.ship.packing.segments import in_words_of, same_settings
+from qdrant_static.ship.proofs.edits import MOST_EDITED
+from qdrant_static.ship.proofs.shipped import Proof, Shipped
 
 #: What an optimizer's name means for a shipment, by the first word that fits.
 _MEANINGS = {

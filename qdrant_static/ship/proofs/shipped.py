@@ -13,15 +13,15 @@ from qdrant_static.errors import ShipmentRefusedError
 from qdrant_static.ids import PointId
 from qdrant_static.ingest.server.calls import address, patiently
 from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.patience import persistently
+from qdrant_static.ship.nodes.patience import persistently
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from qdrant_static.edge.client import EdgeClient
-    from qdrant_static.ship.node import Node
-    from qdrant_static.ship.peers import Holder, Peers
-    from qdrant_static.ship.segments import BuiltShard
+    from qdrant_static.ship.nodes.node import Node
+    from qdrant_static.ship.nodes.peers import Holder, Peers
+    from qdrant_static.ship.packing.segments import BuiltShard
 
 T = TypeVar("T")
 

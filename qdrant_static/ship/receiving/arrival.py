@@ -14,10 +14,10 @@ from qdrant_static.errors import (
     ServerUnavailableError,
     StorageError,
 )
-from qdrant_static.ship.node import collection_path
-from qdrant_static.ship.peers import ACTIVE, Peers
-from qdrant_static.ship.pulled import PullProgress
-from qdrant_static.ship.rest import Watch
+from qdrant_static.ship.nodes.node import collection_path
+from qdrant_static.ship.nodes.peers import ACTIVE, Peers
+from qdrant_static.ship.receiving.pulled import PullProgress
+from qdrant_static.ship.receiving.rest import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,9 +18,9 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ingest.server.calls import FIRST_CONTACT
 from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.creation import index_body, recreation
-from qdrant_static.ship.node import Node, collection_path
-from qdrant_static.ship.patience import persistently
+from qdrant_static.ship.nodes.node import Node, collection_path
+from qdrant_static.ship.nodes.patience import persistently
+from qdrant_static.ship.targets.creation import index_body, recreation
 
 T = TypeVar("T")
 #: Under this key of its metadata a target says which shipment fills it, or filled it.

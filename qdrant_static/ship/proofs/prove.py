@@ -18,21 +18,21 @@ from qdrant_static.errors import (
     ServerUnavailableError,
 )
 from qdrant_static.ids import PointId
-from qdrant_static.ship.edits import edits
-from qdrant_static.ship.indexed import indexed
-from qdrant_static.ship.likeness import payload_difference, vector_difference, vectors_of
+from qdrant_static.ship.proofs.edits import edits
+from qdrant_static.ship.proofs.indexed import indexed
+from qdrant_static.ship.proofs.likeness import payload_difference, vector_difference, vectors_of
+from qdrant_static.ship.proofs.searches import searches
+from qdrant_static.ship.proofs.shipped import Proof, Shipped, plain
 from qdrant_static.ship.route import shard_of
-from qdrant_static.ship.searches import searches
-from qdrant_static.ship.shipped import Proof, Shipped, plain
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from qdrant_static.edge.client import EdgeClient
     from qdrant_static.ingest.server.retry import RetryPolicy
-    from qdrant_static.ship.node import Node
-    from qdrant_static.ship.peers import Peers
-    from qdrant_static.ship.segments import BuiltShard
+    from qdrant_static.ship.nodes.node import Node
+    from qdrant_static.ship.nodes.peers import Peers
+    from qdrant_static.ship.packing.segments import BuiltShard
 
 #: Points that are read back in one request; with vectors they are large.
 _PAGE = 100

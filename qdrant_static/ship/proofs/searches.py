@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from qdrant_static.ship.likeness import vectors_of
-from qdrant_static.ship.shipped import Proof, Shipped
+from qdrant_static.ship.proofs.likeness import vectors_of
+from qdrant_static.ship.proofs.shipped import Proof, Shipped
 
 #: Points of each shard that ask, with each of their vectors.
 _ASKING = 5

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 from urllib.parse import quote, urlsplit
 
-from qdrant_static.ship.refusals import Refusals
+from qdrant_static.ship.nodes.refusals import Refusals
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qdrant_static.errors import ServerUnavailableError, SpecError
-from qdrant_static.ship.node import Node, collection_path
-from qdrant_static.ship.peeraddress import Addresses
+from qdrant_static.ship.nodes.node import Node, collection_path
+from qdrant_static.ship.nodes.peeraddress import Addresses
 
 ACTIVE = "Active"
 #: How often the states are asked for, in seconds.

@@ -1,0 +1,1 @@
+"""What a shipment must prove before anything points at it."""

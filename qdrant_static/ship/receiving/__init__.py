@@ -1,0 +1,1 @@
+"""Shards that a server gives away, on their way into a folder."""

@@ -1,0 +1,1 @@
+"""The collection that a shipment fills: made, prepared, marked, pointed at."""
