@@ -53,15 +53,15 @@ _TABLES: Mapping[str, Mapping[str, Any]] = {
     },
     "build": {
         "folder": str, "shards": int, "workers": int, "peers": dict, "alias": str, "replicas": int,
-        "keep": bool, "untested": bool, "discard_unfinished": bool,
+        "max_mb_s": (int, float), "keep": bool, "untested": bool, "discard_unfinished": bool,
     },
     "passages": {"tokens": int, "overlap": int, "parent": str, "number": str, "text": str},
 }  # fmt: skip
 #: Tables whose keys their own readers check.
 _OWN = ("spec", "source")
 _TOLD = {
-    str: "a string", int: "an integer", bool: "true or false", list: "a list of strings",
-    dict: "a table",
+    str: "a string", int: "an integer", float: "a number", bool: "true or false",
+    list: "a list of strings", dict: "a table",
 }  # fmt: skip
 
 

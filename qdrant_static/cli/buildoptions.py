@@ -41,6 +41,14 @@ Replicas = Annotated[
 Alias = Annotated[
     str | None, typer.Option(help="Point this alias at it, once the server has proved it.")
 ]
+MaxMbS = Annotated[
+    float | None,
+    typer.Option(
+        "--max-mb-s",
+        min=0,
+        help="Megabytes a second that are sent at most; 0: as fast as it goes. [default: 250]",
+    ),
+]
 KeepBuild = Annotated[
     bool, typer.Option("--keep-build", help="Leave the built folder where it is.")
 ]
@@ -77,4 +85,5 @@ def build_here(build: str | None, to: str | None, **options: Any) -> BuildHere |
         return None
     if build != "here":
         raise SpecError.of_choice("--build", build, "here")
-    return BuildHere(**options)
+    # What is not given is as `BuildHere` has it.
+    return BuildHere(**{name: value for name, value in options.items() if value is not None})

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdrant_static.cli.buildoptions import Build, BuildFolder, Untested, Workers, build_here
+from qdrant_static.cli.buildoptions import (
+    Build,
+    BuildFolder,
+    MaxMbS,
+    Untested,
+    Workers,
+    build_here,
+)
 from qdrant_static.cli.options import (
     DEFAULT_DB,
     ApiKey,
@@ -82,6 +89,7 @@ def start(
     build_folder: BuildFolder = None,
     workers: Workers = None,
     peer: Peer = None,
+    max_mb_s: MaxMbS = None,
     untested: Untested = False,
     journal: Journal = None,
     api_key: ApiKey = None,
@@ -104,6 +112,7 @@ def start(
         folder=build_folder,
         workers=workers,
         peers=peers_of(peer) or None,
+        max_mb_s=max_mb_s,
         untested=untested,
     )
     loaded = load_encoder(encoder)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from qdrant_static.cli.buildoptions import Alias, DiscardUnfinished, Replicas, Untested
+from qdrant_static.cli.buildoptions import Alias, DiscardUnfinished, MaxMbS, Replicas, Untested
 from qdrant_static.cli.options import (
     DEFAULT_DB,
     DEFAULT_TIMEOUT,
@@ -43,6 +43,7 @@ def command(
     sample: Annotated[
         int, typer.Option(min=1, help="Points of each shard that are compared whole.")
     ] = 100,
+    max_mb_s: MaxMbS = None,
     untested: Untested = False,
     discard_unfinished: DiscardUnfinished = False,
     api_key: ApiKey = None,
@@ -56,6 +57,7 @@ def command(
     command after an interruption.
     """
     from qdrant_static.ship.push import ship
+    from qdrant_static.ship.rate import MB_S
 
     peers = peers_of(peer)
     shown = sys.stderr.isatty() or not as_json
@@ -74,6 +76,7 @@ def command(
             peers=peers or None,
             parallel=parallel,
             sample=sample,
+            max_mb_s=MB_S if max_mb_s is None else max_mb_s,
             untested=untested,
             discard_unfinished=discard_unfinished,
             told=display.tell,

@@ -174,6 +174,7 @@ class BuildHereRun:
                     alias=build.alias,
                     replication_factor=build.replicas or job.spec.server.replicas,
                     peers=build.peers,
+                    max_mb_s=build.max_mb_s,
                     untested=build.untested,
                     discard_unfinished=build.discard_unfinished,
                     told=_Told(job),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qdrant_static.errors import SpecError
+from qdrant_static.ship.rate import MB_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class BuildHere:
             reached under the address that the cluster tells.
         alias: The alias that is to point at the collection once it is proved.
         replicas: Copies of each shard; None takes the spec's, or the server's default.
+        max_mb_s: Megabytes a second that are sent at most; 0: as fast as it goes.
         keep: Whether the built folder stays when the server has proved the collection.
         untested: Ship to a server of a version that was never tried.
         discard_unfinished: Remove a shipment that another process began and did not end.
@@ -38,6 +40,7 @@ class BuildHere:
     peers: Mapping[str, str] | None = None
     alias: str | None = None
     replicas: int | None = None
+    max_mb_s: float = MB_S
     keep: bool = False
     untested: bool = False
     discard_unfinished: bool = False
@@ -51,6 +54,10 @@ class BuildHere:
                 raise SpecError(
                     field=f"build.{name}", problem=f"{value!r} is not an integer from 1 on"
                 )
+        if not 0 <= self.max_mb_s < float("inf"):
+            raise SpecError(
+                field="build.max_mb_s", problem=f"{self.max_mb_s!r} is no number from 0 on"
+            )
         if self.alias is not None and not self.alias:
             raise SpecError(field="build.alias", problem="an alias has a name")
         for peer, url in (self.peers or {}).items():

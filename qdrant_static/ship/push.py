@@ -23,6 +23,7 @@ from qdrant_static.ship.nodes.patience import persistently
 from qdrant_static.ship.nodes.peers import Peers
 from qdrant_static.ship.packing.segments import BuiltShard, fingerprint, read_shards
 from qdrant_static.ship.proofs.prove import prove
+from qdrant_static.ship.rate import MB_S, Rate
 from qdrant_static.ship.report import Phase, Shipment, ShipProgress
 from qdrant_static.ship.send import Sender
 from qdrant_static.ship.targets import prepare
@@ -51,6 +52,7 @@ def ship(
     peers: Mapping[str, str] | None = None,
     parallel: int = 2,
     sample: int = 100,
+    max_mb_s: float = MB_S,
     untested: bool = False,
     discard_unfinished: bool = False,
     retry: RetryPolicy | None = None,
@@ -75,6 +77,8 @@ def ship(
             that list -> address of its REST interface.
         parallel: How many shards are under way at once.
         sample: How many points of each shard are compared.
+        max_mb_s: Megabytes a second that are sent at most, over all shards, so that readers of
+            other collections feel little of it; 0: as fast as it goes.
         untested: Try servers and segments of other versions than those that were proved.
         discard_unfinished: Remove what another shipment to this target left half done.
         retry: How long a server that is away is waited for.
@@ -99,6 +103,8 @@ def ship(
             raise SpecError(field=option, problem=f"{value} is below 1")
     if replication_factor is not None and replication_factor < 1:
         raise SpecError(field="replication_factor", problem=f"{replication_factor} is below 1")
+    if not 0 <= max_mb_s < float("inf"):
+        raise SpecError(field="max_mb_s", problem=f"{max_mb_s!r} is no number from 0 on")
     if not is_remote(server):
         raise CannotShipError(
             collection=collection,
@@ -124,6 +130,7 @@ def ship(
             peers=peers or {},
             parallel=parallel,
             sample=sample,
+            rate=Rate(max_mb_s),
             untested=untested,
             retry=retry or RetryPolicy(),
             told=told,
@@ -145,6 +152,7 @@ class _Shipping:
         peers: Mapping[str, str],
         parallel: int,
         sample: int,
+        rate: Rate,
         untested: bool,
         retry: RetryPolicy,
         told: Callable[[ShipProgress], None] | None,
@@ -158,6 +166,7 @@ class _Shipping:
         self._mapping = peers
         self._parallel = parallel
         self._sample = sample
+        self._rate = rate
         self._untested = untested
         self._retry = retry
         self._told = told
@@ -242,6 +251,7 @@ class _Shipping:
             self._folder,
             parallel=self._parallel,
             retry=self._retry,
+            rate=self._rate,
             told=self._told,
         )
         counts = dict(enumerate(self._source.counts))

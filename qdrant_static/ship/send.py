@@ -14,6 +14,7 @@ from qdrant_static.ingest.server.retry import RetryPolicy
 from qdrant_static.ship.nodes.node import Sendable, collection_path
 from qdrant_static.ship.nodes.patience import persistently
 from qdrant_static.ship.packing.pack import Frame, Packed
+from qdrant_static.ship.rate import Rate
 from qdrant_static.ship.report import ShipProgress
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Sender:
         folder: For the target's own small snapshots; it is the caller's to remove.
         parallel: How many shards are under way at once.
         retry: How long a failing shard is repeated.
+        rate: What all shards together are held to.
         told: Hears how far it is.
     """
 
@@ -49,6 +51,7 @@ class Sender:
         *,
         parallel: int,
         retry: RetryPolicy,
+        rate: Rate,
         told: Callable[[ShipProgress], None] | None = None,
     ) -> None:
         self._peers = peers
@@ -58,6 +61,7 @@ class Sender:
         self._folder = folder
         self._parallel = parallel
         self._retry = retry
+        self._rate = rate
         self._told = told
         self._packed: dict[int, Packed] = {}
         self._sizes: dict[int, int] = {}
@@ -178,7 +182,7 @@ class Sender:
             holder.node.upload(
                 collection_path(self._target, "shards", shard.number, "snapshots", "upload"),
                 f"{shard.number}.snapshot",
-                _Breakable(packed, self._stop),
+                _Breakable(packed, self._stop, self._rate),
                 heard,
                 wait=True,
                 priority="snapshot",
@@ -234,11 +238,12 @@ class Sender:
 
 
 class _Breakable:
-    """A file that stops coming when all is to end."""
+    """A file that comes no faster than it may, and stops coming when all is to end."""
 
-    def __init__(self, packed: Sendable, stop: threading.Event) -> None:
+    def __init__(self, packed: Sendable, stop: threading.Event, rate: Rate) -> None:
         self._packed = packed
         self._stop = stop
+        self._rate = rate
 
     @property
     def size(self) -> int:
@@ -250,4 +255,5 @@ class _Breakable:
         for chunk in self._packed.chunks():
             if self._stop.is_set():
                 raise _StoppedError
+            self._rate.take(len(chunk))
             yield chunk
