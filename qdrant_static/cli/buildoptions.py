@@ -46,7 +46,7 @@ MaxMbS = Annotated[
     typer.Option(
         "--max-mb-s",
         min=0,
-        help="Megabytes a second that are sent at most; 0: as fast as it goes. [default: 250]",
+        help="Megabytes a second that are sent at most. [default: as fast as it goes]",
     ),
 ]
 KeepBuild = Annotated[

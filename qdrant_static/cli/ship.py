@@ -57,7 +57,6 @@ def command(
     command after an interruption.
     """
     from qdrant_static.ship.push import ship
-    from qdrant_static.ship.rate import MB_S
 
     peers = peers_of(peer)
     shown = sys.stderr.isatty() or not as_json
@@ -76,7 +75,7 @@ def command(
             peers=peers or None,
             parallel=parallel,
             sample=sample,
-            max_mb_s=MB_S if max_mb_s is None else max_mb_s,
+            max_mb_s=max_mb_s or 0.0,
             untested=untested,
             discard_unfinished=discard_unfinished,
             told=display.tell,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from qdrant_static.errors import SpecError
-from qdrant_static.ship.rate import MB_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,7 @@ class BuildHere:
     peers: Mapping[str, str] | None = None
     alias: str | None = None
     replicas: int | None = None
-    max_mb_s: float = MB_S
+    max_mb_s: float = 0.0
     keep: bool = False
     untested: bool = False
     discard_unfinished: bool = False

@@ -23,7 +23,7 @@ from qdrant_static.ship.nodes.patience import persistently
 from qdrant_static.ship.nodes.peers import Peers
 from qdrant_static.ship.packing.segments import BuiltShard, fingerprint, read_shards
 from qdrant_static.ship.proofs.prove import prove
-from qdrant_static.ship.rate import MB_S, Rate
+from qdrant_static.ship.rate import Rate
 from qdrant_static.ship.report import Phase, Shipment, ShipProgress
 from qdrant_static.ship.send import Sender
 from qdrant_static.ship.targets import prepare
@@ -52,7 +52,7 @@ def ship(
     peers: Mapping[str, str] | None = None,
     parallel: int = 2,
     sample: int = 100,
-    max_mb_s: float = MB_S,
+    max_mb_s: float = 0.0,
     untested: bool = False,
     discard_unfinished: bool = False,
     retry: RetryPolicy | None = None,
@@ -77,8 +77,8 @@ def ship(
             that list -> address of its REST interface.
         parallel: How many shards are under way at once.
         sample: How many points of each shard are compared.
-        max_mb_s: Megabytes a second that are sent at most, over all shards, so that readers of
-            other collections feel little of it; 0: as fast as it goes.
+        max_mb_s: Megabytes a second that are sent at most, over all shards, where the
+            network or the server is to have room for others; 0: as fast as it goes.
         untested: Try servers and segments of other versions than those that were proved.
         discard_unfinished: Remove what another shipment to this target left half done.
         retry: How long a server that is away is waited for.

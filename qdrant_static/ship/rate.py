@@ -6,10 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 
-#: What a server takes in beside the queries that it answers. Faster, its processors and ours are
-#: busy with bytes and nothing else, which readers feel.
-MB_S = 250.0
-
 
 class Rate:
     """Holds its callers to a rate; threads may share it.
