@@ -619,6 +619,7 @@ def test_the_command(server, there, tmp_path):
 
 
 @needs_binary
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 def test_a_key_that_may_not(tmp_path):
     with OwnServer(tmp_path, settings="api_key: all, read_only_api_key: look") as own:
         writer = own.client(api_key="all")
