@@ -6,7 +6,9 @@ embedded shard: with all the points and all the graphs, built by nobody anew.
 
 While others write. A snapshot is a shard at one moment: every write that the server had
 acknowledged before it was asked for the snapshot is in it (one with ``wait=False`` too), and of
-the later ones those up to that moment; no point is half there. The shards' moments differ by the
+the later ones those up to that moment; no point is half there. That holds while the server's
+optimizer leaves the shard alone; a pause of it is waited for, and a snapshot that was begun outside
+of one is not taken (see `rest`). The shards' moments differ by the
 time that the shards before them take to arrive, so two points that were written together and lie
 in different shards may come as they were before and after. For one moment of the whole collection
 let writers rest, or pull a collection of one shard.

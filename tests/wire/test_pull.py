@@ -363,7 +363,7 @@ def test_what_does_not_concern_a_shard_does_not_disturb_it(said, server, canned,
 
 def test_a_shard_that_is_always_rewritten_is_given_up(server, canned, local):
     mine = segments_of(canned.snapshots[0])
-    canned.optimizations = [{}, {"running": [work(*mine)]}] * 10
+    canned.optimizations = [{}, {"running": [work(*mine)]}] * 30
     with pytest.raises(ServerUnavailableError, match="its optimizer was at work"):
         pull(server, "there", local, retry=RetryPolicy(first_s=0.001, longest_s=0.002))
     assert nothing_left(local)

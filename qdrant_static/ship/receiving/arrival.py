@@ -25,12 +25,18 @@ if TYPE_CHECKING:
     from qdrant_static.edge.receiving import Incoming
     from qdrant_static.ingest.server.retry import RetryPolicy
 
-#: How often the download of one shard may fail after it has begun.
+#: How often the download of one shard may break off after it has begun.
 _MOST_CUTS = 5
+#: How often a snapshot may be begun while its shard is rewritten.
+_MOST_DISTURBED = 20
 #: How often the disk is looked at while a file arrives, in bytes.
 _LOOK_BYTES = 64 << 20
 #: A block of zeros, in place of a header, ends a tar.
 _TAR_END = bytes(512)
+
+
+class _DisturbedError(ServerUnavailableError):
+    """A snapshot that was begun while its shard was rewritten."""
 
 
 class Arrival:
@@ -112,7 +118,7 @@ class Arrival:
 
     def _download(self, shard: int, peers: Sequence[int], file: Path) -> int:
         """Try those that hold the shard in turn, until one gives all of it."""
-        failures = cuts = 0
+        failures = cuts = disturbed = 0
         waited_s = 0.0
         problems: dict[int, str] = {}
         while True:
@@ -122,10 +128,14 @@ class Arrival:
             except ServerUnavailableError as error:
                 failures += 1
                 problems[peer] = f"{error.where}: {error.problem}"
-                cuts += file.exists() and file.stat().st_size > 0
+                if isinstance(error, _DisturbedError):
+                    disturbed += 1
+                elif file.exists() and file.stat().st_size > 0:
+                    cuts += 1
                 # Another holder is asked at once; then all of them are let rest.
                 pause = 0.0 if failures % len(peers) else self._policy.wait_s(failures)
-                if cuts > _MOST_CUTS or waited_s + pause > self._policy.budget_s:
+                over = cuts > _MOST_CUTS or disturbed > _MOST_DISTURBED
+                if over or waited_s + pause > self._policy.budget_s:
                     raise ServerUnavailableError(
                         where=self._where,
                         problem=f"shard {shard} of {self._collection!r}: "
@@ -159,13 +169,21 @@ class Arrival:
         except OSError as error:
             raise StorageError(path=str(file), problem=error.strerror or str(error)) from error
         segments = _segments(file)
-        problem = None
         if segments is None:
-            problem = "the snapshot was cut, or is none"
-        elif watch.disturbed(segments):
-            problem = "its optimizer was at work, and the snapshot has what was deleted meanwhile"
-        if problem is not None:
-            raise ServerUnavailableError(where=node.url, problem=problem, tried=1, waited_s=0.0)
+            raise ServerUnavailableError(
+                where=node.url,
+                problem="the snapshot was cut, or is none",
+                tried=1,
+                waited_s=0.0,
+            )
+        if watch.disturbed(segments):
+            raise _DisturbedError(
+                where=node.url,
+                problem="its optimizer was at work, and the snapshot may have what was deleted "
+                "meanwhile",
+                tried=1,
+                waited_s=0.0,
+            )
         return size
 
     def _look(self, done: int) -> None:
