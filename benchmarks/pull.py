@@ -96,7 +96,7 @@ def compared(server: Any, local: Any, encoder: Any, asked: list[str]) -> dict[st
     only = models.Filter(must=[late])
     found = {}
     for plan in PLANS:
-        equal = lost = 0
+        equal = lost = nearer = farther = 0
         for number, question in enumerate(asked):
             condition = only if number % 2 else None
             arguments = {"limit": LIMIT, "plan": plan, "query_filter": condition}
@@ -108,7 +108,13 @@ def compared(server: Any, local: Any, encoder: Any, asked: list[str]) -> dict[st
             clear = {one.id for one in there if one.score > scores[-1] + 1e-5}
             equal += bool(same and not missing & clear)
             lost += len(missing)
-        found[plan or "default"] = {"questions": len(asked), "equal": equal, "lost": lost}
+            if not same:
+                gain = sum(one.score for one in here) - sum(scores)
+                nearer, farther = nearer + (gain > 0), farther + (gain < 0)
+        found[plan or "default"] = {
+            "questions": len(asked), "equal": equal, "lost": lost, "copy_nearer": nearer,
+            "copy_farther": farther,
+        }  # fmt: skip
     return found
 
 
@@ -152,7 +158,9 @@ def table(report: dict[str, Any]) -> str:
         f"rebuilt: {'yes' if found['rebuilt'] else 'no'}"
     ]
     lines += [
-        f"{plan:8} {one['equal']:4} of {one['questions']} equal, {one['lost']} hits lost"
+        f"{plan:8} {one['equal']:4} of {one['questions']} equal, {one['lost']} hits lost; "
+        f"of the others the copy found nearer points {one['copy_nearer']} times, farther ones "
+        f"{one['copy_farther']} times"
         for plan, one in found["plans"].items()
     ]
     return "\n".join(lines)
