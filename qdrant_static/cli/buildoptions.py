@@ -33,7 +33,7 @@ Shards = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes that build, a shard each. [default: processors / 2]"),
+    typer.Option(min=1, help="Processes that build, a shard each. [default: all processors]"),
 ]
 Replicas = Annotated[
     int | None, typer.Option(min=1, help="Copies of each shard that the server keeps.")

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 #: So many rows are stored before another process has started.
 _FEW_ROWS = 10_000
-#: One process keeps so many processors busy: it encodes while the engine stores.
-_BUSY = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +25,7 @@ class BuildPlace:
     Attributes:
         folder: Of the `EdgeClient` that is to hold the whole collection.
         shards: Its shards.
-        workers: Processes that build at most; None: one for every two processors.
+        workers: Processes that build at most; None: as many as there are processors.
     """
 
     folder: Path
@@ -60,6 +58,6 @@ def build_locally(job: IngestRun, place: BuildPlace, own_rejects: Path | None) -
         if workers is None:
             rows = job.source.total_rows
             few = rows is not None and rows < _FEW_ROWS
-            workers = 1 if few else max(1, core_count() // _BUSY)
+            workers = 1 if few else core_count()
         run = SharedRun.of(job, folder=place.folder, workers=workers)
         return run.carry_out(own_rejects)

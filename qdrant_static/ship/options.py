@@ -18,8 +18,8 @@ class BuildHere:
     Attributes:
         folder: Where it is built; None: ``build`` in the job's state folder.
         shards: Shards of the collection; None takes the spec's, or what the server has.
-        workers: Processes that build at most, each a shard at a time; None: one for every two
-            processors, which one keeps busy.
+        workers: Processes that build at most, each a shard at a time; None: as many as there are
+            processors; one where there are few rows.
         peers: Peer id, or the URI that a cluster's list shows -> REST URL, for nodes that cannot be
             reached under the address that the cluster tells.
         alias: The alias that is to point at the collection once it is proved.
