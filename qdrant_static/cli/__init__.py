@@ -42,6 +42,7 @@ app.add_typer(collection.app, name="collection")
 app.command("collections")(collections.command)
 app.add_typer(migrate.app, name="migrate")
 app.command("pull")(pull.command)
+app.command("ship")(ship.command)
 app.command("tune")(tune.command)
 app.command("demo")(demo.command)
 

@@ -177,7 +177,7 @@ class Collections:
                     return
                 self._publish(folder, description)
                 self._open[name] = OpenCollection(
-                    folder=folder, lock=lock, shard=shard, description=description
+                    folder=folder, lock=lock, shards=(shard,), description=description
                 )
         except BaseException:
             if incoming is not None:

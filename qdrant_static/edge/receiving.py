@@ -41,12 +41,12 @@ class Incoming:
     """
 
     def __init__(self, folder: CollectionFolder) -> None:
-        self.room = folder.path / "shards" / "incoming"
+        self.room = folder.shards / "incoming"
         self.shard: edge.EdgeShard | None = None
         self.description: Description | None = None
         self._folder = folder
         make_private(self.room)
-        make_private(folder.shard / _SEGMENTS)
+        make_private(folder.shard(0) / _SEGMENTS)
 
     def take(self, snapshot: Path) -> int:
         """Add the segments of a shard; its snapshot is removed.
@@ -74,7 +74,7 @@ class Incoming:
         if not segments:
             raise StorageError(path=str(snapshot), problem="holds no segment of a shard")
         for segment in segments:
-            place = self._folder.shard / _SEGMENTS / segment.name
+            place = self._folder.shard(0) / _SEGMENTS / segment.name
             if place.exists():
                 raise StorageError(
                     path=str(snapshot), problem=f"the segment {segment.name} is here already"
@@ -86,7 +86,7 @@ class Incoming:
 
     def segments(self) -> int:
         """How many segments are here."""
-        return sum(1 for _ in (self._folder.shard / _SEGMENTS).glob("*/segment.json"))
+        return sum(1 for _ in (self._folder.shard(0) / _SEGMENTS).glob("*/segment.json"))
 
     def finish(
         self,
@@ -107,9 +107,9 @@ class Incoming:
             EngineError: If the engine cannot open it.
             VerificationError: If shards hold different points of the same id.
         """
-        name, folder = self._folder.name, self._folder.shard
+        name, folder = self._folder.name, self._folder.shard(0)
         newest = _newest(folder)
-        number = next_number(folder / _LOG, self.room / "numbering")
+        number = self._next_number(folder / _LOG)
         shutil.rmtree(self.room)
         with engine_errors(f"opening what was received of {name!r}"):
             self.shard = shard = edge.EdgeShard.load(str(folder), description.edge_config())
@@ -136,9 +136,16 @@ class Incoming:
             self.shard.close()
             self.shard = None
 
+    def _next_number(self, log: Path) -> int:
+        try:
+            return next_number(log, self.room / "numbering")
+        except EngineError:  # a log of another form: the engine begins one of its own
+            shutil.rmtree(log, ignore_errors=True)
+            return 0
+
     def _take_log(self, log: Path) -> None:
         """Keep the log that numbers highest: it is empty, and says where numbers go on."""
-        place = self._folder.shard / _LOG
+        place = self._folder.shard(0) / _LOG
         if log.is_dir() and (not place.exists() or _number(log) > _number(place)):
             shutil.rmtree(place, ignore_errors=True)
             log.rename(place)

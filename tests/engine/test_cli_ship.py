@@ -70,7 +70,7 @@ def recorded(monkeypatch):
 
 def test_every_option_is_handed_on(place, recorded):
     found = run(
-        "articles", "--db", "data", "--to", "http://localhost:1", "--as", "green",
+        "articles", "--db", "data", "--to", "https://localhost:1", "--as", "green",
         "--alias", "live", "--replicas", "2", "--peer", "7=http://a", "--peer", "8=http://b",
         "--parallel", "3", "--sample", "5", "--untested", "--discard-unfinished",
         "--api-key", "secret", "--timeout", "9", "--json",
@@ -126,6 +126,7 @@ def test_wrong_usage_exits_with_2_before_anybody_is_asked(place, arguments, told
 
 
 def test_a_server_that_is_away_exits_with_1(place, monkeypatch):
+    monkeypatch.setattr(prepare, "FIRST_CONTACT", RetryPolicy(budget_s=0.1))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
