@@ -18,6 +18,7 @@ from qdrant_static.edge.directory import (
     unfinished,
 )
 from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.leveling import level
 from qdrant_static.edge.opened import (
     OpenCollection,
     carry_out_vector,
@@ -335,6 +336,9 @@ def _load(folder: CollectionFolder, lock: FolderLock) -> OpenCollection:
             path=str(folder.description), problem=f"does not describe a collection ({error})"
         ) from error
     pending = description.pending
+    if pending is not None and pending.startswith("vector "):
+        for number in range(description.shard_number):
+            level(folder.shard(number), pending.removeprefix("vector "))
     with engine_errors(f"opening collection {folder.name!r} in {folder.path.parent}"):
         shards = load_shards(folder, description, change=pending == "settings")
     opened = OpenCollection(folder=folder, lock=lock, shards=shards, description=description)

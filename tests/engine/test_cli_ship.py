@@ -73,6 +73,7 @@ def test_every_option_is_handed_on(place, recorded):
         "articles", "--db", "data", "--to", "https://localhost:1", "--as", "green",
         "--alias", "live", "--replicas", "2", "--peer", "7=http://a", "--peer", "8=http://b",
         "--parallel", "3", "--sample", "5", "--untested", "--discard-unfinished",
+        "--max-mb-s", "50",
         "--api-key", "secret", "--timeout", "9", "--json",
     )  # fmt: skip
     local, collection, server = recorded.asked
@@ -82,7 +83,7 @@ def test_every_option_is_handed_on(place, recorded):
     assert recorded.options == {
         "name": "green", "alias": "live", "replication_factor": 2,
         "peers": {"7": "http://a", "8": "http://b"}, "parallel": 3, "sample": 5, "untested": True,
-        "discard_unfinished": True,
+        "discard_unfinished": True, "max_mb_s": 50.0,
     }  # fmt: skip
     assert json.loads(found.stdout) == {**SHIPMENT.to_dict(), "proofs": []}
     assert found.stderr == ""
@@ -92,7 +93,7 @@ def test_without_options_the_defaults_are_those_of_the_function(place, recorded)
     found = run("articles", "--to", "http://localhost:1")
     assert recorded.options == {
         "name": None, "alias": None, "replication_factor": None, "peers": None, "parallel": 2,
-        "sample": 100, "untested": False, "discard_unfinished": False,
+        "sample": 100, "untested": False, "discard_unfinished": False, "max_mb_s": 0.0,
     }  # fmt: skip
     assert found.stdout == f"{SHIPMENT}\n"
     assert found.stderr == "preparing\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -198,6 +199,61 @@ def test_a_dropped_vector_cut_short_is_carried_out(root: Path) -> None:
     with EdgeClient(root) as client:
         assert set(client.get_collection("articles").config.params.vectors) == {"v"}
         assert client.count("articles").count == 1
+
+
+@pytest.mark.parametrize("wanted", [True, False], ids=["added", "dropped"])
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_a_vector_that_some_segments_have_is_carried_out_too(
+    root: Path, *, wanted: bool, sparse: bool
+) -> None:
+    """As after a death while the engine went from segment to segment."""
+    before = _described(root)
+    with EdgeClient(root) as client:
+        client.update_collection(
+            "articles", optimizers_config=models.OptimizersConfigDiff(indexing_threshold=1)
+        )
+        many = [models.PointStruct(id=n, vector={"v": [float(n), 1.0]}) for n in range(10, 900)]
+        client.upsert("articles", many)
+        client.optimize("articles")
+        count = client.count("articles").count
+        config = (
+            models.SparseVectorNameConfig(sparse=models.SparseVectorConfig())
+            if sparse
+            else models.DenseVectorNameConfig(
+                dense=models.DenseVectorConfig(size=3, distance=models.Distance.DOT)
+            )
+        )
+        client.create_vector_name("articles", "w", config)
+        content = _described(root)
+    states = sorted((root / "articles").glob("shards/0/segments/*/segment.json"))
+    assert len(states) > 1
+    _forget(states[0], "w")
+    kind = "sparse_vectors" if sparse else "vectors"
+    if not wanted:
+        del content[kind]["w"]
+    _describe(root, {**content, "pending": "vector w"})
+    with EdgeClient(root) as client:
+        assert client.count("articles").count == count
+        params = client.get_collection("articles").config.params
+        assert ("w" in (getattr(params, kind) or {})) is wanted
+        assert set(before["vectors"]) <= set(params.vectors)
+        if wanted:
+            vector = models.SparseVector(indices=[1], values=[2.0]) if sparse else [1.0, 2.0, 3.0]
+            client.upsert("articles", [models.PointStruct(id=2, vector={"w": vector})])
+            (hit,) = client.query_points("articles", query=vector, using="w", limit=1).points
+            assert hit.id == 2
+    with EdgeClient(root) as client:
+        assert client.count("articles").count == count + wanted
+
+
+def _forget(state: Path, name: str) -> None:
+    """A segment that does not have a vector yet, or no longer."""
+    content = json.loads(state.read_bytes())
+    for kind in ("vector_data", "sparse_vector_data"):
+        content["config"].get(kind, {}).pop(name, None)
+    state.write_text(json.dumps(content))
+    for what in ("vector_storage", "vector_index"):
+        shutil.rmtree(state.parent / f"{what}-{name}", ignore_errors=True)
 
 
 @pytest.mark.parametrize(

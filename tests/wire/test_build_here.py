@@ -372,13 +372,19 @@ def test_what_is_asked_reaches_the_shipment_and_the_folder_may_stay(job, wire, c
     folder = tmp_path / "elsewhere"
     job(
         build=BuildHere(
-            folder=folder, alias="a", replicas=2, keep=True, untested=True, peers={"1": "http://p"}
+            folder=folder,
+            alias="a",
+            replicas=2,
+            keep=True,
+            untested=True,
+            peers={"1": "http://p"},
+            max_mb_s=50,
         )
     )
     (options,) = carrier.calls
     assert options == {
         "alias": "a", "replication_factor": 2, "peers": {"1": "http://p"}, "untested": True,
-        "discard_unfinished": False,
+        "discard_unfinished": False, "max_mb_s": 50,
     }  # fmt: skip
     with EdgeClient(folder) as local:
         assert local.count("c").count == ROWS
