@@ -19,6 +19,8 @@ from qdrant_static import EdgeClient
 from qdrant_static.errors import EngineError, ServerUnavailableError
 from qdrant_static.ship.nodes.peers import Holder
 from qdrant_static.ship.packing.segments import BuiltSegment, BuiltShard
+from qdrant_static.ship.proofs import searches
+from qdrant_static.ship.proofs.shipped import Shipped
 from qdrant_static.ship.route import shard_of
 from tests.proof_suite import NAMES, SHARDS, Pair, ProofSuite, built_once, create
 
@@ -223,3 +225,45 @@ def segment_config(graph: dict[str, Any]) -> dict[str, Any]:
         },
         "payload_storage_type": {"type": "mmap"},
     }
+
+
+def test_vectors_that_only_rescore_are_not_read_from_end_to_end(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(searches, "_LARGE", 2)
+    cosine = models.Distance.COSINE
+    no_graph = models.HnswConfigDiff(m=0)
+    codes = models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
+    asked = []
+
+    class Counting(EdgeServer):
+        def query_points(self, *args: Any, using: str | None = None, **options: Any) -> Any:
+            asked.append(using)
+            return super().query_points(*args, using=using, **options)
+
+    def fill(client: EdgeClient) -> None:
+        client.create_collection(
+            "c",
+            {
+                "rescores": models.VectorParams(size=2, distance=cosine, hnsw_config=no_graph),
+                "coded": models.VectorParams(
+                    size=2, distance=cosine, hnsw_config=no_graph, quantization_config=codes
+                ),
+            },
+        )
+        client.upsert(
+            "c",
+            [
+                models.PointStruct(id=n, vector={"rescores": [1.0, n], "coded": [1.0, n]})
+                for n in range(5)
+            ],
+        )
+
+    with Counting(tmp_path / "there") as server, EdgeClient(tmp_path / "here") as local:
+        fill(server)
+        fill(local)
+        shipped = Shipped(
+            local=local, collection="c", server=server, node=None, peers=None, target="c",
+            built=(), retry=None,
+        )  # fmt: skip
+        proof = searches.searches(shipped, local.sample_points("c", 5, with_vectors=True))
+    assert set(asked) == {"coded"}
+    assert proof.figure == 5

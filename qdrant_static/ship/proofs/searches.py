@@ -16,6 +16,8 @@ from qdrant_static.ship.proofs.shipped import Proof, Shipped
 #: Points of each shard that ask, with each of their vectors.
 _ASKING = 5
 _HITS = 10
+#: More points than that are not read from end to end for a proof.
+_LARGE = 100_000
 #: Of the build's hits, the share that the server finds at the least, over all queries of a vector.
 #: Codes of few bits leave it to chance which of many equals are looked at closer; without a graph,
 #: or with other codes, next to nothing is found.
@@ -28,7 +30,9 @@ _DENSE_APART, _SPARSE_APART = 1e-4, 0.05
 def searches(shipped: Shipped, samples: Sequence[Sequence[Any]]) -> Proof:
     """Sampled points ask for what is near to them, here and there.
 
-    Late interaction is left out: a query with all vectors of a document is none that anybody asks.
+    Left out: late interaction (a query with all vectors of a document is none that anybody asks),
+    and in a large collection vectors with neither graph nor codes, which only rescore: nothing
+    leads to them, and a search would read all of them from disk, beside the server's readers.
 
     Args:
         shipped: What arrived.
@@ -38,7 +42,10 @@ def searches(shipped: Shipped, samples: Sequence[Sequence[Any]]) -> Proof:
         ShipmentRefusedError: If the server finds something else; it names the vector.
     """
     asked = 0
+    kept_for_rescoring = _only_rescore(shipped)
     for name, queries in _queries(samples).items():
+        if name in kept_for_rescoring:
+            continue
         here = shipped.local.nearest(shipped.collection, name, queries, limit=_HITS)
         found = wanted = 0
         apart = _SPARSE_APART if hasattr(queries[0], "indices") else _DENSE_APART
@@ -70,6 +77,22 @@ def _queries(samples: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
         for name, vectors in own.items():
             queries.setdefault(name, []).extend(vectors)
     return queries
+
+
+def _only_rescore(shipped: Shipped) -> set[str]:
+    info = shipped.local.get_collection(shipped.collection)
+    if (info.points_count or 0) <= _LARGE:
+        return set()
+    whole = info.config
+    vectors = whole.params.vectors
+    named = vectors if isinstance(vectors, dict) else {"": vectors}
+    return {
+        name
+        for name, params in named.items()
+        if params is not None
+        and not (params.quantization_config or whole.quantization_config)
+        and (params.hnsw_config is not None and params.hnsw_config.m == 0)
+    }
 
 
 def _is_query(vector: Any) -> bool:
