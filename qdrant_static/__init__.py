@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from qdrant_static.ship.options import BuildHere
     from qdrant_static.ship.pull import pull
     from qdrant_static.ship.push import ship
+
+# The application decides what is shown of the loggers below "qdrant_static".
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 #: Name -> the module that holds it; a module is imported when its name is first used.
 _HOMES = {

@@ -73,10 +73,13 @@ class QdrantStaticError(Exception):
     Attributes:
         retryable: Whether the same call may succeed later, with nothing changed.
         exit_code: What the command line exits with.
+        report: The account of the ingest that raised it (`IngestReport`), where there is one: what
+            was stored, rejected and deleted until then.
     """
 
     retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
+    report: Any = None
 
     @property
     def message(self) -> str:
@@ -499,7 +502,7 @@ class DeletionRefusedError(QdrantStaticError):
         return (
             f"{self.vanished:,} of the {self.points:,} points of collection {self.collection!r} "
             f"are not in the input: {self.problem}. None was deleted, all else is done; if that is "
-            "meant, repeat it with force"
+            "meant, repeat it with force=True"
         )
 
 

@@ -189,6 +189,7 @@ class Job:
                 build=build,
                 progress=progress,
                 stop=stop,
+                job=Path(self.name).name,
                 **arguments,
             )
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
@@ -37,7 +36,7 @@ from qdrant_static.cli.options import (
     listed,
     peers_of,
 )
-from qdrant_static.cli.reporting import INTERRUPTED, reported
+from qdrant_static.cli.reporting import INTERRUPTED, reported, show_report
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
@@ -332,7 +331,7 @@ def _pairs(option: str, values: list[str], form: str) -> dict[str, str]:
 
 def show(report: IngestReport, *, as_json: bool) -> None:
     """Print the account of a run, and exit as a scheduler expects it."""
-    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
+    show_report(report, as_json=as_json)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
 

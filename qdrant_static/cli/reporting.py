@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 import sys
+import time
 from collections.abc import Callable
-from typing import NoReturn, ParamSpec, TypeVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
-from qdrant_static.errors import QdrantStaticError
+from qdrant_static.errors import QdrantStaticError, SpecError
+
+if TYPE_CHECKING:
+    from qdrant_static.ingest.report import IngestReport
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,6 +26,8 @@ R = TypeVar("R")
 #: A gate refused: the command did its work, and the result is not good enough.
 REFUSED = 4
 INTERRUPTED = 130
+#: An argument of a function that turns something on, in a sentence.
+_ARGUMENT = re.compile(r"\b([a-z_]+)=True\b")
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:
@@ -30,7 +41,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except QdrantStaticError as error:
-            fail(_told(error.message, error), error.exit_code)
+            if error.report is not None:
+                show_report(error.report, as_json=bool(kwargs.get("as_json")))
+            fail(_told(_as_typed(error, command), error), error.exit_code)
         except KeyboardInterrupt as error:
             fail(_told("interrupted", error), INTERRUPTED)
         except BrokenPipeError:  # the reader of our output has gone; an OSError, but no failure
@@ -46,10 +59,78 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def framed(argument: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Print, in a log, when a command began, and when it ended with which exit code.
+
+    Args:
+        argument: The command's argument whose value names the job.
+    """
+
+    def frame(command: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(command)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            if sys.stderr.isatty() or kwargs.get("as_json"):
+                return command(*args, **kwargs)
+            started, name = time.monotonic(), Path(str(kwargs[argument])).name
+            code = 1
+            print_line(f"{name}: started")
+            try:
+                result = command(*args, **kwargs)
+                code = 0
+            except typer.Exit as ended:
+                code = ended.exit_code
+                raise
+            finally:
+                took = time.monotonic() - started
+                print_line(f"{name}: ended with exit code {code} after {took:,.1f} s")
+            return result
+
+        return run
+
+    return frame
+
+
+def print_line(line: str) -> None:
+    """Print a line of a log, with the time, on standard error."""
+    typer.echo(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line}", err=True)
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Say what went wrong, and exit."""
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(code)
+
+
+def show_report(report: IngestReport, *, as_json: bool) -> None:
+    """Print the account of an ingest."""
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
+
+
+def _as_typed(error: QdrantStaticError, command: Callable[..., Any]) -> str:
+    """The sentence of an error, with options as a command has them: ``--force``.
+
+    Errors name the arguments of Python's functions: as the field of a `SpecError`, or as
+    ``force=True``.
+    """
+    known = _options(command)
+    message = error.message
+    if isinstance(error, SpecError) and error.field in known:
+        message = f"{known[error.field]}: {error.problem}"
+    return _ARGUMENT.sub(lambda match: known.get(match[1], match[0]), message)
+
+
+def _options(command: Callable[..., Any]) -> dict[str, str]:
+    """The name of an argument -> the option of a command that gives it."""
+    known: dict[str, str] = {}
+    for name, hint in get_type_hints(command, include_extras=True).items():
+        for option in getattr(hint, "__metadata__", ()):
+            if isinstance(option, OptionInfo):
+                # In an annotation, what is said first is taken for a default.
+                said = [str(one) for one in (option.default, *(option.param_decls or ()))]
+                usual = f"--{name.replace('_', '-')}"
+                typed = next((one for one in said if one.startswith("--")), usual)
+                known |= {name: typed, typed[2:].replace("-", "_"): typed}
+    return known
 
 
 def _told(message: str, error: BaseException) -> str:

@@ -9,9 +9,10 @@ import typer
 
 from qdrant_static.cli.ingest import show, stop_on_signals
 from qdrant_static.cli.options import Force, Json
-from qdrant_static.cli.reporting import reported
+from qdrant_static.cli.reporting import framed, reported
 
 
+@framed("job")
 @reported
 def command(
     job: Annotated[str, typer.Argument(help="The job file.", metavar="JOB.toml")],

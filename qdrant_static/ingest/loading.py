@@ -85,7 +85,7 @@ class Load:
         prepared = _prepared(items, self.key)
         notice = threading.Timer(
             _PATIENCE_S,
-            self.display.say,
+            self.display.status,
             ["compiling the encoder's kernels, which happens once per installation ..."],
         )
         notice.daemon = True

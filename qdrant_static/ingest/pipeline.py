@@ -65,6 +65,7 @@ def ingest(
     passages: Passages | None = None,
     late_encoder: LateInteractionEncoder | None = None,
     build: BuildHere | None = None,
+    job: str | None = None,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
@@ -109,6 +110,7 @@ def ingest(
         build: Build the collection in this machine and ship it to the server, which then has
             nothing to index. It must not be there, or be empty; ``sync`` then brings up to date
             what an interrupted attempt has built.
+        job: A name that log lines begin with, such as the job file's.
 
     Returns:
         The account of the run.
@@ -130,7 +132,7 @@ def ingest(
     if on_duplicate not in ON_DUPLICATE:
         raise SpecError.of_choice("on_duplicate", on_duplicate, ", ".join(ON_DUPLICATE))
     if delete_missing and not sync:
-        raise SpecError(field="delete_missing", problem="it needs sync")
+        raise SpecError(field="delete_missing", problem="it needs sync=True")
     if build is not None:
         _check_build(client, delete_missing=delete_missing, bulk=bulk)
     limit = RejectLimit.parse(max_rejects)
@@ -152,9 +154,12 @@ def ingest(
         files = stack.enter_context(State(folder, collection))
         ledger = stack.enter_context(Ledger(files.ledger))
         done = "stored" if build is None else "built"
-        display = stack.enter_context(Progress(source.total_rows, shown=progress, done=done))
+        name = collection if job is None else f"{job} {collection}"
+        display = stack.enter_context(
+            Progress(source.total_rows, shown=progress, done=done, job=name)
+        )
         for one in source.left_out:
-            display.say(f"column {one!r} is binary and is left out of the payload")
+            display.status(f"column {one!r} is binary and is left out of the payload")
         run = IngestRun(
             client=client,
             collection=collection,
@@ -177,11 +182,11 @@ def ingest(
             shards=shards,
         )
         if build is None:
-            return run.carry_out(own_rejects)
+            return display.ended(run.carry_out(own_rejects))
         from qdrant_static.ingest.shipping import BuildHereRun
 
         here = BuildHereRun(job=run, server=client, build=build)  # type: ignore[arg-type]
-        return here.carry_out(own_rejects)
+        return display.ended(here.carry_out(own_rejects))
 
 
 def _threads(*, embedded: bool) -> int:

@@ -1,17 +1,22 @@
-"""What a person sees while a job runs: rows, rows per second and the phase."""
+"""What a person and a log see while a job runs: rows, rows per second and the phase."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from qdrant_static.edge.build import BuildProgress
+    from qdrant_static.ingest.report import IngestReport
 
 
+_LOGGER = logging.getLogger("qdrant_static.ingest")
 #: How often a log gets a line, in seconds: at first soon, then ever less often.
 FIRST_INTERVAL_S = 0.5
 LINE_INTERVAL_S = 10.0
@@ -20,13 +25,25 @@ LINE_INTERVAL_S = 10.0
 class Progress:
     """On standard error: a tqdm bar on a terminal, a line now and then in a log, or silence.
 
+    What is said goes to ``logging.getLogger("qdrant_static.ingest")`` as well, whatever is shown.
+
     Args:
         total: Rows to come, where they are known.
         shown: Whether anything is shown.
         done: What has become of rows that are done: ``stored``, or ``built``.
+        job: Whose lines these are, in a log: a job file, a collection.
+
+    Attributes:
+        notes: What was said that belongs into the report.
+        run: The run's number in the ledger, once it is known; log lines have it.
     """
 
-    def __init__(self, total: int | None, *, shown: bool, done: str = "stored") -> None:
+    def __init__(
+        self, total: int | None, *, shown: bool, done: str = "stored", job: str = ""
+    ) -> None:
+        self.notes: list[str] = []
+        self.run: int | None = None
+        self._job = job
         self._shown = shown
         self._done = done
         self._total = total
@@ -64,7 +81,7 @@ class Progress:
     def phase(self, announcement: str) -> None:
         """End the bar and announce what comes."""
         self._end_load()
-        self.say(announcement)
+        self.status(announcement)
 
     def building(self, seen: BuildProgress) -> None:
         """Show how long an index is being built and how large the files are."""
@@ -73,8 +90,10 @@ class Progress:
         if self._shown and due:
             self._second = int(seen.elapsed_s)
             line = f"index: {self._second} s, {seen.disk_bytes / 1e6:,.0f} MB on disk"
-            ends = {} if self._bar is None else {"end": " "}
-            _print(line if self._bar is None else f"\r{line}", **ends)
+            if self._bar is None:
+                self._print(line)
+            else:
+                _print(f"\r{line}", end=" ")
 
     def shipping(self, phase: str, *, sent: int, total: int) -> None:
         """Show how far a shipment is: every phase once, and bytes now and then.
@@ -97,20 +116,48 @@ class Progress:
             if on_terminal:
                 _print(f"\rship: {phase}{far}", end=" ")
             else:
-                _print(f"ship: {phase}{far}")
+                self._print(f"ship: {phase}{far}")
 
     def say(self, line: str) -> None:
-        """Print a line above the bar."""
+        """Tell what a person should know, now and in the report."""
+        self.notes.append(line)
+        self.status(line)
+
+    def status(self, line: str) -> None:
+        """Tell what is going on; the report does not repeat it."""
         if self._bar is not None:
+            _LOGGER.info("%s%s", self._place, line)
             self._bar.write(line, file=sys.stderr)
-        elif self._shown:
-            _print(line)
+        else:
+            self.log(line)
+
+    def log(self, line: str) -> None:
+        """Tell a log, and not a terminal: when a run began and ended."""
+        _LOGGER.info("%s%s", self._place, line)
+        if self._shown and self._bar is None:
+            self._print(line)
+
+    def ended(self, report: IngestReport) -> IngestReport:
+        """Tell a log the sum of a run, and give its report with all that was said."""
+        how = "interrupted" if report.interrupted else "finished"
+        self.log(f"{how} after {time.monotonic() - self._started:,.1f} s: {report.sum}")
+        return replace(report, notes=tuple(self.notes))
+
+    @property
+    def _place(self) -> str:
+        run = "" if self.run is None else f"run {self.run}"
+        place = " ".join(part for part in (self._job, run) if part)
+        return f"{place}: " if place else ""
+
+    def _print(self, line: str) -> None:
+        """Print a line of a log: when, whose, what."""
+        _print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {self._place}{line}")
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
         of = "" if self._total is None else f" of {self._total:,}"
         rate = self._rows / max(1e-9, self._last_line - self._started)
-        _print(f"load: {self._rows:,}{of} rows, {rate:,.0f} rows/s, {self._told}")
+        self._print(f"load: {self._rows:,}{of} rows, {rate:,.0f} rows/s, {self._told}")
 
     def _end_load(self) -> None:
         if self._bar is not None:
@@ -131,6 +178,9 @@ class Progress:
         if (self._second is not None or self._shipped) and self._bar is not None:
             _print("")
         self._end_load()
+        if error is not None:
+            told = "interrupted" if kind is KeyboardInterrupt else f"failed: {error}"
+            self.log(f"{told}, after {time.monotonic() - self._started:,.1f} s")
 
 
 def _print(line: str, **options: Any) -> None:

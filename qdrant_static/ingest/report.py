@@ -48,6 +48,7 @@ class IngestReport:
         manifest: The manifest's file; None for a run that was stopped.
         built: Rows that are in a local folder, to be shipped, and not in the collection yet.
         shipment: The account of the shipment; None where nothing was shipped.
+        notes: What was said meanwhile that a person should know, a sentence each.
     """
 
     collection: str
@@ -78,6 +79,7 @@ class IngestReport:
     manifest: Path | None = None
     built: int = 0
     shipment: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -89,6 +91,7 @@ class IngestReport:
                 **known,
                 "fields": Fields.from_dict(known["fields"]),
                 "left_out": tuple(known["left_out"]),
+                "notes": tuple(known.get("notes", ())),  # earlier manifests have none
                 **{name: None if known[name] is None else Path(known[name]) for name in paths},
             }
         )
@@ -99,6 +102,7 @@ class IngestReport:
             **asdict(self),
             "fields": self.fields.to_dict(),
             "left_out": list(self.left_out),
+            "notes": list(self.notes),
             **{
                 name: None if path is None else str(path)
                 for name, path in (
@@ -110,23 +114,28 @@ class IngestReport:
             "seconds": {phase: round(value, 3) for phase, value in self.seconds.items()},
         }
 
-    def __str__(self) -> str:
-        lost = sum(self.rejected.values())
-        load, index = self.seconds["load"], self.seconds.get("index", 0.0)
-        settled = self.stored + self.built + self.payload_updated + self.unchanged
-        rate = f", {settled / load:,.0f} rows/s" if settled and load else ""
+    @property
+    def sum(self) -> str:
+        """What became of the rows, in one line: ``read 10 = stored 9 + rejected 1``."""
         rare = (
             ("payload updated", self.payload_updated),
             ("unchanged", self.unchanged),
             ("superseded", self.superseded),
         )
         between = "".join(f" + {name} {count:,}" for name, count in rare if count)
+        outcome = f"built {self.built:,}" if self.built else f"stored {self.stored:,}"
+        lost = sum(self.rejected.values())
+        return f"read {self.read:,} = {outcome}{between} + rejected {lost:,}"
+
+    def __str__(self) -> str:
+        load, index = self.seconds["load"], self.seconds.get("index", 0.0)
+        settled = self.stored + self.built + self.payload_updated + self.unchanged
+        rate = f", {settled / load:,.0f} rows/s" if settled and load else ""
         deleted = f", {self.deleted:,} deleted" if self.deleted else ""
         shipped = f"; ship {self.seconds['ship']:.1f} s" if "ship" in self.seconds else ""
         only_built = self.built > 0
-        outcome = f"built {self.built:,}" if only_built else f"stored {self.stored:,}"
         lines = [
-            f"read {self.read:,} = {outcome}{between} + rejected {lost:,}",
+            self.sum,
             f"{'built ' if only_built else ''}collection {self.collection!r}: "
             f"{self.points_after:,} points "
             f"({self.points_before:,} before{deleted})",
@@ -146,7 +155,7 @@ class IngestReport:
             lines.insert(0, f"interrupted: what is {kept} stays; the same command goes on from it")
         if self.attempts > 1:
             lines.append(f"in {self.attempts} attempts: this one went on where the last one ended")
-        if lost:
+        if any(self.rejected.values()):
             reasons = ", ".join(f"{name} {count:,}" for name, count in self.rejected.items())
             lines.append(f"rejected: {reasons}")
         if self.unreadable_files:
@@ -155,6 +164,7 @@ class IngestReport:
             lines.append(f"details: {self.rejects_path}")
         if self.left_out:
             lines.append(f"binary columns left out of the payload: {', '.join(self.left_out)}")
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
     def _taken(self) -> str:

@@ -48,6 +48,8 @@ class IngestRun(ContinuableRun):
         """Load, finish, and write down what was done."""
         restore_indexing(self.client, self.collection, self.ledger.notes)
         run, again = self._begin(own_rejects)
+        self.display.run = run.id
+        self.display.log(f"started: {self._told()}")
         try:
             with RejectsFile(
                 Path(run.rejects or self.files.new_rejects()),
@@ -62,13 +64,35 @@ class IngestRun(ContinuableRun):
                 self.ledger.note(run.id, state=state)
             raise
 
+    def _told(self) -> str:
+        """What a run reads, for a log."""
+        rows = self.source.total_rows
+        return (
+            f"{len(self.source.files):,} files"
+            + ("" if rows is None else f", {rows:,} rows")
+            + f", encoder {self.encoder.info.name}"
+        )
+
     def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
         started = time.perf_counter()
         seconds: dict[str, float] = {}
         writer, encoder, ended = self._load(run, rejected)
         seconds["load"] = time.perf_counter() - started
         totals = self.ledger.totals(run.id)
-        self._require_few_rejects(totals, rejected, at_end=ended)
+        try:
+            self._require_few_rejects(totals, rejected, at_end=ended)
+        except TooManyRejectsError as error:
+            before, after = run.points_before or 0, self._count()
+            error.report = self._report(
+                run,
+                rejected,
+                totals,
+                seconds=seconds,
+                points=(before, after, after - before + run.deleted),
+                sampled=0,
+                ended=False,
+            )
+            raise
         finish = Finish(
             client=self.client,
             collection=self.collection,
@@ -107,6 +131,7 @@ class IngestRun(ContinuableRun):
         )
         self._write_down(run, report, encoder.statistics)
         if refused is not None:
+            refused.report = report
             raise refused
         return report
 
@@ -161,6 +186,7 @@ class IngestRun(ContinuableRun):
             sampled=sampled,
             ledger=self.ledger.path,
             manifest=self.files.manifest(run.id) if ended else None,
+            notes=tuple(self.display.notes),
         )
 
     def _write_down(

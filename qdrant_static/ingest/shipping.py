@@ -72,7 +72,7 @@ class BuildHereRun:
             self._check_room(place.folder)
             built = build_locally(job, place, own_rejects)
         else:
-            job.display.say(f"run {built.run} is built: it is shipped now")
+            job.display.status(f"run {built.run} is built: it is shipped now")
         if built.interrupted or (job.stop is not None and job.stop.is_set()):
             return replace(built, interrupted=True)
         return self._ship(place.folder, built)
@@ -234,7 +234,7 @@ class BuildHereRun:
     def _clean_up(self, folder: Path) -> None:
         """The server has it: the built folder goes, unless it is to stay."""
         if not self.build.keep:
-            self.job.display.say(f"the server has it: removing {folder}")
+            self.job.display.status(f"the server has it: removing {folder}")
             with EdgeClient(folder) as local:
                 local.delete_collection(self.job.collection)
             if self.build.folder is None:

@@ -122,6 +122,9 @@ def test_a_job_that_eats_rubbish_stops_and_goes_on_with_a_higher_limit(client, e
     assert caught.value.exit_code == 3
     assert 25 < caught.value.rejected < 60
     assert caught.value.rejected * 10 == caught.value.read < 1000
+    so_far = caught.value.report
+    assert so_far.read == so_far.stored + sum(so_far.rejected.values()) == caught.value.read
+    assert so_far.points_after == so_far.points_before + so_far.new
     report = ingest(path, client, "c", encoder=encoder, max_rejects="10%")
     assert (report.read, report.stored, report.attempts) == (3000, 2700, 2)
     assert dict(report.rejected) == {"not_json": 300}

@@ -301,6 +301,8 @@ def test_rejects_are_limited_over_all_processes_together(given, tmp_path, expect
         build(given, tmp_path, shards=2, max_rejects=total - 1)
     assert raised.value.rejected == total
     assert raised.value.exit_code == 3
+    assert sum(raised.value.report.rejected.values()) == total
+    assert raised.value.report.read == READ
     path = Path(raised.value.rejects)
     found = rejects_of(path, path.stat().st_size)
     assert found == expected[0]["rejects"]

@@ -103,6 +103,7 @@ def test_too_many_deletions_are_refused_and_everything_else_is_done(client, coun
     with pytest.raises(DeletionRefusedError, match="30 of the 101 points") as caught:
         sync(client, path, counting, delete_missing=True)
     assert caught.value.exit_code == 4
+    assert sums(caught.value.report) == (1, 0, 70, 0)
     assert len(everything(client)) == 101
     report = sync(client, path, counting, delete_missing=True, force=True)
     assert (sums(report), report.attempts) == ((1, 0, 70, 30), 2)  # the same run, finished

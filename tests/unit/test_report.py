@@ -78,7 +78,8 @@ def test_what_is_built_and_not_shipped_is_not_called_stored():
 
 
 def test_a_report_is_read_back_from_what_a_manifest_holds():
-    given = report(**BUILT, shipment={"points": 3}, manifest=Path("m.json"), left_out=("b",))
+    given = report(**BUILT, shipment={"points": 3}, manifest=Path("m.json"), left_out=("b",),
+                   notes=("n",))  # fmt: skip
     data = json.loads(json.dumps({**given.to_dict(), "version": 1, "inputs": []}))
     assert IngestReport.from_dict(data) == given
 
@@ -90,3 +91,16 @@ def test_the_summary_tells_of_the_shipment():
     assert "shipped: 2.5 MB; proved: count, ids" in text
     assert "shipped: it was there already" in str(report(shipment={"sent_bytes": 0}))
     assert "ship" not in str(report())
+
+
+def test_notes_are_in_the_summary_and_in_json():
+    noted = report(notes=("a column is gone",))
+    assert "note: a column is gone" in str(noted)
+    assert noted.to_dict()["notes"] == ["a column is gone"]
+    assert "note" not in str(report())
+
+
+def test_a_manifest_of_an_earlier_version_has_no_notes():
+    data = report().to_dict()
+    del data["notes"]
+    assert IngestReport.from_dict(data).notes == ()

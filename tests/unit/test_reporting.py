@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+from typing import Annotated
+
 import pytest
 import typer
 
 from qdrant_static.cli import reporting
-from qdrant_static.cli.options import listed
-from qdrant_static.cli.reporting import reported
-from qdrant_static.errors import EngineError, SpecError, StorageError
+from qdrant_static.cli.options import Force, Json, listed
+from qdrant_static.cli.reporting import framed, reported
+from qdrant_static.errors import DeletionRefusedError, EngineError, SpecError, StorageError
+from tests.unit.test_report import report
 
 
 def outcome(error: BaseException, capsys) -> tuple[int, str, str]:
@@ -112,3 +117,62 @@ def test_the_exit_code_of_an_interruption_is_the_shells():
 )
 def test_a_list_is_split_at_commas(value, expected):
     assert listed(value) == expected
+
+
+def failing(error: BaseException):
+    @reported
+    def command(
+        force: Force = False, as_json: Json = False,
+        max_rejects: Annotated[str | None, typer.Option(help="")] = None,
+        k: Annotated[int, typer.Option("--limit", "-n")] = 1,
+    ):  # fmt: skip
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SpecError(field="max_rejects", problem="no"), "error: --max-rejects: no\n"),
+        (SpecError(field="k", problem="no"), "error: --limit: no\n"),
+        (SpecError(field="a", problem="needs force=True"), "error: a: needs --force\n"),
+        (SpecError(field="a", problem="sync=True"), "error: a: sync=True\n"),  # not an option here
+    ],
+)
+def test_arguments_are_named_as_the_command_has_them(error, told, capsys):
+    with pytest.raises(typer.Exit):
+        failing(error)()
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_error_with_an_account_prints_it(as_json, capsys):
+    error = DeletionRefusedError(collection="c", vanished=9, points=10, problem="too many")
+    error.report = report()
+    with pytest.raises(typer.Exit) as caught:
+        failing(error)(as_json=as_json)
+    out, err = capsys.readouterr()
+    assert caught.value.exit_code == 4
+    assert "repeat it with --force" in err
+    if as_json:
+        assert json.loads(out)["read"] == 1500
+    else:
+        assert out.startswith("read 1,500 = stored 1,400 + rejected 100\n")
+
+
+def test_a_log_has_the_beginning_and_the_end_of_a_job(capsys):
+    @framed("job")
+    @reported
+    def command(job: str, as_json: Json = False):
+        raise EngineError(operation="counting", problem="failed")
+
+    with pytest.raises(typer.Exit):
+        command(job="jobs/nightly.toml")
+    first, told, last = capsys.readouterr().err.splitlines()
+    assert first.endswith("Z nightly.toml: started")
+    assert told == "error: counting: failed"
+    assert re.search(r"Z nightly\.toml: ended with exit code 1 after 0\.\d s$", last)
+    with pytest.raises(typer.Exit):
+        command(job="jobs/nightly.toml", as_json=True)
+    assert capsys.readouterr().err == "error: counting: failed\n"

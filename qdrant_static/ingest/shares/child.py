@@ -114,13 +114,19 @@ class _ToldProgress(Progress):
 
     def phase(self, announcement: str) -> None:
         self._tell_counts()
-        self.say(announcement)
+        self.status(announcement)
 
     def building(self, seen: BuildProgress) -> None:
         """It is not built in another process from here."""
 
     def say(self, line: str) -> None:
         tell(self._out, say=line)
+
+    def status(self, line: str) -> None:
+        tell(self._out, status=line)
+
+    def log(self, line: str) -> None:
+        """The parent tells its own run's."""
 
     def _tell_counts(self) -> None:
         self._due = time.monotonic() + _INTERVAL_S
@@ -130,7 +136,7 @@ class _ToldProgress(Progress):
 
 
 def tell(out: IO[str], **message: Any) -> None:
-    """Tell the parent one thing: ``counts``, ``say``, ``unfit``, ``error`` or ``ended``."""
+    """Tell the parent: ``counts``, ``say``, ``status``, ``unfit``, ``error`` or ``ended``."""
     out.write(json.dumps(message) + "\n")
     out.flush()
 

@@ -153,7 +153,11 @@ class SharedRun(IngestRun):
                     totals += part.totals(last.id)
                     rejects.append((Path(last.rejects or ""), last.rejects_bytes))
             join_rejects(rejected, rejects, [name for name, _ in self.ledger.files(run.id)])
-            self._require_few_rejects(totals, rejected, at_end=ended)
+            try:
+                self._require_few_rejects(totals, rejected, at_end=ended)
+            except TooManyRejectsError as error:
+                error.report = self._unfinished(run, rejected, totals, spent)
+                raise
             if not ended:
                 return self._interrupted(run, rejected, totals, spent)
             state = "built" if self.building else "stored"
@@ -207,6 +211,8 @@ class SharedRun(IngestRun):
         def hear(shard: int, message: Mapping[str, Any]) -> None:
             if "say" in message:
                 self.display.say(f"shard {shard}: {message['say']}")
+            if "status" in message:
+                self.display.status(f"shard {shard}: {message['status']}")
             if "counts" in message:
                 before = counted.get(shard, Totals()).read
                 counts = {name: message["counts"][name] for name in _SUMMED}
@@ -244,7 +250,15 @@ class SharedRun(IngestRun):
     def _interrupted(
         self, run: Run, rejected: RejectsFile, totals: Totals, seconds: Mapping[str, float]
     ) -> IngestReport:
-        report = self._report(
+        report = self._unfinished(run, rejected, totals, seconds)
+        self._write_down(run, report, None)
+        return report
+
+    def _unfinished(
+        self, run: Run, rejected: RejectsFile, totals: Totals, seconds: Mapping[str, float]
+    ) -> IngestReport:
+        """The account of parts that are not together yet."""
+        return self._report(
             run,
             rejected,
             totals,
@@ -253,8 +267,6 @@ class SharedRun(IngestRun):
             sampled=0,
             ended=False,
         )
-        self._write_down(run, report, None)
-        return report
 
     # --- together ----------------------------------------------------------------------------
 
