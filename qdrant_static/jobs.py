@@ -30,12 +30,12 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from qdrant_static import plaindata, rules
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
@@ -51,14 +51,9 @@ _TABLES: Mapping[str, Mapping[str, Any]] = {
         "sync": bool, "delete_missing": bool, "force": bool, "on_duplicate": str,
         "max_rejects": (int, str), "state": str, "rejects": str, "threads": int, "bulk": bool,
     },
-    "build": {
-        "folder": str, "shards": int, "workers": int, "peers": dict, "alias": str, "replicas": int,
-        "max_mb_s": (int, float), "keep": bool, "untested": bool, "discard_unfinished": bool,
-    },
-    "passages": {"tokens": int, "overlap": int, "parent": str, "number": str, "text": str},
 }  # fmt: skip
-#: Tables whose keys their own readers check.
-_OWN = ("spec", "source")
+#: Tables that become objects of these types.
+_OBJECTS = ("spec", "source", "passages", "build")
 _TOLD = {
     str: "a string", int: "an integer", float: "a number", bool: "true or false",
     list: "a list of strings", dict: "a table",
@@ -110,15 +105,11 @@ class Job:
                 path, and never shows a value.
         """
         file = Path(path).expanduser()
-        try:
-            data = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SpecError(field=str(file), problem=f"cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise SpecError(field=str(file), problem=f"is no TOML: {error}") from error
+        data = plaindata.read_toml(file)
         found = os.environ if environment is None else environment
         data = _filled(data, (), file.name, found)
         _check(data, file.name)
+        _check_objects(data, file.name)
         home = file.resolve().parent
         paths = [data["paths"]] if isinstance(data["paths"], str) else data["paths"]
         options = {
@@ -154,7 +145,7 @@ class Job:
             changed: Arguments of `ingest` in place of the file's, such as ``force=True``.
         """
         from qdrant_static.collection.build import read_spec
-        from qdrant_static.collection.toml import dumps, from_toml
+        from qdrant_static.collection.toml import from_data
         from qdrant_static.connect import connect
         from qdrant_static.encoders.registry import load_encoder
         from qdrant_static.ingest.pipeline import ingest
@@ -176,7 +167,11 @@ class Job:
                     problem=f"collection {self.collection!r} is new: name an encoder",
                 )
             encoder = load_encoder(name)
-            spec = None if self.spec is None else from_toml(dumps(self.spec), encoder=encoder)
+            spec = (
+                None
+                if self.spec is None
+                else from_data(self.spec, encoder=encoder, where=f"{self.name}: spec")
+            )
             arguments = {**self.ingest, **changed}
             return ingest(
                 list(self.paths),
@@ -218,29 +213,48 @@ def _filled(value: Any, path: tuple[str, ...], name: str, environment: Mapping[s
 
 def _check(data: Mapping[str, Any], name: str) -> None:
     """Refuse what is unknown, missing or of another type."""
-    known = (*_TOP, *_TABLES, *_OWN)
+    known = (*_TOP, *_TABLES, *_OBJECTS)
     for key, value in data.items():
         if key in _TOP:
             _check_kind(f"{name}: {key}", value, _TOP[key])
-        elif key in (*_TABLES, *_OWN):
+        elif key in (*_TABLES, *_OBJECTS):
             if not isinstance(value, dict):
                 raise SpecError(field=f"{name}: {key}", problem="is not a table")
             if key in _TABLES:
                 _check_table(f"{name}: {key}", value, _TABLES[key])
         else:
             raise SpecError(
-                field=f"{name}: {key}", problem=f"is unknown; known: {', '.join(known)}"
+                field=f"{name}: {key}",
+                problem=f"is unknown; known: {', '.join(known)}{rules.suggestion(key, known)}",
             )
     for key in ("collection", "paths"):
         if key not in data:
             raise SpecError(field=f"{name}: {key}", problem="is missing")
 
 
+def _check_objects(data: Mapping[str, Any], name: str) -> None:
+    """Refuse what the objects that tables stand for refuse, before anything is opened."""
+    from qdrant_static.collection.toml import is_long, short_form
+    from qdrant_static.ingest.reading.options import SourceOptions
+    from qdrant_static.ingest.reading.passages import Passages
+    from qdrant_static.ship.options import BuildHere
+
+    with plaindata.placed(f"{name}: source"):
+        SourceOptions.from_dict(data.get("source", {}), f"{name}: source")
+    if "passages" in data:
+        plaindata.build(Passages, data["passages"], f"{name}: passages")
+    if "build" in data:
+        plaindata.build(BuildHere, data["build"], f"{name}: build")
+    if "spec" in data and not is_long(data["spec"]):
+        short_form(data["spec"], f"{name}: spec")
+
+
 def _check_table(place: str, table: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for key, value in table.items():
         if key not in known:
             raise SpecError(
-                field=f"{place}.{key}", problem=f"is unknown; known: {', '.join(known)}"
+                field=f"{place}.{key}",
+                problem=f"is unknown; known: {', '.join(known)}{rules.suggestion(key, known)}",
             )
         _check_kind(f"{place}.{key}", value, known[key])
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import difflib
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from qdrant_static.errors import SpecError
+
+#: The greatest count that a spec or plan may ask for: of 32 bits, as the engine keeps them.
+GREATEST = 2**31 - 1
+#: The greatest oversampling: so many candidates are held in memory for each hit.
+GREATEST_FACTOR = 10_000
 
 
 def known(where: str, given: Mapping[str, Any], kind: type) -> None:
@@ -15,28 +21,47 @@ def known(where: str, given: Mapping[str, Any], kind: type) -> None:
     names = {one.name for one in fields(kind)}
     if unknown := sorted(map(str, set(given) - names)):
         raise SpecError(
-            field=f"{where}.{unknown[0]}", problem=f"is unknown; known: {', '.join(sorted(names))}"
+            field=f"{where}.{unknown[0]}",
+            problem=f"is unknown; known: {', '.join(sorted(names))}{suggestion(unknown[0], names)}",
         )
 
 
 def choice(field: str, value: object, known: tuple[str, ...]) -> None:
     """Refuse what is none of these."""
     if value not in known:
-        raise SpecError(field=field, problem=f"{value!r} is unknown; known: {', '.join(known)}")
+        raise SpecError(
+            field=field,
+            problem=f"{value!r} is unknown; known: {', '.join(known)}{suggestion(value, known)}",
+        )
 
 
-def whole(field: str, value: object, *, optional: bool = True) -> None:
-    """Refuse what is no integer from 1 on."""
+def suggestion(given: object, known: Iterable[object]) -> str:
+    """Words that name the known value that is most like a given one; empty if none is close."""
+    names = [str(one) for one in known]
+    close = difflib.get_close_matches(str(given), names, n=1, cutoff=0.7)
+    if not close:
+        close = [one for one in names if one.casefold() == str(given).casefold()]
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def whole(field: str, value: object, *, optional: bool = True, greatest: int = GREATEST) -> None:
+    """Refuse what is not an integer from 1 to the greatest."""
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise SpecError(field=field, problem=f"{value!r} must be an integer of at least 1")
+    if value > greatest:
+        raise SpecError(field=field, problem=f"is above {greatest:,}")
 
 
 def factor(field: str, value: object) -> None:
-    """Refuse what is neither None nor a number from 1 on."""
-    if value is not None and not (is_number(value) and value >= 1):  # type: ignore[operator]
+    """Refuse what is neither None nor a number from 1 to `GREATEST_FACTOR`."""
+    if value is None:
+        return
+    if not (is_number(value) and value >= 1):  # type: ignore[operator]
         raise SpecError(field=field, problem=f"{value!r} must be a number of at least 1")
+    if value > GREATEST_FACTOR:  # type: ignore[operator]
+        raise SpecError(field=field, problem=f"is above {GREATEST_FACTOR:,}")
 
 
 def truth(field: str, value: object) -> None:
@@ -47,4 +72,6 @@ def truth(field: str, value: object) -> None:
 
 def is_number(value: object) -> bool:
     """Whether it is a finite number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # NaN is not, and math.isfinite fails on long integers

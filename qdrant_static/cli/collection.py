@@ -103,9 +103,6 @@ def apply(
 def _spec(client: Client, collection: str, path: Path) -> CollectionSpec:
     """The file's spec; the short form names no encoder, and takes the collection's."""
     from qdrant_static.collection.build import read_spec
-    from qdrant_static.collection.toml import from_toml
+    from qdrant_static.collection.toml import read_spec_file
 
-    return from_toml(
-        path.expanduser().read_text(encoding="utf-8"),
-        encoder=read_spec(client, collection).encoder,
-    )
+    return read_spec_file(path, encoder=read_spec(client, collection).encoder)

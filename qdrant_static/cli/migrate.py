@@ -100,7 +100,7 @@ def start(
     import threading
 
     from qdrant_static import load_encoder
-    from qdrant_static.collection.toml import from_toml
+    from qdrant_static.collection.toml import read_spec_file
     from qdrant_static.errors import SpecError
     from qdrant_static.ingest.reading.options import SourceOptions
 
@@ -118,9 +118,7 @@ def start(
     loaded = load_encoder(encoder)
     wanted = None
     if spec is not None:
-        from pathlib import Path
-
-        wanted = from_toml(Path(spec).expanduser().read_text("utf-8"), encoder=loaded.info)
+        wanted = read_spec_file(spec, encoder=loaded.info)
     options = None
     if key is not None or text is not None:
         options = SourceOptions().with_columns(key=listed(key), text=listed(text))

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from qdrant_static import plaindata
+from qdrant_static.errors import SpecError
+
 
 def value_at(record: Mapping[str, Any], path: str, missing: Any = None) -> Any:
     """The value at a dotted path; a name with dots is a name before it is a path.
@@ -63,7 +66,13 @@ class Fields:
         return {"key": key, "text": list(self.text)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` gave."""
-        key = data["key"]
-        return cls(key=tuple(key) if isinstance(key, list) else key, text=tuple(data["text"]))
+    def from_dict(cls, data: Mapping[str, Any], where: str = "fields") -> Self:
+        """Read what `to_dict` gave.
+
+        Raises:
+            SpecError: If a name is unknown or a value is of another type.
+        """
+        for name in ("key", "text"):
+            if isinstance(data, Mapping) and name not in data:
+                raise SpecError(field=f"{where}.{name}", problem="is missing")
+        return plaindata.build(cls, data, where)

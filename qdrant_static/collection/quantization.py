@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from qdrant_static.errors import SpecError
-from qdrant_static.rules import is_number
+from qdrant_static.rules import choice, is_number
 
 BINARY_BITS = (1, 1.5, 2)
 QUERY_BITS = (1, 4, 8)
@@ -149,21 +149,15 @@ def parse(
     if isinstance(value, _KINDS):
         return value
     if isinstance(value, str):
-        if value in SHORT_NAMES:
-            return SHORT_NAMES[value]
-        raise SpecError(
-            field=field, problem=f"{value!r} is unknown; known: {', '.join(SHORT_NAMES)}, none"
-        )
+        choice(field, value, (*SHORT_NAMES, "none"))
+        return SHORT_NAMES[value]
     if not isinstance(value, Mapping):
         raise SpecError(field=field, problem=f"{value!r} is neither a name nor a table")
     by_name = {kind.kind: kind for kind in _KINDS}
     given = dict(value)
-    kind = by_name.get(given.pop("kind", None))
-    if kind is None:
-        raise SpecError(
-            field=f"{field}.kind",
-            problem=f"{value.get('kind')!r} is unknown; known: {', '.join(by_name)}",
-        )
+    name = given.pop("kind", None)
+    choice(f"{field}.kind", name, tuple(by_name))
+    kind = by_name[name]
     known = tuple(kind.__slots__)
     if unknown := sorted(set(given) - set(known)):
         raise SpecError(

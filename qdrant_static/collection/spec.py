@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Literal, Self, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias, cast, get_type_hints
 
+from qdrant_static import plaindata, rules
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.presets import graph_vector, preset
@@ -42,9 +43,7 @@ PlanKind = Literal["exact", "dense", "cascade", "bm25", "hybrid", "late"]
 PLAN_KINDS: tuple[PlanKind, ...] = ("exact", "dense", "cascade", "bm25", "hybrid", "late")
 PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text", "uuid")
 #: How quantization may be asked for: by a short name, as an object, or per vector's name.
-QuantizationChoice: TypeAlias = (
-    "str | Quantization | Mapping[str, str | Quantization | None] | None"
-)
+QuantizationChoice: TypeAlias = str | Quantization | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +64,7 @@ class ServerSpec:
 
     def __post_init__(self) -> None:
         for name in ("shards", "replicas", "write_consistency"):
-            value = getattr(self, name)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int) or value < 1
-            ):
-                raise SpecError(
-                    field=f"server.{name}", problem=f"{value!r} is not an integer from 1 on"
-                )
+            rules.whole(f"server.{name}", getattr(self, name))
         if self.write_consistency is not None and self.write_consistency > (self.replicas or 1):
             raise SpecError(
                 field="server.write_consistency",
@@ -120,12 +113,10 @@ class CollectionSpec:
             self._check_names()
         elif not self.vectors:
             raise SpecError(field="vectors", problem="there is none")
+        for name in ("sparse", "late", "payload_indexes", "server", "fields"):
+            plaindata.convert(getattr(self, name), _HINTS[name], name)
         for name, kind in self.payload_indexes.items():
-            if kind not in PAYLOAD_TYPES:
-                raise SpecError(
-                    field=f"payload_indexes.{name}",
-                    problem=f"{kind!r} is unknown; known: {', '.join(PAYLOAD_TYPES)}",
-                )
+            rules.choice(f"payload_indexes.{name}", kind, PAYLOAD_TYPES)
         self._check_plan()
         object.__setattr__(self, "payload_indexes", dict(sorted(self.payload_indexes.items())))
 
@@ -203,9 +194,10 @@ class CollectionSpec:
         """
         if sparse not in (None, BM25) and not isinstance(sparse, SparseSpec):
             raise SpecError(field="sparse", problem=f"{sparse!r} is unknown; known: 'bm25', None")
-        for size in matryoshka:
+        for size in plaindata.convert(matryoshka, tuple[Any, ...], "matryoshka"):
             if isinstance(size, bool) or not isinstance(size, int):
                 raise SpecError(field="matryoshka", problem=f"{size!r} is not an integer")
+        graph = plaindata.convert(graph, str | tuple[str, ...] | None, "graph")
         info = encoder if isinstance(encoder, EncoderInfo) else encoder.info
         if len(set(matryoshka)) < len(matryoshka):
             raise SpecError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
@@ -226,8 +218,8 @@ class CollectionSpec:
             ),
             sparse=SparseSpec() if sparse == BM25 else cast("SparseSpec | None", sparse),
             late=late,
-            payload_indexes=payload_indexes or {},
-            server=server or ServerSpec(),
+            payload_indexes={} if payload_indexes is None else payload_indexes,
+            server=ServerSpec() if server is None else server,
             plan=plan,
         )
 
@@ -269,14 +261,19 @@ class CollectionSpec:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls, data: Mapping[str, Any], where: str = "spec") -> Self:
         """Read what `to_dict` gave.
+
+        Args:
+            data: JSON-like data.
+            where: What an error calls it.
 
         Raises:
             SpecError: If it is of another version, or damaged; it names the part.
         """
         if not isinstance(data, Mapping):
-            raise SpecError(field="spec", problem=f"damaged: a {type(data).__name__}")
+            raise SpecError(field=where, problem=f"damaged: a {type(data).__name__}")
+        given = {name: value for name, value in data.items() if name != "version"}
         version = data.get("version")
         if version != VERSION:
             raise SpecError(
@@ -284,22 +281,10 @@ class CollectionSpec:
                 problem=f"{version!r} cannot be read by this version of qdrant-static, "
                 f"which knows {VERSION}",
             )
-        sparse, late = data.get("sparse"), data.get("late")
-        try:
-            return cls(
-                encoder=EncoderInfo(**data["encoder"]),
-                vectors=tuple(VectorSpec.from_dict(vector) for vector in data["vectors"]),
-                sparse=None if data["sparse"] is None else SparseSpec.from_dict(sparse or {}),
-                late=None if late is None else LateSpec.from_dict(late),
-                payload_indexes=data["payload_indexes"],
-                server=ServerSpec(**data.get("server", {})),
-                fields=Fields.from_dict(data["fields"]),
-                plan=data.get("plan"),
-                planned=data.get("planned", True),
-                evidence=data.get("evidence"),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SpecError(field="spec", problem=f"damaged: {error}") from error
+        for name in ("sparse", "payload_indexes", "fields"):
+            if name not in data:
+                raise SpecError(field=f"{where}.{name}", problem="is missing")
+        return plaindata.build(cls, given, where)
 
 
 def _graphs(asked: str | Sequence[str] | None, sizes: Mapping[str, int]) -> tuple[str, ...]:
@@ -333,3 +318,7 @@ def _code(asked: Any, name: str, size: int) -> Quantization | None:
     if asked == "auto":
         return preset(size).quantization
     return quantizations.parse(asked, f"vectors.{name}.quantization")
+
+
+#: What the fields of a spec hold.
+_HINTS = get_type_hints(CollectionSpec)

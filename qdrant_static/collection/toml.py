@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import tomllib
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from qdrant_static.collection.spec import VERSION, CollectionSpec, ServerSpec
-from qdrant_static.collection.vectorspec import LateSpec, SparseSpec
+from qdrant_static import plaindata
+from qdrant_static.collection.spec import VERSION, CollectionSpec
 from qdrant_static.encoders.base import Encoder, EncoderInfo
 from qdrant_static.errors import SpecError
 
@@ -24,6 +25,17 @@ def to_toml(spec: CollectionSpec) -> str:
     return dumps(spec.to_dict())
 
 
+def read_spec_file(
+    path: str | os.PathLike[str], *, encoder: Encoder | EncoderInfo | None = None
+) -> CollectionSpec:
+    """Read the spec of a TOML file; arguments and errors are those of `from_toml`.
+
+    Raises:
+        SpecError: If the file cannot be read, or as `from_toml`; it names the file.
+    """
+    return from_data(plaindata.read_toml(Path(path)), encoder=encoder, where=str(path))
+
+
 def from_toml(text: str, *, encoder: Encoder | EncoderInfo | None = None) -> CollectionSpec:
     """Read a spec.
 
@@ -34,34 +46,60 @@ def from_toml(text: str, *, encoder: Encoder | EncoderInfo | None = None) -> Col
         encoder: For the short form, which names none.
 
     Raises:
-        SpecError: If it is no TOML, or says what cannot work.
+        SpecError: If it is not TOML, or says what cannot work.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(field="spec", problem=f"is no TOML: {error}") from error
-    if "vectors" in data or "version" in data:
+    return from_data(plaindata.parse_toml(text, "spec"), encoder=encoder)
+
+
+def from_data(
+    data: Mapping[str, Any],
+    *,
+    encoder: Encoder | EncoderInfo | None = None,
+    where: str = "spec",
+) -> CollectionSpec:
+    """Build a spec from a table in either form; as `from_toml`.
+
+    Args:
+        data: The table.
+        encoder: For the short form, which names none.
+        where: What errors call the table: ``"nightly.toml: spec"``.
+
+    Raises:
+        SpecError: If it says what cannot work; it names the key by its path.
+    """
+    with plaindata.placed(where):
+        return _from_data(data, encoder, where)
+
+
+def short_form(data: object, where: str) -> dict[str, Any]:
+    """Type the short form; whether it can work depends on the encoder.
+
+    Raises:
+        SpecError: If a key is unknown or a value is of another type.
+    """
+    if isinstance(data, Mapping) and data.get("sparse") == "none":
+        data = {**data, "sparse": None}
+    return plaindata.arguments(CollectionSpec.for_encoder, data, where, known=SHORT)
+
+
+def _from_data(
+    data: Mapping[str, Any], encoder: Encoder | EncoderInfo | None, where: str
+) -> CollectionSpec:
+    if is_long(data):
         long = {"sparse": None, "late": None, "payload_indexes": {}, "plan": None, **data}
         long.setdefault("version", VERSION)
-        fields = data.get("fields", {})
-        long["fields"] = {"key": fields.get("key"), "text": fields.get("text", [])}
-        return CollectionSpec.from_dict(long)
-    if unknown := sorted(set(data) - set(SHORT)):
-        raise SpecError(field=unknown[0], problem=f"is unknown; known: {', '.join(SHORT)}")
+        if isinstance(fields := data.get("fields", {}), Mapping):
+            long["fields"] = {"key": None, "text": [], **fields}
+        return CollectionSpec.from_dict(long, where)
+    given = short_form(data, where)
     if encoder is None:
         raise SpecError(field="encoder", problem="the spec names no encoder; give one")
-    if isinstance(data.get("sparse"), Mapping):
-        data["sparse"] = SparseSpec.from_dict(data["sparse"])
-    if data.get("sparse") == "none":
-        data["sparse"] = None
-    if isinstance(data.get("late"), Mapping):
-        data["late"] = LateSpec.from_dict(data["late"])
-    if isinstance(data.get("server"), Mapping):
-        if unknown := sorted(set(data["server"]) - set(ServerSpec.__slots__)):
-            known = ", ".join(ServerSpec.__slots__)
-            raise SpecError(field=f"server.{unknown[0]}", problem=f"is unknown; known: {known}")
-        data["server"] = ServerSpec(**data["server"])
-    return CollectionSpec.for_encoder(encoder, **data)
+    return CollectionSpec.for_encoder(encoder, **given)
+
+
+def is_long(data: Mapping[str, Any]) -> bool:
+    """Whether a table is in the long form, which says everything."""
+    return "vectors" in data or "version" in data
 
 
 def dumps(data: Mapping[str, Any]) -> str:

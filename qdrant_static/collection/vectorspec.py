@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
+from qdrant_static import plaindata
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.quantization import Binary, Quantization, Turbo
 from qdrant_static.errors import SpecError
-from qdrant_static.rules import choice
+from qdrant_static.rules import choice, is_number, whole
 
 #: The vector of the encoder's whole output.
 FULL = "full"
@@ -52,7 +53,8 @@ class Hnsw:
     def __post_init__(self) -> None:
         for name, least in (("m", 2), ("ef_construct", 4)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            whole(f"hnsw.{name}", value, optional=False)
+            if value < least:
                 raise SpecError(
                     field=f"hnsw.{name}", problem=f"{value!r} is not an integer from {least} on"
                 )
@@ -112,7 +114,7 @@ class VectorSpec:
                     field=f"{where}.scale", problem=f"is for uint8; this vector is {self.datatype}"
                 )
             return
-        if self.scale is None or not (math.isfinite(self.scale) and self.scale > 0):
+        if not is_number(self.scale) or self.scale <= 0:  # type: ignore[operator]
             raise SpecError(
                 field=f"{where}.scale",
                 problem=f"{self.scale!r}: uint8 needs a scale above 0, or unit vectors would "
@@ -154,22 +156,19 @@ class VectorSpec:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls, data: Mapping[str, Any], where: str = "vectors") -> Self:
         """Read what `to_dict` gave; what is not said is as in a new spec, ``hnsw = false`` is none.
 
         Raises:
-            SpecError: If a name is unknown.
+            SpecError: If a name is unknown or a value is of another type.
         """
         given = dict(data)
-        where = f"vectors.{given.get('name', '?')}"
-        _known(where, given, tuple(cls.__slots__))
-        hnsw = given.pop("hnsw", True)
-        if isinstance(hnsw, Mapping):
-            _known(f"{where}.hnsw", hnsw, tuple(Hnsw.__slots__))
-            graph: Hnsw | None = Hnsw(**hnsw)
-        else:
-            graph = Hnsw() if hnsw else None
-        return cls(**given, hnsw=graph)
+        where = f"{where.partition('[')[0]}.{given.get('name', '?')}"
+        graph = given.get("hnsw", True)
+        if graph is None or isinstance(graph, bool):
+            given["hnsw"] = Hnsw() if graph else None
+        codes = quantizations.parse(given.get("quantization"), f"{where}.quantization")
+        return plaindata.build(cls, given | {"quantization": codes}, where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +189,12 @@ class SparseSpec:
     placement: Placement = "ram"
 
     def __post_init__(self) -> None:
-        if self.mean_length is not None and not self.mean_length > 0:
-            raise SpecError(field="sparse.mean_length", problem=f"{self.mean_length} is not > 0")
+        if self.mean_length is not None and not (
+            is_number(self.mean_length) and self.mean_length > 0
+        ):
+            raise SpecError(
+                field="sparse.mean_length", problem=f"{self.mean_length!r} is no number above 0"
+            )
         if self.stop_words is not None:
             words: Any = self.stop_words
             words = [] if isinstance(words, str) else list(words)
@@ -204,12 +207,6 @@ class SparseSpec:
         """The sparse vector as JSON-like data."""
         words = None if self.stop_words is None else list(self.stop_words)
         return {**asdict(self), "stop_words": words}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` gave."""
-        _known("sparse", data, tuple(cls.__slots__))
-        return cls(**data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,12 +237,6 @@ class LateSpec:
         """The multi-vector as JSON-like data."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` gave."""
-        _known("late", data, tuple(cls.__slots__))
-        return cls(**data)
-
 
 def uint8_scale(size: int) -> float:
     """A scale for unit vectors: 5 standard deviations of their numbers fill the range.
@@ -253,10 +244,3 @@ def uint8_scale(size: int) -> float:
     A number of a unit vector has the standard deviation ``1 / sqrt(size)``.
     """
     return (UINT8_OFFSET - 1) * math.sqrt(size) / 5
-
-
-def _known(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    if unknown := sorted(set(given) - set(known)):
-        raise SpecError(
-            field=f"{where}.{unknown[0]}", problem=f"is unknown; known: {', '.join(known)}"
-        )

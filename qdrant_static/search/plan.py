@@ -26,6 +26,7 @@ __all__ = ["FUSIONS", "Fusion", "SearchPlan", "Stage", "default_plan"]
 
 Fusion = Literal["complete", "dbsf", "rrf"]
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
+_GREATEST_WEIGHT = 100
 _REPEATED_TERMS = ("sqrt", "one", "count")
 #: Kinds that have a dense side, which may be several stages.
 _STAGED = ("cascade", "hybrid", "late")
@@ -95,11 +96,13 @@ class SearchPlan:
         rules.factor("plan.oversampling", self.oversampling)
         rules.truth("plan.rescore", self.rescore)
         rules.whole("plan.ef", self.ef)
-        for name in (
-            "candidates", "dense_weight", "sparse_weight", "feedback_hits", "late_candidates",
-            "rerank_candidates",
-        ):  # fmt: skip
+        for name in ("candidates", "feedback_hits", "late_candidates", "rerank_candidates"):
             rules.whole(f"plan.{name}", getattr(self, name), optional=False)
+        for name in ("dense_weight", "sparse_weight"):
+            # Each unit is one more prefetch in the request.
+            rules.whole(
+                f"plan.{name}", getattr(self, name), optional=False, greatest=_GREATEST_WEIGHT
+            )
         rules.choice("plan.fusion", self.fusion, FUSIONS)
         rules.choice("plan.repeated_terms", self.repeated_terms, _REPEATED_TERMS)
         if not rules.is_number(self.feedback) or self.feedback < 0:

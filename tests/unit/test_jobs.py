@@ -108,7 +108,7 @@ BASE = 'collection = "c"\npaths = ["a"]\n'
         (f'{BASE}[connect]\napi_key = "${{NONE}}"', "connect.api_key: the environment has no vari"),
         (f'{BASE}[connect]\napi_key = "${{QDRANT_API_KEY}}"\nkey = "${{QDRANT_API_KEY}}"',
          "connect.key: is unknown"),
-        ("a = ", "is no TOML"),
+        ("a = ", "is not valid TOML"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_key_by_its_path_and_shows_no_value(tmp_path, text, told):

@@ -155,10 +155,10 @@ def test_a_short_toml_has_the_arguments_of_for_encoder():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("matryoshka = [16", "no TOML"),
+        ("matryoshka = [16", "not valid TOML"),
         ("matroska = [16]", "matroska: is unknown; known: matryoshka"),
         ("matryoshka = [16]", "names no encoder"),
-        ("[sparse]\nwords = 1", "encoder"),
+        ("[sparse]\nwords = 1", "spec.sparse.words: is unknown"),
     ],
 )
 def test_a_toml_that_cannot_work_names_the_place(text, told):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
+from qdrant_static import plaindata
 from qdrant_static.errors import SpecError
 
 Format = Literal["parquet", "jsonl", "csv", "tsv", "arrow"]
@@ -96,18 +97,22 @@ class SourceOptions:
                 raise SpecError(field="exclude", problem=f"{name!r} is also named to be stored")
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls, data: Mapping[str, Any], where: str = "source") -> Self:
         """Read options from a job file.
+
+        Args:
+            data: A table of them; one column may stand for a list of one.
+            where: What errors call the table.
 
         Raises:
             SpecError: If one is unknown or wrong; it names the field.
         """
-        known = {one.name for one in fields(cls)}
-        for name, value in data.items():
-            if name not in known:
-                raise SpecError.of_choice("source", name, ", ".join(sorted(known)))
-            _check_kind(name, value)
-        return cls(**data)
+        names = ("key", "text", "payload", "exclude")
+        given = {
+            name: [value] if name in names and isinstance(value, str) else value
+            for name, value in data.items()
+        }
+        return plaindata.build(cls, given, where)
 
     def with_columns(
         self,
@@ -120,22 +125,3 @@ class SourceOptions:
         named = {"key": key, "text": text, "payload": payload}
         own: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         return type(self)(**own | {name: one for name, one in named.items() if one is not None})
-
-
-def _check_kind(name: str, value: Any) -> None:
-    """What TOML can give in place of what is wanted."""
-    if name in ("key", "text", "payload", "exclude"):
-        right = isinstance(value, str) or (
-            isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
-        )
-        wanted = "a name or a list of names"
-    elif name in ("rename", "types"):
-        right = isinstance(value, Mapping) and all(isinstance(one, str) for one in value.values())
-        wanted = "a table of names"
-    elif name.startswith("max_"):
-        right = isinstance(value, int) and not isinstance(value, bool)
-        wanted = "a number of bytes"
-    else:
-        right, wanted = isinstance(value, str), "a string"
-    if not right:
-        raise SpecError(field=name, problem=f"{value!r} is not {wanted}")

@@ -1,0 +1,271 @@
+"""Plain data (TOML, JSON, options) -> typed objects: the one place where outside text gets types.
+
+Whatever a person writes into a job file, a spec, a plan or an option passes through here before a
+dataclass or a function sees it. A value of the wrong type, an unknown key and an integer that no
+engine can hold are errors that name the key by its path; a value itself is never shown, since job
+files hold secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from datetime import date, time
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from qdrant_static import rules
+from qdrant_static.errors import SpecError
+
+T = TypeVar("T")
+
+#: The integers that TOML, SQLite and the engine have in common.
+_LEAST, _GREATEST = -(2**63), 2**63 - 1
+_NAMES: Mapping[Any, str] = {
+    str: "a string", int: "an integer", float: "a number", bool: "true or false",
+    type(None): "null", list: "a list", tuple: "a list", Sequence: "a list", dict: "a table",
+    Mapping: "a table",
+}  # fmt: skip
+#: Between the steps of a path such as "nightly.toml: spec.sparse".
+_STEP = re.compile(r"\.|: ")
+_LISTS = (list, tuple, Sequence)
+_TABLES = (dict, Mapping)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        SpecError: If it cannot be read or is not TOML; it names the file.
+    """
+    try:
+        raw = path.expanduser().read_bytes()
+    except OSError as error:
+        raise SpecError(
+            field=str(path), problem=f"cannot be read: {error.strerror or error}"
+        ) from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SpecError(
+            field=str(path), problem=f"line {line} is not UTF-8; save the file as UTF-8"
+        ) from error
+    return parse_toml(text, str(path))
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Read TOML.
+
+    Args:
+        text: The TOML.
+        where: What an error calls it.
+
+    Raises:
+        SpecError: If it is not TOML.
+    """
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        raise SpecError(field=where, problem=f"is not valid TOML: {error}") from error
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Read JSON.
+
+    Raises:
+        SpecError: If it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SpecError(field=where, problem=f"is not valid JSON: {error}") from error
+
+
+def build(kind: type[T], data: object, where: str) -> T:
+    """Build a dataclass from plain data.
+
+    Args:
+        kind: The dataclass. Lists become tuples where it has tuples.
+        data: A table of its fields.
+        where: The path of the table, for errors: ``"spec.sparse"``.
+
+    Raises:
+        SpecError: If a key is unknown or missing, a value is of another type, or the dataclass
+            itself refuses one; the key is named by its path.
+    """
+    hints = {one.name: hint for one, hint in _fields_of(kind)}
+    required = {
+        name
+        for name, parameter in signature(kind).parameters.items()
+        if parameter.default is Parameter.empty
+    }
+    values = _table(data, hints, where)
+    if missing := sorted(required - set(values)):
+        raise SpecError(field=_join(where, missing[0]), problem="is missing")
+    with placed(where):
+        return kind(**values)
+
+
+def arguments(
+    function: Callable[..., Any], data: object, where: str, *, known: Sequence[str]
+) -> dict[str, Any]:
+    """Type plain data as a function's keyword arguments.
+
+    Args:
+        function: The function, with annotations.
+        data: A table of its arguments.
+        where: The path of the table, for errors.
+        known: The arguments that the table may have.
+
+    Raises:
+        SpecError: As `build`.
+    """
+    hints = get_type_hints(function)
+    return _table(data, {name: hints[name] for name in known}, where)
+
+
+@contextmanager
+def placed(where: str) -> Iterator[None]:
+    """Put a path before the field that an error of the block names."""
+    try:
+        yield
+    except SpecError as error:
+        if not where or error.field.startswith(where):
+            raise
+        # A dataclass names its fields by a path of its own, such as sparse.mean_length; the steps
+        # that both paths have in common are written once.
+        before, after = _STEP.split(where), error.field.split(".")
+        shared = next((n for n in range(len(after), 0, -1) if before[-n:] == after[:n]), 0)
+        raise SpecError(
+            field=_join(where, ".".join(after[shared:])), problem=error.problem
+        ) from error
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """Check a value against a type hint; lists become tuples where the hint has a tuple.
+
+    Raises:
+        SpecError: If it is of another type; it says what is wanted and what was found.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and not _LEAST <= value <= _GREATEST:
+        raise SpecError(field=where, problem="is an integer of more than 64 bits")
+    if hint is Any:
+        return value
+    for choice in _choices(hint):
+        if _fits(value, choice):
+            return _converted(value, choice, where)
+    literals = [one for choice in _choices(hint) for one in _literals(choice)]
+    if literals and isinstance(value, str):
+        raise SpecError(
+            field=where,
+            problem=f"is unknown; known: {', '.join(map(str, literals))}"
+            f"{rules.suggestion(value, literals)}",
+        )
+    raise SpecError(field=where, problem=f"is not {wanted(hint)}; found {_found(value)}")
+
+
+def wanted(hint: Any) -> str:
+    """A type hint in words: ``a string or a list of strings``."""
+    words = dict.fromkeys(_words(choice) for choice in _choices(hint) if choice is not type(None))
+    return " or ".join(words) or "null"
+
+
+def _fields_of(kind: type[Any]) -> list[tuple[Any, Any]]:
+    hints = get_type_hints(kind)
+    return [(one, hints[one.name]) for one in fields(kind)]
+
+
+def _table(data: object, hints: Mapping[str, Any], where: str) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise SpecError(field=where, problem=f"is not a table; found {_found(data)}")
+    values = {}
+    for name, value in data.items():
+        if name not in hints:
+            raise SpecError(
+                field=_join(where, str(name)),
+                problem=f"is unknown; known: {', '.join(hints)}"
+                f"{rules.suggestion(str(name), hints)}",
+            )
+        values[name] = convert(value, hints[name], _join(where, name))
+    return values
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{name}" if where and name else where or name
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """The alternatives of a union, mappings before dataclasses; the hint itself if it is none."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return (hint,)
+    # What takes any mapping checks it itself: a quantization is a table of several kinds.
+    found = [one for choice in get_args(hint) for one in _choices(choice)]
+    return tuple(sorted(found, key=is_dataclass))
+
+
+def _literals(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a hint's outer type; what is inside is checked by `_converted`."""
+    origin = get_origin(hint) or hint
+    if origin is Any:
+        return True
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in get_args(hint))
+    if is_dataclass(origin):
+        return isinstance(value, Mapping | origin)
+    if origin in _LISTS:
+        return isinstance(value, list | tuple)
+    if origin in _TABLES:
+        return isinstance(value, Mapping)
+    if origin is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if origin is os.PathLike:
+        return isinstance(value, os.PathLike)
+    return type(value) is origin
+
+
+def _converted(value: Any, hint: Any, where: str) -> Any:
+    origin = get_origin(hint) or hint
+    inner = get_args(hint)
+    if is_dataclass(origin) and isinstance(value, Mapping):
+        from_dict = getattr(origin, "from_dict", None)
+        return from_dict(value, where) if from_dict else build(origin, value, where)  # type: ignore[arg-type]
+    if origin in _LISTS and inner:
+        items = [convert(one, inner[0], f"{where}[{at}]") for at, one in enumerate(value)]
+        return tuple(items) if origin is tuple else items
+    if origin in _TABLES and inner:
+        return {
+            name: convert(one, inner[1], _join(where, str(name))) for name, one in value.items()
+        }
+    return value
+
+
+def _words(hint: Any) -> str:
+    origin = get_origin(hint) or hint
+    inner = get_args(hint)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if origin in _LISTS and inner:
+        plural = {str: "strings", int: "integers", float: "numbers"}.get(inner[0], "tables")
+        return f"a list of {plural}"
+    if is_dataclass(origin):
+        return "a table"
+    return _NAMES.get(origin, "a string")
+
+
+def _found(value: Any) -> str:
+    """What a value is, without showing it."""
+    if isinstance(value, date | time):
+        return "a date or time"
+    return next((name for kind, name in _NAMES.items() if type(value) is kind), "something else")
