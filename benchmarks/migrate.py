@@ -45,6 +45,7 @@ from qdrant_static import (
 from qdrant_static.collection.aliases import aliases_of, point_alias, target_of
 from qdrant_static.evaluate.judged import read_judged
 from qdrant_static.ids import point_id
+from qdrant_static.migrate.report import Moved
 
 ALIAS = "bench-articles"
 WRITES_S, READS_S = 50, 20
@@ -192,6 +193,13 @@ def run(data: Path, model: str) -> dict[str, Any]:
     return found
 
 
+def _told(moved: Moved) -> dict[str, float]:
+    return {
+        "request_ms": round((moved.switch_s or 0) * 1e3, 2),
+        "held_ms": round((moved.held_s or 0) * 1e3),
+    }
+
+
 def _way(client: Any, encoder: Any, encoders: list[Any], judged: Any) -> dict[str, Any]:
     """One migration, by the whole way."""
     seconds: dict[str, float] = {}
@@ -208,15 +216,9 @@ def _way(client: Any, encoder: Any, encoders: list[Any], judged: Any) -> dict[st
         verified = timed("verify", lambda: migration.verify(judged=judged, accept=_ACCEPT))
         print(verified, flush=True)
         for step in ("cutover", "rollback"):
-            moved = timed(step, getattr(migration, step))
-            switches.append(
-                {"request_ms": round(moved.switch_s * 1e3, 2), "held_ms": round(moved.held_s * 1e3)}
-            )
+            switches.append(_told(timed(step, getattr(migration, step))))
         timed("verify again", lambda: migration.verify(judged=judged, accept=_ACCEPT))
-        moved = timed("cutover again", migration.cutover)
-        switches.append(
-            {"request_ms": round(moved.switch_s * 1e3, 2), "held_ms": round(moved.held_s * 1e3)}
-        )
+        switches.append(_told(timed("cutover again", migration.cutover)))
         timed("retire", lambda: migration.retire(after_s=0))
     return {
         "to": encoder.info.name, "seconds": seconds, "switches": switches,

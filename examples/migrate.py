@@ -25,7 +25,6 @@ from qdrant_static import (
     load_encoder,
 )
 from qdrant_static.collection.aliases import point_alias
-from qdrant_static.migrate.gates import Thresholds
 
 THINGS = ("tides", "bread", "volcanoes", "compilers", "whales", "bridges", "clocks", "rivers")
 SIDES = ("history", "physics", "economics", "chemistry", "repair", "measurement")
@@ -60,11 +59,8 @@ def main() -> None:
         with Migration(client, "articles", encoders=[encoder]) as migration:
             wanted = CollectionSpec.for_encoder(encoder, quantization="int8", sparse="bm25")
             migration.start(encoder, spec=wanted)
-            # BM25 changes the order of hits on purpose.
-            found = migration.verify(thresholds=Thresholds(latency_factor=20), accept=["overlap"])
-            print(found)
-            if not found.passed:  # on a busy machine: green stays, and can be verified again
-                migration.verify(accept=["overlap", "ranks", "latency", "recall"])
+            # BM25 changes the order of hits on purpose; latency is no matter here.
+            print(migration.verify(accept=["overlap", "ranks", "latency", "recall"]))
             print(migration.cutover())
             print(migration.rollback())
             migration.verify(accept=["overlap", "ranks", "latency", "recall"])

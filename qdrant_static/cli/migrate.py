@@ -279,6 +279,7 @@ def retire(
     """Delete the old generation; from then on there is no way back. Asks first."""
     with _migration(alias, db, api_key, journal) as migration:
         state = migration.state()
+        state.check("retire")  # what is asked about must be what would be deleted
         _ask(f"Delete {state.blue!r}? There is no rollback after that.", yes)
         gone = migration.retire(after_s=after)
     typer.echo(json.dumps({"deleted": gone}) if as_json else f"{gone} is deleted; it is over")
@@ -297,6 +298,7 @@ def abort(
     """Give the migration up: the new generation is deleted, the alias stays. Asks first."""
     with _migration(alias, db, api_key, journal) as migration:
         state = migration.state()
+        state.check("abort")
         _ask(f"Delete {state.green!r}?", yes)
         gone = migration.abort()
     typer.echo(json.dumps({"deleted": gone}) if as_json else f"{gone} is deleted; {alias} stays")

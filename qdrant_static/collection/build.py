@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import EncoderInfo
 
+#: In a collection's metadata: when it was created, ISO 8601.
+CREATED_KEY = "qdrant_static_created"
 #: An older server ignores placements over gRPC, and refuses them over REST.
 _TIERS_SINCE = (1, 19, 0)
 #: An older server takes the request, and makes a vector without codes.
@@ -84,7 +87,11 @@ def create_collection(
         collection,
         vectors_config=vectors,
         sparse_vectors_config=sparse,
-        metadata={**(metadata or {}), METADATA_KEY: spec.to_dict()},
+        metadata={
+            **(metadata or {}),
+            CREATED_KEY: datetime.now(UTC).isoformat(timespec="seconds"),
+            METADATA_KEY: spec.to_dict(),
+        },
         **settings,
     )
     for field, kind in spec.payload_indexes.items():

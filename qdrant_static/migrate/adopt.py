@@ -74,8 +74,8 @@ def ways(client: Client, collection: str) -> str:
         "then let the applications ask NAME\n"
         f"  migrate adopt {collection} --keep-name copy it to "
         f"{generation_name(collection, 1)!r}, delete it, and make {collection!r} an alias of the "
-        "copy: applications stay as they are, must not write meanwhile, and find nothing for some "
-        "milliseconds; it takes the room of both"
+        "copy: applications stay as they are, must not write meanwhile, and find nothing while the "
+        "collection is deleted (half a second was seen); it takes the room of both"
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from qdrant_static.errors import SpecError
 
@@ -15,6 +18,8 @@ Name = Literal[
     "ndcg", "latency", "shadow",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
+#: How sure it must be that green is slower, before `latency` refuses.
+LATENCY_CONFIDENCE = 0.99
 #: What a person may accept in spite of its figure. Of the others, a wrong one is a loss.
 ACCEPTABLE: tuple[Name, ...] = ("recall", "empty", "overlap", "ranks", "ndcg", "latency", "shadow")
 
@@ -35,7 +40,8 @@ class Thresholds:
         overlap_min: Likewise the worst query.
         ranks: Least mean Spearman correlation of the hits that both found.
         ndcg_margin: By so much NDCG@10 may be lower than blue's.
-        latency_factor: Most that green's p95 may be of blue's.
+        latency_factor: Most that green's p95 may be of blue's. A higher one refuses only where
+            chance is no explanation; see `latency`.
         latency_floor_ms: A p95 that nobody notices, whatever blue's.
     """
 
@@ -110,6 +116,49 @@ def at_most(name: Name, figure: float, threshold: float, words: str) -> Gate:
 def noted(name: Name, figure: float | None, words: str) -> Gate:
     """A figure that refuses nothing."""
     return Gate(name=name, figure=figure, threshold=None, verdict="noted", words=words)
+
+
+def latency(blue_s: Sequence[float], green_s: Sequence[float], thresholds: Thresholds) -> Gate:
+    """Judge search times of both generations, measured in pairs.
+
+    Green is refused where three things hold: its p95 is more than ``latency_factor`` times blue's,
+    it is more than ``latency_floor_ms``, and chance does not explain it. For the last, the pairs in
+    which green took more than ``latency_factor`` times as long as blue are compared with those in
+    which it was the other way round. What slows a busy machine down hits either with equal odds,
+    so that each such pair is the toss of a coin: a one-sided sign test (Dixon and Mood, 1946,
+    doi:10.1080/01621459.1946.10501898; as McNemar's, 1947, it looks at the pairs that differ).
+    Fewer than seven of them never suffice for 99%.
+
+    Args:
+        blue_s: n search times of blue, in seconds.
+        green_s: n of green, each measured right beside blue's of the same place.
+        thresholds: Where the gate stands.
+
+    Raises:
+        SpecError: If there is no pair, or the lengths differ.
+    """
+    blue, green = np.asarray(blue_s, float), np.asarray(green_s, float)
+    if not len(blue) or len(blue) != len(green):
+        raise SpecError(field="green_s", problem=f"has {len(green)} values, and blue_s {len(blue)}")
+    most, floor = thresholds.latency_factor, thresholds.latency_floor_ms
+    old, new = (float(np.percentile(one, 95)) * 1e3 for one in (blue, green))
+    factor = new / max(old, 1e-6)
+    words = f"p95 {old:.2f} ms -> {new:.2f} ms, {len(blue):,} pairs"
+    if factor <= most:
+        return at_most("latency", factor, most, words)
+    if new <= floor:
+        return noted("latency", factor, f"{words}; below {floor:g} ms nobody notices")
+    slower, faster = int((green > most * blue).sum()), int((blue > most * green).sum())
+    chance = _tosses(slower, slower + faster)
+    words += f"; green far slower in {slower:,}, blue in {faster:,}: p = {chance:.2g}"
+    if chance > 1 - LATENCY_CONFIDENCE:
+        return noted("latency", factor, f"{words}, so that chance alone could do this")
+    return at_most("latency", factor, most, words)
+
+
+def _tosses(heads: int, tosses: int) -> float:
+    """How often a fair coin shows at least so many heads."""
+    return float(sum(math.comb(tosses, one) for one in range(heads, tosses + 1)) / 2**tosses)
 
 
 def check_accepted(names: Sequence[str]) -> tuple[Name, ...]:

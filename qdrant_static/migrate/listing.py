@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.aliases import aliases_of
+from qdrant_static.collection.build import CREATED_KEY
 from qdrant_static.collection.measure import disk_bytes
 from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.errors import CollectionLockedError, CollectionNotFoundError
@@ -25,7 +26,7 @@ class CollectionLine:
         aliases: What points at it.
         number: Of its generation, if its name has one.
         encoder: Who filled it, if its metadata says so.
-        created: When a migration made it, ISO 8601; None for one that was made otherwise.
+        created: When, ISO 8601; None where nobody has noted it (others, or an earlier version).
         rows: Points, exactly; None where another process has it open.
         disk_bytes: What it takes on disk; None for a server's, which does not tell.
         migration: The phase of the migration that it is the green side of.
@@ -72,7 +73,7 @@ def list_collections(client: Client) -> list[CollectionLine]:
                 aliases=tuple(sorted(by_target.get(one.name, ()))),
                 number=split_name(one.name)[1],
                 encoder=(spec.get("encoder") or {}).get("name"),
-                created=None if migration is None else migration.started,
+                created=metadata.get(CREATED_KEY) or (migration.started if migration else None),
                 rows=rows,
                 disk_bytes=disk_bytes(client, one.name),
                 migration=None if migration is None else migration.phase,

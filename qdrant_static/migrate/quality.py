@@ -12,7 +12,7 @@ import numpy as np
 from qdrant_static.errors import SpecError
 from qdrant_static.evaluate.metrics import ndcg, neighbor_recall
 from qdrant_static.evaluate.uncertainty import paired_test
-from qdrant_static.migrate.gates import Gate, Thresholds, at_least, at_most, noted
+from qdrant_static.migrate.gates import Gate, Thresholds, at_least, at_most, latency, noted
 from qdrant_static.migrate.integrity import plain_id
 from qdrant_static.search.answer import answer
 from qdrant_static.search.hits import nearness
@@ -208,22 +208,17 @@ class Quality:
         return at_least("ndcg", test.difference, -self.thresholds.ndcg_margin, words)
 
     def latency(self) -> Gate:
-        """P95 of both, one search at a time, in turns: what slows one slows the other."""
+        """Time both, one search at a time, side by side; each goes first in every other pair."""
         texts = list(self.texts)
-        asked = [side.searcher.prepare(texts, side.plan) for side in (self.blue, self.green)]
+        sides = (self.blue, self.green)
+        asked = [side.searcher.prepare(texts, side.plan) for side in sides]
         times: tuple[list[float], list[float]] = ([], [])
         for number in range(len(texts)):
-            for side, queries, kept in zip((self.blue, self.green), asked, times, strict=True):
-                seconds = side.timed(queries[number])
+            for one in (0, 1) if number % 2 else (1, 0):
+                seconds = sides[one].timed(asked[one][number])
                 if number >= min(_WARM_UP, len(texts) - 1):
-                    kept.append(seconds)
-        blue, green = (float(np.percentile(one, 95)) * 1e3 for one in times)
-        factor = green / max(blue, 1e-6)
-        words = f"p95 {blue:.2f} ms -> {green:.2f} ms"
-        if green <= self.thresholds.latency_floor_ms and factor > self.thresholds.latency_factor:
-            words += f"; below {self.thresholds.latency_floor_ms:g} ms nobody notices"
-            return noted("latency", factor, words)
-        return at_most("latency", factor, self.thresholds.latency_factor, words)
+                    times[one].append(seconds)
+        return latency(*times, self.thresholds)
 
 
 def spearman(old: Sequence[Any], new: Sequence[Any]) -> float:

@@ -137,29 +137,31 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """The alias was moved.
+    """The alias was moved, or was there already.
 
     Attributes:
         alias: The alias.
         before: Where it pointed.
         after: Where it points.
         replayed: Changes of the journal that were carried out just before.
-        switch_s: What the one request took, in seconds.
-        held_s: How long writers waited, in seconds.
+        switch_s: What the one request took, in seconds; None if an earlier call had sent it.
+        held_s: How long writers waited, in seconds; None likewise.
     """
 
     alias: str
     before: str
     after: str
     replayed: int = 0
-    switch_s: float = 0.0
-    held_s: float = 0.0
+    switch_s: float | None = None
+    held_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like data."""
         return asdict(self)
 
     def __str__(self) -> str:
+        if self.switch_s is None or self.held_s is None:
+            return f"{self.alias} -> {self.after} already: nothing was moved"
         return (
             f"{self.alias}: {self.before} -> {self.after}; the request took "
             f"{self.switch_s * 1e3:.1f} ms, writers waited {self.held_s * 1e3:.0f} ms, "

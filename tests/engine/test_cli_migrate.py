@@ -65,8 +65,11 @@ def test_the_whole_way_on_the_command_line(place, models):
     assert "articles__v1 -> articles__v2" in run("migrate", "cutover", "articles").output
     assert target(place) == "articles__v2"
     run("search", "articles", "cat fish", "--plan", "exact")
+    assert "articles -> articles__v2 already" in run("migrate", "cutover", "articles").output
     assert "migrate abort" in run("migrate", "rollback", "articles").output
     assert target(place) == "articles__v1"
+    found = run("migrate", "retire", "articles", answer="n\n", code=2)  # what it would ask is wrong
+    assert "Delete" not in found.output
     run("migrate", "verify", "articles", *LOOSE, "--accept", "empty")
     run("migrate", "cutover", "articles", "--json")
     found = run("migrate", "retire", "articles", "--yes", code=2)
@@ -79,6 +82,7 @@ def test_the_whole_way_on_the_command_line(place, models):
     assert [(one["name"], one["aliases"], one["rows"]) for one in listed] == [
         ("articles__v2", ["articles"], 60)
     ]
+    assert listed[0]["created"].startswith("20")
     assert "articles__v2" in run("collections").output
 
 

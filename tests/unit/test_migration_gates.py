@@ -16,12 +16,14 @@ from qdrant_static.migrate.gates import (
     at_least,
     at_most,
     check_accepted,
+    latency,
     noted,
     table,
 )
 from qdrant_static.migrate.integrity import _differing
 from qdrant_static.migrate.names import generation_name, split_name
 from qdrant_static.migrate.quality import of_shadow, spearman
+from qdrant_static.migrate.report import Moved
 from qdrant_static.migrate.state import NEXT, PHASES, STEPS, MigrationState
 from tests.fakes import FakeEncoder
 
@@ -141,3 +143,51 @@ def test_a_shadow_refuses_when_green_failed():
     bad = of_shadow([good, {"green": "g", "text": "y", "blue_s": 0.1, "error": "E: no"}])
     assert (bad.figure, bad.verdict) == (1, "refused")
     assert "E: no" in bad.words
+
+
+USUAL = Thresholds()
+FAST, SLOW = 0.010, 0.030
+
+
+def test_a_green_that_is_slower_throughout_is_refused():
+    gate = latency([FAST] * 40, [SLOW] * 40, USUAL)
+    assert (gate.verdict, round(gate.figure, 2)) == ("refused", 3.0)
+    assert "green far slower in 40, blue in 0" in gate.words
+    assert latency([FAST] * 40, [0.019] * 40, USUAL).verdict == "passed"
+
+
+def test_a_busy_machine_slows_both_and_refuses_nothing():
+    """Three times as slow in some pairs, one as often as the other, though p95 is apart."""
+    blue = [FAST] * 36 + [SLOW] * 4
+    green = [SLOW] * 2 + [0.2] * 4 + [FAST] * 34
+    gate = latency(blue, green, USUAL)
+    assert gate.figure > 2
+    assert gate.verdict == "noted"
+    assert "green far slower in 6, blue in 4: p = 0.38, so that chance alone" in gate.words
+
+
+def test_a_tail_that_only_green_has_is_refused():
+    assert latency([FAST] * 100, [FAST] * 90 + [0.2] * 10, USUAL).verdict == "refused"
+
+
+def test_latency_needs_seven_pairs_that_say_the_same():
+    assert latency([FAST] * 6, [SLOW] * 6, USUAL).verdict == "noted"
+    assert latency([FAST] * 7, [SLOW] * 7, USUAL).verdict == "refused"  # 1 / 128 < 0.01
+
+
+def test_what_nobody_notices_is_not_refused():
+    assert latency([0.001] * 40, [0.004] * 40, USUAL).verdict == "noted"
+
+
+@pytest.mark.parametrize("pair", [([], []), ([FAST], [FAST, FAST])])
+def test_latency_wants_pairs(pair):
+    with pytest.raises(SpecError, match="blue_s"):
+        latency(*pair, USUAL)
+
+
+def test_a_move_that_was_made_before_says_so_and_invents_no_time():
+    again = Moved(alias="a", before="a__v1", after="a__v2")
+    assert str(again) == "a -> a__v2 already: nothing was moved"
+    assert again.to_dict()["switch_s"] is None
+    told = str(Moved(alias="a", before="x", after="y", switch_s=0.0021, held_s=0.05))
+    assert "took 2.1 ms, writers waited 50 ms" in told
