@@ -38,6 +38,8 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "Mmr.diversity": st.floats(0, 1, width=16),
     "Mmr.candidates_limit": st.integers(0, 16_384),
     "Rrf.k": st.integers(1, 1000),
+    "MinShould.min_count": st.integers(1, 1000),
+    "IntegerIndexParams.range": st.just(True),
     "Prefetch.limit": st.integers(1, 1000),
     "NaiveFeedbackStrategyParams.b": st.floats(0, 10, width=32),
     "RelevanceFeedbackInput.feedback": st.lists(

@@ -11,6 +11,7 @@ from typing import Any
 
 from qdrant_client import models
 
+from qdrant_static.edge import convert
 from qdrant_static.edge.description import Description, merged
 from qdrant_static.edge.opened import OpenCollection, carry_out_vector
 from qdrant_static.errors import NotSupportedByEdgeError, SpecError
@@ -96,6 +97,7 @@ def create_vector(opened: OpenCollection, name: str, config: models.VectorNameCo
             )
         return
     after = before.changed(vectors=dense, sparse_vectors=sparse)
+    convert.check_vectors(dense, sparse)
     after.edge_config()
     _change_vector(opened, name, after)
 

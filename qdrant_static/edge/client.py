@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_client import models
 from qdrant_client.http.models import QueryResponse  # models.QueryResponse is fastembed's
 
-from qdrant_static.edge import changes, matrices, samples, uploads
+from qdrant_static.edge import changes, convert, matrices, samples, uploads
 from qdrant_static.edge import points as writing
 from qdrant_static.edge import queries as reading
 from qdrant_static.edge.build import BuildProgress, build_elsewhere, build_here, worth_building
@@ -151,8 +151,8 @@ class EdgeClient(ModelLists):
             replication_factor=replication_factor,
             write_consistency_factor=write_consistency_factor,
         )
-        if shard_number is not None and shard_number < 1:
-            raise SpecError(field="shard_number", problem=f"{shard_number} is below 1")
+        if shard_number is not None:
+            convert.check_number("shard_number", shard_number)
         if sharding_method != models.ShardingMethod.AUTO:
             require_unset(sharding_method=sharding_method)
         require_unset(wal_config=wal_config, strict_mode_config=strict_mode_config)

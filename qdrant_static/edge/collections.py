@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qdrant_static.edge import convert
 from qdrant_static.edge.aliases import Aliases, apply
 from qdrant_static.edge.description import Description
 from qdrant_static.edge.directory import (
@@ -117,7 +118,7 @@ class Collections:
         Raises:
             CollectionExistsError: If it is there.
             AliasExistsError: If an alias has that name.
-            SpecError: If it has no vector.
+            SpecError: If it has no vector, or one that a server refuses.
             NotSupportedByEdgeError: If a setting cannot be expressed.
             StorageError: If its folder holds something that is not ours.
         """
@@ -127,6 +128,7 @@ class Collections:
                 field="vectors_config",
                 problem="a collection needs a vector: the engine wants at least one",
             )
+        convert.check_vectors(description.vectors, description.sparse_vectors)
         description.edge_config()  # refuses what cannot be expressed, before anything is written
         with self._guard:
             self._require_free(folder)

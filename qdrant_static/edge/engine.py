@@ -21,6 +21,9 @@ def engine_errors(operation: str) -> Iterator[None]:
         yield
     except BaseException as error:
         kind = type(error)
-        if kind not in (Exception, ValueError, TypeError) and kind.__name__ != "PanicException":
+        if (
+            kind not in (Exception, ValueError, TypeError, OverflowError)
+            and kind.__name__ != "PanicException"
+        ):
             raise
         raise EngineError(operation=operation, problem=str(error)) from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import qdrant_edge as edge
 
-from qdrant_static.edge import rows
+from qdrant_static.edge import convert, rows
 from qdrant_static.errors import PointError, SpecError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def points(
         try:
             built.append(edge.Point(rows.point_id(identity), vectors, rows.payload(payload)))
         except (TypeError, ValueError, OverflowError, SpecError) as error:
-            raise PointError(point=identity, problem=rows.reason(error)) from error
+            raise PointError(point=identity, problem=convert.reason(error)) from error
     return built
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -130,7 +131,7 @@ def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
             for one in convert.update_operation(part)
         ]
     except (TypeError, ValueError, OverflowError) as error:  # the binding's, and a payload's
-        raise SpecError(field=name, problem=rows.reason(error)) from error
+        raise SpecError(field=name, problem=convert.reason(error)) from error
     return Write(
         what=name,
         operations=operations,
@@ -141,8 +142,14 @@ def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
 def create_index(
     opened: OpenCollection, field: str, schema: models.PayloadFieldSchema | str
 ) -> Write:
-    """Index a payload field."""
-    operation = edge.UpdateOperation.create_field_index(field, convert.payload_schema(schema))
+    """Index a payload field.
+
+    Raises:
+        SpecError: If the field is no path, or the parameters of the index cannot work.
+    """
+    given = convert.payload_schema(schema)
+    with _field_path(field):
+        operation = edge.UpdateOperation.create_field_index(field, given)
     return Write(
         what=f"indexing the payload field {field!r}",
         operations=[(number, operation) for number in range(len(opened.shards))],
@@ -150,12 +157,23 @@ def create_index(
 
 
 def delete_index(opened: OpenCollection, field: str) -> Write:
-    """Drop the index of a payload field."""
-    operation = edge.UpdateOperation.delete_field_index(field)
+    """Drop the index of a payload field; SpecError if the field is no path."""
+    with _field_path(field):
+        operation = edge.UpdateOperation.delete_field_index(field)
     return Write(
         what=f"dropping the index of {field!r}",
         operations=[(number, operation) for number in range(len(opened.shards))],
     )
+
+
+@contextmanager
+def _field_path(field: str) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise SpecError(
+            field="field_name", problem=f"{field!r} is no path into a payload"
+        ) from error
 
 
 def selected(selector: Any) -> dict[str, Any]:
@@ -204,6 +222,8 @@ def _require_points(opened: OpenCollection, ids: Sequence[int | str]) -> None:
 
 
 def _require_vectors(opened: OpenCollection, names: Sequence[str]) -> None:
+    if not names:
+        raise SpecError(field="vectors", problem="name at least one vector to delete")
     for name in names:
         if name not in opened.dense and name not in opened.sparse:
             known = ", ".join(repr(one) for one in [*opened.dense, *opened.sparse])

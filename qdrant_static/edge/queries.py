@@ -62,7 +62,7 @@ def scroll(
     Raises:
         SpecError: If the limit is no number of points, or ``offset`` comes with ``order_by``.
     """
-    _check_whole("limit", limit)
+    convert.check_number("limit", limit)
     if order_by is not None and offset is not None:
         raise SpecError(field="offset", problem="ordered by a field, go on with `start_from`")
     several = len(opened.shards) > 1
@@ -95,7 +95,9 @@ def facet(
     exact: bool,
 ) -> models.FacetResponse:
     """The most frequent values of a payload field that has an index, and how often each is."""
-    _check_whole("limit", limit)
+    convert.check_number("limit", limit)
+    if not key:
+        raise SpecError(field="key", problem="name the payload field whose values are counted")
     with engine_errors(f"counting the values of {key!r}"):
         found = shards.facet(
             opened.shards,
@@ -234,8 +236,9 @@ def query_points_groups(
     Raises:
         As `query_points`; SpecError too if ``group_by`` is no path.
     """
-    _check_whole("limit", limit)
-    _check_whole("group_size", group_size)
+    convert.check_number("limit", limit)
+    convert.check_number("group_size", group_size)
+    convert.check_number("limit", limit * group_size)
     path, searched = Path(group_by), opened.searched
     stages = convert.listed(prefetch)
     request = models.QueryRequest.model_construct(
@@ -379,8 +382,3 @@ def _lookups(
         vectors=wanted.with_vectors,
     )
     return {ids[record.id]: record for record in records}
-
-
-def _check_whole(name: str, value: int) -> None:
-    if value < 1:
-        raise SpecError(field=name, problem=f"must be at least 1, not {value}")

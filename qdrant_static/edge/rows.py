@@ -57,19 +57,20 @@ def build(opened: OpenCollection, struct: models.PointStruct | Row) -> edge.Poin
         raise
     except (TypeError, ValueError, OverflowError, AttributeError, SpecError) as error:
         raise PointError(
-            point=getattr(struct, "id", repr(struct)), problem=reason(error)
+            point=getattr(struct, "id", repr(struct)), problem=convert.reason(error)
         ) from error
 
 
 def build_vectors(opened: OpenCollection, struct: models.PointVectors) -> edge.PointVectors:
     """New vectors of a stored point, for the engine; errors as `build`."""
     try:
-        return edge.PointVectors(point_id(struct.id), vectors(opened, struct.vector))
+        new = vectors(opened, _require_vectors(struct.vector))
+        return edge.PointVectors(point_id(struct.id), new)
     except NotSupportedByEdgeError:
         raise
     except (TypeError, ValueError, OverflowError, AttributeError, SpecError) as error:
         raise PointError(
-            point=getattr(struct, "id", repr(struct)), problem=reason(error)
+            point=getattr(struct, "id", repr(struct)), problem=convert.reason(error)
         ) from error
 
 
@@ -85,6 +86,12 @@ def vectors(opened: OpenCollection, value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return {name: _vector(opened, name, one) for name, one in value.items()}
     return {"": _vector(opened, "", value)}
+
+
+def _require_vectors(vector: Any) -> Any:
+    if isinstance(vector, Mapping) and not vector:
+        raise _UnfitError("it has no vector to put in the place of another")
+    return vector
 
 
 def payload(value: Mapping[str, Any] | None, level: int = 1) -> dict[str, Any] | None:
@@ -108,11 +115,6 @@ def payload(value: Mapping[str, Any] | None, level: int = 1) -> dict[str, Any] |
     return value if type(value) is dict else dict(value)
 
 
-def reason(error: BaseException) -> str:
-    """The binding lists every type that it tried; the first line says enough."""
-    return str(error).partition("\n")[0]
-
-
 def _vector(opened: OpenCollection, name: str, value: Any) -> Any:
     if isinstance(value, models.SparseVector):
         return _sparse(opened, name, value)
@@ -125,7 +127,7 @@ def _vector(opened: OpenCollection, name: str, value: Any) -> Any:
             return _multi(name, params.size, value)
         return _dense(name, params.size, value)
     except (TypeError, AttributeError) as error:
-        raise _UnfitError(f"vector {name!r} is no vector: {reason(error)}") from error
+        raise _UnfitError(f"vector {name!r} is no vector: {convert.reason(error)}") from error
 
 
 def _dense(name: str, size: int, value: Any) -> Any:

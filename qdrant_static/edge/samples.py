@@ -25,6 +25,7 @@ def sample_points(
     opened: OpenCollection, count: int, *, payload: Any, vectors: Any
 ) -> list[list[models.ScoredPoint]]:
     """At most ``count`` points of each shard, drawn by chance, with their versions."""
+    convert.check_number("count", count)
     with engine_errors("drawing points by chance"):
         return [
             _sample(opened, shard, count, payload=payload, vectors=vectors)
@@ -78,12 +79,13 @@ def nearest(
     opened: OpenCollection, vector_name: str, vectors: Sequence[Any], limit: int
 ) -> list[list[models.ScoredPoint]]:
     """The best hits of each vector over all shards, by their scores, as a server merges them."""
+    convert.check_number("limit", limit)
     params = opened.dense.get(vector_name)
     falling = params is None or params.distance in _LARGER_IS_NEARER
     merged: list[list[models.ScoredPoint]] = []
     with engine_errors(f"searching by vector {vector_name!r}"):
         for vector in vectors:
-            query = edge.Query.Nearest(convert.named_vector(vector), vector_name)
+            query = convert.query(vector, vector_name)
             hits = [
                 convert.scored_point_back(hit)
                 for shard in opened.shards

@@ -401,3 +401,87 @@ def test_the_last_vector_stays(client: EdgeClient) -> None:
     client.delete_vector_name("c", "s")
     with pytest.raises(NotSupportedByEdgeError, match="last vector"):
         client.delete_vector_name("c", "v")
+
+
+def _matching_none_needed() -> models.Filter:
+    condition = models.FieldCondition(key="a", match=models.MatchValue(value=1))
+    return models.Filter(min_should=models.MinShould(conditions=[condition], min_count=0))
+
+
+def test_a_filter_that_needs_no_condition_deletes_nothing(client: EdgeClient) -> None:
+    client.upsert("c", [models.PointStruct(id=n, vector={"v": [1.0] * SIZE}) for n in range(3)])
+    condition = _matching_none_needed()
+    for change in (
+        lambda: client.delete("c", models.FilterSelector(filter=condition)),
+        lambda: client.clear_payload("c", condition),
+        lambda: client.delete_vectors("c", ["v"], condition),
+        lambda: client.set_payload("c", {"b": 1}, condition),
+        lambda: client.update_vectors(
+            "c", [models.PointVectors(id=1, vector={"v": [2.0] * SIZE})], update_filter=condition
+        ),
+    ):
+        with pytest.raises(SpecError, match=r"MinShould.min_count: must be at least 1"):
+            change()
+    assert client.count("c").count == 3
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        (lambda client: client.scroll("c", limit=0), "limit: must be at least 1"),
+        (lambda client: client.scroll("c", limit=None), "limit: must be a whole number"),
+        (lambda client: client.facet("c", "a", limit=2**64), "limit: must be at least 1"),
+        (lambda client: client.facet("c", ""), "key: "),
+        (
+            lambda client: client.query_points_groups("c", "a", [1.0], group_size=0),
+            "group_size: must be at least 1",
+        ),
+        (
+            lambda client: client.query_points_groups(
+                "c", "a", [1.0], limit=2**40, group_size=2**40
+            ),
+            "limit: must be at least 1",
+        ),
+        (lambda client: client.scroll("c", order_by=""), "OrderBy: "),
+        (lambda client: client.create_payload_index("c", "", "keyword"), "field_name: "),
+        (lambda client: client.delete_payload_index("c", ""), "field_name: "),
+        (lambda client: client.delete_vectors("c", [], [1]), "vectors: "),
+        (lambda client: client.sample_points("c", -1), "count: must be at least 0"),
+        (lambda client: client.nearest("c", "v", [[1.0] * SIZE], limit=0), "limit: "),
+        (
+            lambda client: client.create_collection(
+                "d", models.VectorParams(size=2, distance=models.Distance.DOT), shard_number=0
+            ),
+            "shard_number: must be at least 1",
+        ),
+        (
+            lambda client: client.create_vector_name(
+                "c",
+                "../a",
+                models.DenseVectorNameConfig(
+                    dense=models.DenseVectorConfig(size=2, distance=models.Distance.DOT)
+                ),
+            ),
+            "vector name '../a': it contains '/'",
+        ),
+    ],
+)
+def test_requests_out_of_bounds_are_refused(client: EdgeClient, refused, told: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        refused(client)
+    assert str(caught.value).startswith(told)
+
+
+def test_new_vectors_of_a_point_that_are_none_are_refused(client: EdgeClient) -> None:
+    client.upsert("c", [models.PointStruct(id=1, vector={"v": [1.0] * SIZE})])
+    with pytest.raises(PointError, match="no vector to put in the place"):
+        client.update_vectors("c", [models.PointVectors(id=1, vector={})])
+
+
+def test_a_collection_whose_vectors_share_a_name_is_refused_and_leaves_nothing(
+    client: EdgeClient, tmp_path: Path
+) -> None:
+    params = models.VectorParams(size=2, distance=models.Distance.DOT)
+    with pytest.raises(SpecError, match="a dense and a sparse vector have this name"):
+        client.create_collection("two", {"a": params}, {"a": models.SparseVectorParams()})
+    assert not (tmp_path / "db" / "two").exists()

@@ -4,7 +4,8 @@ A field that the engine cannot express is an error that names it; nothing is dro
 where is data, in tables (`carry.Table`), one per model, walked by one loop (`carry.carry`).
 """
 
-from qdrant_static.edge.convert.carry import NOT_EXPRESSIBLE
+from qdrant_static.edge.convert.bounds import check_number, check_vectors
+from qdrant_static.edge.convert.carry import NOT_EXPRESSIBLE, reason
 from qdrant_static.edge.convert.collections import (
     HNSW_DEFAULTS,
     create_vector_name,
@@ -59,6 +60,8 @@ __all__ = [
     "Resolve",
     "Resolver",
     "average",
+    "check_number",
+    "check_vectors",
     "condition",
     "create_vector_name",
     "edge_config",
@@ -84,6 +87,7 @@ __all__ = [
     "quantization_config",
     "query",
     "query_request",
+    "reason",
     "record_back",
     "referenced_ids",
     "scored_point_back",

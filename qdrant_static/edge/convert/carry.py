@@ -6,7 +6,7 @@ error that names it, so nothing can be dropped, also when a later client adds a 
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,7 +14,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from qdrant_static.edge.convert.bounds import check_number
 from qdrant_static.errors import NotSupportedByEdgeError, SpecError
+
+_TRIED = re.compile(r"failed to extract enum \w+ \('(.+)'\)")
 
 #: Fields that cannot be expressed, each with its reason; the documentation lists them.
 NOT_EXPRESSIBLE: Mapping[str, str] = MappingProxyType(
@@ -30,41 +33,6 @@ NOT_EXPRESSIBLE: Mapping[str, str] = MappingProxyType(
         "Document": "the engine embeds nothing: encode the text first",
         "Image": "the engine embeds nothing: encode the image first",
         "InferenceObject": "the engine embeds nothing: encode the object first",
-    }
-)
-
-#: Smallest and largest value of a field, as a server wants it; the engine does not look.
-_LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "VectorParams.size": (1, 65_536),
-        "DenseVectorConfig.size": (1, 65_536),
-        "HnswConfigDiff.ef_construct": (4, math.inf),
-        "HnswConfigDiff.full_scan_threshold": (10, math.inf),
-        "HnswConfigDiff.m": (0, math.inf),
-        "HnswConfigDiff.payload_m": (0, math.inf),
-        "HnswConfigDiff.max_indexing_threads": (0, math.inf),
-        "ScalarQuantizationConfig.quantile": (0.5, 1),
-        "OptimizersConfigDiff.deleted_threshold": (0, 1),
-        "OptimizersConfigDiff.vacuum_min_vector_number": (100, math.inf),
-        "OptimizersConfigDiff.default_segment_number": (0, math.inf),
-        "OptimizersConfigDiff.max_segment_size": (1, math.inf),
-        "OptimizersConfigDiff.indexing_threshold": (0, math.inf),
-        "SparseIndexParams.full_scan_threshold": (0, math.inf),
-        "SearchParams.hnsw_ef": (0, math.inf),
-        "QuantizationSearchParams.oversampling": (1, math.inf),
-        "AcornSearchParams.max_selectivity": (0, 1),
-        "Mmr.diversity": (0, 1),
-        "Mmr.candidates_limit": (0, 16_384),
-        "Rrf.k": (1, math.inf),
-        "Prefetch.limit": (1, math.inf),
-        "QueryRequest.limit": (1, math.inf),
-        "QueryRequest.offset": (0, math.inf),
-        "NaiveFeedbackStrategyParams.b": (0, math.inf),
-        "MinShould.min_count": (0, math.inf),
-        "ValuesCount.lt": (0, math.inf),
-        "ValuesCount.gt": (0, math.inf),
-        "ValuesCount.lte": (0, math.inf),
-        "ValuesCount.gte": (0, math.inf),
     }
 )
 
@@ -101,7 +69,7 @@ def carry(model: BaseModel, table: Table, **given: Any) -> Any:
 
     Raises:
         NotSupportedByEdgeError: If a field is set that the table does not know.
-        SpecError: If a number lies outside of what a server takes.
+        SpecError: If a number lies outside of what a server takes, or a value is of a wrong type.
     """
     arguments = {**table.needed, **given}
     for name, value in fields_set(model):
@@ -110,7 +78,10 @@ def carry(model: BaseModel, table: Table, **given: Any) -> Any:
             raise not_expressible(model, name)
         check_number(f"{type(model).__name__}.{name}", value)
         arguments[table.names.get(name, name)] = convert(value)
-    return table.make(**arguments)
+    try:
+        return table.make(**arguments)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpecError(field=type(model).__name__, problem=reason(error)) from error
 
 
 def one_of(value: Any, tables: Mapping[type, Table], where: str) -> Any:
@@ -143,19 +114,11 @@ def require_only(model: BaseModel, *known: str) -> None:
             raise not_expressible(model, name)
 
 
-def check_number(name: str, value: Any) -> None:
-    """Refuse a number that is no number, or that a server would refuse.
-
-    Raises:
-        SpecError: It names the field, the value and the limits.
-    """
-    if isinstance(value, float) and math.isnan(value):
-        raise SpecError(field=name, problem="it is not a number (NaN)")
-    if name in _LIMITS:
-        least, most = _LIMITS[name]
-        if not least <= value <= most:
-            upper = "" if math.isinf(most) else f" and at most {most}"
-            raise SpecError(field=name, problem=f"must be at least {least}{upper}, not {value}")
+def reason(error: BaseException) -> str:
+    """What the binding says, in one line: it lists every type that it tried, one a line."""
+    first = str(error).partition("\n")[0]
+    tried = _TRIED.match(first)
+    return first if tried is None else f"must be one of: {tried[1].replace(' | ', ', ')}"
 
 
 def not_expressible(model: BaseModel, name: str) -> NotSupportedByEdgeError:

@@ -12,6 +12,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client import models
 
+from qdrant_static.edge.convert.bounds import check_indices
 from qdrant_static.edge.convert.carry import unsupported
 from qdrant_static.edge.convert.points import point_id
 from qdrant_static.errors import NotSupportedByEdgeError, SpecError
@@ -182,6 +183,7 @@ def _check_sparse(value: models.SparseVector) -> None:
         problem = "an index is there twice"
     if problem is not None:
         raise SpecError(field="sparse query", problem=problem)
+    check_indices(value.indices)
     _check_finite(value.values)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import qdrant_edge as edge
 from qdrant_client import models
 
+from qdrant_static.edge.convert.bounds import check_number, check_ring
 from qdrant_static.edge.convert.carry import (
     Table,
     as_it_is,
@@ -63,6 +64,8 @@ def condition(value: models.Condition) -> Any:
 
 def geo_point(value: models.GeoPoint) -> edge.GeoPoint:
     """A place on the earth, in degrees."""
+    check_number("GeoPoint.lon", value.lon)
+    check_number("GeoPoint.lat", value.lat)
     return edge.GeoPoint(value.lon, value.lat)
 
 
@@ -93,8 +96,15 @@ def _match_value(value: Any) -> Any:
     return np.bool_(value) if isinstance(value, bool) else value
 
 
-def _ring(line: models.GeoLineString) -> list[edge.GeoPoint]:
+def _exterior(line: models.GeoLineString) -> list[edge.GeoPoint]:
+    check_ring("GeoPolygon.exterior", line.points)
     return [geo_point(point) for point in line.points]
+
+
+def _interiors(lines: Sequence[models.GeoLineString]) -> list[list[edge.GeoPoint]]:
+    for line in lines:
+        check_ring("GeoPolygon.interiors", line.points)
+    return [[geo_point(point) for point in line.points] for line in lines]
 
 
 _SIDES: tuple[str, ...] = ("lt", "gt", "lte", "gte")
@@ -118,7 +128,7 @@ _BOX = Table(make=edge.GeoBoundingBox, fields={"top_left": geo_point, "bottom_ri
 _RADIUS = Table(make=edge.GeoRadius, fields={"center": geo_point, "radius": as_it_is})
 _POLYGON = Table(
     make=edge.GeoPolygon,
-    fields={"exterior": _ring, "interiors": lambda rings: [_ring(ring) for ring in rings]},
+    fields={"exterior": _exterior, "interiors": _interiors},
 )
 _COUNT = Table(make=edge.ValuesCount, fields=dict.fromkeys(_SIDES, as_it_is))
 _FIELD = Table(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import qdrant_edge as edge
 from qdrant_client import models
 
-from qdrant_static.edge.convert.carry import Table, as_it_is, carry, check_number
+from qdrant_static.edge.convert.bounds import check_number
+from qdrant_static.edge.convert.carry import Table, as_it_is, carry, reason
 from qdrant_static.edge.convert.filters import condition, geo_point
+from qdrant_static.errors import SpecError
+
+#: The score of a prefetch, as formulas name it.
+_SCORE = re.compile(r"\$score(\[|$)")
 
 
 def formula(value: models.FormulaQuery) -> edge.Formula:
@@ -17,9 +23,20 @@ def formula(value: models.FormulaQuery) -> edge.Formula:
 
     Raises:
         NotSupportedByEdgeError: If an expression cannot be expressed.
-        ValueError: If the engine cannot read a name or a date in it.
+        SpecError: If a name, a date or a default in it is none, or a number is out of its bounds.
     """
-    return edge.Formula(expression(value.formula), dict(value.defaults or {}))
+    defaults = dict(value.defaults or {})
+    for name, default in defaults.items():
+        if _SCORE.match(name) and (
+            isinstance(default, bool) or not isinstance(default, int | float)
+        ):
+            raise SpecError(
+                field=f"FormulaQuery.defaults.{name}", problem=f"must be a number, not {default!r}"
+            )
+    try:
+        return edge.Formula(expression(value.formula), defaults)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpecError(field="FormulaQuery", problem=reason(error)) from error
 
 
 def expression(value: Any) -> Any:

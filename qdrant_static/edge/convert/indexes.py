@@ -10,12 +10,19 @@ from qdrant_client import models
 
 from qdrant_static.edge.convert.carry import Table, as_it_is, carry, one_of, unsupported
 from qdrant_static.edge.convert.names import from_engine, to_engine
+from qdrant_static.errors import SpecError
 
 
 def payload_schema(schema: models.PayloadFieldSchema | str) -> Any:
     """The type of a payload index, or its parameters."""
     if isinstance(schema, str):
         return to_engine(models.PayloadSchemaType)(schema)
+    if isinstance(schema, models.IntegerIndexParams) and (
+        schema.lookup is False and schema.range is False
+    ):
+        raise SpecError(
+            field="IntegerIndexParams", problem="`lookup` and `range` cannot both be False"
+        )
     return one_of(schema, {kind: table for kind, (_, table) in _INDEXES.items()}, "a payload index")
 
 

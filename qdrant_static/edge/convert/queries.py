@@ -10,11 +10,11 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client import models
 
+from qdrant_static.edge.convert.bounds import check_number
 from qdrant_static.edge.convert.carry import (
     Table,
     as_it_is,
     carry,
-    check_number,
     require_only,
     unsupported,
 )
@@ -66,7 +66,7 @@ def search_params(params: models.SearchParams | None) -> edge.SearchParams | Non
 def order_by(value: models.OrderByInterface) -> edge.OrderBy:
     """In which order points come, by a payload field that has an index for ranges."""
     if isinstance(value, str):
-        return edge.OrderBy(value)
+        value = models.OrderBy(key=value)
     built: edge.OrderBy = carry(value, _ORDER)
     return built
 
@@ -193,6 +193,8 @@ def _check_stage(stage: models.QueryRequest | models.Prefetch) -> None:
         asked is None or isinstance(asked, models.OrderByQuery)
     ):
         raise SpecError(field=f"{kind}.score_threshold", problem="the query gives no scores")
+    if stage.score_threshold is not None:
+        check_number(f"{kind}.score_threshold", stage.score_threshold)
     if stage.using and isinstance(asked, models.FusionQuery | models.RrfQuery | models.Fusion):
         raise SpecError(field=f"{kind}.using", problem="a fusion searches no vector of its own")
     if stage.lookup_from is not None:
