@@ -13,6 +13,7 @@
     │   ├── SourceNotFoundError        no input file
     │   ├── ColumnNotFoundError        a column is not in the input
     │   ├── ColumnTypeError            a column is of the wrong type
+    │   ├── LedgerNotFoundError        no job of the collection has run there
     │   ├── KeyTypeError               a record key of a type that has no point id
     │   ├── CollectionNotFoundError
     │   ├── CollectionExistsError
@@ -266,6 +267,20 @@ class ColumnTypeError(UsageError):
         return (
             f"column {self.column!r} in {self.source} is of type {self.given}; needed: "
             f"{self.wanted}"
+        )
+
+
+@dataclass(eq=False)
+class LedgerNotFoundError(UsageError):
+    """No ledger where a collection's jobs would have left one."""
+
+    path: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"there is no ledger {self.path}: no job of this collection has run with this folder "
+            "for its state. Check its name, and where it is (--db, --state)"
         )
 
 

@@ -50,6 +50,7 @@ _TABLES: Mapping[str, Mapping[str, Any]] = {
     "ingest": {
         "sync": bool, "delete_missing": bool, "force": bool, "on_duplicate": str,
         "max_rejects": (int, str), "state": str, "rejects": str, "threads": int, "bulk": bool,
+        "keep_runs": int,
     },
 }  # fmt: skip
 #: Tables that become objects of these types.

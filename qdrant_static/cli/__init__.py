@@ -16,6 +16,7 @@ from qdrant_static.cli import (
     quantize,
     retry_rejects,
     run,
+    runs,
     search,
     ship,
     tune,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("ingest")(ingest.command)
 app.command("search")(search.command)
 app.command("run")(run.command)
+app.command("runs")(runs.command)
 app.command("verify")(verify.command)
 app.command("retry-rejects")(retry_rejects.command)
 app.command("plan")(plan.command)

@@ -30,6 +30,7 @@ from qdrant_static.cli.options import (
     Db,
     Force,
     Json,
+    KeepRuns,
     MaxRejects,
     Peer,
     State,
@@ -128,6 +129,7 @@ def command(
         ),
     ] = "reject",
     max_rejects: MaxRejects = None,
+    keep_runs: KeepRuns = None,
     bulk: Annotated[
         bool, typer.Option("--bulk", help="Have a server index after the load, not during it.")
     ] = False,
@@ -241,6 +243,7 @@ def command(
             force=force,
             on_duplicate=on_duplicate,  # type: ignore[arg-type]
             max_rejects=max_rejects,
+            keep_runs=keep_runs,
             bulk=bulk,
             build=here,
             progress=sys.stderr.isatty() or not as_json,

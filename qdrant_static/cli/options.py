@@ -35,6 +35,15 @@ MaxRejects = Annotated[
     str | None,
     typer.Option(help="Stop, with exit code 3, if more rows are rejected: 100, or 1%."),
 ]
+KeepRuns = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Keep the rejects files and manifests of so many last runs. [default: as said last, "
+        "else 20]",
+        metavar="RUNS",
+    ),
+]
 Peer = Annotated[
     list[str] | None,
     typer.Option(

@@ -21,6 +21,7 @@ from qdrant_static.errors import (
     SpecError,
 )
 from qdrant_static.ingest.accounting.ledger import Ledger
+from qdrant_static.ingest.accounting.retention import check_keep_runs, remove_old_files
 from qdrant_static.ingest.accounting.state import State, default_state
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
 from qdrant_static.ingest.limits import RejectLimit
@@ -66,6 +67,7 @@ def ingest(
     late_encoder: LateInteractionEncoder | None = None,
     build: BuildHere | None = None,
     job: str | None = None,
+    keep_runs: int | None = None,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
@@ -111,6 +113,8 @@ def ingest(
             nothing to index. It must not be there, or be empty; ``sync`` then brings up to date
             what an interrupted attempt has built.
         job: A name that log lines begin with, such as the job file's.
+        keep_runs: Keep the rejects files and manifests of so many last runs, and remove those of
+            earlier ones; None: as it was said last, else 20.
 
     Returns:
         The account of the run.
@@ -135,6 +139,7 @@ def ingest(
         raise SpecError(field="delete_missing", problem="it needs sync=True")
     if build is not None:
         _check_build(client, delete_missing=delete_missing, bulk=bulk)
+    check_keep_runs(keep_runs)
     limit = RejectLimit.parse(max_rejects)
     source = (
         paths
@@ -182,11 +187,15 @@ def ingest(
             shards=shards,
         )
         if build is None:
-            return display.ended(run.carry_out(own_rejects))
-        from qdrant_static.ingest.shipping import BuildHereRun
+            report = run.carry_out(own_rejects)
+        else:
+            from qdrant_static.ingest.shipping import BuildHereRun
 
-        here = BuildHereRun(job=run, server=client, build=build)  # type: ignore[arg-type]
-        return display.ended(here.carry_out(own_rejects))
+            here = BuildHereRun(job=run, server=client, build=build)  # type: ignore[arg-type]
+            report = here.carry_out(own_rejects)
+        if not report.interrupted and (gone := remove_old_files(ledger, files.path, keep_runs)):
+            display.log(f"removed {len(gone)} files of old runs, such as {gone[0].name}")
+        return display.ended(report)
 
 
 def _threads(*, embedded: bool) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from qdrant_static.collection.spec import Fields
+from qdrant_static.ingest.accounting.accounts import sum_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,15 +118,15 @@ class IngestReport:
     @property
     def sum(self) -> str:
         """What became of the rows, in one line: ``read 10 = stored 9 + rejected 1``."""
-        rare = (
-            ("payload updated", self.payload_updated),
-            ("unchanged", self.unchanged),
-            ("superseded", self.superseded),
-        )
-        between = "".join(f" + {name} {count:,}" for name, count in rare if count)
-        outcome = f"built {self.built:,}" if self.built else f"stored {self.stored:,}"
-        lost = sum(self.rejected.values())
-        return f"read {self.read:,} = {outcome}{between} + rejected {lost:,}"
+        counts = {
+            "read": self.read,
+            "stored": self.built or self.stored,
+            "payload_updated": self.payload_updated,
+            "unchanged": self.unchanged,
+            "superseded": self.superseded,
+            "rejected": sum(self.rejected.values()),
+        }
+        return sum_line(counts, word="built" if self.built else "stored")
 
     def __str__(self) -> str:
         load, index = self.seconds["load"], self.seconds.get("index", 0.0)

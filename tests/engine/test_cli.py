@@ -304,6 +304,22 @@ def test_an_encoder_that_has_moved_can_be_told(run, tmp_path):
 # --- the whole -------------------------------------------------------------------------------
 
 
+def test_past_runs_are_listed_and_old_files_go(run, place):
+    write_jsonl(place / "a.jsonl", [*ROWS, {"id": 99}])
+    for _ in range(3):
+        run("ingest", "a.jsonl", "--keep-runs", "2")
+    last, before, first = json.loads(run("runs", "c", "--json").stdout)
+    assert (last["run"], before["run"], first["run"]) == (3, 2, 1)
+    assert (last["totals"]["stored"], last["totals"]["rejected"]) == (8, 1)
+    assert last["removed"] == before["removed"] == []
+    assert [name.partition("-")[0] for name in first["removed"]] == ["rejects", "manifest"]
+    assert len([*(place / "data/_state/c").glob("rejects-*")]) == 2
+    told = run("runs", "c", "-n", "1").stdout
+    assert "run 3: finished" in told
+    assert "run 2" not in told
+    assert "no ledger" in run("runs", "d", code=2).stderr
+
+
 def test_the_version_is_printed(run):
     assert run("--version").stdout == f"qdrant-static {__version__}\n"
 

@@ -29,6 +29,7 @@ EXAMPLES: dict[str, dict] = {
     "SourceNotFoundError": {"path": "a.jsonl", "problem": "not there"},
     "ColumnNotFoundError": {"column": "c", "columns": ("a", "b"), "source": "x.parquet"},
     "ColumnTypeError": {"column": "c", "given": "int", "wanted": "a string", "source": "x"},
+    "LedgerNotFoundError": {"path": "data/_state/c/ledger.sqlite"},
     "KeyTypeError": {"given": "a boolean"},
     "CollectionNotFoundError": {"collection": "c", "where": "db", "collections": ("a",)},
     "CollectionExistsError": {"collection": "c", "where": "db"},

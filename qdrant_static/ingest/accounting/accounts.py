@@ -92,6 +92,19 @@ class Totals:
         return Totals(**counts, reasons=dict(sorted(reasons.items())))
 
 
+def sum_line(counts: Mapping[str, int], *, word: str = "stored") -> str:
+    """A sum in one line: ``read 10 = stored 9 + rejected 1``.
+
+    Args:
+        counts: The parts, by name, as in `Totals`.
+        word: What became of the rows that are ``stored``.
+    """
+    rare = ("payload_updated", "unchanged", "superseded")
+    between = "".join(f" + {one.replace('_', ' ')} {counts[one]:,}" for one in rare if counts[one])
+    stored, rejected = counts["stored"], counts["rejected"]
+    return f"read {counts['read']:,} = {word} {stored:,}{between} + rejected {rejected:,}"
+
+
 @dataclass(slots=True, kw_only=True)
 class Settlement:
     """A batch that is done.
@@ -122,6 +135,8 @@ class Run:
     Attributes:
         state: ``built``: complete in a local folder, and not yet proved by the server.
         building: Whether its rows lie in a local folder, and not in the collection.
+        totals: Its sum, as JSON, once its batches are forgotten.
+        removed: Names of its files that were removed since, as JSON; None: nobody has looked.
     """
 
     id: int
@@ -138,6 +153,8 @@ class Run:
     rejects_bytes: int
     versions: Mapping[str, str]
     building: bool = False
+    totals: str | None = None
+    removed: str | None = None
 
 
 def each_digest(digests: Digests) -> list[bytes]:

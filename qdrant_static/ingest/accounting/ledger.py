@@ -30,6 +30,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby, repeat
 from pathlib import Path
@@ -140,6 +141,12 @@ class Ledger(LedgerFile):
                 "INSERT INTO files VALUES (?, ?, ?, ?)",
                 [(run, number, *file) for number, file in enumerate(files)],
             )
+            old = self._db.execute(
+                "SELECT DISTINCT run FROM batches WHERE run <= ?", (run - _KEPT_RUNS,)
+            ).fetchall()
+            for (one,) in old:
+                kept = json.dumps(asdict(self.totals(one)))
+                self._db.execute("UPDATE runs SET totals = ? WHERE id = ?", (kept, one))
             for table in ("batches", "files", "broken"):
                 # The names are those of three lines above.
                 self._db.execute(f"DELETE FROM {table} WHERE run <= ?", (run - _KEPT_RUNS,))

@@ -7,9 +7,12 @@ n positions one JSON array.
 from __future__ import annotations
 
 #: Version of the tables.
-VERSION = 2
+VERSION = 3
 #: Version -> what makes the next one of it, in one transaction with the new number.
-CHANGES = {1: "ALTER TABLE runs ADD COLUMN building INTEGER NOT NULL DEFAULT 0;"}
+CHANGES = {
+    1: "ALTER TABLE runs ADD COLUMN building INTEGER NOT NULL DEFAULT 0;",
+    2: "ALTER TABLE runs ADD COLUMN totals TEXT; ALTER TABLE runs ADD COLUMN removed TEXT;",
+}
 
 TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -28,7 +31,9 @@ CREATE TABLE runs (
     rejects TEXT,                      -- the rejects file
     rejects_bytes INTEGER NOT NULL DEFAULT 0,
     versions TEXT NOT NULL,            -- JSON: of this package, the engine, Python
-    building INTEGER NOT NULL DEFAULT 0  -- its rows lie in a local folder, not in the collection
+    building INTEGER NOT NULL DEFAULT 0, -- its rows lie in a local folder, not in the collection
+    totals TEXT,                       -- JSON: its sum, once its batches are forgotten
+    removed TEXT                       -- JSON: names of its files that were removed since
 );
 CREATE TABLE files (
     run INTEGER NOT NULL, number INTEGER NOT NULL, path TEXT NOT NULL, fingerprint TEXT NOT NULL,
