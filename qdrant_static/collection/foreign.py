@@ -13,11 +13,12 @@ from qdrant_static.collection.build import info_of
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec, Fields
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.encoders.base import EncoderInfo
+from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import NotAPlannedCollectionError, SpecError
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.registry import AnyEncoder
 
 #: The encoder of a collection of which nobody has said who filled it.
 UNKNOWN_ENCODER = "unknown"
@@ -27,7 +28,7 @@ def spec_of(
     client: Client,
     collection: str,
     *,
-    encoder: Encoder | None = None,
+    encoder: AnyEncoder | None = None,
     vector: str | None = None,
     text: str | Sequence[str] | None = None,
     key: str | None = None,
@@ -37,7 +38,7 @@ def spec_of(
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        encoder: Who made the vectors, for a collection that others made.
+        encoder: Who made the vectors (or its name), for a collection that others made.
         vector: As in `foreign_spec`; not looked at where the collection has its own spec.
         text: Likewise.
         key: Likewise.
@@ -60,7 +61,7 @@ def foreign_spec(
     client: Client,
     collection: str,
     *,
-    encoder: Encoder | None = None,
+    encoder: AnyEncoder | None = None,
     vector: str | None = None,
     text: str | Sequence[str] | None = None,
     key: str | None = None,
@@ -73,8 +74,8 @@ def foreign_spec(
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        encoder: Who made the vectors, as far as the caller knows; without one the spec serves
-            where no text is encoded.
+        encoder: Who made the vectors, or its name, as far as the caller knows; without one the
+            spec serves where no text is encoded.
         vector: The dense vector that is searched, ``""`` for the unnamed one; None takes the only
             one, or the only one of the encoder's dimension.
         text: The payload fields of the text.
@@ -90,7 +91,7 @@ def foreign_spec(
     info = info_of(client, collection)
     carried = _carried(info)
     if encoder is not None:
-        who: EncoderInfo | None = encoder.info
+        who: EncoderInfo | None = as_encoder(encoder).info
     elif carried is not None and carried.encoder.name != UNKNOWN_ENCODER:
         who = carried.encoder
     else:

@@ -26,7 +26,8 @@ from qdrant_static.collection.vectorspec import (
     VectorSpec,
     matryoshka_name,
 )
-from qdrant_static.encoders.base import Encoder, EncoderInfo
+from qdrant_static.encoders.base import EncoderInfo
+from qdrant_static.encoders.registry import AnyEncoder, as_encoder
 from qdrant_static.errors import SpecError
 
 __all__ = [
@@ -158,7 +159,7 @@ class CollectionSpec:
     @classmethod
     def for_encoder(
         cls,
-        encoder: Encoder | EncoderInfo,
+        encoder: AnyEncoder | EncoderInfo,
         *,
         matryoshka: Sequence[int] = (),
         quantization: QuantizationChoice = "auto",
@@ -173,7 +174,7 @@ class CollectionSpec:
         """The spec of a collection for an encoder.
 
         Args:
-            encoder: Who will make the vectors, or its `EncoderInfo`.
+            encoder: Who will make the vectors, its name, or its `EncoderInfo`.
             matryoshka: Sizes of further vectors ``mrl_<size>``: prefixes of the full vector,
                 renormalized, in falling order.
             quantization: ``"auto"`` takes the preset of each vector's size; a short name
@@ -198,7 +199,7 @@ class CollectionSpec:
             if isinstance(size, bool) or not isinstance(size, int):
                 raise SpecError(field="matryoshka", problem=f"{size!r} is not an integer")
         graph = plaindata.convert(graph, str | tuple[str, ...] | None, "graph")
-        info = encoder if isinstance(encoder, EncoderInfo) else encoder.info
+        info = encoder if isinstance(encoder, EncoderInfo) else as_encoder(encoder).info
         if len(set(matryoshka)) < len(matryoshka):
             raise SpecError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
         sizes = {FULL: info.dimension, **{matryoshka_name(size): size for size in matryoshka}}

@@ -10,7 +10,8 @@ from typing import Any
 
 from qdrant_static import plaindata
 from qdrant_static.collection.spec import VERSION, CollectionSpec
-from qdrant_static.encoders.base import Encoder, EncoderInfo
+from qdrant_static.encoders.base import EncoderInfo
+from qdrant_static.encoders.registry import AnyEncoder
 from qdrant_static.errors import SpecError
 
 #: What the short form may say: `CollectionSpec.for_encoder`'s arguments.
@@ -26,7 +27,7 @@ def to_toml(spec: CollectionSpec) -> str:
 
 
 def read_spec_file(
-    path: str | os.PathLike[str], *, encoder: Encoder | EncoderInfo | None = None
+    path: str | os.PathLike[str], *, encoder: AnyEncoder | EncoderInfo | None = None
 ) -> CollectionSpec:
     """Read the spec of a TOML file; arguments and errors are those of `from_toml`.
 
@@ -36,7 +37,7 @@ def read_spec_file(
     return from_data(plaindata.read_toml(Path(path)), encoder=encoder, where=str(path))
 
 
-def from_toml(text: str, *, encoder: Encoder | EncoderInfo | None = None) -> CollectionSpec:
+def from_toml(text: str, *, encoder: AnyEncoder | EncoderInfo | None = None) -> CollectionSpec:
     """Read a spec.
 
     Args:
@@ -54,7 +55,7 @@ def from_toml(text: str, *, encoder: Encoder | EncoderInfo | None = None) -> Col
 def from_data(
     data: Mapping[str, Any],
     *,
-    encoder: Encoder | EncoderInfo | None = None,
+    encoder: AnyEncoder | EncoderInfo | None = None,
     where: str = "spec",
 ) -> CollectionSpec:
     """Build a spec from a table in either form; as `from_toml`.
@@ -83,7 +84,7 @@ def short_form(data: object, where: str) -> dict[str, Any]:
 
 
 def _from_data(
-    data: Mapping[str, Any], encoder: Encoder | EncoderInfo | None, where: str
+    data: Mapping[str, Any], encoder: AnyEncoder | EncoderInfo | None, where: str
 ) -> CollectionSpec:
     if is_long(data):
         long = {"sparse": None, "late": None, "payload_indexes": {}, "plan": None, **data}

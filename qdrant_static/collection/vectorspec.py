@@ -216,7 +216,7 @@ class LateSpec:
     It has no graph: it only reorders candidates that other vectors found.
 
     Attributes:
-        encoder: What `load_late_encoder` takes.
+        encoder: fastembed's name of the model, such as ``"colbert-ir/colbertv2.0"``.
         size: Dimensions of a row.
         datatype: Of the stored rows.
         placement: Where they lie.

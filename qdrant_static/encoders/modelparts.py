@@ -10,6 +10,27 @@ from qdrant_static.errors import InvalidModelError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from tokenizers import Tokenizer
+
+#: Letters that few vocabularies have: Canadian syllabics, Ugaritic, a rare Han character.
+_RARE = ("\u1403 \U00010380", "x\U0002a6d6x")
+
+
+def check_tokenizer(tokenizer: Tokenizer, name: str) -> None:
+    """Refuse a tokenizer that fails on characters which its vocabulary does not have.
+
+    Raises:
+        InvalidModelError: If its model names an unknown token that its vocabulary lacks.
+    """
+    try:
+        for text in _RARE:
+            tokenizer.encode(text, add_special_tokens=False)
+    except Exception as error:  # the tokenizers raise bare exceptions
+        problem = (
+            f"its tokenizer has no token for what is not in its vocabulary ({error}): add the "
+            "unknown token to the vocabulary of tokenizer.json"
+        )
+        raise InvalidModelError(model=name, problem=problem) from error
 
 
 def check_parts(

@@ -6,14 +6,16 @@ import os
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from qdrant_static.errors import EncoderNotFoundError
+from qdrant_static.encoders.base import Encoder
+from qdrant_static.errors import EncoderNotFoundError, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from qdrant_static.encoders.base import Encoder
+#: An encoder, or what `load_encoder` takes.
+AnyEncoder: TypeAlias = Encoder | str | os.PathLike[str]
 
 #: Distributions add encoders under this group: ``name = "module:function"``, the function takes
 #: nothing and returns an `Encoder`.
@@ -70,6 +72,40 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
     raise EncoderNotFoundError(
         name=name, problem="there is no such folder and no such name", known=known_encoders()
     )
+
+
+def as_encoder(given: AnyEncoder, *, load: Callable[[str], Encoder] = load_encoder) -> Encoder:
+    """Return an encoder as it is, and load one that is named.
+
+    Args:
+        given: An encoder, or what `load_encoder` takes.
+        load: Loads by name.
+
+    Raises:
+        SpecError: If it is neither.
+        EncoderNotFoundError: And the others of `load_encoder`, for a name.
+    """
+    if isinstance(given, str | os.PathLike):
+        return load(os.fspath(given))
+    if not isinstance(given, Encoder):
+        raise SpecError(
+            field="encoder",
+            problem=f"a {type(given).__name__} is no encoder: give what load_encoder returns, "
+            "or the name that it takes",
+        )
+    return given
+
+
+def by_fingerprint(given: AnyEncoder | Iterable[AnyEncoder]) -> dict[str, Encoder]:
+    """Return encoders, given as they are or by name, under their fingerprints.
+
+    Args:
+        given: Several, or a single one.
+    """
+    single = isinstance(given, str | os.PathLike | Encoder)
+    several = [given] if single else given
+    loaded = [as_encoder(one) for one in cast("Iterable[AnyEncoder]", several)]
+    return {one.info.fingerprint: one for one in loaded}
 
 
 def _load(target: str) -> Encoder:

@@ -6,6 +6,7 @@ text into token ids (``routes``) and adding up rows of the table (``pooling``).
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ import numpy as np
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.chunklearn import SAMPLE
 from qdrant_static.encoders.cores import core_count
-from qdrant_static.encoders.modelparts import check_parts
+from qdrant_static.encoders.modelparts import check_parts, check_tokenizer
 from qdrant_static.encoders.routes import (
     PlainTokens,
     Route,
@@ -66,6 +67,8 @@ class EncodedBatch:
 class StaticEncoder:
     """A static embedding model.
 
+    It can be copied and pickled: a process that gets one loads nothing again.
+
     Args:
         table: float32, float16, float64 or int8 (tokens, dim). float32 and int8 tables are read
             where they lie (a memory map, for instance); others are converted to float32 once.
@@ -109,6 +112,7 @@ class StaticEncoder:
         tokenizer = type(tokenizer).from_str(tokenizer.to_str())
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        check_tokenizer(tokenizer, name)
         n_ids = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         self._dtype = table.dtype.name
         self._table, self._mapping, self._weights = check_parts(
@@ -126,6 +130,25 @@ class StaticEncoder:
         self._pooling = pooling
         self._plain = PlainTokens(tokenizer, rules)
         self._choice: RouteChoice = choose_route(tokenizer)
+        self._start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but what belongs to this process: kernels, buffers and a lock."""
+        own = ("_route", "_loading", "_workspaces", "_plain_characters")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for part in (self._table, self._mapping, self._weights):
+            part.flags.writeable = False
+        self._start()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> StaticEncoder:
+        """Return a copy that shares the arrays: nobody can write to them."""
+        return copy.copy(self)
+
+    def _start(self) -> None:
+        """Begin without kernels and buffers."""
         self._route: Route | None = None
         self._loading = threading.Lock()
         self._workspaces: list[Any] = []

@@ -16,7 +16,7 @@ from qdrant_static.collection.build import (
 )
 from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.encoders.cores import core_count
-from qdrant_static.encoders.registry import load_encoder
+from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
 from qdrant_static.errors import (
     SpecError,
 )
@@ -47,7 +47,7 @@ def ingest(
     collection: str,
     *,
     spec: CollectionSpec | None = None,
-    encoder: Encoder | None = None,
+    encoder: AnyEncoder | None = None,
     key: Sequence[str] | str | None = None,
     text: Sequence[str] | str | None = None,
     payload: Sequence[str] | None = None,
@@ -82,7 +82,7 @@ def ingest(
         collection: The collection's name.
         spec: What the collection is to be; None takes what is there, or the default for the
             encoder.
-        encoder: Who encodes; None loads the collection's, or the spec's.
+        encoder: Who encodes, or its name; None loads the collection's, or the spec's.
         key: The column of the key (integers or strings), or several; None takes ``id`` or
             ``_id`` if there is one, else a digest of the text.
         text: The columns of the text, joined by one space; None takes ``title`` and ``text`` as
@@ -238,7 +238,7 @@ def _resolve(
     client: Client,
     collection: str,
     spec: CollectionSpec | None,
-    encoder: Encoder | None,
+    encoder: AnyEncoder | None,
     source: AnySource,
     fields: Fields,
 ) -> tuple[CollectionSpec, Encoder]:
@@ -252,6 +252,7 @@ def _resolve(
     )
     there = read_spec(client, collection) if exists else None
     known = there or spec
+    encoder = None if encoder is None else as_encoder(encoder)
     if encoder is None:
         if known is None:
             raise SpecError(

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.build import check_encoder
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
-from qdrant_static.encoders.registry import load_encoder
+from qdrant_static.encoders.registry import AnyEncoder, by_fingerprint, load_encoder
 from qdrant_static.errors import NotAPlannedCollectionError
 from qdrant_static.ingest.server.calls import patiently
 from qdrant_static.migrate.generation import Generation
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
     from qdrant_static.ingest.server.retry import RetryPolicy
 
 
@@ -26,9 +25,9 @@ class Generations:
         encoders: Encoders that are loaded already; others are loaded by the name in the spec.
     """
 
-    def __init__(self, client: Client, encoders: Sequence[Encoder] = ()) -> None:
+    def __init__(self, client: Client, encoders: Sequence[AnyEncoder] = ()) -> None:
         self._client = client
-        self._encoders = {one.info.fingerprint: one for one in encoders}
+        self._encoders = by_fingerprint(encoders)
         self._known: dict[str, tuple[Mapping[str, Any], Generation]] = {}
 
     def metadata(self, name: str, retry: RetryPolicy | None = None) -> Mapping[str, Any]:

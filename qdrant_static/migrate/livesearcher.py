@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_static.collection.aliases import target_of
 from qdrant_static.collection.build import read_spec
 from qdrant_static.edge.directory import make_private
+from qdrant_static.encoders.registry import by_fingerprint
 from qdrant_static.errors import SpecError
 from qdrant_static.migrate.state import running_state
 from qdrant_static.search.run import Searcher
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from qdrant_client import models
 
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.search.hits import Hit
     from qdrant_static.search.run import PlanChoice
 
@@ -52,7 +53,7 @@ class LiveSearcher:
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         alias: An alias, or a collection without one.
-        encoders: Encoders that are loaded already; others are loaded by name.
+        encoders: Encoders that are loaded already, or their names; others are loaded by name.
         shadow: The share of searches, 0 to 1, that is sampled: its text is kept in the state
             folder, and while a migration is under way green is asked too, in a thread of its
             own. The answer never waits for that; on a folder, both share one engine.
@@ -65,7 +66,7 @@ class LiveSearcher:
         client: Client,
         alias: str,
         *,
-        encoders: Sequence[Encoder] = (),
+        encoders: Sequence[AnyEncoder] = (),
         shadow: float = 0.0,
         state: str | os.PathLike[str] | None = None,
         seed: int | None = None,
@@ -74,7 +75,7 @@ class LiveSearcher:
             raise SpecError(field="shadow", problem=f"{shadow!r} is not within 0 and 1")
         self.alias = alias
         self._client = client
-        self._encoders = {one.info.fingerprint: one for one in encoders}
+        self._encoders = by_fingerprint(encoders)
         self._opened: dict[str, Searcher] = {}
         self._guard = threading.Lock()
         self._share = shadow

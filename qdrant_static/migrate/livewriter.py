@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.collection.fields import Fields
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.ids import PointId
     from qdrant_static.ingest.server.retry import RetryPolicy
 
@@ -48,8 +48,8 @@ class LiveWriter:
         alias: An alias, or a collection without one.
         journal: The journal or its file; every writer of the alias must have the same. By default
             beside the embedded data, or in ``./qdrant-static-state`` for a server.
-        encoders: Encoders that are loaded already; others are loaded by the collection's name
-            for them.
+        encoders: Encoders that are loaded already, or their names; others are loaded by the
+            collection's name for them.
         take_over: Write although the collection was written through another journal: for when
             that one is lost.
         retry: How long to try where the server does not answer.
@@ -62,7 +62,7 @@ class LiveWriter:
         alias: str,
         *,
         journal: WriteJournal | str | os.PathLike[str] | None = None,
-        encoders: Sequence[Encoder] = (),
+        encoders: Sequence[AnyEncoder] = (),
         take_over: bool = False,
         retry: RetryPolicy | None = None,
         patience_s: float = 60.0,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.build import create_collection
+from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import (
     CollectionExistsError,
     CollectionLockedError,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.evaluate.judged import JudgedSet
     from qdrant_static.ingest.reading.options import SourceOptions
     from qdrant_static.ingest.reading.sources import PathLike
@@ -67,7 +69,7 @@ class Migration(Switching):
 
     def start(
         self,
-        encoder: Encoder,
+        encoder: AnyEncoder,
         *,
         spec: CollectionSpec | None = None,
         source: PathLike | Sequence[PathLike] | None = None,
@@ -84,7 +86,7 @@ class Migration(Switching):
         Repeated, it goes on where it was.
 
         Args:
-            encoder: Green's encoder.
+            encoder: Green's encoder, or its name.
             spec: What green is to be; None: laid out as blue.
             source: Files; None: the texts that the points of blue hold.
             options: How they are read; by default as blue was filled.
@@ -108,6 +110,7 @@ class Migration(Switching):
             AliasMovedError: If somebody else re-pointed the alias.
             SpecError: If ``alias`` is no alias, or nobody says which fields are the text.
         """
+        encoder = as_encoder(encoder)
         self.know(encoder)
         origin = From.of(source, options)
         if build is not None and is_embedded(self.client):

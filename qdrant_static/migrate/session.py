@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from qdrant_static.collection.aliases import aliases_of
 from qdrant_static.collection.build import check_encoder, place_of
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
-from qdrant_static.encoders.registry import load_encoder
+from qdrant_static.encoders.registry import AnyEncoder, by_fingerprint, load_encoder
 from qdrant_static.errors import (
     AliasMovedError,
     MigrationNotFoundError,
@@ -50,7 +50,7 @@ class Session:
         alias: What applications ask.
         journal: The journal that their `LiveWriter` has, its file, or ``"collection:NAME"``; by
             default the same.
-        encoders: Encoders that are loaded already; others are loaded by name.
+        encoders: Encoders that are loaded already, or their names; others are loaded by name.
         state: The folder for the lock and sampled queries; by default as for jobs.
     """
 
@@ -60,7 +60,7 @@ class Session:
         alias: str,
         *,
         journal: WriteJournal | str | os.PathLike[str] | None = None,
-        encoders: Sequence[Encoder] = (),
+        encoders: Sequence[AnyEncoder] = (),
         state: str | os.PathLike[str] | None = None,
     ) -> None:
         self.client = client
@@ -68,7 +68,7 @@ class Session:
         self.folder = default_state(client, alias) if state is None else Path(state)
         self._given = journal
         self._journal: WriteJournal | None = None
-        self._encoders = {one.info.fingerprint: one for one in encoders}
+        self._encoders = by_fingerprint(encoders)
 
     def close(self) -> None:
         """Close the journal, if it was opened here."""

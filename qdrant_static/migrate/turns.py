@@ -23,7 +23,7 @@ from qdrant_static.migrate.replay import BATCH_ENTRIES, settle, step
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.ids import PointId
 
 #: In a collection's metadata: the journal that its writers use.
@@ -53,7 +53,7 @@ class Turns:
         alias: str,
         *,
         journal: WriteJournal | str | os.PathLike[str] | None,
-        encoders: Sequence[Encoder],
+        encoders: Sequence[AnyEncoder],
         take_over: bool,
         retry: RetryPolicy | None,
         patience_s: float,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from qdrant_static.collection.aliases import target_of
 from qdrant_static.collection.build import check_encoder
 from qdrant_static.collection.foreign import spec_of
-from qdrant_static.encoders.registry import load_encoder
+from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
 from qdrant_static.errors import SpecError
 from qdrant_static.search.answer import answer
 from qdrant_static.search.hits import Hit, hit_of, nearness
@@ -42,8 +42,8 @@ class Searcher:
             long as this lives (`LiveSearcher` follows an alias).
         spec: What it is; None reads what its metadata says, or, where others made it, what the
             engine says of it.
-        encoder: The collection's encoder if it is at hand; None loads it by name when a plan
-            first needs it. A collection that others made needs it.
+        encoder: The collection's encoder if it is at hand, or its name; None loads it by name when
+            a plan first needs it. A collection that others made needs it.
         late_encoder: Likewise, of the late-interaction vector.
         cross_encoder: What reorders the top, with ``scores(query, texts)``; None loads the
             plan's by name.
@@ -61,15 +61,16 @@ class Searcher:
         collection: str,
         *,
         spec: CollectionSpec | None = None,
-        encoder: Encoder | None = None,
+        encoder: AnyEncoder | None = None,
         late_encoder: Any = None,
         cross_encoder: Any = None,
     ) -> None:
         self._client = client
+        encoder = None if encoder is None else as_encoder(encoder, load=_loaded)
         # All requests go to one collection: an alias may move between two of them.
         self._collection = target_of(client, collection) if spec is None else collection
         self.spec = spec_of(client, self._collection, encoder=encoder) if spec is None else spec
-        self._encoder = encoder
+        self._encoder: Encoder | None = encoder
         self._late_encoder = late_encoder
         self._cross_encoder = cross_encoder
         if encoder is not None:
@@ -186,7 +187,7 @@ def open_collection(
     collection: str,
     *,
     spec: CollectionSpec | None = None,
-    encoder: Encoder | None = None,
+    encoder: AnyEncoder | None = None,
     late_encoder: Any = None,
     cross_encoder: Any = None,
 ) -> Searcher:
@@ -209,7 +210,7 @@ def search(
     limit: int = 10,
     plan: PlanChoice = None,
     query_filter: models.Filter | None = None,
-    encoder: Encoder | None = None,
+    encoder: AnyEncoder | None = None,
     spec: CollectionSpec | None = None,
     late_encoder: Any = None,
     cross_encoder: Any = None,
@@ -224,8 +225,8 @@ def search(
         plan: A kind (``"exact"``, ``"dense"``, ``"cascade"``, ``"bm25"``, ``"hybrid"``,
             ``"late"``), a `SearchPlan` or its dictionary; None takes the collection's own.
         query_filter: A condition on the payload, as the client has it.
-        encoder: The collection's encoder if it is at hand; None loads it by the name that the
-            collection's metadata holds, once per process.
+        encoder: The collection's encoder if it is at hand, or its name; None loads it by the name
+            that the collection's metadata holds, once per process.
         spec: What the collection is, if that is at hand: two requests less. For a collection
             that others made, `foreign_spec` says which vector and which text fields are meant.
         late_encoder: What encodes queries for the late-interaction vector; None loads it.
@@ -256,7 +257,7 @@ def search_batch(
     limit: int = 10,
     plan: PlanChoice = None,
     query_filter: models.Filter | None = None,
-    encoder: Encoder | None = None,
+    encoder: AnyEncoder | None = None,
     spec: CollectionSpec | None = None,
     late_encoder: Any = None,
     cross_encoder: Any = None,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.evaluate.judged import JudgedSet
 
 
@@ -43,7 +43,7 @@ def tune(
     cost: Cost = "time",
     budget_s: float = 300.0,
     spec: CollectionSpec | None = None,
-    encoder: Encoder | None = None,
+    encoder: AnyEncoder | None = None,
     late_encoder: Any = None,
     store: bool = True,
     progress: bool = False,
@@ -79,7 +79,7 @@ def tune(
             time and warm, or the ``"bytes"`` that it reads by its own computation.
         budget_s: How long it may take, in seconds.
         spec: What the collection is, if others made it (`foreign_spec`).
-        encoder: The collection's encoder, if it is at hand and there are texts.
+        encoder: The collection's encoder, or its name, if it is at hand and there are texts.
         late_encoder: Likewise, of the late-interaction vector.
         store: Whether the choice becomes the collection's own plan.
         progress: Show a progress display on standard error.

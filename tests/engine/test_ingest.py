@@ -10,7 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qdrant_static import CollectionSpec, EdgeClient, IngestReport, create_collection, ingest
+from qdrant_static import (
+    CollectionSpec,
+    EdgeClient,
+    IngestReport,
+    Migration,
+    create_collection,
+    ingest,
+    search,
+)
+from qdrant_static.collection.aliases import point_alias
 from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.spec import Fields, SparseSpec
 from qdrant_static.encoders.sparse import Bm25Encoder
@@ -26,6 +35,8 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ids import point_id, text_key
 from qdrant_static.ingest import finishing, sink
+from qdrant_static.migrate.livewriter import LiveWriter
+from qdrant_static.migrate.record import Record
 from qdrant_static.vectors import truncate
 from tests.fakes import FakeEncoder, write_jsonl
 
@@ -635,3 +646,19 @@ def test_a_stop_while_another_process_builds_is_an_interruption_and_no_error(
     path = write_jsonl(tmp_path / "a.jsonl", rows(5))
     report = ingest(path, client, "c", encoder=encoder, stop=stop)
     assert (report.stored, report.points_after, report.interrupted) == (5, 5, True)
+
+
+def test_an_encoder_may_be_given_by_its_name_everywhere(client, tmp_path, model_folder):
+    name = str(model_folder)
+    path = write_jsonl(tmp_path / "a.jsonl", [{"id": n, "text": "the cat " * n} for n in (1, 2, 3)])
+    spec = CollectionSpec.for_encoder(name, quantization=None)
+    assert spec.encoder.dimension == 32
+    ingest(path, client, "c__v1", encoder=name, spec=spec)
+    assert search(client, "c__v1", "cat", encoder=name, plan="exact")[0].score > 0.5
+    point_alias(client, "c", "c__v1")
+    with Migration(client, "c", encoders=name) as migration:
+        assert migration.start(name, frozen=True).stored == 3
+    with LiveWriter(client, "c", encoders=[name]) as writer:
+        assert writer.upsert(Record(key=9, text="the dog")) == 1
+    with pytest.raises(SpecError, match="a dict is no encoder"):
+        ingest(path, client, "d", encoder={})

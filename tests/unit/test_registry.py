@@ -12,6 +12,7 @@ from qdrant_static.errors import (
     EncoderNotFoundError,
     EncoderUnavailableError,
     MissingExtraError,
+    SpecError,
 )
 from tests.fakes import FakeEncoder, build_static_model, run_python
 
@@ -155,3 +156,16 @@ def test_the_fingerprint_is_of_what_decides_the_vectors(tmp_path):
     }  # fmt: skip
     assert len(changed) == 5
     assert plain not in changed
+
+
+@pytest.mark.parametrize("given", [5, None, ["wordllama"], object()])
+def test_what_is_no_encoder_is_refused_before_anything_is_asked_of_it(given):
+    with pytest.raises(SpecError, match="is no encoder: give what load_encoder returns"):
+        registry.as_encoder(given)
+
+
+def test_encoders_may_be_given_by_name_and_a_single_one_alone(model_folder):
+    loaded = load_encoder(model_folder)
+    for given in (loaded, str(model_folder), model_folder, [loaded], [str(model_folder)]):
+        assert list(registry.by_fingerprint(given)) == [loaded.info.fingerprint]
+    assert registry.by_fingerprint(()) == {}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import mmap
+import pickle
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +204,64 @@ def test_the_caller_s_tokenizer_stays_as_it_is() -> None:
     made.encode(TEXTS)
     assert tokenizer.to_str() == before
     assert len(made.tokenize(["the of and in to"])[0]) == 5
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {},
+        {
+            "table": np.eye(7, 32, dtype=np.float16),
+            "token_mapping": np.arange(500) % 7,
+            "weights": np.linspace(0.5, 1, 500),
+            "normalize": False,
+            "pooling": "sum",
+            "keep_unknown": True,
+            "max_length": 9,
+        },
+    ],
+)
+def test_copies_give_the_same_vectors(keywords: dict[str, Any]) -> None:
+    original = make(**keywords)
+    expected = original.encode(TEXTS)  # what is compiled and borrowed stays behind
+    for other in (
+        copy.copy(original),
+        copy.deepcopy(original),
+        pickle.loads(pickle.dumps(original)),  # noqa: S301 - what was pickled here
+        pickle.loads(pickle.dumps(make(**keywords))),  # noqa: S301 - likewise
+    ):
+        assert np.array_equal(other.encode(TEXTS), expected)
+        assert other.info == original.info
+        assert (other.info.route, other.info.dtype) == (original.info.route, original.info.dtype)
+        assert not other._table.flags.writeable
+    assert copy.deepcopy(original)._table is original._table
+
+
+def test_a_process_that_is_started_anew_takes_an_encoder_as_an_argument() -> None:
+    made = make()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert np.array_equal(pool.submit(made.encode, TEXTS[:9]).result(), made.encode(TEXTS[:9]))
+
+
+def test_a_tokenizer_without_a_token_for_the_unknown_is_refused() -> None:
+    from tokenizers import Tokenizer, models
+
+    letters, unknown = {"a": 0, "b": 1}, "[UNK]"
+    kinds = (
+        models.WordLevel(letters, unk_token=unknown),
+        models.WordPiece(letters, unk_token=unknown),
+        models.BPE(letters, [], unk_token=unknown),
+        models.Unigram([("a", -1.0), ("b", -2.0)], None),
+    )
+    for model in kinds:
+        for added in ([], [unknown]):  # an added token is not the model's own
+            tokenizer = Tokenizer(model)
+            tokenizer.add_special_tokens(added)
+            with pytest.raises(InvalidModelError, match="'small': its tokenizer has no token for"):
+                make(tokenizer=tokenizer)
+    none = Tokenizer(models.BPE(letters, []))  # leaves out what it does not know
+    made = make(tokenizer=none, table=np.eye(2, 4, dtype=np.float32))
+    assert made.encode(["zab"]).tolist() == made.encode(["ab"]).tolist()
 
 
 def test_progress_is_told() -> None:
