@@ -88,7 +88,7 @@ def ingest(
         text: The columns of the text, joined by one space; None takes ``title`` and ``text`` as
             far as they are there.
         payload: The columns that are stored beside the vectors; None takes all. The key always
-            is; binary columns never are.
+            is; columns of bytes never are.
         rejects: The file for the rows that are not stored; by default a new one in ``state``.
         threads: Encoding threads; None takes as many as there are processors, one of which is
             left to the engine where it is in the process.

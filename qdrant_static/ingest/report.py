@@ -29,7 +29,7 @@ class IngestReport:
         stored: Rows that the engine acknowledged.
         rejected: Reason -> rows.
         rejects_path: The file with the rejects; None if there are none.
-        left_out: Binary columns, which no payload can hold.
+        left_out: Columns that no payload can hold: of bytes, intervals or unions.
         points_before: Exact count before.
         points_after: Exact count after.
         seconds: Phase (``load``: read, encode and write; ``index``, ``verify``, ``ship``) -> s.
@@ -164,7 +164,8 @@ class IngestReport:
         if self.rejects_path is not None:
             lines.append(f"details: {self.rejects_path}")
         if self.left_out:
-            lines.append(f"binary columns left out of the payload: {', '.join(self.left_out)}")
+            names = ", ".join(self.left_out)
+            lines.append(f"columns of bytes, intervals or unions left out of the payload: {names}")
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
 from qdrant_static.ingest.reading import parquet
+from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection
 from qdrant_static.ingest.reading.sources import open_source
@@ -222,6 +223,77 @@ def test_a_value_that_python_cannot_hold_does_not_end_the_run(path, column):
     records, rejects = read(path, Selection(key="id", text=("text",), payload=None))
     assert len(records) + len(rejects) == 2
     assert 2 in [record[1] for record in records]
+
+
+FAR = [dt.datetime(9999, 12, 31, 23, 59, 59, 999999), None, dt.datetime(1, 1, 1)]
+
+
+@pytest.mark.parametrize("store_schema", [True, False])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda one: one, lambda one: [one], lambda one: {"a": one}, lambda one: [("k", one)],
+        lambda one: [{"a": [one]}],
+    ],
+    ids=["flat", "list", "struct", "map", "list of structs of lists"],
+)  # fmt: skip
+def test_timestamps_of_96_bits_keep_dates_that_nanoseconds_cannot_count(path, wrap, store_schema):
+    moment = pa.timestamp("us")
+    kind = {
+        "datetime": moment, "list": pa.list_(moment), "dict": pa.struct([("a", moment)]),
+        "tuple": pa.map_(pa.string(), moment),
+        "nested": pa.list_(pa.struct([("a", pa.list_(moment))])),
+    }  # fmt: skip
+    sample = wrap(FAR[0])
+    name = type(sample).__name__
+    if name == "list" and isinstance(sample[0], tuple | dict):
+        name = "tuple" if isinstance(sample[0], tuple) else "nested"
+    column = pa.array([wrap(one) for one in FAR], kind[name])
+    write(
+        path, {"id": [1, 2, 3], "text": ["a"] * 3, "at": column},
+        use_deprecated_int96_timestamps=True, store_schema=store_schema,
+    )  # fmt: skip
+    records, rejects = read(path, Selection(key="id", text=("text",), payload=None))
+    expected = [wrap(None) if one is None else wrap(one.isoformat()) for one in FAR]
+    if name == "tuple":
+        expected = [dict(one) for one in expected]
+    assert [record[3]["at"] for record in records] == expected
+    assert rejects == []
+
+
+def test_a_value_that_its_type_has_not_rejects_its_row_and_says_what(path):
+    late = pa.array([90_000, 1], pa.int32()).view(pa.time32("s"))
+    write(path, {"id": [1, 2], "text": ["a", "b"], "at": late})
+    records, rejects = read(path, Selection(key="id", text=("text",), payload=None))
+    assert [record[1] for record in records] == [2]
+    assert [(one.reason, one.position) for one in rejects] == [("wrong_type", 0)]
+    assert rejects[0].message.startswith("'at': ")
+
+
+def test_a_map_with_a_name_twice_rejects_its_row_and_shows_it(path):
+    pairs = pa.array([[("a", 1), ("a", 2)], [("a", 3)]], pa.map_(pa.string(), pa.int8()))
+    write(path, {"id": [1, 2], "text": ["a", "b"], "m": pairs})
+    records, (reject,) = read(path, Selection(key="id", text=("text",), payload=None))
+    assert [record[3]["m"] for record in records] == [{"a": 3}]
+    assert (reject.reason, reject.message) == ("wrong_type", "'m': a map has the name 'a' twice")
+    assert reject.row["m"] == [["a", 1], ["a", 2]]
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: pa.list_(pa.struct([("a", one)]))])
+def test_a_time_zone_that_nobody_knows_is_an_error_before_a_row_is_read(path, wrap):
+    column = pa.nulls(1, wrap(pa.timestamp("us", "Mars/Phobos")))
+    write(path, {"id": [1], "text": ["a"], "at": column})
+    with pytest.raises(ColumnTypeError, match=r"'at'.*Mars/Phobos.*a time zone that .* knows"):
+        open_source(path)
+    (batch,) = open_source(path, options=SourceOptions(exclude=("at",)))
+    assert batch.payload_rows() == [{"id": 1, "text": "a"}]
+
+
+def test_a_struct_with_a_field_twice_is_an_error_that_names_both(path):
+    twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
+    write(path, {"id": [1], "text": ["a"], "s": pa.ListArray.from_arrays([0, 1], twice)})
+    with pytest.raises(SpecError, match="the field 'a' twice in the column 's'"):
+        open_source(path)
 
 
 @pytest.mark.parametrize("twice", ["text", "other"])

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qdrant_static.collection.fields import value_at
-from qdrant_static.ingest.reading import payloads
+from qdrant_static.ingest.reading import arrowtypes
 from qdrant_static.ingest.reading.selection import Selection
 
 _MISSING = object()
@@ -79,7 +79,7 @@ def leaves(schema: pa.Schema, selection: Selection) -> tuple[str, ...]:
 def _stored_leaves(field: pa.Field, path: str, selection: Selection) -> Iterator[str]:
     choice = _choice(path, selection)
     if choice == "whole":
-        if payloads.is_storable(field.type) or pa.types.is_struct(field.type):
+        if arrowtypes.is_storable(field.type) or pa.types.is_struct(field.type):
             yield path
     elif choice == "part" and pa.types.is_struct(field.type):
         for inner in field.type:
@@ -87,24 +87,24 @@ def _stored_leaves(field: pa.Field, path: str, selection: Selection) -> Iterator
 
 
 def left_out(schema: pa.Schema, selection: Selection) -> tuple[str, ...]:
-    """The columns that would be stored, were they not binary; as paths."""
-    return tuple(name for field in schema for name in _binary(field, field.name, selection))
+    """The columns that would be stored, could a payload hold their type; as paths."""
+    return tuple(name for field in schema for name in _unstorable(field, field.name, selection))
 
 
-def _binary(field: pa.Field, path: str, selection: Selection) -> Iterator[str]:
+def _unstorable(field: pa.Field, path: str, selection: Selection) -> Iterator[str]:
     if _choice(path, selection) == "none":
         return
     if pa.types.is_struct(field.type):
         for inner in field.type:
-            yield from _binary(inner, f"{path}.{inner.name}", selection)
-    elif not payloads.is_storable(field.type):
+            yield from _unstorable(inner, f"{path}.{inner.name}", selection)
+    elif not arrowtypes.is_storable(field.type):
         yield path
 
 
 def stored(table: pa.RecordBatch, selection: Selection) -> pa.RecordBatch:
     """The columns of the payload, under the names that they have there."""
     if selection.payload is None and not selection.unwanted and not selection.rename:
-        if all(payloads.is_storable(kind) for kind in table.schema.types):
+        if all(arrowtypes.is_storable(kind) for kind in table.schema.types):
             return table
     arrays: dict[str, pa.Array] = {}
     for field, column in zip(table.schema, table.columns, strict=True):
@@ -117,7 +117,7 @@ def stored(table: pa.RecordBatch, selection: Selection) -> pa.RecordBatch:
         if path is None:
             continue
         column = column_at(table, path)
-        if payloads.is_storable(column.type):
+        if arrowtypes.is_storable(column.type):
             moved[name] = (new, column)
     # A column keeps its place under its new name; a field of a struct moves to the end.
     named = [
@@ -155,7 +155,7 @@ def _pruned(column: pa.Array, path: str, selection: Selection) -> pa.Array | Non
     choice = _choice(path, selection)
     if choice == "none":
         return None
-    if choice == "whole" and payloads.is_storable(column.type):
+    if choice == "whole" and arrowtypes.is_storable(column.type):
         return column
     if not pa.types.is_struct(column.type):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
-from qdrant_static.ingest.reading import columns, readyvectors
+from qdrant_static.ingest.reading import arrowtypes, columns, readyvectors
 from qdrant_static.ingest.reading.selection import Selection
 
 
@@ -16,11 +16,9 @@ def check(source: str, schema: pa.Schema, selection: Selection) -> None:
         ColumnNotFoundError: If a column is not there; it lists those that are.
         SpecError: If a column comes twice.
         ColumnTypeError: If the key is neither integer nor string, a text is no string, or the
-            vectors are no lists of numbers.
+            vectors are no lists of numbers, or a time zone is not known.
     """
-    for name in schema.names:
-        if schema.names.count(name) > 1 and (selection.keeps(name) or name in selection.needed):
-            raise SpecError(field="columns", problem=f"{source} has the column {name!r} twice")
+    _check_names(source, schema, selection)
     for name in selection.needed:
         if columns.path_to(schema, name) is None:
             raise ColumnNotFoundError(column=name, columns=columns.names(schema), source=source)
@@ -32,12 +30,42 @@ def check(source: str, schema: pa.Schema, selection: Selection) -> None:
         path = columns.path_to(schema, name)
         if path is not None and not serves(kind := columns.type_at(schema, path)):
             raise ColumnTypeError(column=name, given=str(kind), wanted=told, source=source)
+    for field in schema:
+        if selection.keeps(field.name):
+            _check_inside(source, field.name, field.type)
+
+
+def _check_names(source: str, schema: pa.Schema, selection: Selection) -> None:
+    for name in schema.names:
+        if schema.names.count(name) > 1 and (selection.keeps(name) or name in selection.needed):
+            raise SpecError(field="columns", problem=f"{source} has the column {name!r} twice")
     renamed = set(selection.rename.values())
     for name in schema.names:
         if name in renamed and name not in selection.rename and selection.keeps(name):
             raise SpecError(
                 field="rename", problem=f"{source} has a column {name!r} already; exclude it"
             )
+
+
+def _check_inside(source: str, name: str, kind: pa.DataType) -> None:
+    """Refuse a column of whose values nothing could be made, at any depth."""
+    for inner in arrowtypes.types_within(kind):
+        if pa.types.is_struct(inner):
+            names = [field.name for field in inner]
+            for one in names:
+                if names.count(one) > 1:
+                    told = f"{source} has the field {one!r} twice in the column {name!r}"
+                    raise SpecError(field="columns", problem=f"{told}; exclude the column")
+        if pa.types.is_timestamp(inner) and inner.tz is not None:
+            try:
+                pa.array([0], pa.int64()).view(inner).to_pylist()
+            except Exception as error:  # of the library that knows zones, whichever there is
+                raise ColumnTypeError(
+                    column=name,
+                    given=str(inner),
+                    wanted="a time zone that this machine knows; or exclude the column",
+                    source=source,
+                ) from error
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -18,6 +18,9 @@ from qdrant_static.ingest.reading.selection import Selection
 
 #: Column chunks are read in pieces of this size. Whole, those of a row group are held at once.
 _PIECE_BYTES = 2**20
+#: Timestamps of 96 bits, as Spark writes them, become integers of 64. Counted in nanoseconds, which
+#: is pyarrow's default, those span 1677 to 2262, and any other date silently becomes one of these.
+_INT96_UNIT = "us"
 
 
 def describe(file: Input) -> tuple[pa.Schema, int]:
@@ -87,7 +90,12 @@ def _input(file: Input | Path) -> Input:
 def _opened(file: Input) -> Iterator[pq.ParquetFile]:
     with (
         file.open_at() as source,
-        pq.ParquetFile(source, pre_buffer=False, buffer_size=_PIECE_BYTES) as reader,
+        pq.ParquetFile(
+            source,
+            pre_buffer=False,
+            buffer_size=_PIECE_BYTES,
+            coerce_int96_timestamp_unit=_INT96_UNIT,
+        ) as reader,
     ):
         yield reader
 

@@ -2,63 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Convert = Callable[[Any], Any]
+from qdrant_static.ingest.reading import arrowtypes
 
 #: Decimal digits that float64 holds exactly enough to print them back.
 _FLOAT_DIGITS = 15
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_OFFSET = len("+00:00")
 
 
-def is_storable(kind: pa.DataType) -> bool:
-    """Whether JSON can hold the type: all but binary data, at any depth."""
-    if pa.types.is_dictionary(kind):
-        return is_storable(kind.value_type)
-    if isinstance(kind, pa.BaseExtensionType):
-        return _is_uuid(kind) or is_storable(kind.storage_type)
-    if pa.types.is_nested(kind):
-        return all(is_storable(kind.field(index).type) for index in range(kind.num_fields))
-    return not (
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or _is(kind, "binary_view")
-    )
+class DoubledNameError(ValueError):
+    """A map has a name twice, of which JSON keeps one."""
 
 
-def plain(column: pa.Array) -> pa.Array:
-    """The same values in a type of which single rows can be taken.
-
-    Dictionaries and runs are written out, views become ordinary strings and lists; of the latter
-    pyarrow cannot take rows.
-    """
-    if _is(column.type, "run_end_encoded"):
-        column = pc.run_end_decode(column)
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-
-    def leaf(one: pa.DataType) -> pa.DataType:
-        if _is(one, "string_view"):
-            return pa.large_string()
-        return pa.large_binary() if _is(one, "binary_view") else one
-
-    kind = _mapped(column.type, leaf)
-    return column if kind == column.type else column.cast(kind)
-
-
-def _is(kind: pa.DataType, name: str) -> bool:
-    """Whether a type is of a kind that not every version of pyarrow knows."""
-    known = getattr(pa.types, f"is_{name}", None)
-    return known is not None and bool(known(kind))
-
-
-def to_json(column: pa.Array) -> list[Any]:
+def to_json(column: pa.Array, *, pairs: bool = False) -> list[Any]:
     """A column's values as JSON has them.
 
     Timestamps, dates and times become ISO 8601 (finer than microseconds is cut), durations
@@ -67,134 +33,127 @@ def to_json(column: pa.Array) -> list[Any]:
 
     Args:
         column: n values of a storable type.
+        pairs: Whether a map that has a name twice becomes a list of its pairs, for a person to see.
 
     Returns:
         n values of None, bool, int, float, str, list or dict.
+
+    Raises:
+        DoubledNameError: If a map has a name twice, unless it becomes pairs.
     """
+    column = arrowtypes.plain(column)
     kind = column.type
-    if pa.types.is_floating(kind) and pc.all(pc.is_finite(column)).as_py() is not False:
-        values: list[Any] = column.to_pylist()
-        return values
-    convert = _converter(kind)
-    readable = column.cast(_readable(kind), safe=False) if _readable(kind) != kind else column
-    try:
-        return _converted(readable, convert)
-    except (OverflowError, ValueError):  # a year beyond 9999 or before 1
-        return [value for row in range(len(column)) for value in _one(readable, row, convert)]
+    if pa.types.is_struct(kind):
+        return _objects(column, pairs)
+    if pa.types.is_map(kind):
+        return _maps(column, pairs)
+    if pa.types.is_nested(kind):
+        values = to_json(column.flatten(), pairs=pairs)
+        bounds = [0, *np.cumsum(arrowtypes.list_lengths(column)).tolist()]
+        return _with_nulls([values[start:stop] for start, stop in pairwise(bounds)], column)
+    return _simple(column)
 
 
-def _converted(column: pa.Array, convert: Convert | None) -> list[Any]:
+def _simple(column: pa.Array) -> list[Any]:
+    """Values that are not nested."""
+    kind = column.type
+    if pa.types.is_temporal(kind):
+        return _temporal(column)
+    if pa.types.is_float16(kind):
+        column = column.cast(pa.float32())
     values: list[Any] = column.to_pylist()
-    if convert is None:
-        return values
-    return [None if value is None else convert(value) for value in values]
-
-
-def _one(column: pa.Array, row: int, convert: Convert | None) -> list[Any]:
-    """One row; a time that Python cannot hold is a string as Arrow writes it."""
-    single = column.slice(row, 1)
-    try:
-        return _converted(single, convert)
-    except (OverflowError, ValueError):
-        written = _mapped(single.type, lambda kind: pa.string() if _is_time(kind) else kind)
-        return _converted(single.cast(written), _converter(written))
-
-
-def _converter(kind: pa.DataType) -> Convert | None:
-    """What to do with a value that is not null; None: nothing."""
-    if pa.types.is_dictionary(kind):
-        return _converter(kind.value_type)
-    if isinstance(kind, pa.BaseExtensionType):
-        return str if _is_uuid(kind) else _converter(kind.storage_type)
     if pa.types.is_floating(kind):
-        return _finite
-    if pa.types.is_decimal(kind):
-        return float if kind.precision <= _FLOAT_DIGITS else str
-    if _is_time(kind):
-        return _isoformat
+        if pc.all(pc.is_finite(column)).as_py() is False:
+            return [None if one is None or not math.isfinite(one) else one for one in values]
+    elif pa.types.is_decimal(kind):
+        convert = float if kind.precision <= _FLOAT_DIGITS else str
+        return [None if one is None else convert(one) for one in values]
+    elif isinstance(kind, pa.BaseExtensionType) and arrowtypes.is_uuid(kind):
+        return [None if one is None else str(one) for one in values]
+    return values
+
+
+def _temporal(column: pa.Array) -> list[Any]:
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        return _timestamps(column)
     if pa.types.is_duration(kind):
         per_second = _PER_SECOND[kind.unit]
-        return lambda count: count / per_second
-    if pa.types.is_map(kind):
-        return _map_converter(kind)
-    if pa.types.is_struct(kind):
-        return _struct_converter(kind)
-    if pa.types.is_nested(kind) and kind.num_fields == 1:  # the lists
-        return _list_converter(kind.value_type)
-    return None
+        counts = column.cast(pa.int64()).to_pylist()
+        return [None if count is None else count / per_second for count in counts]
+    if pa.types.is_time64(kind):
+        column = column.cast(pa.time64("us"), safe=False)
+    return _written(column, _iso)
 
 
-def _list_converter(kind: pa.DataType) -> Convert | None:
-    inner = _converter(kind)
-    if inner is None:
-        return None
-    return lambda values: [None if value is None else inner(value) for value in values]
+def _with_nulls(values: list[Any], column: pa.Array) -> list[Any]:
+    if not column.null_count:
+        return values
+    valid = column.is_valid().to_pylist()
+    return [value if there else None for value, there in zip(values, valid, strict=True)]
 
 
-def _struct_converter(kind: pa.StructType) -> Convert | None:
-    inner = {
-        kind.field(index).name: convert
-        for index in range(kind.num_fields)
-        if (convert := _converter(kind.field(index).type)) is not None
-    }
-    if not inner:
-        return None
-    return lambda value: {
-        name: inner[name](one) if name in inner and one is not None else one
-        for name, one in value.items()
-    }
+def _objects(column: pa.Array, pairs: bool) -> list[Any]:
+    names = [field.name for field in column.type]
+    if not names:
+        return _with_nulls([{} for _ in range(len(column))], column)
+    children = [to_json(child, pairs=pairs) for child in column.flatten()]
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*children, strict=True)]
+    return _with_nulls(rows, column)
 
 
-def _map_converter(kind: pa.MapType) -> Convert:
-    inner = _converter(kind.item_type) or (lambda value: value)
-    key = _converter(kind.key_type) or (lambda value: value)
-    return lambda pairs: {
-        str(key(name)): None if value is None else inner(value) for name, value in pairs
-    }
+def _maps(column: pa.Array, pairs: bool) -> list[Any]:
+    offsets = np.asarray(column.offsets).tolist()
+    first, count = offsets[0], offsets[-1] - offsets[0]
+    keys = [str(key) for key in to_json(column.keys.slice(first, count), pairs=pairs)]
+    items = to_json(column.items.slice(first, count), pairs=pairs)
+    valid = column.is_valid().to_pylist()
+    rows: list[Any] = []
+    for (start, stop), there in zip(pairwise(offsets), valid, strict=True):
+        own = slice(start - first, stop - first)
+        row: Any = dict(zip(keys[own], items[own], strict=True)) if there else None
+        if row is not None and len(row) < stop - start:
+            if not pairs:
+                twice = next(name for name in keys[own] if keys[own].count(name) > 1)
+                raise DoubledNameError(f"a map has the name {twice!r} twice")
+            row = [list(pair) for pair in zip(keys[own], items[own], strict=True)]
+        rows.append(row)
+    return rows
 
 
-def _isoformat(value: Any) -> str:
+def _timestamps(column: pa.Array) -> list[Any]:
+    zone = column.type.tz
+    if column.type.unit == "ns":
+        # Rounded down: a cast would move what is before 1970 to the next microsecond.
+        counts = np.asarray(pc.fill_null(column.cast(pa.int64()), 0)) // 1000
+        null = column.is_null().to_numpy(zero_copy_only=False)
+        column = pa.array(counts, mask=null).view(pa.timestamp("us", zone))
+    return _written(column, _iso if zone is None else _zoned)
+
+
+def _iso(value: Any) -> str:
     written: str = value.isoformat()
     return written
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _zoned(value: dt.datetime) -> str:
+    """A moment in its zone; in UTC where the zone's offset has seconds, as before railways."""
+    written = value.isoformat()
+    return written if written[-_OFFSET] in "+-" else value.astimezone(dt.UTC).isoformat()
 
 
-def _is_uuid(kind: pa.BaseExtensionType) -> bool:
-    return getattr(kind, "extension_name", "") == "arrow.uuid"
-
-
-def _is_time(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind))
-
-
-def _readable(kind: pa.DataType) -> pa.DataType:
-    """The type whose values Python can hold: no finer than microseconds, durations as counts."""
-
-    def leaf(one: pa.DataType) -> pa.DataType:
-        if pa.types.is_duration(one):
-            return pa.int64()
-        if pa.types.is_timestamp(one) and one.unit == "ns":
-            return pa.timestamp("us", one.tz)
-        return pa.time64("us") if pa.types.is_time64(one) else one
-
-    return _mapped(kind, leaf)
-
-
-def _mapped(kind: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
-    """A type with its leaves replaced, at every depth."""
-    if pa.types.is_dictionary(kind):
-        return _mapped(kind.value_type, leaf)
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_mapped(field.type, leaf)) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_mapped(kind.key_type, leaf), _mapped(kind.item_type, leaf))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_mapped(kind.value_type, leaf), kind.list_size)
-    if pa.types.is_large_list(kind) or _is(kind, "large_list_view"):
-        return pa.large_list(_mapped(kind.value_type, leaf))
-    if pa.types.is_list(kind) or _is(kind, "list_view"):
-        return pa.list_(_mapped(kind.value_type, leaf))
-    return leaf(kind)
+def _written(column: pa.Array, write: Callable[[Any], str]) -> list[Any]:
+    """Moments, dates and times; what Python cannot hold is written in UTC."""
+    try:
+        return [None if value is None else write(value) for value in column.to_pylist()]
+    except (OverflowError, ValueError):  # a year beyond 9999 or before 1
+        if len(column) > 1:
+            single = (column.slice(row, 1) for row in range(len(column)))
+            return [value for one in single for value in _written(one, write)]
+    zone = getattr(column.type, "tz", None)
+    if zone not in (None, "UTC"):
+        return _written(column.cast(pa.timestamp(column.type.unit, "UTC")), write)
+    is_date = pa.types.is_date32(column.type)
+    count = column.cast(pa.int32() if is_date else pa.int64())[0].as_py()
+    moment, _, part = str(np.datetime64(count, "D" if is_date else column.type.unit)).partition(".")
+    return [moment + (f".{part}" if part.strip("0") else "") + ("+00:00" if zone else "")]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from qdrant_static.errors import ColumnNotFoundError
 from qdrant_static.ids import Key
-from qdrant_static.ingest.reading import columns, payloads, readyvectors
+from qdrant_static.ingest.reading import arrowtypes, columns, payloads, readyvectors
 from qdrant_static.ingest.reading.batch import MAX_BYTES, Batch
 from qdrant_static.ingest.reading.payloadrows import PayloadRows
 from qdrant_static.ingest.reading.rejects import Reason, Reject, shortened
@@ -69,12 +69,12 @@ class Records:
         stop = start + table.num_rows
         positions = np.arange(start, stop)
         rejects: list[Reject] = []
-        broken = _not_unicode(table)
+        broken = _unsound(table)
         if broken:
             sound = np.delete(np.arange(table.num_rows), sorted(broken))
             rejects += [
-                _reject("not_unicode", "a string is not UTF-8", self._file, start + row, None)
-                for row in sorted(broken)
+                _reject(reason, message, self._file, start + row, None)
+                for row, (reason, message) in sorted(broken.items())
             ]
             positions, table = positions[sound], table.take(pa.array(sound))
         stored = columns.stored(table, self._selection)
@@ -84,9 +84,10 @@ class Records:
         faults = self._faults(table, stored, texts, vectors)
         kept = None
         if faults:
-            rows = PayloadRows(stored)
             for row, (reason, message) in sorted(faults.items()):
-                shown = rows[row] if reason != "too_long" else shortened(rows[row])
+                shown = _shown(stored, row)
+                if reason == "too_long":
+                    shown = shortened(shown)
                 position = int(positions[row])
                 rejects.append(_reject(reason, message, self._file, position, shown))
             kept = np.delete(np.arange(table.num_rows), sorted(faults))
@@ -127,7 +128,7 @@ class Records:
         vectors: readyvectors.ReadyVectors | None,
     ) -> dict[int, tuple[Reason, str]]:
         """Row -> why it is no record; the gravest reason, which is the last."""
-        faults = dict(self._too_long(stored, texts))
+        faults = dict(self._too_long(stored, texts)) | dict(_doubled(stored))
         if vectors is not None:
             faults |= {row: ("bad_vector", message) for row, message in vectors.bad.items()}
         if texts.null_count and (vectors is None or not self._keys):
@@ -220,13 +221,15 @@ def _bounded(table: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def _plain(table: pa.RecordBatch, constants: Mapping[str, Any]) -> pa.RecordBatch:
     """Columns of which a row can be taken and judged by its own value, the partition's too."""
-    decoded = [payloads.plain(column) for column in table.columns]
-    names = list(table.schema.names)
+    decoded = {
+        name: arrowtypes.plain(column)
+        for name, column in zip(table.schema.names, table.columns, strict=True)
+        if not pa.types.is_union(column.type)
+    }
     for name, value in constants.items():
-        if name not in names:
-            names.append(name)
-            decoded.append(pa.repeat(constant(value), table.num_rows))
-    return pa.RecordBatch.from_arrays(decoded, names=names)
+        if name not in table.schema.names:
+            decoded[name] = pa.repeat(constant(value), table.num_rows)
+    return pa.RecordBatch.from_arrays(list(decoded.values()), names=list(decoded))
 
 
 def constant(value: Any) -> pa.Scalar:
@@ -234,22 +237,50 @@ def constant(value: Any) -> pa.Scalar:
     return pa.scalar(value, pa.int64() if isinstance(value, int) else pa.string())
 
 
-def _not_unicode(table: pa.RecordBatch) -> set[int]:
-    """The rows that hold a string which is not UTF-8; Parquet's writers do not always check."""
+def _unsound(table: pa.RecordBatch) -> dict[int, tuple[Reason, str]]:
+    """The rows with a value that its type has not; not all writers check what they write.
+
+    Most are strings that are not UTF-8; a time of 25 hours is another.
+    """
     try:
         table.validate(full=True)
     except pa.ArrowInvalid:
-        return {row for row in range(table.num_rows) if not _is_sound(table.slice(row, 1))}
-    return set()
+        rows = ((row, _problem(table.slice(row, 1))) for row in range(table.num_rows))
+        return {row: problem for row, problem in rows if problem is not None}
+    return {}
 
 
-def _is_sound(row: pa.RecordBatch) -> bool:
+def _problem(row: pa.RecordBatch) -> tuple[Reason, str] | None:
     # A slice shares its parent's buffers, and validation looks at all of them: copy it first.
-    try:
-        row.take(pa.array([0])).validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
+    for name, column in zip(row.schema.names, row.take(pa.array([0])).columns, strict=True):
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if "UTF8" in str(error):
+                return "not_unicode", f"a string of {name!r} is not UTF-8"
+            return "wrong_type", f"{name!r}: {error}"
+    return None
+
+
+def _doubled(stored: pa.RecordBatch) -> Iterator[tuple[int, tuple[Reason, str]]]:
+    """The rows with a map that has a name twice, of which JSON keeps one."""
+    for name, column in zip(stored.schema.names, stored.columns, strict=True):
+        if not any(map(pa.types.is_map, arrowtypes.types_within(column.type))):
+            continue
+        try:
+            payloads.to_json(column)
+        except payloads.DoubledNameError:
+            for row in range(len(column)):
+                try:
+                    payloads.to_json(column.slice(row, 1))
+                except payloads.DoubledNameError as error:
+                    yield row, ("wrong_type", f"{name!r}: {error}")
+
+
+def _shown(stored: pa.RecordBatch, row: int) -> dict[str, Any]:
+    """A row for a person to see."""
+    columns_ = zip(stored.schema.names, stored.slice(row, 1).columns, strict=True)
+    return {name: payloads.to_json(column, pairs=True)[0] for name, column in columns_}
 
 
 def _nulls(column: pa.Array) -> list[int]:

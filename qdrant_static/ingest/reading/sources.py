@@ -85,7 +85,7 @@ class Source:
         inputs: The files that can be opened, in order.
         selection: The columns.
         unreadable: The files that cannot.
-        left_out: Binary columns, which no payload can hold.
+        left_out: Columns that no payload can hold: of bytes, intervals or unions.
         total_rows: Rows in all files, where every file says it beforehand.
         options: How they are read.
     """
