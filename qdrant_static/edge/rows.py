@@ -212,7 +212,30 @@ def _plain(value: Any, level: int) -> Any:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist(), level)
+        return _plain(_python(value), level)
     if isinstance(value, str | int | float):  # enumerations and the like
         return value
     raise _UnfitError(f"the payload holds a {kind.__name__}, which JSON has not")
+
+
+def _python(value: Any) -> Any:
+    """NumPy's values as Python's; moments cut to microseconds, durations as seconds.
+
+    Of moments and durations in nanoseconds, and of moments beyond the year 9999, NumPy itself makes
+    integers.
+    """
+    if value.dtype.kind in "Mm" and value.ndim:
+        return [_python(one) for one in value]
+    if value.dtype.kind == "M":
+        if np.datetime_data(value.dtype)[0] in ("ns", "ps", "fs", "as"):
+            value = value.astype("M8[us]")
+        moment = value.tolist()
+        return str(value) if isinstance(moment, int) else moment
+    if value.dtype.kind == "m":
+        if np.datetime_data(value.dtype)[0] in ("Y", "M"):
+            raise _UnfitError("the payload holds a duration of months, which has no seconds")
+        seconds = float(value / np.timedelta64(1, "s"))
+        return None if np.isnat(value) else seconds
+    if value.dtype.kind == "f" and value.dtype.itemsize > 8:  # else it stays NumPy's
+        return value.astype(np.float64).tolist()
+    return value.tolist()
