@@ -16,7 +16,7 @@ from qdrant_static.ids import PointId
 from qdrant_static.ingest.accounting.accounts import Known
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.state import State, default_state
-from qdrant_static.ingest.reading.payloadrows import agrees, payload_digest
+from qdrant_static.ingest.reading.payloadcompare import agrees, same_payload
 from qdrant_static.ingest.rebuild import rebuild
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def check_samples(
         if record is None:
             wrong.append((row.id, "it is not in the collection"))
             continue
-        if not agrees(record.payload or {}, payload_digest(row.payload)):
+        if not same_payload(row.payload, record.payload or {}):
             wrong.append((row.id, "its payload is not what was stored"))
         encoded = encoder.encode(pa.array([row.text], pa.large_string()), row.ready, counted=False)
         for vector in spec.vectors:

@@ -26,8 +26,6 @@ _BITS = struct.Struct("<Q")
 _LEFT_OUT = 16
 _HALF = 1 << (_LEFT_OUT - 1)
 _KEPT = (1 << 64) - (1 << _LEFT_OUT)
-#: Four units in the last place, relative to the value.
-_SLACK = 2.0**-50
 
 
 class PayloadRows(Sequence[dict[str, Any]]):
@@ -108,30 +106,6 @@ def payload_digest(payload: Mapping[str, Any]) -> bytes:
     return blake2b(whole, digest_size=_DIGEST_BYTES).digest()
 
 
-def agrees(payload: Mapping[str, Any], digest: bytes) -> bool:
-    """Whether a payload that the engine gave back is the one of a digest.
-
-    A float that the engine moved over the edge of its rounding is moved back: one, since two in a
-    payload would be one in a hundred million.
-    """
-    if payload_digest(payload) == digest:
-        return True
-    return any(payload_digest(one) == digest for one in _nudged(payload))
-
-
-def _nudged(value: Any) -> Iterator[Any]:
-    """The same value with one of its floats a few units in the last place up, or down."""
-    if isinstance(value, float):
-        yield value * (1 + _SLACK)
-        yield value * (1 - _SLACK)
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from ({**value, name: one} for one in _nudged(inner))
-    elif isinstance(value, list | tuple):
-        for place, inner in enumerate(value):
-            yield from ([*value[:place], one, *value[place + 1 :]] for one in _nudged(inner))
-
-
 def payload_digests(rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
     """The digests of n payloads, by columns where they are columns."""
     if isinstance(rows, PayloadRows):
@@ -149,21 +123,22 @@ def _value(value: Any) -> bytes:
         raw = value.encode()
         return b"s%d:" % len(raw) + raw
     if isinstance(value, float):
-        return _FLOAT + _DOUBLE.pack(_rounded(value))
+        return _FLOAT + _DOUBLE.pack(rounded(value))
     raw = json.dumps(_with_rounded(value), sort_keys=True, separators=(",", ":")).encode()
     return b"j%d:" % len(raw) + raw
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """A float as a digest takes it: rounded to 37 bits of mantissa."""
     (bits,) = _BITS.unpack(_DOUBLE.pack(value))
-    rounded: float = _DOUBLE.unpack(_BITS.pack(_round_bits(bits)))[0]
-    return rounded
+    result: float = _DOUBLE.unpack(_BITS.pack(_round_bits(bits)))[0]
+    return result
 
 
 def _with_rounded(value: Any) -> Any:
     """JSON with its floats rounded, at any depth."""
     if isinstance(value, float):
-        return _rounded(value)
+        return rounded(value)
     if isinstance(value, Mapping):
         return {name: _with_rounded(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

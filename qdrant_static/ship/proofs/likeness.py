@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qdrant_static.ingest.reading.payloadrows import agrees, payload_digest
+from qdrant_static.ingest.reading.payloadcompare import same_payload
 
 #: The files are the same, and so are the numbers in them; but a vector that is stored in codes is
 #: computed from them when it is read, and two processors may round differently. Relative to the
@@ -45,16 +45,14 @@ def vector_difference(built: Mapping[str, Any], found: Mapping[str, Any]) -> str
 
 def payload_difference(built: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
     """What the payloads of one point differ in, in words without values; None if they agree."""
-    if agrees(found, payload_digest(built)):
-        return None
     for name in sorted({*built, *found}):
         if name not in found:
             return f"field {name!r} is not there"
         if name not in built:
             return f"field {name!r} is there, and was not built"
-        if not agrees({name: found[name]}, payload_digest({name: built[name]})):
+        if not same_payload(built[name], found[name]):
             return f"field {name!r} is another"
-    return "its fields agree one by one and not together"
+    return None
 
 
 def _difference(built: Any, found: Any) -> str | None:
