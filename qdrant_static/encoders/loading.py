@@ -6,13 +6,18 @@ processes that load the same file share one copy of it.
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qdrant_static.encoders.modelfiles import map_safetensors, read_json, read_tokenizer
+from qdrant_static.encoders.sentencetransformers import (
+    default_prompt,
+    from_sentence_transformers,
+    read_modules,
+)
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import (
     EncoderNotFoundError,
@@ -23,23 +28,12 @@ from qdrant_static.errors import (
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from tokenizers import Tokenizer
 
 _FILES = (
-    "*.json",
+    "*.json",  # those of sub-folders as well
     "model.safetensors",
-    "0_StaticEmbedding/*.json",
-    "0_StaticEmbedding/model.safetensors",
+    "*_StaticEmbedding/model.safetensors",
 )
-_DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "I8": "i1",
-    "I64": "<i8",
-    "I32": "<i4",
-    "U32": "<u4",
-}
 _MODEL2VEC_LENGTH = 512
 _TABLES = ("embeddings", "embedding.weight")
 
@@ -110,7 +104,7 @@ def load_wordllama() -> StaticEncoder:
     weights = map_safetensors(folder / "weights" / "l2_supercat_256.safetensors")
     return StaticEncoder(
         table=_table(weights, "wordllama"),
-        tokenizer=_tokenizer(
+        tokenizer=read_tokenizer(
             folder / "tokenizers" / "l2_supercat_tokenizer_config.json", "wordllama"
         ),
         name="wordllama",
@@ -132,10 +126,21 @@ def from_model2vec(
         InvalidModelError: If its files do not fit together.
     """
     name = str(folder) if name is None else name
-    config = _read(folder / "config.json", name)
-    tokenizer = _tokenizer(folder / "tokenizer.json", name)
+    config = read_json(folder / "config.json", name)
+    tokenizer = read_tokenizer(folder / "tokenizer.json", name)
     tensors = map_safetensors(folder / "model.safetensors")
     max_length = config.get("max_length", _MODEL2VEC_LENGTH)
+    if max_length is not None and (type(max_length) is not int or max_length < 0):
+        problem = f"config.json: max_length is {max_length!r}, neither a number of tokens nor null"
+        raise InvalidModelError(model=name, problem=problem)
+    if (folder / "modules.json").exists():
+        read_modules(folder, name)  # model2vec would leave out any other
+    if prompt := default_prompt(folder, name):
+        problem = (
+            f"config_sentence_transformers.json has every text begin with {prompt!r}; model2vec, "
+            "whose config.json it has as well, does not: remove one of the two files"
+        )
+        raise InvalidModelError(model=name, problem=problem)
     median = int(np.median([len(token) for token in tokenizer.get_vocab()]))
     return StaticEncoder(
         table=_table(tensors, name),
@@ -150,74 +155,6 @@ def from_model2vec(
     )
 
 
-def from_sentence_transformers(
-    folder: Path, *, name: str | None = None, revision: str | None = None
-) -> StaticEncoder:
-    """Load a model made of StaticEmbedding and perhaps Normalize, with that library's rules.
-
-    The unknown token is pooled like any other, nothing is cut (unless tokenizer.json itself asks
-    for it).
-
-    Raises:
-        InvalidModelError: If it has other modules, or its files do not fit together.
-    """
-    name = str(folder) if name is None else name
-    modules = _read(folder / "modules.json", name)
-    kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
-    if kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
-        raise InvalidModelError(
-            model=name, problem=f"its modules are {kinds}; valid: StaticEmbedding, Normalize"
-        )
-    part = folder / modules[0]["path"]
-    tokenizer = _tokenizer(part / "tokenizer.json", name)
-    truncation = tokenizer.truncation
-    if truncation is not None and truncation["direction"] != "right":
-        raise InvalidModelError(model=name, problem="its tokenizer cuts texts on the left")
-    return StaticEncoder(
-        table=_table(map_safetensors(part / "model.safetensors"), name),
-        tokenizer=tokenizer,
-        name=name,
-        revision=revision,
-        normalize="Normalize" in kinds,
-        max_length=None if truncation is None else truncation["max_length"],
-        keep_unknown=True,
-    )
-
-
-def map_safetensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Map the tensors of a safetensors file into memory (copy on write, shared between processes).
-
-    The format: 8 bytes with the length of a JSON header, the header, the tensors.
-
-    Raises:
-        InvalidModelError: There is no such file, or a tensor of a type that NumPy does not have.
-    """
-    if not path.exists():
-        raise InvalidModelError(model=str(path), problem="there is no such file")
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < path.stat().st_size else None
-    except ValueError:
-        header = None
-    if not isinstance(header, dict):
-        raise InvalidModelError(model=str(path), problem="it is no safetensors file")
-    header.pop("__metadata__", None)
-    tensors: dict[str, npt.NDArray[Any]] = {}
-    for name, entry in header.items():
-        if entry["dtype"] not in _DTYPES:
-            problem = f"its tensor {name!r} is {entry['dtype']}; valid: {', '.join(_DTYPES)}"
-            raise InvalidModelError(model=str(path), problem=problem)
-        tensors[name] = np.memmap(
-            path,
-            _DTYPES[entry["dtype"]],
-            "c",
-            8 + length + entry["data_offsets"][0],
-            tuple(entry["shape"]),
-        )
-    return tensors
-
-
 def _table(tensors: dict[str, npt.NDArray[Any]], path: str | Path) -> npt.NDArray[Any]:
     for name in _TABLES:
         if name in tensors:
@@ -227,23 +164,3 @@ def _table(tensors: dict[str, npt.NDArray[Any]], path: str | Path) -> npt.NDArra
     raise InvalidModelError(
         model=str(path), problem=f"it has the tensors {sorted(tensors)}; valid: {_TABLES}"
     )
-
-
-def _read(path: Path, model: str | Path) -> Any:
-    if not path.exists():
-        raise InvalidModelError(model=str(model), problem=f"it has no {path.name}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidModelError(model=str(model), problem=f"{path.name}: {error}") from error
-
-
-def _tokenizer(path: Path, model: str | Path) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    if not path.exists():
-        raise InvalidModelError(model=str(model), problem=f"it has no {path.name}")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the tokenizers raise bare exceptions
-        raise InvalidModelError(model=str(model), problem=f"{path.name}: {error}") from error

@@ -30,7 +30,7 @@ from qdrant_static.encoders.routes import (
     unknown_id,
 )
 from qdrant_static.encoders.statistics import EncodingStatistics, observe
-from qdrant_static.encoders.text import TextBlock, TextSource, read_texts
+from qdrant_static.encoders.text import TextBlock, TextSource, read_texts, with_prompt
 from qdrant_static.encoders.tokens import TokenRows
 from qdrant_static.errors import SpecError
 from qdrant_static.vectors import fingerprint
@@ -83,6 +83,7 @@ class StaticEncoder:
         keep_unknown: Pool the unknown token too (sentence-transformers) or leave it out
             (model2vec).
         pooling: "mean" or "sum".
+        prompt: What is put before every text.
 
     Raises:
         InvalidModelError: The parts do not fit together.
@@ -103,6 +104,7 @@ class StaticEncoder:
         token_mapping: npt.NDArray[Any] | None = None,
         keep_unknown: bool = False,
         pooling: str = "mean",
+        prompt: str = "",
     ) -> None:
         if pooling not in ("mean", "sum"):
             raise SpecError.of_choice(name="pooling", value=pooling, valid="'mean', 'sum'")
@@ -128,6 +130,7 @@ class StaticEncoder:
         self._revision = revision
         self._normalize = normalize
         self._pooling = pooling
+        self._prompt = prompt
         self._plain = PlainTokens(tokenizer, rules)
         self._choice: RouteChoice = choose_route(tokenizer)
         self._start()
@@ -193,6 +196,7 @@ class StaticEncoder:
             self._table,
             self._mapping,
             self._weights,
+            *([f"prompt {self._prompt}"] if self._prompt else []),
         )
 
     def encode(self, texts: Texts, *, threads: int | None = None) -> Vectors:
@@ -210,7 +214,7 @@ class StaticEncoder:
             TextInputError: A text cannot be encoded; names its row.
         """
         if type(texts) is list and len(texts) == 1 and type(texts[0]) is str:
-            vector = self._encode_one(texts[0])
+            vector = self._encode_one(self._prompt + texts[0])
             if vector is not None:
                 return vector
         return self.encode_batch(texts, threads=threads).vectors[self._table.shape[1]]
@@ -242,7 +246,7 @@ class StaticEncoder:
                 raise SpecError.of_choice(name="sizes", value=size, valid=f"1 to {dim}")
         if threads is not None and threads < 1:
             raise SpecError.of_choice(name="threads", value=threads, valid="1 or more, or None")
-        source = read_texts(texts, max_characters=self._plain.rules.max_characters)
+        source = self._read(texts)
         vectors = {width: np.empty((len(source), width), np.float32) for width in (dim, *sizes)}
         if self._stays_plain(source):
             tokens = self._plain_tokens(source)
@@ -265,7 +269,7 @@ class StaticEncoder:
         Returns:
             int32 (tokens,), the ids of all rows; int64 (n + 1,), where each row begins and ends.
         """
-        source = read_texts(texts, max_characters=self._plain.rules.max_characters)
+        source = self._read(texts)
         self._load()
         counts, ids = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)]
         for span in source.ranges():
@@ -277,6 +281,10 @@ class StaticEncoder:
                 )
                 ids.append(found.ids[at])
         return np.concatenate(ids), np.cumsum(np.concatenate(counts))
+
+    def _read(self, texts: Texts) -> TextSource:
+        prompted = with_prompt(texts, self._prompt) if self._prompt else texts
+        return read_texts(prompted, max_characters=self._plain.rules.max_characters)
 
     def compile_kernels(self, on_start: Callable[[str], None] | None = None) -> None:
         """Load and, where no cache has them, compile the kernels now.

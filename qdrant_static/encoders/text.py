@@ -125,6 +125,34 @@ def read_texts(texts: Texts, *, max_characters: int | None = None) -> TextSource
     return _ListTexts(texts, max_characters)
 
 
+def with_prompt(texts: Texts, prompt: str) -> Texts:
+    """Put a prompt before every text, a null too; what is no text stays, for `read_texts` to say.
+
+    Args:
+        texts: As for `read_texts`.
+        prompt: What is put before them.
+    """
+    if isinstance(texts, str | bytes):
+        return texts
+    if any(hasattr(texts, f"__arrow_c_{kind}__") for kind in ("stream", "array")):
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        stream = hasattr(texts, "__arrow_c_stream__")
+        arrow: Any = pa.chunked_array(texts) if stream else pa.array(texts)
+        _check_type(arrow.type)
+        whole: Texts = pc.binary_join_element_wise(
+            pa.scalar(prompt, pa.large_string()),
+            arrow.cast(pa.large_string()),
+            pa.scalar("", pa.large_string()),
+            null_handling="replace",
+        )
+        return whole
+    if not hasattr(texts, "__len__"):
+        return texts
+    return [prompt + one if isinstance(one, str) else one for one in texts]
+
+
 class _ListTexts:
     """A sequence of Python strings, encoded block by block."""
 

@@ -14,9 +14,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from qdrant_static.encoders.loading import (
     from_model2vec,
-    from_sentence_transformers,
     load_wordllama,
 )
+from qdrant_static.encoders.sentencetransformers import from_sentence_transformers
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import TextInputError
 from tests.awkward_texts import AWKWARD, bmp_letters, every_block, mixtures

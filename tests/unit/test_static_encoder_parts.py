@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qdrant_static.encoders.loading import from_model2vec, map_safetensors
+from qdrant_static.encoders.loading import from_model2vec
+from qdrant_static.encoders.modelfiles import map_safetensors
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.encoders.statistics import EncodingStatistics
 from qdrant_static.errors import InvalidModelError, SpecError, TextInputError
