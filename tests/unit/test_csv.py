@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 
 import pytest
@@ -85,11 +86,63 @@ def test_a_bad_line_is_rejected_alone(path, line, reason, told):
     assert told in rejects[0].message
 
 
-def test_an_open_quote_that_another_closes_costs_its_own_records_alone(path):
-    """Which is what the file says: the cell goes on to the next quote."""
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    ("lines", "read_at"),
+    [
+        ([b'1,"open,x', b"2,two,x", b'3,"three",x', b"4,four,x"], [3, 4, 5]),
+        ([b'1,"open,x', b"2,two,x", b'3,three,"y"', b"4,four,x"], [3, 4, 5]),
+        ([b'1,"open,x', b'2,"two ""quoted""",x', b"", b"4,four,x"], [3, 5]),
+        ([b'1,"open,x', b'2,two,""', b'3,"three, 3",x', b'4,"four', b'lines",x', b"6,six,x"],
+         [3, 4, 5, 7]),
+        ([b'"1,open,x', b'"2",two,x', b"3,three,x"], [3, 4]),
+        ([b'1,open,"x', b"2,two,x", b'3,"three",x'], [3, 4]),
+        ([b'1,"open, a ""word"",x', b"2,two,x", b'3,"three",x'], [3, 4]),
+        ([b'1,"open,x', b"2,two,x"], [3]),
+    ],
+)  # fmt: skip
+def test_an_open_quote_costs_its_own_line_alone(path, lines, read_at, end):
+    """The quote that closes its cell opens another, so that text follows it."""
+    records, rejects = read(path, HEAD + end.join(lines) + end)
+    assert [(one.reason, one.position) for one in rejects] == [("not_csv", 2)]
+    assert rejects[0].message == "a quote is not closed"
+    assert [position for position, *_ in records] == read_at
+    assert [int(payload["id"]) for *_, payload in records] == [at - 1 for at in read_at]
+
+
+def test_a_record_of_several_lines_with_other_cells_than_the_header_is_read_line_by_line(path):
     records, rejects = read(path, HEAD + b'1,"one,x\n2,two"\n3,three,y\n')
     assert [position for position, *_ in records] == [4]
-    assert [(one.reason, one.position) for one in rejects] == [("not_csv", 2)]
+    assert [(one.reason, one.position) for one in rejects] == [("not_csv", 2), ("not_csv", 3)]
+
+
+def test_space_after_the_quote_of_a_cell_of_several_lines_is_no_text(path):
+    records, rejects = read(path, HEAD + b'1,"one\nmore" \t,x\n')
+    assert ([text for _, text, _ in records], rejects) == (["one\nmore \t"], [])
+
+
+def test_no_record_goes_on_over_lines_that_are_settled(path):
+    """Read alone, a batch must give what it gave in the midst of the others."""
+    content = HEAD + b'1,"open,x\n2,two,x\n3,"three",x\n4,four,x\n5,"five",x\n'
+    whole, rejects = read(path, content)
+    rest, again = read(path, content, settled=[(4, 6)])
+    assert [(one.position, one.message) for one in again] == [(2, rejects[0].message)]
+    assert [one for one in whole if one[0] in (3, 6)] == rest
+
+
+def test_a_file_that_breaks_off_in_a_quoted_cell_gives_the_lines_before(tmp_path):
+    rows = b"".join(b"%d,%d,x\n" % (n, n * 7919 % 100_003) for n in range(20_000))
+    packed = gzip.compress(HEAD + b'1,"open,x\n' + rows)
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    *batches, broken = csvfile.read(
+        Input(name="a", path=str(path), format="csv", compression="gzip"), SELECTION
+    )
+    assert broken.reason == "unreadable_file"
+    assert [one.position for one in batches[0].rejects] == [2]
+    positions = [place for batch in batches for place in batch.positions]
+    assert positions == list(range(3, batches[-1].stop))
+    assert len(positions) > 5000
 
 
 def test_a_record_over_the_bound_is_rejected(path, monkeypatch):
@@ -121,9 +174,34 @@ def test_types_are_those_that_are_named(path):
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        ("float", {"1.5": 1.5, "-2": -2.0}, ["nan", "inf", "x"]),
-        ("boolean", {"true": True, "FALSE": False, "1": True, "0": False}, ["yes", "2"]),
-        ("integer", {"-7": -7, str(2**64 - 1): 2**64 - 1}, [str(2**64), "1.0", "1_000"]),
+        (
+            "float",
+            {"1.5": 1.5, "-2": -2.0, "+.5e-3": 0.0005, "7.": 7.0, " 1\t": 1.0, "1E5": 1e5},
+            [
+                "nan",
+                "inf",
+                "x",
+                "1_000",
+                "\u0661",
+                "0x10",
+                "1e",
+                ".",
+                "1e999",
+                "1 0",
+                "1\u00a0",
+                "\u066b5",
+            ],
+        ),
+        (
+            "boolean",
+            {"true": True, "FALSE": False, "1": True, "0": False},
+            ["yes", "2", "true\u00a0"],
+        ),
+        (
+            "integer",
+            {"-7": -7, str(2**64 - 1): 2**64 - 1},
+            [str(2**64), "1.0", "1_000", "\u0661", "0x1", "--1", "9" * 5000],
+        ),
         ("string", {"007": "007"}, []),
     ],
 )

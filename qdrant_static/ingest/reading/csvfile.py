@@ -25,6 +25,8 @@ from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+#: Python's own `float` takes 1_000, digits of any script, and words.
+_FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def columns(file: Input) -> tuple[str, ...]:
@@ -80,10 +82,12 @@ def read(
             numbered = seen.count(enumerate(lines(opened, csvcells.MAX_RECORD_BYTES), 1))
             header = next(split_records(numbered, file.delimiter), None)
             if header is not None:
-                convert = _Converter(_names(file, header[1]), types or {})
+                names = _names(file, header[1])
+                convert = _Converter(names, types or {})
                 skipping = _Skipping(numbered, settled)
                 start = skipping.first
-                for number, cells, size in split_records(iter(skipping), file.delimiter):
+                records = split_records(iter(skipping), file.delimiter, len(names))
+                for number, cells, size in records:
                     gap = skipping.gap_before(number)
                     if gap is not None:
                         if building.rows:
@@ -179,7 +183,7 @@ class _Converter:
         for name, (kind, read_cell) in self._types.items():
             if record[name] is not None:
                 try:
-                    record[name] = read_cell(record[name].strip())
+                    record[name] = read_cell(record[name].strip(" \t"))
                 except ValueError as error:
                     told = f"{name!r} is {record[name][:100]!r}, not of type {kind}"
                     raise RejectedError("wrong_type", told, record) from error
@@ -196,6 +200,8 @@ def _integer(text: str) -> int:
 
 
 def _float(text: str) -> float:
+    if not _FLOAT.fullmatch(text):
+        raise ValueError("no number")
     value = float(text)
     if not math.isfinite(value):
         raise ValueError("not finite")
