@@ -97,7 +97,7 @@ def test_a_collection_of_others_has_no_spec_to_compare(run, theirs, tmp_path):
 
 
 def test_a_missing_file_is_an_error_with_its_name(run, ours):
-    assert "s.toml" in run("collection", "diff", "c", "--spec", "s.toml", code=1).stderr
+    assert "s.toml" in run("collection", "diff", "c", "--spec", "s.toml", code=2).stderr
 
 
 def test_quantize_tries_keeps_and_takes_back(run, theirs):
