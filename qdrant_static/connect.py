@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
@@ -48,20 +49,7 @@ def connect(
         return QdrantClient(":memory:")
     scheme, colon, _ = place.partition("://")
     if colon and scheme.lower() in ("http", "https"):
-        from qdrant_client import QdrantClient
-
-        return QdrantClient(
-            url=place,
-            api_key=api_key,
-            # Behind another port than the usual one, gRPC's port cannot be guessed, and the
-            # client's default may belong to another server.
-            prefer_grpc=_port(place) in (None, _REST_PORT),
-            timeout=timeout_s,
-            # The client's own check prints a warning for every older server that works well.
-            check_compatibility=False,
-            # Else a channel whose server was away for long looks for it every two minutes only.
-            grpc_options={"grpc.max_reconnect_backoff_ms": 5000},
-        )
+        return _server(place, api_key, timeout_s)
     if colon:
         raise SpecError(field="target", problem=f"{scheme}:// is unknown; known: http, https")
     if _HOST_AND_PORT.fullmatch(place):
@@ -71,6 +59,35 @@ def connect(
     from qdrant_static.edge import EdgeClient
 
     return EdgeClient(os.path.expanduser(place))
+
+
+def _server(url: str, api_key: str | None, timeout_s: int) -> QdrantClient:
+    from qdrant_client import QdrantClient
+
+    # Behind another port than the usual one, gRPC's port cannot be guessed, and the client's
+    # default may belong to another server.
+    prefer_grpc = _port(url) in (None, _REST_PORT)
+    with warnings.catch_warnings():
+        # Said below, with the server's name and the caller's line.
+        warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
+        client = QdrantClient(
+            url=url,
+            api_key=api_key,
+            prefer_grpc=prefer_grpc,
+            timeout=timeout_s,
+            # The client's own check prints a warning for every older server that works well.
+            check_compatibility=False,
+            # Else a channel whose server was away for long looks for it every two minutes only.
+            grpc_options={"grpc.max_reconnect_backoff_ms": 5000},
+        )
+    parts = urlsplit(url)
+    if api_key and parts.scheme == "http":
+        warnings.warn(
+            f"Api key is used with an insecure connection to {parts.hostname}: whoever carries it "
+            "can read the key. Use https",
+            stacklevel=3,
+        )
+    return client
 
 
 def _port(url: str) -> int | None:

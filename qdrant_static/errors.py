@@ -55,6 +55,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
+from qdrant_static.suggestions import suggestion
+
 
 def _rebuild(
     cls: type[QdrantStaticError], arguments: tuple[Any, ...], state: dict[str, Any]
@@ -114,7 +116,8 @@ class SpecError(UsageError):
     @classmethod
     def of_choice(cls, name: str, value: object, valid: str) -> SpecError:
         """An argument that is none of the valid values."""
-        return cls(field=name, problem=f"{value!r} is not valid; valid: {valid}")
+        near = suggestion(value, valid.split(", "))
+        return cls(field=name, problem=f"{value!r} is not valid; valid: {valid}{near}")
 
 
 @dataclass(eq=False)
@@ -163,9 +166,10 @@ class EncoderNotFoundError(UsageError):
 
     @property
     def message(self) -> str:
+        known = f"one of: {_listed(self.known)}" if self.known else "'wordllama'"
         return (
             f"no encoder {self.name!r}: {self.problem}. Give a model2vec folder, a hub name "
-            f"such as 'minishlab/potion-base-8M', or one of: {_listed(self.known)}"
+            f"such as 'minishlab/potion-base-8M', or {known}{suggestion(self.name, self.known)}"
         )
 
 
@@ -249,7 +253,8 @@ class ColumnNotFoundError(UsageError):
     @property
     def message(self) -> str:
         return (
-            f"no column {self.column!r} in {self.source}; its columns are: {_listed(self.columns)}"
+            f"no column {self.column!r} in {self.source}; its columns are: "
+            f"{_listed(self.columns)}{suggestion(self.column, self.columns)}"
         )
 
 
@@ -307,7 +312,7 @@ class CollectionNotFoundError(UsageError):
     def message(self) -> str:
         return (
             f"no collection {self.collection!r} in {self.where}; there are: "
-            f"{_listed(self.collections)}"
+            f"{_listed(self.collections)}{suggestion(self.collection, self.collections)}"
         )
 
 
@@ -348,7 +353,8 @@ class AliasNotFoundError(UsageError):
 
     @property
     def message(self) -> str:
-        return f"no alias {self.alias!r}; there are: {_listed(self.aliases)}"
+        near = suggestion(self.alias, self.aliases)
+        return f"no alias {self.alias!r}; there are: {_listed(self.aliases)}{near}"
 
 
 @dataclass(eq=False)

@@ -35,8 +35,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from qdrant_static import plaindata, rules
+from qdrant_static import plaindata
 from qdrant_static.errors import SpecError
+from qdrant_static.suggestions import suggestion
 
 if TYPE_CHECKING:
     import threading
@@ -226,7 +227,7 @@ def _check(data: Mapping[str, Any], name: str) -> None:
         else:
             raise SpecError(
                 field=f"{name}: {key}",
-                problem=f"is unknown; known: {', '.join(known)}{rules.suggestion(key, known)}",
+                problem=f"is unknown; known: {', '.join(known)}{suggestion(key, known)}",
             )
     for key in ("collection", "paths"):
         if key not in data:
@@ -255,7 +256,7 @@ def _check_table(place: str, table: Mapping[str, Any], known: Mapping[str, Any])
         if key not in known:
             raise SpecError(
                 field=f"{place}.{key}",
-                problem=f"is unknown; known: {', '.join(known)}{rules.suggestion(key, known)}",
+                problem=f"is unknown; known: {', '.join(known)}{suggestion(key, known)}",
             )
         _check_kind(f"{place}.{key}", value, known[key])
 

@@ -21,8 +21,8 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from qdrant_static import rules
 from qdrant_static.errors import SpecError
+from qdrant_static.suggestions import suggestion
 
 T = TypeVar("T")
 
@@ -167,7 +167,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         raise SpecError(
             field=where,
             problem=f"is unknown; known: {', '.join(map(str, literals))}"
-            f"{rules.suggestion(value, literals)}",
+            f"{suggestion(value, literals)}",
         )
     raise SpecError(field=where, problem=f"is not {wanted(hint)}; found {_found(value)}")
 
@@ -191,8 +191,7 @@ def _table(data: object, hints: Mapping[str, Any], where: str) -> dict[str, Any]
         if name not in hints:
             raise SpecError(
                 field=_join(where, str(name)),
-                problem=f"is unknown; known: {', '.join(hints)}"
-                f"{rules.suggestion(str(name), hints)}",
+                problem=f"is unknown; known: {', '.join(hints)}{suggestion(str(name), hints)}",
             )
         values[name] = convert(value, hints[name], _join(where, name))
     return values

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from qdrant_static.errors import SpecError
+from qdrant_static.suggestions import suggestion
 
 #: The greatest count that a spec or plan may ask for: of 32 bits, as the engine keeps them.
 GREATEST = 2**31 - 1
@@ -33,15 +33,6 @@ def choice(field: str, value: object, known: tuple[str, ...]) -> None:
             field=field,
             problem=f"{value!r} is unknown; known: {', '.join(known)}{suggestion(value, known)}",
         )
-
-
-def suggestion(given: object, known: Iterable[object]) -> str:
-    """Words that name the known value that is most like a given one; empty if none is close."""
-    names = [str(one) for one in known]
-    close = difflib.get_close_matches(str(given), names, n=1, cutoff=0.7)
-    if not close:
-        close = [one for one in names if one.casefold() == str(given).casefold()]
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def whole(field: str, value: object, *, optional: bool = True, greatest: int = GREATEST) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import typer
 
 from qdrant_static._version import __version__
@@ -66,4 +68,10 @@ app.info.invoke_without_command = True
 
 def main() -> None:
     """Entry point of the command."""
+    warnings.showwarning = _show_warning
     app()
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as a sentence, without the line of code that gave it."""
+    typer.echo(f"warning: {message}", err=True)

@@ -51,10 +51,10 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except OSError as error:
             fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 1)
         except Exception as error:
-            problem = _of_server(error)
+            problem = _of_server(error, str(kwargs.get("db") or kwargs.get("to") or ""))
             if problem is None:
                 raise
-            fail(problem, 1)
+            fail(_told(problem, error), 1)
 
     return run
 
@@ -138,21 +138,29 @@ def _told(message: str, error: BaseException) -> str:
     return "\n".join([message, *getattr(error, "__notes__", ())])
 
 
-def _of_server(error: Exception) -> str | None:
-    """The sentence for an error of the client's; None for any other."""
+def _of_server(error: Exception, place: str) -> str | None:
+    """The sentence for an error of the client's; None for any other.
+
+    Args:
+        error: What was raised.
+        place: The server's URL, where a command's options name it.
+    """
     if "qdrant_client" not in sys.modules:
         return None
+    from qdrant_static.ingest.reading.find import public
+
+    server = f"the server {public(place)}" if "://" in place else "the server"
     import grpc
     from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
         detail = error.details() or ""
         if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            return f"the server cannot be reached over gRPC (port 6334 by default): {detail}"
-        return f"the server refused: {error.code().name} {detail}"
+            return f"{server} cannot be reached over gRPC (port 6334 by default): {detail}"
+        return f"{server} refused: {error.code().name} {detail}"
     if isinstance(error, ResponseHandlingException):
-        return f"the server cannot be reached: {error.source}"
+        return f"{server} cannot be reached: {error.source}"
     if isinstance(error, UnexpectedResponse):
         body = (error.content or b"").decode("utf-8", "replace")[:300]
-        return f"the server refused: {error.status_code} {error.reason_phrase} {body}"
+        return f"{server} refused: {error.status_code} {error.reason_phrase} {body}"
     return None

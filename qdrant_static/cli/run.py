@@ -10,6 +10,7 @@ import typer
 from qdrant_static.cli.ingest import show, stop_on_signals
 from qdrant_static.cli.options import Force, Json
 from qdrant_static.cli.reporting import framed, reported
+from qdrant_static.errors import QdrantStaticError
 
 
 @framed("job")
@@ -24,10 +25,18 @@ def command(
     Exit codes: 0 done; 1 failed and safe to repeat; 2 wrong configuration; 3 more rejects than
     allowed; 4 a gate refused (--force); 130 interrupted.
     """
+    from qdrant_static.ingest.reading.find import public
     from qdrant_static.jobs import Job
 
     changed: dict[str, Any] = {"force": True} if force else {}
-    report = Job.load(job).run(
-        progress=sys.stderr.isatty() or not as_json, stop=stop_on_signals(), **changed
-    )
+    loaded = Job.load(job)
+    try:
+        report = loaded.run(
+            progress=sys.stderr.isatty() or not as_json, stop=stop_on_signals(), **changed
+        )
+    except QdrantStaticError:
+        raise
+    except Exception as error:
+        error.add_note(f"job {job}, db {public(loaded.db)}")
+        raise
     show(report, as_json=as_json)

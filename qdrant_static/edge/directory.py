@@ -25,7 +25,7 @@ import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import portalocker
 
@@ -161,12 +161,13 @@ class FolderLock:
 
     Raises:
         CollectionLockedError: If it is held already, by this process or another.
+        StorageError: If the folder cannot be written to.
     """
 
     def __init__(self, folder: CollectionFolder) -> None:
         path = folder.path / "lock"
         while True:
-            self._file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+            self._file = _lock_file(path)
             try:
                 portalocker.lock(self._file, portalocker.LOCK_EX | portalocker.LOCK_NB)
             except portalocker.exceptions.LockException as error:
@@ -200,10 +201,23 @@ class FolderLock:
         self.release()
 
 
+def _lock_file(path: Path) -> TextIO:
+    try:
+        return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+    except FileNotFoundError:  # the collection is being deleted
+        raise
+    except OSError as error:
+        raise StorageError(
+            path=str(path),
+            problem=f"cannot be written ({error.strerror}). An embedded collection is locked by "
+            "whoever opens it, to read it too: copy the folder to a place that can be written",
+        ) from error
+
+
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Hold a lock file for a moment, waiting for whoever holds it."""
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+    with _lock_file(path) as file:
         portalocker.lock(file, portalocker.LOCK_EX)
         try:
             yield

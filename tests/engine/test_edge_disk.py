@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -321,3 +322,16 @@ def _leave(root: Path, name: str, what: str) -> None:
     (root / name / "shards" / "0" / "edge_config.json").write_text("{}")
     (root / name / "unfinished").write_text(what)
     (root / name / "lock").touch()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_with_what_to_do(root, monkeypatch):
+    opened = os.open
+
+    def read_only(path, *rest, **named):
+        if Path(path).name == "lock":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with EdgeClient(root) as client, pytest.raises(StorageError, match="copy the folder to a"):
+        client.count("articles")

@@ -60,3 +60,9 @@ def test_a_url_of_another_scheme_is_not_taken_for_a_directory(url):
         return
     assert isinstance(client, QdrantClient)
     client.close()
+
+
+def test_a_key_over_an_insecure_connection_is_a_warning_that_names_the_host_and_the_caller():
+    with pytest.warns(UserWarning, match="insecure connection to db.example") as caught:
+        connect("http://db.example:6333", api_key="k").close()
+    assert [one.filename for one in caught] == [__file__]

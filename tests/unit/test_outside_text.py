@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from qdrant_static import plaindata
 from qdrant_static.collection import params
 from qdrant_static.collection.spec import CollectionSpec
-from qdrant_static.collection.toml import from_data
+from qdrant_static.collection.toml import SHORT, from_data
 from qdrant_static.errors import QdrantStaticError, SpecError
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.jobs import Job
 from qdrant_static.search.plan import SearchPlan
+from qdrant_static.suggestions import suggestion
 from tests.fakes import FakeEncoder
 
 JOB = {
@@ -220,3 +221,17 @@ def test_a_file_in_another_encoding_names_file_and_line(tmp_path):
     path.write_bytes("a = 1\nlanguage = 'français'\n".encode("latin-1"))
     with pytest.raises(SpecError, match=r"a.toml: line 2 is not UTF-8"):
         plaindata.read_toml(path)
+
+
+@pytest.mark.parametrize("written", ["\t", "\\t", "tab"])
+def test_a_tab_may_be_written_as_a_shell_hands_it_over(written):
+    assert SourceOptions(delimiter=written).delimiter == "\t"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("matroshka", "; did you mean 'matryoshka'?"), ("SERVER", "; did you mean 'server'?"),
+     ("zebra", "")],
+)  # fmt: skip
+def test_a_near_miss_is_suggested(given, told):
+    assert suggestion(given, SHORT) == told

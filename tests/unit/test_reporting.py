@@ -80,6 +80,19 @@ def test_a_server_that_refuses_is_one_sentence(capsys):
     assert outcome(lost, capsys) == (1, "", "error: the server cannot be reached: refused\n")
 
 
+def test_a_server_is_named_without_its_secrets(capsys):
+    from qdrant_client.http.exceptions import ResponseHandlingException
+
+    @reported
+    def command(*, db):
+        raise ResponseHandlingException(ConnectionError("refused"))
+
+    with pytest.raises(typer.Exit):
+        command(db="http://user:pw@db.example:6333?key=s")
+    told = "error: the server http://db.example:6333 cannot be reached: refused\n"
+    assert capsys.readouterr().err == told
+
+
 def test_a_server_behind_grpc_is_one_sentence(capsys):
     import grpc
 

@@ -20,6 +20,10 @@ MAX_TEXT_BYTES = 16 * 2**20
 MAX_PAYLOAD_BYTES = 16 * 2**20
 
 
+#: Other ways to write a tab.
+_TAB = ("tab", "\\t")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
     """Which columns of an input are taken for what, and how its files are read.
@@ -71,10 +75,15 @@ class SourceOptions:
             raise SpecError(field="template", problem="give columns of the text or a template")
         if self.format is not None and self.format not in FORMATS:
             raise SpecError.of_choice("format", self.format, ", ".join(FORMATS))
+        if self.delimiter in _TAB:  # as a shell or a single-quoted string of TOML hands it over
+            object.__setattr__(self, "delimiter", "\t")
         if self.delimiter is not None and (
             len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n'
         ):
-            raise SpecError(field="delimiter", problem=f"{self.delimiter!r} is no ASCII character")
+            raise SpecError(
+                field="delimiter",
+                problem=f"{self.delimiter!r} is no ASCII character; for a tab write tab or \\t",
+            )
         for column, kind in self.types.items():
             if kind not in CELL_TYPES:
                 raise SpecError.of_choice(f"types.{column}", kind, ", ".join(CELL_TYPES))
