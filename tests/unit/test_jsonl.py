@@ -84,6 +84,10 @@ def test_a_line_becomes_a_record_with_its_number_key_text_and_payload(path):
         (b'{"id": 1180591620717411303424, "text": "a"}', "wrong_type", "more than 64 bits"),
         (b'{"id": 1, "text": "a", "x": [{"y": -9223372036854775809}]}', "wrong_type", "64 bits"),
         (b'{"id": 1, "text": "a", "x": 1e999}', "wrong_type", "1e999|inf|finite|64 bits"),
+        (b'{"id": 1, "text": "a", "x": 1E+400}', "wrong_type", "beyond"),
+        (b'{"id": 1, "text": "a", "x": ' + b"9" * 5000 + b"}", "not_json", "not JSON"),
+        (b'{"id": 1, "text": "a", "id": 1}', "not_json", "the name 'id' twice"),
+        (b'{"id": 1, "text": "a", "x": [{"y" : 1, "\\u0079": 2}]}', "not_json", "'y' twice"),
     ],
 )
 def test_a_bad_line_is_rejected_with_its_reason_and_number_and_the_rest_is_read(
@@ -108,6 +112,19 @@ def test_nesting_of_any_depth_is_a_record_or_a_reject_and_never_ends_the_run(pat
     records, rejects = read(path, line + b"\n" + GOOD + b"\n")
     assert len(records) + len(rejects) == 2
     assert records[-1][:2] == (2, 1)
+
+
+def test_a_line_with_a_name_twice_is_shown_as_it_is_and_the_next_is_judged_by_itself(path):
+    line = b'{"id": 1, "text": "a", "n": 1, "n": 12345678901234567890}'
+    records, (reject,) = read(path, line + b"\n" + GOOD + b"\n")
+    assert reject.row == line.decode()
+    assert [record[:2] for record in records] == [(2, 1)]
+
+
+def test_digits_in_a_text_and_an_exponent_that_fits_are_no_large_numbers(path):
+    line = b'{"id": 1, "text": "1e999 and 123456789012345678901234567890", "n": [1e-999, 1e308]}'
+    ((*_, payload),), rejects = read(path, line)
+    assert (payload["n"], rejects) == ([0.0, 1e308], [])
 
 
 def test_pairs_of_surrogates_are_characters(path):
