@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from qdrant_client import models
 
 from qdrant_static import CollectionSpec, connect, ingest, load_encoder, search
 
@@ -53,10 +52,7 @@ def main() -> None:
             hits = search(client, "books", QUESTION, plan=plan, limit=2)
             print(plan, [(hit.key, round(hit.score, 3)) for hit in hits])
 
-        recent = models.Filter(
-            must=[models.FieldCondition(key="year", range=models.Range(gte=1900))]
-        )
-        hits = search(client, "books", QUESTION, query_filter=recent)
+        hits = search(client, "books", QUESTION, filter="year>=1900")
         print("since 1900:", [(hit.key, hit.payload["year"]) for hit in hits])
 
 

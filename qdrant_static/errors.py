@@ -3,6 +3,8 @@
     QdrantStaticError
     ├── UsageError                     wrong usage or configuration: exit 2
     │   ├── SpecError                  an impossible collection spec or search plan
+    │   ├── FilterError                a filter that cannot be read, or does not fit the fields
+    │   ├── FieldNotFoundError         no point of the collection has the field
     │   ├── SpecMismatchError          the collection is there, and differs
     │   ├── EncoderMismatchError       not the encoder that the collection was made with
     │   ├── EncoderNotFoundError       no encoder of that name
@@ -56,6 +58,9 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from qdrant_static.suggestions import suggestion
+
+#: So much of a filter is shown in an error, in characters.
+_SHOWN = 200
 
 
 def _rebuild(
@@ -118,6 +123,43 @@ class SpecError(UsageError):
         """An argument that is none of the valid values."""
         near = suggestion(value, valid.split(", "))
         return cls(field=name, problem=f"{value!r} is not valid; valid: {valid}{near}")
+
+
+@dataclass(eq=False)
+class FilterError(UsageError):
+    """A filter that cannot be read, or that does not fit the collection's fields.
+
+    ``character`` is the place in the text, from 1; None where the whole is meant.
+    """
+
+    filter: str
+    problem: str
+    character: int | None = None
+
+    @property
+    def message(self) -> str:
+        shown = self.filter if len(self.filter) <= _SHOWN else f"{self.filter[:_SHOWN]}…"
+        where = "" if self.character is None else f", at character {self.character}"
+        return f"filter {shown!r}{where}: {self.problem}"
+
+
+@dataclass(eq=False)
+class FieldNotFoundError(UsageError):
+    """No point of the collection has this payload field."""
+
+    field: str
+    collection: str
+    fields: tuple[str, ...]
+    near: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        meant = " or ".join(map(repr, self.near))
+        hint = f"did you mean {meant}? " if self.near else ""
+        return (
+            f"no point of collection {self.collection!r} has a field {self.field!r}: {hint}"
+            f"Its fields are: {_listed(self.fields)}"
+        )
 
 
 @dataclass(eq=False)

@@ -91,12 +91,15 @@ def apply(
     from qdrant_static.collection.diff import apply as change
     from qdrant_static.collection.diff import diff as compare
     from qdrant_static.collection.measure import settle
+    from qdrant_static.filters import index_warnings
 
     with closing(connect(db, api_key=api_key)) as client:
         found = compare(client, collection, _spec(client, collection, spec))
         change(client, collection, found)
         if found:
             settle(client, collection)
+        for warning in index_warnings(client, collection):
+            typer.echo(f"warning: {warning}", err=True)
     typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -154,6 +155,14 @@ def command(
         ),
     ] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between the cells of CSV.")] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Type of a CSV column's values (string, integer, float, boolean; all are strings "
+            "unless said); repeatable, or a:integer,b:float.",
+            metavar="COLUMN:TYPE",
+        ),
+    ] = None,
     passages: Annotated[
         int | None,
         typer.Option(min=1, help="Cut texts into passages of so many tokens.", metavar="TOKENS"),
@@ -197,6 +206,7 @@ def command(
         "vectors": vectors,
         "format": format_,
         "delimiter": delimiter,
+        "types": None if types is None else _pairs("--types", _each(types), "COLUMN:TYPE"),
     }
     options = SourceOptions.from_dict({k: v for k, v in given.items() if v is not None})
 
@@ -320,6 +330,15 @@ def _sparse(value: str | None, language: str | None) -> Any:
     if language is None:
         return "bm25"
     return SparseSpec(language=language)
+
+
+def _each(values: list[str]) -> list[str]:
+    """``["a:integer,b:float"]`` -> both; a column may have commas in its name, a type has none."""
+    found: list[str] = []
+    for value in values:
+        pairs = re.findall(r"(.+?:\w+)(?:,\s*|$)", value)
+        found += pairs if ",".join(pairs) == value.replace(", ", ",") else [value]
+    return found
 
 
 def _pairs(option: str, values: list[str], form: str) -> dict[str, str]:

@@ -35,7 +35,8 @@ def command(
         list[str] | None,
         typer.Option(
             "--filter",
-            help="field=value, or a filter of Qdrant's as JSON; several must all hold.",
+            help="Such as 'year>=2000 and lang=en,de', 'title is not null', or Qdrant's own JSON; "
+            "several must all hold.",
         ),
     ] = None,
     encoder: Annotated[
@@ -61,21 +62,21 @@ def command(
 ) -> None:
     """Search a collection by its name alone: it knows its encoder and its best plan."""
     from qdrant_static import connect, load_encoder
-    from qdrant_static.cli.conditions import filter_of, named_spec, plan_of
+    from qdrant_static.cli.conditions import named_spec, plan_of
     from qdrant_static.search.run import open_collection
 
     chosen = None if plan is None else plan_of(plan)
-    narrowed = filter_of(condition or [])
     client = connect(db, api_key=api_key)
     try:
         loaded = None if encoder is None else load_encoder(encoder)
         spec = named_spec(client, collection, loaded, vector=vector, text=text)
         opened = open_collection(client, collection, spec=spec, encoder=loaded)
         if explain:
+            opened.filter(condition)
             told = opened.explain(chosen, limit=limit)
             typer.echo(json.dumps(told.to_dict(), indent=2) if as_json else str(told))
             return
-        hits = opened.search(query, limit=limit, plan=chosen, query_filter=narrowed)
+        hits = opened.search(query, limit=limit, plan=chosen, filter=condition)
     finally:
         client.close()
     typer.echo(as_json_text(hits) if as_json else table(hits))

@@ -50,8 +50,8 @@ def command(
         list[str] | None,
         typer.Option(
             "--filter",
-            help="field=value, or a filter of Qdrant's as JSON, that all queries have; several "
-            "must all hold.",
+            help="A condition that all queries have, such as 'year>=2000 and lang=en,de', or "
+            "Qdrant's own JSON; several must all hold.",
         ),
     ] = None,
     cost: Annotated[
@@ -88,7 +88,7 @@ def command(
     """
     from qdrant_static import connect, load_encoder
     from qdrant_static import tune as run
-    from qdrant_static.cli.conditions import filter_of, plan_of
+    from qdrant_static.cli.conditions import plan_of
     from qdrant_static.collection.foreign import carried_spec, foreign_spec
     from qdrant_static.errors import SpecError
 
@@ -112,7 +112,7 @@ def command(
             sample=sample,
             judged=judged,
             plan=None if plan is None else plan_of(plan),
-            query_filter=filter_of(condition or []),
+            filter=condition,
             cost="time" if cost == "time" else "bytes",
             budget_s=budget,
             spec=spec,

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeAlias, cast, get_type_hints
 
 from qdrant_static import plaindata, rules
 from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.fieldpaths import as_key
 from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.presets import graph_vector, preset
 from qdrant_static.collection.quantization import Quantization
@@ -88,7 +89,8 @@ class CollectionSpec:
         vectors: The dense vectors: ``full`` first, then the Matryoshka sizes, descending.
         sparse: The BM25 vector, or None.
         late: The late-interaction vector, or None.
-        payload_indexes: Payload field -> type of its index.
+        payload_indexes: Payload field -> type of its index. A dot is a step into an object; a
+            name with anything but letters, digits, ``_`` and ``-`` gets Qdrant's quotes.
         server: Shards, replicas and the like.
         fields: Where key and text lie; filled in by the first ingest.
         plan: The default search plan: a name, or the plan as a plain dictionary; None means
@@ -119,7 +121,8 @@ class CollectionSpec:
         for name, kind in self.payload_indexes.items():
             rules.choice(f"payload_indexes.{name}", kind, PAYLOAD_TYPES)
         self._check_plan()
-        object.__setattr__(self, "payload_indexes", dict(sorted(self.payload_indexes.items())))
+        keys = {as_key(name): kind for name, kind in self.payload_indexes.items()}
+        object.__setattr__(self, "payload_indexes", dict(sorted(keys.items())))
 
     def _check_names(self) -> None:
         sizes = [vector.size for vector in self.vectors]

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qdrant_static.errors import DeletionRefusedError, EngineError, VerificationError
+from qdrant_static.filters import index_warnings
 from qdrant_static.ingest.limits import DELETION_SHARE
 from qdrant_static.ingest.server.calls import exact_count, patiently
 from qdrant_static.ingest.sink import build_index
@@ -98,6 +99,18 @@ class Finish:
                 raise
             return False
         return True
+
+    def check_indexes(self) -> None:
+        """Say which payload indexes hold no point: a name misspelt, or values of another type."""
+        if not self.spec.payload_indexes:
+            return
+        for warning in patiently(
+            self.client,
+            self.collection,
+            "reading the payload indexes",
+            partial(index_warnings, self.client, self.collection),
+        ):
+            self.display.say(f"warning: {warning}")
 
     def count(
         self, totals: Totals, *, before: int, deleted: int, complete: bool

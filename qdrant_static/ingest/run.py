@@ -120,6 +120,8 @@ class IngestRun(ContinuableRun):
         # Of a run that was stopped, some samples may not have been acknowledged.
         sampled = finish.read_back(encoder, writer.sampled.values()) if ended else 0
         seconds["verify"] = time.perf_counter() - started
+        if ended:
+            finish.check_indexes()
         report = self._report(
             run,
             rejected,

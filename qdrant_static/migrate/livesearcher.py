@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.connect import Client
     from qdrant_static.encoders.registry import AnyEncoder
+    from qdrant_static.filters import FilterLike
     from qdrant_static.search.hits import Hit
     from qdrant_static.search.run import PlanChoice
 
@@ -88,6 +89,7 @@ class LiveSearcher:
         *,
         limit: int = 10,
         plan: PlanChoice = None,
+        filter: FilterLike = None,  # noqa: A002
         query_filter: models.Filter | None = None,
     ) -> list[Hit]:
         """Search for a text in the collection that the alias points at now; see `search`."""
@@ -96,7 +98,7 @@ class LiveSearcher:
             target = target_of(self._client, self.alias)
             try:
                 hits = self.opened(target).search(
-                    text, limit=limit, plan=plan, query_filter=query_filter
+                    text, limit=limit, plan=plan, filter=filter, query_filter=query_filter
                 )
                 break
             except Exception:
@@ -107,7 +109,7 @@ class LiveSearcher:
                     raise
         if self._shadow is not None and self._dice.random() < self._share:
             seconds = time.perf_counter() - started
-            asked = {"limit": limit, "query_filter": query_filter}
+            asked = {"limit": limit, "filter": filter, "query_filter": query_filter}
             self._shadow.offer(text, target, [one.id for one in hits], seconds, asked)
         return hits
 

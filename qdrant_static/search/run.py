@@ -11,6 +11,7 @@ from qdrant_static.collection.build import check_encoder
 from qdrant_static.collection.foreign import spec_of
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
 from qdrant_static.errors import SpecError
+from qdrant_static.filters import FilterLike, StoredFields, one_filter
 from qdrant_static.search.answer import answer
 from qdrant_static.search.hits import Hit, hit_of, nearness
 from qdrant_static.search.plan import SearchPlan, default_plan
@@ -73,6 +74,7 @@ class Searcher:
         self._encoder: Encoder | None = encoder
         self._late_encoder = late_encoder
         self._cross_encoder = cross_encoder
+        self._fields = StoredFields(client, self._collection)
         if encoder is not None:
             check_encoder(collection, self.spec.encoder, encoder.info)
 
@@ -82,10 +84,13 @@ class Searcher:
         *,
         limit: int = 10,
         plan: PlanChoice = None,
+        filter: FilterLike = None,  # noqa: A002
         query_filter: models.Filter | None = None,
     ) -> list[Hit]:
         """Search for a text; see `search`."""
-        return self.search_batch([text], limit=limit, plan=plan, query_filter=query_filter)[0]
+        return self.search_batch(
+            [text], limit=limit, plan=plan, filter=filter, query_filter=query_filter
+        )[0]
 
     def search_batch(
         self,
@@ -93,6 +98,7 @@ class Searcher:
         *,
         limit: int = 10,
         plan: PlanChoice = None,
+        filter: FilterLike = None,  # noqa: A002
         query_filter: models.Filter | None = None,
     ) -> list[list[Hit]]:
         """Search for several texts at once; see `search_batch`."""
@@ -101,11 +107,12 @@ class Searcher:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise SpecError(field="limit", problem=f"{limit!r} is not an integer of at least 1")
         chosen = self.plan(plan)
+        narrowed = self.filter(filter, query_filter)
         queries = self.prepare(texts, chosen)
         read = limit if chosen.rerank is None else max(limit, chosen.rerank_candidates)
         found = answer(
             self._client, self._collection, self.spec, chosen, queries,
-            limit=read, query_filter=query_filter, with_payload=True,
+            limit=read, query_filter=narrowed, with_payload=True,
         )  # fmt: skip
         unit = self._encoder is None or self._encoder.info.normalized
         hits = [
@@ -135,6 +142,17 @@ class Searcher:
                 problem="which payload fields hold the text is not known yet: nothing was ingested",
             )
         return chosen
+
+    def filter(
+        self, given: FilterLike, query_filter: models.Filter | None = None
+    ) -> models.Filter | None:
+        """Read a filter as `search` takes it; what is found out of the fields is kept.
+
+        Raises:
+            FilterError: If it cannot be read, or does not fit the fields' values.
+            FieldNotFoundError: If no point has a field that it names.
+        """
+        return one_filter(self._client, self._collection, given, query_filter, self._fields)
 
     def prepare(self, texts: Sequence[str], plan: PlanChoice = None) -> list[Query]:
         """Encode texts for a plan, as `answer` takes them."""
@@ -209,6 +227,7 @@ def search(
     *,
     limit: int = 10,
     plan: PlanChoice = None,
+    filter: FilterLike = None,  # noqa: A002
     query_filter: models.Filter | None = None,
     encoder: AnyEncoder | None = None,
     spec: CollectionSpec | None = None,
@@ -224,6 +243,9 @@ def search(
         limit: At most so many hits.
         plan: A kind (``"exact"``, ``"dense"``, ``"cascade"``, ``"bm25"``, ``"hybrid"``,
             ``"late"``), a `SearchPlan` or its dictionary; None takes the collection's own.
+        filter: A condition on the payload: ``"year>=2000 and lang=en,de"`` (docs/filters.md),
+            Qdrant's own JSON as a text or a dictionary, or a list of these. It takes a request
+            more for the types, and one for each field without an index.
         query_filter: A condition on the payload, as the client has it.
         encoder: The collection's encoder if it is at hand, or its name; None loads it by the name
             that the collection's metadata holds, once per process.
@@ -241,12 +263,14 @@ def search(
         NotAPlannedCollectionError: If others made it, and neither spec nor encoder is given.
         EncoderMismatchError: If the encoder is not the collection's.
         SpecError: If the query has no text, or the plan cannot work here.
+        FilterError: If the filter cannot be read, or a value does not fit its field.
+        FieldNotFoundError: If no point has a field that the filter names.
     """
     opened = Searcher(
         client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder,
         cross_encoder=cross_encoder,
     )  # fmt: skip
-    return opened.search(text, limit=limit, plan=plan, query_filter=query_filter)
+    return opened.search(text, limit=limit, plan=plan, filter=filter, query_filter=query_filter)
 
 
 def search_batch(
@@ -256,6 +280,7 @@ def search_batch(
     *,
     limit: int = 10,
     plan: PlanChoice = None,
+    filter: FilterLike = None,  # noqa: A002
     query_filter: models.Filter | None = None,
     encoder: AnyEncoder | None = None,
     spec: CollectionSpec | None = None,
@@ -273,7 +298,9 @@ def search_batch(
         client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder,
         cross_encoder=cross_encoder,
     )  # fmt: skip
-    return opened.search_batch(texts, limit=limit, plan=plan, query_filter=query_filter)
+    return opened.search_batch(
+        texts, limit=limit, plan=plan, filter=filter, query_filter=query_filter
+    )
 
 
 @lru_cache(maxsize=4)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.evaluate.judged import JudgedSet
+    from qdrant_static.filters import FilterLike
 
 
 def tune(
@@ -39,6 +40,7 @@ def tune(
     sample: int = 500,
     judged: JudgedSet | str | os.PathLike[str] | None = None,
     plan: str | Mapping[str, Any] | SearchPlan | None = None,
+    filter: FilterLike = None,  # noqa: A002
     query_filter: models.Filter | None = None,
     cost: Cost = "time",
     budget_s: float = 300.0,
@@ -74,7 +76,8 @@ def tune(
         sample: So many queries choose; half as many check, where there are enough.
         judged: A data set in BEIR's form whose corpus the collection holds.
         plan: The plan to start from; None: the collection's own.
-        query_filter: A condition that all queries have.
+        filter: A condition that all queries have, as `search` takes it.
+        query_filter: The same, as the client has it.
         cost: What makes a plan cheap: the median ``"time"`` of a query, measured here one at a
             time and warm, or the ``"bytes"`` that it reads by its own computation.
         budget_s: How long it may take, in seconds.
@@ -100,8 +103,9 @@ def tune(
         spec = carried_spec(client, collection) or foreign_spec(client, collection, encoder=encoder)
     searcher = Searcher(client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder)
     base = searcher.plan(plan)
+    narrowed = searcher.filter(filter, query_filter)
     with Clock(budget_s, shown=progress) as clock:
-        given = (client, collection, searcher, base, k, query_filter, cost, clock)
+        given = (client, collection, searcher, base, k, narrowed, cost, clock)
         run: ByRecall | ByJudgements
         if judged is not None:
             run = ByJudgements(*given)

@@ -231,7 +231,8 @@ def test_no_hits_are_said_and_exit_0(run):
 
 
 @pytest.mark.parametrize(
-    "condition", ["id=2", '{"must": [{"key": "id", "match": {"value": 2}}]}', "text=moon and tide"]
+    "condition",
+    ["id=2", '{"must": [{"key": "id", "match": {"value": 2}}]}', "text=the moon of the sea"],
 )
 def test_a_filter_narrows_a_search(run, condition):
     run("ingest", "a.jsonl")
@@ -247,8 +248,45 @@ def _holds(row: dict, condition: str) -> bool:
 
 def test_conditions_must_all_hold(run):
     run("ingest", "a.jsonl")
+    both = ("--filter", "n>=2", "--filter", "n<4 and title!='title 3'", "--plan", "exact")
+    hits = json.loads(run("search", "c", "the moon of the sea", *both, "--json").stdout)
+    assert [hit["key"] for hit in hits] == [2]
     both = ("--filter", "id=2", "--filter", "id=3")
     assert run("search", "c", "moon", *both).stdout == "no hits\n"
+
+
+def test_types_of_csv_columns_and_indexes_over_nothing(run, place):
+    lines = ["id,text,n,price,a b"] + [f"{n},the cat,{n},{n}.5,{n}" for n in range(3)]
+    (place / "a.csv").write_text("\n".join(lines) + "\n")
+    indexes = ("--index", "n:integer", "--index", "prise:float", "--index", "a b:keyword")
+    told = run("ingest", "a.csv", *indexes).stderr
+    assert "warning: the index on 'n' (integer) holds 0 of 3 points: the values are texts" in told
+    assert "--types n:integer" in told
+    assert "warning: the index on 'prise' (float) holds 0 of 3 points: no point has" in told
+    assert "did you mean 'price'?" in told
+    assert told.count("warning: ") == 2
+    done = run("search", "c", "cat", "--filter", "n>=1", code=2)
+    assert "'n' holds texts: only = and != compare that" in done.stderr
+
+    types = ("--types", "n:integer,price:float", "--types", "a b:integer")
+    with EdgeClient("data") as client:
+        client.delete_collection("c")
+    indexes = ("--index", "n:integer", "--index", "a b:integer")
+    assert "warning" not in run("ingest", "a.csv", *types, *indexes).stderr
+    both = ("--filter", 'n>=1 and "a b"<2', "--filter", "price=1.5")
+    hits = json.loads(run("search", "c", "the cat", "--plan", "exact", *both, "--json").stdout)
+    assert [hit["payload"] for hit in hits] == [
+        {"id": "1", "text": "the cat", "n": 1, "price": 1.5, "a b": 1}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [("n", "'n' is not COLUMN:TYPE"), ("n:whole", "types.n"), ("m:integer", "no column 'm'")],
+)
+def test_types_that_cannot_be(run, place, option, told):
+    (place / "a.csv").write_text("id,text,n\n1,the cat,1\n")
+    assert told in run("ingest", "a.csv", "--types", option, code=2).stderr
 
 
 @pytest.mark.parametrize("plan", ['{"kind": "dense", "ef": 50}', '{ kind = "dense", ef = 50 }'])
@@ -270,8 +308,10 @@ def test_a_plan_is_explained_and_not_run(run, plan):
         (("c", "moon", "--plan", "fast"), "'fast' is unknown; known: exact, dense, cascade, bm25"),
         (("c", "moon", "--plan", "{kind"), "plan: is neither JSON nor a TOML table"),
         (("c", "moon", "--plan", '{"kind": "dense", "oversampling": 0}'), "plan.oversampling"),
-        (("c", "moon", "--filter", "id"), "filter: 'id' is neither field=value nor a JSON filter"),
-        (("c", "moon", "--filter", '{"must": 5}'), "filter: is no filter of Qdrant's: must"),
+        (("c", "moon", "--filter", "id"), "filter 'id', at character 1: after the field 'id'"),
+        (("c", "moon", "--filter", "n>=x", "--explain"), "'n' holds integers, and 'x' is not"),
+        (("c", "moon", "--filter", "titel=a"), "has a field 'titel': did you mean 'title'?"),
+        (("c", "moon", "--filter", '{"must": 5}'), "is no filter of Qdrant's: must"),
         (("c", "moon", "--encoder", "nothing"), "no encoder 'nothing'"),
         (("a/b", "moon"), "'a/b' cannot name a collection"),
         (("c", "moon \udcff", "--plan", "bm25"), ""),

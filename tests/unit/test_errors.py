@@ -16,6 +16,10 @@ from qdrant_static.errors import QdrantStaticError, UsageError
 
 EXAMPLES: dict[str, dict] = {
     "SpecError": {"field": "size", "problem": "too small"},
+    "FilterError": {"filter": "year>=", "problem": "a value is missing", "character": 7},
+    "FieldNotFoundError": {
+        "field": "yaer", "collection": "c", "fields": ("lang", "year"), "near": ("year",),
+    },
     "SpecMismatchError": {"collection": "c", "differences": ("vector full: 1, 2", "bm25: a")},
     "EncoderMismatchError": {
         "collection": "c", "expected": "ours", "expected_fingerprint": "f1", "given": "theirs",

@@ -1,0 +1,102 @@
+"""Names of payload fields, as people and as Qdrant write them.
+
+Qdrant's key is a path: names joined by dots, ``[]`` for the items of a list, and quotes around a
+name that has anything but letters, digits, ``_`` and ``-`` in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+#: Names and, for the items of a list, ``[]`` or ``[3]``.
+Path: TypeAlias = tuple[str, ...]
+
+_STEP = re.compile(r'(?P<name>[\w-]+)|"(?P<quoted>[^"]+)"')
+_ITEMS = re.compile(r"\[\d*\]")
+
+
+def parse_key(key: str) -> Path | None:
+    """The path that a key of Qdrant's means; None if it is no valid key."""
+    path: list[str] = []
+    at = 0
+    while True:
+        step = _STEP.match(key, at)
+        if step is None:
+            return None
+        path.append(step["name"] or step["quoted"])
+        at = step.end()
+        while (items := _ITEMS.match(key, at)) is not None:
+            path.append(items[0])
+            at = items.end()
+        if at == len(key):
+            return tuple(path)
+        if key[at] != ".":
+            return None
+        at += 1
+
+
+def key_of(path: Path) -> str:
+    """A path as Qdrant's key."""
+    key = ""
+    for step in path:
+        if _ITEMS.fullmatch(step):
+            key += step
+            continue
+        key += "." if key else ""
+        key += step if re.fullmatch(r"[\w-]+", step) else f'"{step}"'
+    return key
+
+
+def as_key(name: str) -> str:
+    """A name as a key of Qdrant's: as it is where it is one, else in quotes."""
+    if parse_key(name) is not None or '"' in name or not name:
+        return name
+    return key_of((name,))
+
+
+def candidates(name: str) -> list[Path]:
+    """What a name may mean: a field of just that name first, then a path.
+
+    As everywhere in this package, a name with dots is a name before it is a path.
+    """
+    found: list[Path] = []
+    if '"' not in name:
+        found.append((name,))
+    path = parse_key(name)
+    if path is not None and path not in found:
+        found.append(path)
+    return found
+
+
+def values_at(value: Any, path: Path) -> Iterator[Any]:
+    """The values at a path, those of lists one by one."""
+    if not path:
+        if isinstance(value, list):
+            for one in value:
+                yield from values_at(one, path)
+        else:
+            yield value
+        return
+    head, rest = path[0], path[1:]
+    if _ITEMS.fullmatch(head):
+        items = value if isinstance(value, list) else []
+        for one in items if head == "[]" else items[int(head[1:-1]) :][:1]:
+            yield from values_at(one, rest)
+    elif isinstance(value, Mapping) and head in value:
+        yield from values_at(value[head], rest)
+
+
+def names_in(payload: Mapping[str, Any], before: Path = ()) -> Iterator[Path]:
+    """The paths of all fields of a payload, objects and lists of objects opened."""
+    for name, value in payload.items():
+        path = (*before, name)
+        if isinstance(value, Mapping):
+            yield from names_in(value, path)
+        elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+            for one in value:
+                if isinstance(one, Mapping):
+                    yield from names_in(one, (*path, "[]"))
+        else:
+            yield path
