@@ -64,7 +64,7 @@ def command(
         fields = listed(text) or ()
         if bm25 and not fields:
             carried = carried_spec(client, collection)
-            fields = carried.fields.text if carried is not None else ()
+            fields = carried.fields.all_columns if carried is not None else ()
             if not fields:
                 raise SpecError(field="--text", problem="name the payload fields of the text")
         report = quantize(

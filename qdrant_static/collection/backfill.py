@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +10,23 @@ import numpy as np
 from qdrant_client import models
 
 from qdrant_static.collection.build import bm25_encoder
-from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.stored import original_form, stored_form
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
+    from qdrant_static.collection.fields import Fields
     from qdrant_static.connect import Client
 
 #: Points of a page; of vectors of 1,024 dimensions, 2 MB.
 _PAGE = 500
 #: Texts on which the mean length in BM25 terms is measured, as an ingest does.
 _SAMPLE = 20_000
+#: What to do where BM25 cannot be filled.
+TERMS_FROM_FILES = (
+    "BM25 cannot be filled from there. Build a collection with BM25 of the files (ingest, or "
+    "migrate start with files)"
+)
 
 
 def pages(
@@ -78,35 +83,34 @@ def fill_prefix(client: Client, collection: str, source: VectorSpec, vector: Vec
     return filled
 
 
-def fill_terms(
-    client: Client, collection: str, sparse: SparseSpec, fields: Sequence[str]
-) -> SparseSpec:
+def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fields) -> SparseSpec:
     """Fill the BM25 vector from the texts in the payload.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name; it has the vector.
         sparse: Its settings; without a mean length, it is measured first.
-        fields: The payload fields of the text.
+        fields: Where the payload holds the text, and how it is made.
 
     Returns:
         The settings, with the mean length.
 
     Raises:
-        SpecError: If no point has a text there.
+        SpecError: If no point has a text there, or only a part of it.
     """
+    fields.require_text(collection, TERMS_FROM_FILES)
     if sparse.mean_length is None:
         sample = _texts(client, collection, fields)
         if not sample:
             raise SpecError(
-                field="text", problem=f"no payload has text in {', '.join(fields)}: check the name"
+                field="text",
+                problem=f"no payload has text in {', '.join(fields.text)}: check the name",
             )
         measured = bm25_encoder(sparse).mean_length(sample)
         sparse = replace(sparse, mean_length=max(1.0, measured))
     encoder = bm25_encoder(sparse)
-    held = Fields(text=tuple(fields))
-    for page in pages(client, collection, payload=list(fields)):
-        texts = [held.text_of(point.payload or {}) for point in page]
+    for page in pages(client, collection, payload=True):
+        texts = [fields.text_of(point.payload or {}) for point in page]
         points = [
             models.PointVectors(
                 id=point.id,
@@ -124,11 +128,10 @@ def fill_terms(
     return sparse
 
 
-def _texts(client: Client, collection: str, fields: Sequence[str]) -> list[str]:
+def _texts(client: Client, collection: str, fields: Fields) -> list[str]:
     found: list[str] = []
-    held = Fields(text=tuple(fields))
-    for page in pages(client, collection, payload=list(fields)):
-        found += [text for point in page if (text := held.text_of(point.payload or {}))]
+    for page in pages(client, collection, payload=True):
+        found += [text for point in page if (text := fields.text_of(point.payload or {}))]
         if len(found) >= _SAMPLE:
             break
     return found

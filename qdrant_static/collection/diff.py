@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from qdrant_static.collection import params, reading
-from qdrant_static.collection.backfill import fill_prefix, fill_terms
+from qdrant_static.collection.backfill import TERMS_FROM_FILES, fill_prefix, fill_terms
 from qdrant_static.collection.build import (
     check_version,
     create_collection,
@@ -196,8 +196,10 @@ def apply(
     wanted = found.wanted
     check_version(client, wanted)
     told = read_spec(client, collection)
-    fields = wanted.fields if wanted.fields.text else told.fields
+    fields = told.fields if told.fields.all_columns else wanted.fields
     terms_missing = any(one.field == "sparse" for one in found.needing("new vector"))
+    if terms_missing:
+        fields.require_text(collection, TERMS_FROM_FILES)
     if terms_missing and not fields.text:
         raise SpecError(
             field="fields.text",
@@ -275,7 +277,7 @@ def _add_vectors(
             create_dense_vector(client, collection, LATE, given)
         elif one.field == "sparse" and sparse is not None:
             create_terms_vector(client, collection)
-            sparse = fill_terms(client, collection, sparse, fields.text)
+            sparse = fill_terms(client, collection, sparse, fields)
         else:
             vector = wanted.vector(one.field.removeprefix("vectors."))
             create_dense_vector(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qdrant_static.collection import quantization as quantizations
-from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, Placement, SparseSpec, VectorSpec
 
 Remedy = Literal["in place", "new vector", "migration"]
@@ -213,11 +213,20 @@ def _server(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Differenc
 
 
 def _source(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
-    if there.fields.text and wanted.fields.text and there.fields != wanted.fields:
-        pair = [f"key={s.fields.key_told} text={','.join(s.fields.text)}" for s in (there, wanted)]
+    filled = there.fields.all_columns and wanted.fields.all_columns
+    if filled and not there.fields.agrees(wanted.fields):
+        pair = [_filled_told(spec.fields) for spec in (there, wanted)]
         yield _differ(
             "fields", *pair, remedy="migration", reason="the vectors were made from other text"
         )
+
+
+def _filled_told(fields: Fields) -> str:
+    """Key and text, and of a text that is made otherwise than by joining them, how."""
+    told = f"key={fields.key_told} text={','.join(fields.text)}"
+    if fields.template is not None:
+        told += f" template={str(fields.template)!r}"
+    return told + (f" not stored={','.join(fields.unstored)}" if fields.unstored else "")
 
 
 def _differ(field: str, is_: Any, wanted: Any, *, remedy: Remedy, reason: str) -> Difference:

@@ -1,12 +1,13 @@
-"""Fields: where the payload of a collection holds key and text."""
+"""Fields: where the payload of a collection holds key and text, and how the text was made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from qdrant_static import plaindata
+from qdrant_static.collection.template import Template
 from qdrant_static.errors import SpecError
 
 
@@ -31,17 +32,39 @@ def value_at(record: Mapping[str, Any], path: str, missing: Any = None) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """Which payload fields hold a record's key and its text.
+    """Which payload fields hold a record's key and its text, and how the text is made of them.
 
     A name may be a path: ``meta.title`` is the field ``title`` of the object ``meta``.
 
     Attributes:
         key: The field of the key, or several; None if the key is a digest of the text.
-        text: The fields whose values, joined by one space, were encoded.
+        text: The fields that hold the text, in its order: joined by one space, unless there is a
+            template.
+        template: How the text is made; its columns are called as in the input.
+        columns: All columns of the text as the input calls them, in its order, where that is not
+            what `text` says: some have other names in the payload, or are not stored.
+        unstored: Those of the columns that the payload does not hold. Where there are any, the
+            text cannot be made again from the payload.
+        ready_vectors: Whether vectors were given with the rows, in place of the encoder's.
+        told: False where an earlier version wrote this, which kept key and `text` only.
     """
 
     key: str | tuple[str, ...] | None = None
     text: tuple[str, ...] = ()
+    template: Template | None = None
+    columns: tuple[str, ...] = ()
+    unstored: tuple[str, ...] = ()
+    ready_vectors: bool = False
+    told: bool = field(default=True, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.columns == self.text:
+            object.__setattr__(self, "columns", ())
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """The columns of the text as the input calls them, stored or not."""
+        return self.columns or self.text
 
     def key_of(self, payload: Mapping[str, Any]) -> Any:
         """The key that a payload holds: a value, a tuple of several, or None."""
@@ -52,22 +75,112 @@ class Fields:
 
     def text_of(self, payload: Mapping[str, Any]) -> str:
         """The text that a payload holds, as far as it does."""
-        parts = (value_at(payload, name) for name in self.text)
-        return " ".join(part for part in parts if isinstance(part, str) and part.strip())
+        parts = {}
+        for column, name in self._stored().items():
+            part = value_at(payload, name)
+            if isinstance(part, str) and part.strip():
+                parts[column] = part
+        if self.template is None or not parts:
+            return " ".join(parts.values())
+        return self.template.fill([parts.get(column, "") for column in self.template.columns])
+
+    def require_text(self, collection: str, purpose: str) -> None:
+        """Refuse to make texts again where the payload does not hold all of them.
+
+        Args:
+            collection: The collection, for the error.
+            purpose: What cannot be done, and what to do instead.
+
+        Raises:
+            SpecError: If some columns of the text are not stored; it names them.
+        """
+        if self.unstored:
+            is_are = "is" if len(self.unstored) == 1 else "are"
+            raise SpecError(
+                field="fields.text",
+                problem=f"the texts of {collection!r} are made of {', '.join(self.all_columns)}, "
+                f"and {', '.join(self.unstored)} {is_are} not stored in its payload: {purpose}",
+            )
+
+    def agrees(self, other: Fields) -> bool:
+        """Whether both have the same key, and the same text, as far as both say how it is made.
+
+        A column may have another name in another input, if it is stored under the same; and it
+        may be stored by one and not by the other, if it has the same name in both inputs.
+        """
+        if self.key != other.key:
+            return False
+        if not (self.told and other.told):
+            return self.text == other.text
+        if (self.all_columns, self.template) != (other.all_columns, other.template):
+            return self.same_payload(other)
+        mine, theirs = self._stored(), other._stored()
+        return all(mine[one] == theirs[one] for one in mine.keys() & theirs.keys())
+
+    def same_payload(self, other: Fields) -> bool:
+        """Whether both find the same key and the same text in a payload."""
+        mine, theirs = ((one.key, one.text, one.unstored, one.in_payload) for one in (self, other))
+        return mine == theirs
+
+    def with_points_of(self, other: Fields) -> Fields:
+        """What holds for all points where some come from another job, which `agrees`.
+
+        A column that one of them does not store is in no text that is made again from payloads.
+        """
+        ready = self.ready_vectors or other.ready_vectors
+        if not (self.told and other.told) or self.all_columns != other.all_columns:
+            return replace(self, ready_vectors=ready)
+        missing = {*self.unstored, *other.unstored}
+        stored = self._stored()
+        return replace(
+            self,
+            text=tuple(name for one, name in stored.items() if one not in missing),
+            columns=self.all_columns,
+            unstored=tuple(one for one in self.all_columns if one in missing),
+            ready_vectors=ready,
+        )
+
+    @property
+    def in_payload(self) -> Template | None:
+        """The template with the names of the payload in the place of the input's."""
+        if self.template is None:
+            return None
+        names = self._stored()
+        columns = tuple(names.get(one, one) for one in self.template.columns)
+        return replace(self.template, columns=columns)
 
     @property
     def key_told(self) -> str | None:
         """The key's field or fields, for a person."""
         return " + ".join(self.key) if isinstance(self.key, tuple) else self.key
 
+    @property
+    def text_told(self) -> str:
+        """The text's columns or its template, for a person."""
+        if not self.all_columns:
+            return "not in the payload"
+        told = " + ".join(self.all_columns) if self.template is None else repr(str(self.template))
+        return f"{told} ({', '.join(self.unstored)} not stored)" if self.unstored else told
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-like data."""
         key = list(self.key) if isinstance(self.key, tuple) else self.key
-        return {"key": key, "text": list(self.text)}
+        found: dict[str, Any] = {"key": key, "text": list(self.text)}
+        if self.told:
+            found["unstored"] = list(self.unstored)
+        if self.columns:
+            found["columns"] = list(self.columns)
+        if self.template is not None:
+            found["template"] = {
+                "pieces": list(self.template.pieces), "columns": list(self.template.columns),
+            }  # fmt: skip
+        if self.ready_vectors:
+            found["ready_vectors"] = True
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "fields") -> Self:
-        """Read what `to_dict` gave.
+        """Read what `to_dict` gave, in an earlier version too.
 
         Raises:
             SpecError: If a name is unknown or a value is of another type.
@@ -75,4 +188,10 @@ class Fields:
         for name in ("key", "text"):
             if isinstance(data, Mapping) and name not in data:
                 raise SpecError(field=f"{where}.{name}", problem="is missing")
-        return plaindata.build(cls, data, where)
+        found = plaindata.build(cls, data, where)
+        return replace(found, told="unstored" in data)
+
+    def _stored(self) -> dict[str, str]:
+        """Column of the text, as the input calls it -> the payload field that holds it."""
+        stored = [one for one in self.all_columns if one not in self.unstored]
+        return dict(zip(stored, self.text, strict=False))

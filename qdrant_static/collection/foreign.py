@@ -112,7 +112,9 @@ def foreign_spec(
     return replace(
         spec,
         sparse=carried.sparse if BM25 in reading.sparse_names(info) else None,
-        fields=Fields(key=key or carried.fields.key, text=fields or carried.fields.text),
+        fields=replace(
+            Fields(text=fields) if fields else carried.fields, key=key or carried.fields.key
+        ),
         plan=carried.plan,
     )
 
@@ -126,9 +128,9 @@ def carried_spec(client: Client, collection: str) -> CollectionSpec | None:
     return _carried(info_of(client, collection))
 
 
-def with_terms(spec: CollectionSpec, sparse: SparseSpec, text: Sequence[str]) -> CollectionSpec:
+def with_terms(spec: CollectionSpec, sparse: SparseSpec, fields: Fields) -> CollectionSpec:
     """The spec of a collection that got BM25."""
-    return replace(spec, sparse=sparse, fields=Fields(key=spec.fields.key, text=tuple(text)))
+    return replace(spec, sparse=sparse, fields=replace(fields, key=spec.fields.key))
 
 
 def _carried(info: models.CollectionInfo) -> CollectionSpec | None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from qdrant_static.collection import measure as measuring
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection import reading
-from qdrant_static.collection.backfill import fill_terms
+from qdrant_static.collection.backfill import TERMS_FROM_FILES, fill_terms
 from qdrant_static.collection.build import check_version, write_spec
 from qdrant_static.collection.changes import (
     VECTOR_NAMES_SINCE,
     create_terms_vector,
     terms_are_filled,
 )
+from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.foreign import carried_spec, foreign_spec, with_terms
 from qdrant_static.collection.presets import preset
 from qdrant_static.collection.probe import LADDER, LIMIT, QUERIES, Probed, oversamplings, simulated
@@ -78,8 +79,10 @@ def quantize(
     spec, now = _vector(client, collection, vector)
     wanted = replace(now, quantization=_codes(quantization, now))
     check_version(client, replace(spec, vectors=(wanted,), planned=False))
+    fields = _fields(spec, text)
     if text:
         _check_terms(client, spec)
+        fields.require_text(collection, TERMS_FROM_FILES)
     points = measuring.points_with(client, collection, now.name)
     if points <= LIMIT:
         raise SpecError(
@@ -105,7 +108,7 @@ def quantize(
     terms = None
     if text:
         saying(f"filling {BM25} from {', '.join(text)}")
-        terms = _add_terms(client, collection, spec, sparse or SparseSpec(), text)
+        terms = _add_terms(client, collection, spec, sparse or SparseSpec(), fields)
     if spec.planned and kept and wanted.quantization != now.quantization:
         _note_in_metadata(client, collection, wanted)
     note = _note(now, wanted, after, target_recall, kept=kept)
@@ -157,6 +160,13 @@ def _codes(asked: Any, vector: VectorSpec) -> Quantization | None:
     return quantizations.parse(asked)
 
 
+def _fields(spec: CollectionSpec, text: Sequence[str]) -> Fields:
+    """Where the text is: as the collection was filled, unless others made it."""
+    if spec.fields.all_columns and tuple(text) in (spec.fields.text, spec.fields.all_columns):
+        return spec.fields
+    return Fields(text=tuple(text))
+
+
 def _check_terms(client: Client, spec: CollectionSpec) -> None:
     if spec.sparse is not None:
         raise SpecError(field="text", problem=f"the collection has {BM25} already")
@@ -170,12 +180,12 @@ def _check_terms(client: Client, spec: CollectionSpec) -> None:
 
 
 def _add_terms(
-    client: Client, collection: str, spec: CollectionSpec, sparse: SparseSpec, text: Sequence[str]
+    client: Client, collection: str, spec: CollectionSpec, sparse: SparseSpec, fields: Fields
 ) -> int:
     create_terms_vector(client, collection)
-    filled = fill_terms(client, collection, sparse, text)
+    filled = fill_terms(client, collection, sparse, fields)
     carried = carried_spec(client, collection) or spec
-    write_spec(client, collection, with_terms(carried, filled, text))
+    write_spec(client, collection, with_terms(carried, filled, fields))
     terms_are_filled(client, collection)
     measuring.settle(client, collection)
     return measuring.points_with(client, collection, BM25)

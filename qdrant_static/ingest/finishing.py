@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from qdrant_static.collection.build import write_spec
 from qdrant_static.errors import DeletionRefusedError, EngineError, VerificationError
 from qdrant_static.filters import index_warnings
 from qdrant_static.ingest.limits import DELETION_SHARE
@@ -17,7 +18,7 @@ from qdrant_static.ingest.verify import check_samples, point_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.collection.spec import CollectionSpec, Fields
     from qdrant_static.connect import Client
     from qdrant_static.ingest.accounting.accounts import Totals
     from qdrant_static.ingest.accounting.ledger import Ledger
@@ -141,6 +142,27 @@ class Finish:
         if not before - deleted <= after <= before + totals.points - deleted:
             self._disagree(f"{after} points after {before} before and {totals.points} acknowledged")
         return after, after - before + deleted
+
+    def with_fields(self, given: Fields, totals: Totals) -> CollectionSpec:
+        """The spec, which says how the job made its texts if all points are of this job.
+
+        An earlier version did not say it, or earlier jobs stored less of the text.
+
+        Args:
+            given: Where the job's payloads hold key and text.
+            totals: The run's.
+        """
+        there = self.spec.fields
+        known = there.told and there.ready_vectors == given.ready_vectors
+        if not given.all_columns or (known and given.same_payload(there)):
+            return self.spec
+        if totals.reasons.get("refused") or self.ledger.vanished(self.run):
+            return self.spec
+        if exact_count(self.client, self.collection) != self.ledger.points():
+            return self.spec
+        spec = self.spec.with_source(fields=given, mean_length=None)
+        write_spec(self.client, self.collection, spec)
+        return spec
 
     def read_back(self, encoder: BatchEncoder, sampled: Iterable[Sampled]) -> int:
         """Compare samples with what encoding gives again; how many were.

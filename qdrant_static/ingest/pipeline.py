@@ -273,6 +273,6 @@ def _resolve(
             bm25_encoder(wanted.sparse)  # says if the language is unknown, before anything is made
         return wanted, encoder
     check_spec(collection, there, wanted)
-    if not there.fields.text:
-        there = there.with_source(fields=fields, mean_length=None)
-    return there, encoder
+    held = there.fields
+    held = held.with_points_of(fields) if held.all_columns or held.ready_vectors else fields
+    return there.with_source(fields=held, mean_length=None), encoder

@@ -46,6 +46,8 @@ def rebuild(
     import pyarrow as pa
 
     key = encoding_key(spec)
+    # Of vectors that were given, and of texts that the payload holds in part, there is no digest.
+    whole = not (spec.fields.unstored or spec.fields.ready_vectors)
     ledger.clear_rows()
     count = 0
     offset: Any = None
@@ -54,7 +56,7 @@ def rebuild(
             collection, limit=_PAGE, offset=offset, with_payload=True, with_vectors=False
         )
         payloads = [record.payload or {} for record in records]
-        texts = [spec.fields.text_of(payload) for payload in payloads]
+        texts = [spec.fields.text_of(payload) if whole else "" for payload in payloads]
         known = text_digests(pa.array(texts, pa.large_string()), key)
         ledger.found(
             Rows(

@@ -171,4 +171,4 @@ class IngestReport:
 
     def _taken(self) -> str:
         key = self.fields.key_told or "digest of the text"
-        return f"key {key}; text {' + '.join(self.fields.text) or 'not in the payload'}"
+        return f"key {key}; text {self.fields.text_told}"

@@ -37,6 +37,7 @@ from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.writing import Writer
 
 if TYPE_CHECKING:
+    from qdrant_static.collection.spec import Fields
     from qdrant_static.encoders.statistics import EncodingStatistics
 
 
@@ -119,6 +120,8 @@ class IngestRun(ContinuableRun):
             new = after - before + deleted
         # Of a run that was stopped, some samples may not have been acknowledged.
         sampled = finish.read_back(encoder, writer.sampled.values()) if ended else 0
+        if ended and not self.building:
+            self.spec = finish.with_fields(self._fields, totals)
         seconds["verify"] = time.perf_counter() - started
         if ended:
             finish.check_indexes()
@@ -211,6 +214,11 @@ class IngestRun(ContinuableRun):
             finished=now(),
             points_after=report.points_after,
         )
+
+    @property
+    def _fields(self) -> Fields:
+        """Where this job's payloads hold key and text, and how the text is made."""
+        return self.source.selection.fields if self.passages is None else self.passages.fields
 
     # --- load --------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -22,7 +22,7 @@ from qdrant_static.ship.targets.target import MARK
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.base import Encoder, EncoderInfo
     from qdrant_static.ingest.reading.batch import Batch
     from qdrant_static.ingest.reading.rejects import Reject
     from qdrant_static.ingest.report import IngestReport
@@ -63,20 +63,34 @@ class From:
             return {"kind": "collection", "options": options}
         return {"kind": "files", "paths": list(self.paths), "options": options}
 
-    def open(self, client: Client, blue: str, spec: CollectionSpec) -> AnySource:
+    def open(
+        self, client: Client, blue: str, spec: CollectionSpec, encoder: EncoderInfo
+    ) -> AnySource:
         """The source.
 
         Args:
             client: Where blue is.
             blue: The collection that serves.
             spec: Blue's: how it was filled, where the options do not say.
+            encoder: Green's. Vectors that blue was given with its rows are taken along, where
+                green's encoder is blue's: no encoder makes them again.
         """
-        if self.paths is None:
-            return open_collection(client, blue, options=self.options)
         options = self.options or SourceOptions()
-        key = spec.fields.key if spec.fields.key and not options.key else None
-        text = None if options.text or options.template else spec.fields.text or None
-        return open_source(self.paths, key=key, text=text, options=options)
+        fields = spec.fields
+        if self.paths is None:
+            same = encoder.fingerprint == spec.encoder.fingerprint
+            if same and fields.ready_vectors and options.vectors is None:
+                options = replace(options, vectors=spec.vectors[0].name)
+            return open_collection(client, blue, options=options)
+        key = None if options.key else _in_files(fields.key, options)
+        if not options.text and options.template is None:
+            if fields.template is not None:
+                options = replace(options, template=str(fields.template))
+            elif fields.all_columns:
+                options = options.with_columns(text=fields.all_columns)
+            if fields.unstored and options.payload is None and not options.exclude:
+                options = replace(options, exclude=fields.unstored)
+        return open_source(self.paths, key=key, options=options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +198,16 @@ def backfill(
         stop=stop,
         **options,
     )
+
+
+def _in_files(
+    key: str | tuple[str, ...] | None, options: SourceOptions
+) -> str | tuple[str, ...] | None:
+    """What files call the key's fields of the payload."""
+    names = {new: name for name, new in options.rename.items()}
+    if isinstance(key, tuple):
+        return tuple(names.get(one, one) for one in key)
+    return None if key is None else names.get(key, key)
 
 
 def is_shipped(client: Client, green: str) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pyarrow as pa
 from qdrant_client import models
 
-from qdrant_static.collection.fields import Fields
 from qdrant_static.ingest.encoding import BatchEncoder
 from qdrant_static.ingest.late import LateVectors
 from qdrant_static.ingest.server.calls import patiently
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: Where the text is in a collection that does not say so.
 TEXT_FIELD = "text"
+#: What to do where the payload does not hold all of the text.
+FROM_FILES = (
+    "vectors cannot be made of a record alone. Write what has changed with `ingest`, from input "
+    "that has these columns"
+)
 #: Points of one request; whole payloads of so many are held in memory.
 BATCH_POINTS = 256
 
@@ -44,7 +49,7 @@ class Generation:
         self.spec = spec
         #: Where it has key and text; the text is in `TEXT_FIELD` where it does not say.
         self.fields = (
-            spec.fields if spec.fields.text else Fields(key=spec.fields.key, text=(TEXT_FIELD,))
+            spec.fields if spec.fields.all_columns else replace(spec.fields, text=(TEXT_FIELD,))
         )
         self._client = client
         self._encode = BatchEncoder(spec, encoder).encode
@@ -127,6 +132,7 @@ class Generation:
     ) -> dict[PointId, str]:
         refused: dict[PointId, str] = {}
         for ids in _parts(list(payloads)):
+            self.fields.require_text(self.name, FROM_FILES)
             chosen = [payloads[one] for one in ids]
             texts = pa.array(map(self.fields.text_of, chosen), pa.large_string())
             vectors = self._encode(texts)

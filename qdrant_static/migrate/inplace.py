@@ -72,7 +72,7 @@ def add_vector(
     if filled < points:  # written by others before the metadata told them of it
         spec = read_spec(client, collection)
         if vector == BM25 and spec.sparse is not None:
-            fill_terms(client, collection, spec.sparse, spec.fields.text)
+            fill_terms(client, collection, spec.sparse, spec.fields)
         else:
             fill_prefix(client, collection, spec.vectors[0], spec.vector(vector))
         filled = points_with(client, collection, vector)

@@ -17,6 +17,7 @@ from qdrant_static.ingest.server.bulk import wait_for_indexes
 from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.verify import check_samples
 from qdrant_static.ingest.writing import Sampled
+from qdrant_static.migrate.expected import Expected
 from qdrant_static.migrate.gates import Gate, at_most, noted
 from qdrant_static.serverversion import is_remote
 
@@ -48,6 +49,7 @@ class Integrity:
         green: The new one.
         spec: Green's.
         encoder: Green's.
+        expected: What green's vectors must be.
         still: While it is entered, writers wait and the journal is applied to both.
         sample: How many points are compared whole.
     """
@@ -57,6 +59,7 @@ class Integrity:
     green: str
     spec: CollectionSpec
     encoder: Encoder
+    expected: Expected
     still: Callable[[], AbstractContextManager[Any]]
     sample: int = 1000
 
@@ -110,7 +113,11 @@ class Integrity:
         return missing, extra
 
     def payloads_and_vectors(self) -> list[Gate]:
-        """Of some points: payloads are equal, vectors are what green's encoder gives."""
+        """Of some points: payloads are equal, vectors are what was encoded.
+
+        Where both have the same encoder and text, these are blue's vectors; else what green's
+        encoder gives of the payload, if that holds the text.
+        """
         drawn = draw(self.client, self.blue, self.sample)
         encoder = BatchEncoder(self.spec, self.encoder)
         compared, suspects = self._wrong(drawn, encoder)
@@ -128,8 +135,8 @@ class Integrity:
         gates = []
         for name, kinds in (("payloads", {"payload"}), ("vectors", {"vector"})):
             bad = [one for one, problems in wrong.items() if problems & kinds]
-            if name == "vectors" and not self.spec.fields.text:
-                gates.append(noted("vectors", None, "not compared: the payload holds no text"))
+            if name == "vectors" and (reason := self.expected.unknown()):
+                gates.append(noted("vectors", None, f"not compared: {reason}"))
                 continue
             told = f"of {compared:,} sampled points"
             words = (
@@ -137,6 +144,8 @@ class Integrity:
                 if bad
                 else f"{told} none differs{_power(compared)}"
             )
+            if name == "vectors":
+                words += self.expected.told(differ=bool(bad))
             gates.append(at_most(name, len(bad), 0, words))  # type: ignore[arg-type]
         return gates
 
@@ -147,16 +156,19 @@ class Integrity:
         wrong: dict[PointId, set[str]] = {}
         compared = 0
         for page in _parts(points, _SAMPLED_PAGE):
+            vectors = self.expected.vectors(self.client, self.blue, [one.id for one in page])
             rows = [
                 Sampled(
                     id=plain_id(one.id),
                     text=self.spec.fields.text_of(one.payload or {}),
                     payload=one.payload or {},
-                    ready=None,
+                    ready=vectors.get(plain_id(one.id)),
                 )
                 for one in page
             ]
-            count, found = check_samples(self.client, self.green, self.spec, encoder, rows)
+            count, found = check_samples(
+                self.client, self.green, self.spec, encoder, rows, exact=self.expected.exact
+            )
             compared += count
             for one in found:
                 if "collection" not in one.problem:

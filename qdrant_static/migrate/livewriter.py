@@ -11,7 +11,7 @@ from qdrant_client import models
 from qdrant_static.collection.fields import value_at
 from qdrant_static.errors import PointError, SpecError
 from qdrant_static.migrate.entries import Change, Lag, WriteJournal
-from qdrant_static.migrate.generation import BATCH_POINTS, Generation, touches
+from qdrant_static.migrate.generation import BATCH_POINTS, FROM_FILES, Generation, touches
 from qdrant_static.migrate.record import Keys, Record, ids_of, plain
 from qdrant_static.migrate.turns import Turns, default_journal
 
@@ -94,6 +94,7 @@ class LiveWriter:
             How many records were written.
 
         Raises:
+            SpecError: If the collection's texts are not wholly in its payload; nothing is changed.
             TextInputError: If a record has no text.
             PointError: If a payload is no JSON, or the engine refuses a point. A note tells how
                 many records of the call were written.
@@ -103,6 +104,7 @@ class LiveWriter:
         try:
             while part := list(islice(several, BATCH_POINTS)):
                 with self._turns.writing() as primary:
+                    primary.fields.require_text(primary.name, FROM_FILES)
                     points = dict(one.stored(primary.fields) for one in part)
                     change = Change(op="upsert", ids=tuple(points), payloads=tuple(points.values()))
                     self._turns.commit(primary, [change])
@@ -266,6 +268,8 @@ class LiveWriter:
     def _check_fields(self, primary: Generation, fields: Mapping[str, Any]) -> None:
         keys = _key_fields(primary.fields)
         for name in fields:
+            if touches(name, primary.fields.text):
+                primary.fields.require_text(primary.name, FROM_FILES)
             if touches(name, keys) or any(touches(key, [name]) for key in keys):
                 raise SpecError(
                     field=name,

@@ -22,6 +22,7 @@ from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.sink import build_index
 from qdrant_static.migrate import owner
 from qdrant_static.migrate.backfill import From, backfill, beating, is_shipped, like
+from qdrant_static.migrate.expected import Expected
 from qdrant_static.migrate.gates import Gate, Thresholds, check_accepted
 from qdrant_static.migrate.integrity import Integrity
 from qdrant_static.migrate.livesearcher import QUERIES, read_shadow
@@ -124,7 +125,7 @@ class Migration(Switching):
             blue, green = state.blue, state.green
             if build is not None and is_shipped(self.client, green):
                 build = None  # a shipment replaces nothing: what is missing is filled in
-            rows = origin.open(self.client, blue, self.spec(blue))
+            rows = origin.open(self.client, blue, self.spec(blue), encoder.info)
             with self.journal.exclusive(f"beginning to build {green}"):
                 self.require_target(blue)
                 self.journal.activate(green, primary=blue)
@@ -166,8 +167,12 @@ class Migration(Switching):
             raise SpecError(
                 field="spec", problem=f"is for {wanted.encoder.name}, not {encoder.info.name}"
             )
-        rows = origin.open(self.client, blue, self.spec(blue))  # says what is wrong before all else
+        told = self.spec(blue)
+        rows = origin.open(self.client, blue, told, encoder.info)  # says what is wrong before all
         fields = rows.selection.fields
+        if told.fields.told and fields.same_payload(told.fields):
+            # Blue's know what the files call the columns.
+            fields = replace(told.fields, ready_vectors=fields.ready_vectors)
         if fields != wanted.fields:  # the mean length is that of other texts
             sparse = None if wanted.sparse is None else replace(wanted.sparse, mean_length=None)
             wanted = replace(wanted, sparse=sparse, fields=fields)
@@ -334,6 +339,7 @@ class Migration(Switching):
             green=green,
             spec=self.spec(green),
             encoder=self.encoder(green),
+            expected=Expected(blue=self.spec(blue), green=self.spec(green)),
             still=lambda: self.still(blue, green),
             sample=sample,
         )

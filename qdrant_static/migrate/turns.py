@@ -104,7 +104,7 @@ class Turns:
             metadata = self._generations.metadata(name, self._retry)
             self._check_journal(name, metadata)
             primary = self._generations.of(name, metadata, self._retry)
-            if not primary.spec.fields.text:  # from now on it says where its text is
+            if not primary.spec.fields.all_columns:  # from now on it says where its text is
                 spec = primary.spec.with_source(fields=primary.fields, mean_length=None)
                 write_spec(self._client, name, spec)
                 primary = self._generations.of(name, None, self._retry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qdrant_client import models
 
 from qdrant_static.collection.backfill import fill_terms
+from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.spec import SparseSpec
 from tests.collection_suite import CollectionSuite
 
@@ -22,7 +23,7 @@ def test_new_bm25_is_filled_from_nested_texts_too(client):
     )
     payload = {"meta": {"title": "red fish"}, "note": "sea"}
     client.upsert("nested", [models.PointStruct(id=1, vector={"v": [1, 0]}, payload=payload)])
-    settled = fill_terms(client, "nested", SparseSpec(), ["meta.title", "note"])
+    settled = fill_terms(client, "nested", SparseSpec(), Fields(text=("meta.title", "note")))
     assert settled.mean_length == 3
     (point,) = client.retrieve("nested", [1], with_vectors=["bm25"])
     assert len(point.vector["bm25"].indices) == 3

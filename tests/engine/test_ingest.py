@@ -128,7 +128,7 @@ def test_the_payload_is_what_was_asked_for_and_the_key_always(client, encoder, t
     path = write_jsonl(tmp_path / "a.jsonl", [{"doi": "a", "body": "x", "n": 1, "m": 2}])
     report = ingest(path, client, "c", encoder=encoder, key="doi", text="body", payload=("n",))
     assert [r.payload for r in everything(client).values()] == [{"doi": "a", "n": 1}]
-    assert report.fields == Fields(key="doi", text=())
+    assert report.fields == Fields(key="doi", columns=("body",), unstored=("body",))
 
 
 def test_binary_columns_are_left_out_and_said(client, encoder, tmp_path, capsys):

@@ -126,9 +126,9 @@ def test_two_columns_may_change_names(path):
 
 def test_the_fields_have_the_names_of_the_payload(path):
     source = open_source(path, options=SourceOptions(rename={"text": "body", "id": "key"}))
-    assert source.selection.fields == Fields(key="key", text=("body",))
+    assert source.selection.fields == Fields(key="key", text=("body",), columns=("text",))
     source = open_source(path, options=SourceOptions(exclude=("text",)))
-    assert source.selection.fields == Fields(key="id", text=())
+    assert source.selection.fields == Fields(key="id", columns=("text",), unstored=("text",))
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_json_has_every_figure():
     data = json.loads(json.dumps(report(left_out=("b",)).to_dict()))
     assert data["read"] == data["stored"] + sum(data["rejected"].values())
     assert data["rejects_path"] == "r.jsonl"
-    assert data["fields"] == {"key": "id", "text": ["title", "text"]}
+    assert data["fields"] == {"key": "id", "text": ["title", "text"], "unstored": []}
     assert data["left_out"] == ["b"]
     assert data["interrupted"] is False
     assert json.loads(json.dumps(report(rejects_path=None).to_dict()))["rejects_path"] is None

@@ -80,7 +80,17 @@ def test_an_empty_payload_is_the_key_alone():
 def test_the_fields_tell_what_the_payload_holds():
     assert chosen(("id", "title", "text")).fields == Fields(key="id", text=("title", "text"))
     some = chosen(("id", "title", "text"), payload=["title"])
-    assert some.fields == Fields(key="id", text=("title",))
+    assert some.fields == Fields(
+        key="id", text=("title",), columns=("title", "text"), unstored=("text",)
+    )
+
+
+def test_a_column_in_a_struct_that_is_renamed_lies_in_its_new_name():
+    options = SourceOptions(
+        text=("a.b.c", "d.e", "f"), rename={"a.b": "x", "d.e": "y", "d": "z"}, exclude=("f",)
+    )
+    fields = select(("a", "d", "f"), "a.jsonl", options).fields
+    assert (fields.text, fields.unstored) == (("x.c", "y"), ("f",))
 
 
 def test_needed_columns_come_once():

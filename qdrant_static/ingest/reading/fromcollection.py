@@ -9,8 +9,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.spec import Fields
+from qdrant_static.collection.stored import original_form
 from qdrant_static.errors import NotAPlannedCollectionError, SpecError
 from qdrant_static.ingest.reading import readyvectors
 from qdrant_static.ingest.reading.batch import MAX_ROWS, Batch
@@ -22,8 +25,15 @@ from qdrant_static.ingest.reading.selection import Selection, select
 from qdrant_static.ingest.reading.sources import SettledRanges
 
 if TYPE_CHECKING:
+    from qdrant_static.collection.vectorspec import VectorSpec
     from qdrant_static.connect import Client
 
+#: What to do where texts cannot be made again from the payload.
+_FROM_FILES = (
+    "they cannot be encoded again from there. Name the files that it was filled from "
+    "(migrate start --from-source FILE), or the payload fields that are to be the text instead "
+    "(--text, text=)"
+)
 #: About how many bytes a field of a payload has, to bound batches by bytes before they are sent.
 _FIELD_BYTES = 16
 
@@ -40,6 +50,8 @@ class CollectionSource:
         name: What it is called in rejects and ledgers.
         selection: The payload fields.
         vector: The vector that takes the encoder's place; None: none.
+        stored: That vector's spec, where the collection has one: some hold other numbers than
+            the encoder's.
         total_rows: How many points there are.
         left_out: Nothing: payloads are JSON already.
         files: Nothing.
@@ -51,6 +63,7 @@ class CollectionSource:
     selection: Selection
     vector: str | None
     total_rows: int
+    stored: VectorSpec | None = None
     left_out: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
 
@@ -124,7 +137,10 @@ class CollectionSource:
         if self.vector is None:
             return None
         found = point.vector
-        return found.get(self.vector) if isinstance(found, dict) else found
+        row = found.get(self.vector) if isinstance(found, dict) else found
+        if self.stored is None or self.stored.scale is None or row is None:
+            return row
+        return original_form(np.asarray([row], np.float32), self.stored)[0].tolist()
 
     def fingerprints(self) -> dict[str, Fingerprint]:
         """The number of points and a digest of the collection's description.
@@ -156,23 +172,34 @@ def open_collection(
     asked = options or SourceOptions()
     if asked.key:
         raise SpecError(field="key", problem="points keep their ids; leave the key out")
+    fields = Fields()
+    vectors: tuple[VectorSpec, ...] = ()
     try:
-        fields = read_spec(client, collection).fields
+        spec = read_spec(client, collection)
     except NotAPlannedCollectionError:
-        fields = Fields()
-    if not asked.text and asked.template is None:
+        pass
+    else:
+        fields, vectors = spec.fields, spec.vectors
+    as_filled = not asked.text and asked.template is None
+    if as_filled:
+        fields.require_text(collection, _FROM_FILES)
         asked = asked.with_columns(text=fields.text or None)
     points, _ = client.scroll(collection, limit=MAX_ROWS, with_payload=True, with_vectors=False)
     names = tuple(dict.fromkeys(name for point in points for name in point.payload or ()))
     name = f"collection:{collection}"
     # A vector is no payload field: nobody is to look for it there.
-    chosen = select(names, name, replace(asked, vectors=None)) if names else select((), name, asked)
+    textless = as_filled and asked.vectors and fields.ready_vectors and not fields.all_columns
+    known = () if textless else names
+    chosen = select(known, name, replace(asked, vectors=None)) if known else select((), name, asked)
+    if as_filled:
+        chosen = replace(chosen, template=fields.in_payload)
     source = CollectionSource(
         client=client,
         collection=collection,
         name=name,
         selection=replace(chosen, key=fields.key, vectors=asked.vectors),
         vector=asked.vectors,
+        stored=next((one for one in vectors if one.name == asked.vectors), None),
         total_rows=int(client.count(collection, exact=True).count),
     )
     return source if asked.vectors is None else source.with_dimension()

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qdrant_static.collection.spec import Fields
+from qdrant_static.collection.template import Template
 from qdrant_static.errors import ColumnNotFoundError, SpecError
 from qdrant_static.ingest.reading.options import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, SourceOptions
-from qdrant_static.ingest.reading.template import Template
 
 #: Taken as the key, the first that is there, where none is named.
 KEY_COLUMNS = ("id", "_id")
@@ -53,12 +53,30 @@ class Selection:
 
     @property
     def fields(self) -> Fields:
-        """Where the payload holds key and text."""
-        keys = tuple(self.rename.get(name, name) for name in self.keys)
+        """Where the payload holds key and text, and how the text is made."""
+        keys = tuple(self.stored_as(name) or name for name in self.keys)
+        names = {name: self.stored_as(name) for name in self.text}
         return Fields(
             key=keys[0] if isinstance(self.key, str) else keys or None,
-            text=tuple(self.rename.get(name, name) for name in self.text if self.keeps(name)),
+            text=tuple(name for name in names.values() if name is not None),
+            template=self.template,
+            columns=tuple(names),
+            unstored=tuple(name for name, stored in names.items() if stored is None),
+            ready_vectors=self.vectors is not None,
         )
+
+    def stored_as(self, column: str) -> str | None:
+        """The name of a column in the payload, which is a path where it lies in a struct.
+
+        A struct that is renamed takes its fields along. None: the column is not stored.
+        """
+        head, rest = column, ""
+        while head:
+            if head in self.rename:
+                return self.rename[head] + rest
+            head, dot, tail = head.rpartition(".")
+            rest = f"{dot}{tail}{rest}"
+        return column if self.keeps(column) else None
 
     @property
     def needed(self) -> tuple[str, ...]:

@@ -109,9 +109,7 @@ def of_points(
             limit=min(_PAGE, count),
             query_filter=condition,
             with_vectors=[full.name] if full.name else True,
-            with_payload=list(spec.fields.text)
-            if terms is not None and spec.fields.text
-            else False,
+            with_payload=terms is not None and bool(spec.fields.text),
         ).points:
             row = point.vector.get(full.name) if isinstance(point.vector, dict) else point.vector
             if row is None:
@@ -119,7 +117,7 @@ def of_points(
             dense = original_form(np.asarray([row], np.float32), full)[0]
             one = Query(dense=dense)
             if terms is not None:
-                text = _beginning(point.payload or {}, spec.fields.text)
+                text = _beginning(spec.fields.text_of(point.payload or {}))
                 if not text:
                     continue
                 sparse = terms.encode_query(text, repeated_terms=base.repeated_terms)
@@ -205,9 +203,7 @@ def _ids(client: Client, collection: str, keys: Sequence[str]) -> dict[str, Poin
     return found
 
 
-def _beginning(payload: Mapping[str, Any], fields: Sequence[str]) -> str:
-    parts = (payload.get(name) for name in fields)
-    text = " ".join(part for part in parts if isinstance(part, str))
+def _beginning(text: str) -> str:
     return " ".join(text[: 40 * _WORDS].split()[:_WORDS])
 
 

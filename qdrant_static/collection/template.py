@@ -22,6 +22,13 @@ class Template:
     pieces: tuple[str, ...]
     columns: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if len(self.pieces) != len(self.columns) + 1:
+            raise SpecError(
+                field="pieces",
+                problem=f"{len(self.pieces)} do not stand around {len(self.columns)} columns",
+            )
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a template; ``{{`` and ``}}`` stand for braces.
