@@ -33,6 +33,11 @@ ROWS = [
 ENDINGS = ["parquet", "arrow", "jsonl"]
 
 
+def write_json(path, rows):
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
 def write(path, rows=ROWS):
     table = pa.Table.from_pylist(rows)
     if path.suffix == ".parquet":
@@ -41,7 +46,7 @@ def write(path, rows=ROWS):
         with pa.ipc.new_file(path, table.schema) as writer:
             writer.write_table(table)
     else:
-        path.write_text("\n".join(map(json.dumps, rows)))
+        write_json(path, rows)
     return path
 
 
@@ -118,6 +123,62 @@ def test_what_is_stored_is_what_was_chosen(path, options, first):
     assert len(batch) + len(batch.rejects) == 3
 
 
+FLAT = {"user": "u", "user.name": "Ann", "user.age": 7}
+BOTH = {"s.x": "column", "s": {"x": "inner", "y": 2}}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("given", "options", "kept"),
+    [
+        (FLAT, {"exclude": ("user",)}, {"user.name": "Ann", "user.age": 7}),
+        (FLAT, {"exclude": ("user.name",)}, {"user": "u", "user.age": 7}),
+        (FLAT, {"payload": ("user",)}, {"user": "u"}),
+        (FLAT, {"payload": ("user.name",)}, {"user.name": "Ann"}),
+        (FLAT, {"payload": (), "key": ("user",)}, {"user": "u"}),
+        (FLAT, {"rename": {"user": "u"}}, {"u": "u", "user.name": "Ann", "user.age": 7}),
+        (FLAT, {"rename": {"user.name": "n"}}, {"user": "u", "n": "Ann", "user.age": 7}),
+        (BOTH, {"exclude": ("s.x",)}, {"s": {"x": "inner", "y": 2}}),
+        (BOTH, {"exclude": ("s",)}, {"s.x": "column"}),
+        (BOTH, {"exclude": ("s.y",)}, {"s.x": "column", "s": {"x": "inner"}}),
+        (BOTH, {"rename": {"s.x": "q"}}, {"q": "column", "s": {"x": "inner", "y": 2}}),
+        (BOTH, {"payload": ("s.x",)}, {"s.x": "column"}),
+        (BOTH, {"payload": ("s",)}, {"s": {"x": "inner", "y": 2}}),
+        (BOTH, {"payload": ("s.y",)}, {"s": {"y": 2}}),
+    ],
+    ids=str,
+)
+def test_a_column_with_a_dot_in_its_name_is_no_part_of_another(
+    tmp_path, ending, given, options, kept
+):
+    """json_normalize and many exports name columns so."""
+    path = write(tmp_path / f"a.{ending}", [{"id": 1, "text": "a", **given}])
+    source = open_source(path, options=SourceOptions(**options))
+    (batch,) = source
+    has_text = "payload" not in options
+    own = {} if options.get("key") else {"id": 1}
+    assert batch.payload_rows() == [own | ({"text": "a"} if has_text else {}) | kept]
+    assert source.selection.fields.text == (("text",) if has_text else ())
+
+
+def test_fields_say_whether_a_text_with_a_dot_in_its_name_is_stored(tmp_path):
+    path = write(tmp_path / "a.jsonl", [{"id": 1, "user": "u", "user.bio": "text"}])
+    for exclude, text in (("user", ("user.bio",)), ("user.bio", ())):
+        options = SourceOptions(text=("user.bio",), exclude=(exclude,))
+        assert open_source(path, options=options).selection.fields.text == text
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("a word", "a word"), (5, 5), ([1, 2], [1, 2]), ({"x": 1, "y": 2}, {"y": 2}),
+     ([{"x": 1, "y": 2}, 3, {"y": 4}], [{"y": 2}, 3, {"y": 4}])],
+)  # fmt: skip
+def test_a_field_that_is_excluded_takes_nothing_else_with_it(tmp_path, value, kept):
+    rows = [{"id": 1, "text": "a", "m": {"x": 0}}, {"id": 2, "text": "b", "m": value}]
+    batch = one_batch(write_json(tmp_path / "a.jsonl", rows), exclude=("m.x",))
+    assert batch.payload_rows() == [{"id": 1, "text": "a"}, {"id": 2, "text": "b", "m": kept}]
+
+
 def test_two_columns_may_change_names(path):
     batch = one_batch(path, rename={"text": "id", "id": "text"}, exclude=("meta",))
     assert batch.payloads[0] == {"text": 1, "id": "one", "a.b": 1}
@@ -169,7 +230,7 @@ def test_parquet_reads_the_leaves_that_are_needed_and_no_more(tmp_path):
     path = write(tmp_path / "a.parquet")
     source = open_source(path, text="meta.title", payload=["meta.at.y"])
     leaves = columns.leaves(pq.read_schema(path), source.selection)
-    assert leaves == ("id", "meta.title", "meta.at.y")
+    assert leaves == (("id",), ("meta", "title"), ("meta", "at", "y"))
     (batch,) = source
     assert batch.payloads == [{"id": 1, "meta": {"at": {"y": 2}}}]
 

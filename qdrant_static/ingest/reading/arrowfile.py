@@ -48,7 +48,7 @@ def read(
         if file.stream is None:  # which cannot be opened twice
             with _tables(file, ()) as (found, _):
                 needed = columns.leaves(found, selection)
-                top = sorted({found.get_field_index(_top(found, name)) for name in needed} - {-1})
+                top = sorted({found.get_field_index(path[0]) for path in needed} - {-1})
         with _tables(file, top) as (found, tables):
             yield from batches(file, with_partition(found, file), tables, selection, settled)
     except (OSError, pa.ArrowException) as error:
@@ -93,12 +93,6 @@ def unreadable(file: Input, error: Exception, start: int) -> Reject:
         file=file.name,
         unit="row",
     )
-
-
-def _top(found: pa.Schema, path: str) -> str:
-    """The column that a path begins with."""
-    steps = columns.path_to(found, path)
-    return path if steps is None else steps[0]
 
 
 @contextmanager

@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 
 from qdrant_static.collection.fields import value_at
 from qdrant_static.ingest.reading import arrowtypes
+from qdrant_static.ingest.reading.choice import Choice, Steps, steps_in
 from qdrant_static.ingest.reading.selection import Selection
 
 _MISSING = object()
-#: Names of fields whose fate is remembered; records may have names without end.
-_REMEMBERED = 10_000
+#: Records may have names without end, and so ways to read a dotted one.
+_REMEMBERED = 1000
 
 
 def path_to(kind: pa.Schema | pa.StructType, name: str) -> tuple[str, ...] | None:
@@ -64,41 +65,47 @@ def _below(field: pa.Field, prefix: str) -> Iterator[str]:
             yield from _below(inner, f"{prefix}{field.name}.")
 
 
-def leaves(schema: pa.Schema, selection: Selection) -> tuple[str, ...]:
+def choice_in(schema: pa.Schema, selection: Selection) -> Choice:
+    """What of a schema is stored."""
+    return Choice(selection, lambda name: path_to(schema, name) or (name,))
+
+
+def leaves(schema: pa.Schema, selection: Selection) -> tuple[Steps, ...]:
     """The paths that a reader must read: key, text, vectors and what is stored, no more."""
-    read: dict[str, None] = {}
+    read: dict[Steps, None] = {}
     vectors = () if selection.vectors is None else (selection.vectors,)
     for name in (*selection.keys, *selection.text, *vectors, *selection.rename):
-        path = path_to(schema, name)
-        read[name if path is None else ".".join(path)] = None
+        read[path_to(schema, name) or (name,)] = None
+    choice = choice_in(schema, selection)
     for field in schema:
-        read |= dict.fromkeys(_stored_leaves(field, field.name, selection))
+        read |= dict.fromkeys(_stored_leaves(field, (field.name,), choice))
     return tuple(read)
 
 
-def _stored_leaves(field: pa.Field, path: str, selection: Selection) -> Iterator[str]:
-    choice = _choice(path, selection)
-    if choice == "whole":
+def _stored_leaves(field: pa.Field, path: Steps, choice: Choice) -> Iterator[Steps]:
+    taken = choice.of(path)
+    if taken == "whole":
         if arrowtypes.is_storable(field.type) or pa.types.is_struct(field.type):
             yield path
-    elif choice == "part" and pa.types.is_struct(field.type):
+    elif taken == "part" and pa.types.is_struct(field.type):
         for inner in field.type:
-            yield from _stored_leaves(inner, f"{path}.{inner.name}", selection)
+            yield from _stored_leaves(inner, (*path, inner.name), choice)
 
 
 def left_out(schema: pa.Schema, selection: Selection) -> tuple[str, ...]:
     """The columns that would be stored, could a payload hold their type; as paths."""
-    return tuple(name for field in schema for name in _unstorable(field, field.name, selection))
+    choice = choice_in(schema, selection)
+    return tuple(name for field in schema for name in _unstorable(field, (field.name,), choice))
 
 
-def _unstorable(field: pa.Field, path: str, selection: Selection) -> Iterator[str]:
-    if _choice(path, selection) == "none":
+def _unstorable(field: pa.Field, path: Steps, choice: Choice) -> Iterator[str]:
+    if choice.of(path) == "none":
         return
     if pa.types.is_struct(field.type):
         for inner in field.type:
-            yield from _unstorable(inner, f"{path}.{inner.name}", selection)
+            yield from _unstorable(inner, (*path, inner.name), choice)
     elif not arrowtypes.is_storable(field.type):
-        yield path
+        yield ".".join(path)
 
 
 def stored(table: pa.RecordBatch, selection: Selection) -> pa.RecordBatch:
@@ -106,9 +113,10 @@ def stored(table: pa.RecordBatch, selection: Selection) -> pa.RecordBatch:
     if selection.payload is None and not selection.unwanted and not selection.rename:
         if all(arrowtypes.is_storable(kind) for kind in table.schema.types):
             return table
+    choice = choice_in(table.schema, selection)
     arrays: dict[str, pa.Array] = {}
     for field, column in zip(table.schema, table.columns, strict=True):
-        kept = _pruned(column, field.name, selection)
+        kept = _pruned(column, (field.name,), choice)
         if kept is not None:
             arrays[field.name] = kept
     moved = {}
@@ -131,37 +139,18 @@ def stored(table: pa.RecordBatch, selection: Selection) -> pa.RecordBatch:
     )
 
 
-def _choice(path: str, selection: Selection) -> str:
-    """Whether a column is stored ``whole``, in ``part`` (some of a struct's fields) or not."""
-    below = f"{path}."
-    inside = selection.keeps(path)
-    moved = tuple(name for name in selection.rename if "." in name)
-    cuts = any(one.startswith(below) for one in (*selection.unwanted, *moved))
-    if path in moved:
-        return "none"
-    if not inside:
-        # Excluded, but the key may lie inside.
-        return "part" if any(one.startswith(below) for one in selection.keys) else "none"
-    if cuts:
-        return "part"
-    if selection.payload is None:
-        return "whole"
-    named = any(path == one or path.startswith(f"{one}.") for one in selection.wanted)
-    return "whole" if named else "part"
-
-
-def _pruned(column: pa.Array, path: str, selection: Selection) -> pa.Array | None:
+def _pruned(column: pa.Array, path: Steps, choice: Choice) -> pa.Array | None:
     """What of a column is stored; None for nothing."""
-    choice = _choice(path, selection)
-    if choice == "none":
+    taken = choice.of(path)
+    if taken == "none":
         return None
-    if choice == "whole" and arrowtypes.is_storable(column.type):
+    if taken == "whole" and arrowtypes.is_storable(column.type):
         return column
     if not pa.types.is_struct(column.type):
         return None
     kept = {}
     for field in column.type:
-        inner = _pruned(pc.struct_field(column, [field.name]), f"{path}.{field.name}", selection)
+        inner = _pruned(pc.struct_field(column, [field.name]), (*path, field.name), choice)
         if inner is not None:
             kept[field.name] = inner
     if not kept:
@@ -179,8 +168,10 @@ class RecordShape:
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
-        self._choices: dict[str, str] = {}
         self._takes_all = selection.payload is None and not selection.unwanted
+        named = (*selection.wanted, *selection.unwanted)
+        self._dotted = tuple(dict.fromkeys(name for name in named if "." in name))
+        self._choices: dict[tuple[Steps, ...], Choice] = {}
 
     def stored(self, record: dict[str, Any]) -> dict[str, Any]:
         """The payload of a record.
@@ -190,7 +181,7 @@ class RecordShape:
         """
         if self._takes_all and not self._selection.rename:
             return record
-        kept = self._part(record, "")
+        kept = _part(record, (), self._choice_for(record))
         for name, new in self._selection.rename.items():
             value = value_at(record, name, _MISSING)
             if value is _MISSING:
@@ -202,22 +193,32 @@ class RecordShape:
         kept = {name: value for name, value in kept.items() if name not in renamed}
         return kept | {new: value for new, value in moved.items() if value is not _MISSING}
 
-    def _part(self, record: dict[str, Any], prefix: str) -> dict[str, Any]:
-        kept: dict[str, Any] = {}
-        for name, value in record.items():
-            choice = self._choice(prefix + name)
-            if choice == "whole":
-                kept[name] = value
-            elif choice == "part" and isinstance(value, dict):
-                inner = self._part(value, f"{prefix}{name}.")
-                if inner:
-                    kept[name] = inner
-        return kept
-
-    def _choice(self, path: str) -> str:
-        found = self._choices.get(path)
-        if found is None:
-            found = _choice(path, self._selection)
+    def _choice_for(self, record: dict[str, Any]) -> Choice:
+        """The choice for records in which the dotted names stand for the same as in this one."""
+        found = tuple(steps_in(record, name) for name in self._dotted)
+        choice = self._choices.get(found)
+        if choice is None:
+            known = dict(zip(self._dotted, found, strict=True))
+            choice = Choice(self._selection, lambda name: known.get(name, (name,)))
             if len(self._choices) < _REMEMBERED:
-                self._choices[path] = found
-        return found
+                self._choices[found] = choice
+        return choice
+
+
+def _part(record: dict[str, Any], path: Steps, choice: Choice) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, value in record.items():
+        steps = (*path, name)
+        taken = choice.of(steps)
+        if taken == "whole":
+            kept[name] = value
+        elif taken == "part" and (inner := _part_of(value, steps, choice)):
+            kept[name] = inner
+    return kept
+
+
+def _part_of(value: Any, path: Steps, choice: Choice) -> Any:
+    """Some fields of an object, or of the objects of a list."""
+    if isinstance(value, list):
+        return [_part_of(one, path, choice) if isinstance(one, dict) else one for one in value]
+    return _part(value, path, choice) if isinstance(value, dict) else None

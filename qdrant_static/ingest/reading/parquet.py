@@ -58,12 +58,13 @@ def read(
     try:
         with _opened(given) as reader:
             found = with_partition(reader.schema_arrow, given)
+            needed = columns.leaves(reader.schema_arrow, selection)
             records = Records(given.name, found, selection, given.partition)
             for groups, start, stop in _runs(reader.metadata, settled):  # noqa: B007
                 tables = reader.iter_batches(
                     _rows_per_batch(reader.metadata),
                     row_groups=groups,
-                    columns=list(columns.leaves(reader.schema_arrow, selection)),
+                    columns=[".".join(path) for path in needed],
                 )
                 for table in tables:
                     end = start + table.num_rows

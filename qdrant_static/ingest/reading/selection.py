@@ -29,6 +29,7 @@ class Selection:
         template: How the text is made of its columns; None: joined.
         vectors: The column of ready vectors.
         dimension: Of the ready vectors; None where nobody knows yet.
+        flat: Columns that have a dot in their name; such a name is no path.
         max_text_bytes: Longer texts are rejected.
         max_payload_bytes: Larger payloads are rejected.
     """
@@ -41,6 +42,7 @@ class Selection:
     template: Template | None = None
     vectors: str | None = None
     dimension: int | None = None
+    flat: frozenset[str] = frozenset()
     max_text_bytes: int = MAX_TEXT_BYTES
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
 
@@ -98,13 +100,18 @@ class Selection:
 
     def keeps(self, column: str) -> bool:
         """Whether the payload has a column, whole or in part; the key always stays."""
-        if _within(column, self.keys):
+        if self._is_within(column, self.keys):
             return True
-        if _within(column, self.unwanted):
+        if self._is_within(column, self.unwanted):
             return False
-        if self.payload is None or _within(column, self.wanted):
+        if self.payload is None or self._is_within(column, self.wanted):
             return True
-        return any(one.startswith(f"{column}.") for one in self.wanted)
+        return any(self._is_within(one, (column,)) for one in self.wanted)
+
+    def _is_within(self, path: str, wholes: Sequence[str]) -> bool:
+        """Whether a path is one of some, or lies inside one."""
+        inside = () if path in self.flat else tuple(f"{one}." for one in wholes)
+        return path in wholes or path.startswith(inside)
 
 
 def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selection:
@@ -135,6 +142,7 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
         rename=options.rename,
         template=template,
         vectors=options.vectors,
+        flat=frozenset(name for name in columns if "." in name),
         max_text_bytes=options.max_text_bytes,
         max_payload_bytes=options.max_payload_bytes,
     )
@@ -160,11 +168,6 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
                 problem=f"{source} has a column {new!r} already; rename or exclude that too",
             )
     return chosen
-
-
-def _within(path: str, wholes: Sequence[str]) -> bool:
-    """Whether a path is one of some, or lies inside one."""
-    return any(path == one or path.startswith(f"{one}.") for one in wholes)
 
 
 def _is_among(name: str, columns: Sequence[str]) -> bool:
