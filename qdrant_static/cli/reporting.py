@@ -8,13 +8,13 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, get_type_hints
 
 import typer
 from typer.models import OptionInfo
 
+from qdrant_static.bars import print_line
 from qdrant_static.errors import QdrantStaticError, SpecError
 
 if TYPE_CHECKING:
@@ -88,11 +88,6 @@ def framed(argument: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return run
 
     return frame
-
-
-def print_line(line: str) -> None:
-    """Print a line of a log, with the time, on standard error."""
-    typer.echo(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line}", err=True)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import typer
 
+from qdrant_static.bars import Bar, duration, print_line
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Told(Protocol):
 
 
 class Transfer:
-    """On standard error: a tqdm bar in bytes on a terminal, lines in a log, or silence.
+    """On standard error: a bar in bytes on a terminal, dated lines in a log, or silence.
 
     Args:
         shown: Whether anything is shown.
@@ -85,10 +86,10 @@ class Transfer:
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
-        self._bar: Any = None
+        self._bar: Bar | None = None
         self._phase = ""
         self._interval = _FIRST_S
-        self._last = time.monotonic()
+        self._last = self._began = time.monotonic()
 
     def tell(self, seen: Told) -> None:
         """Show how far it is."""
@@ -97,35 +98,34 @@ class Transfer:
         terminal = sys.stderr.isatty()
         if seen.phase != self._phase:
             self._phase = seen.phase
+            self._began = time.monotonic()
             self._end()
             if not (terminal and _moving(seen)):
-                self._line(seen)
+                self._line(seen, terminal=terminal)
         elif not terminal and time.monotonic() - self._last >= self._interval:
             self._interval = min(_INTERVAL_S, 2 * self._interval)
-            self._line(seen)
+            self._line(seen, terminal=False)
         if terminal and (self._bar is not None or _moving(seen)):
             self._draw(seen)
 
     def _draw(self, seen: Told) -> None:
         if self._bar is None:
-            from tqdm import tqdm
+            self._bar = Bar(seen.phase)
+        spent = max(1e-9, time.monotonic() - self._began)
+        rate = seen.sent_bytes / spent
+        figures = [*_amount(seen), f"{rate / 1e6:,.0f} MB/s"]
+        if rate and 0 < seen.sent_bytes < seen.total_bytes:
+            figures.insert(1, f"{duration((seen.total_bytes - seen.sent_bytes) / rate)} left")
+        part = seen.sent_bytes / seen.total_bytes if seen.total_bytes else None
+        self._bar.show(figures, done=part, final=not _moving(seen))
 
-            self._bar = tqdm(
-                unit="B", unit_scale=True, unit_divisor=1000, desc=seen.phase,
-                dynamic_ncols=True, file=sys.stderr,
-            )  # fmt: skip
-        self._bar.total = seen.total_bytes or None
-        self._bar.set_postfix_str(f"shards {seen.shards_done}/{seen.shards}", refresh=False)
-        self._bar.update(seen.sent_bytes - self._bar.n)
-
-    def _line(self, seen: Told) -> None:
+    def _line(self, seen: Told, *, terminal: bool) -> None:
         self._last = time.monotonic()
-        amount = f"{seen.sent_bytes / 1e6:,.0f}"
-        if seen.total_bytes:
-            amount += f" of {seen.total_bytes / 1e6:,.0f}"
-        parts = f", shards {seen.shards_done}/{seen.shards}" if seen.shards else ""
-        told = f": {amount} MB{parts}" if seen.sent_bytes or seen.total_bytes else ""
-        typer.echo(f"{seen.phase}{told}", err=True)
+        told = ": " + ", ".join(_amount(seen)) if seen.sent_bytes or seen.total_bytes else ""
+        if terminal:
+            typer.echo(f"{seen.phase}{told}", err=True)
+        else:
+            print_line(f"{seen.phase}{told}")
 
     def _end(self) -> None:
         if self._bar is not None:
@@ -142,6 +142,12 @@ class Transfer:
         trace: TracebackType | None,
     ) -> None:
         self._end()
+
+
+def _amount(seen: Told) -> list[str]:
+    of = f" of {seen.total_bytes / 1e6:,.0f}" if seen.total_bytes else ""
+    shards = [f"shards {seen.shards_done}/{seen.shards}"] if seen.shards else []
+    return [f"{seen.sent_bytes / 1e6:,.0f}{of} MB", *shards]
 
 
 def _moving(seen: Told) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,7 @@ def worth_building(opened: OpenCollection) -> bool:
 def main(arguments: list[str]) -> int:
     """``python -m qdrant_static.edge ROOT NAME``: build, print ``{"changed": …}``."""
     root, name = arguments
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
     collections = Collections(Path(root))
     try:
         changed = build_here(collections.open(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from qdrant_static.collection.build import write_spec
 from qdrant_static.errors import DeletionRefusedError, EngineError, VerificationError
 from qdrant_static.filters import index_warnings
+from qdrant_static.ingest.indexing import NOTE, expected_seconds, indexed_part
 from qdrant_static.ingest.limits import DELETION_SHARE
 from qdrant_static.ingest.server.calls import exact_count, patiently
 from qdrant_static.ingest.sink import build_index
@@ -20,15 +22,20 @@ if TYPE_CHECKING:
 
     from qdrant_static.collection.spec import CollectionSpec, Fields
     from qdrant_static.connect import Client
+    from qdrant_static.edge.build import BuildProgress
     from qdrant_static.ingest.accounting.accounts import Totals
     from qdrant_static.ingest.accounting.ledger import Ledger
     from qdrant_static.ingest.encoding import BatchEncoder
     from qdrant_static.ingest.progress import Progress
+    from qdrant_static.ingest.server.bulk import IndexProgress
     from qdrant_static.ingest.writing import Sampled
 
-#: From so many new rows on, a display watches the index being built by another process, which
-#: takes a second to start.
+#: From so many points on, an index is built by another process, which takes a second to start.
 WATCHED_BUILD_ROWS = 20_000
+
+
+class _StoppedError(BaseException):
+    """Ends the building of an index that is not to be built to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,18 +94,54 @@ class Finish:
         return None
 
     def build_index(self, rows: int) -> bool:
-        """Build the index; False if it was interrupted."""
-        self.display.phase(f"index: building it for {rows:,} new rows ...")
-        # Where the display can go on meanwhile, if that is worth a process.
-        watched = self.display.shown and rows >= WATCHED_BUILD_ROWS
-        progress = self.display.building if watched else None
+        """Build the index; False if it was interrupted.
+
+        Where somebody watches it or may stop it, an embedded one is built by another process, if
+        that is worth one; when it is to stop, that process is killed, and the collection is as it
+        was.
+        """
+        if self._must_stop():
+            return False
+        self.display.indexing(rows)
+        points = self.ledger.points()
+        watched = points >= WATCHED_BUILD_ROWS and (self.display.shown or self.stop is not None)
+        expected = expected_seconds(self.spec, points, self.ledger.notes.get(NOTE))
+        started = time.monotonic()
+
+        def built_here(seen: BuildProgress) -> None:
+            if self._must_stop():
+                raise _StoppedError
+            size = f"{seen.disk_bytes / 1e6:,.0f} MB on disk"
+            self.display.building(seen.elapsed_s, expected_s=expected, detail=size)
+
+        def built_there(seen: IndexProgress) -> None:
+            if self._must_stop():
+                raise _StoppedError
+            elapsed = time.monotonic() - started
+            part = indexed_part(seen, points)
+            self.display.building(
+                elapsed,
+                expected_s=elapsed / part if part else None,
+                detail="the server indexes" if part is None else f"{part:.0%} of the points",
+            )
+
         try:
-            build_index(self.client, self.collection, progress=progress)
+            build_index(
+                self.client,
+                self.collection,
+                progress=built_here if watched else None,
+                waiting=built_there,
+            )
+        except _StoppedError:
+            return False
         except EngineError:
-            # Ctrl-C reaches the process that builds as well.
-            if self.stop is None or not self.stop.is_set():
+            # A scheduler may end the process that builds as well.
+            if not self._must_stop():
                 raise
             return False
+        if watched:
+            seconds = time.monotonic() - started
+            self.ledger.notes[NOTE] = {"points": points, "seconds": seconds}
         return True
 
     def check_indexes(self) -> None:
@@ -112,6 +155,9 @@ class Finish:
             partial(index_warnings, self.client, self.collection),
         ):
             self.display.say(f"warning: {warning}")
+
+    def _must_stop(self) -> bool:
+        return self.stop is not None and self.stop.is_set()
 
     def count(
         self, totals: Totals, *, before: int, deleted: int, complete: bool

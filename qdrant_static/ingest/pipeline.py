@@ -163,6 +163,8 @@ def ingest(
         display = stack.enter_context(
             Progress(source.total_rows, shown=progress, done=done, job=name)
         )
+        position = getattr(source, "position", None)  # other sources need not have one
+        display.read_part = None if position is None else position.part
         for one in source.left_out:
             display.status(f"column {one!r} is binary and is left out of the payload")
         run = IngestRun(

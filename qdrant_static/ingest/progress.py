@@ -1,18 +1,19 @@
-"""What a person and a log see while a job runs: rows, rows per second and the phase."""
+"""What a person and a log see while a job runs: rows, rows per second, time left, the phase."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
+
+from qdrant_static.bars import Bar, duration, print_line
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from qdrant_static.edge.build import BuildProgress
     from qdrant_static.ingest.report import IngestReport
 
 
@@ -23,7 +24,7 @@ LINE_INTERVAL_S = 10.0
 
 
 class Progress:
-    """On standard error: a tqdm bar on a terminal, a line now and then in a log, or silence.
+    """On standard error: a bar on a terminal, a line now and then in a log, or silence.
 
     What is said goes to ``logging.getLogger("qdrant_static.ingest")`` as well, whatever is shown.
 
@@ -36,6 +37,8 @@ class Progress:
     Attributes:
         notes: What was said that belongs into the report.
         run: The run's number in the ledger, once it is known; log lines have it.
+        read_part: Gives which part of the input was read, where its rows are not known; None where
+            that is not known either.
     """
 
     def __init__(
@@ -43,57 +46,132 @@ class Progress:
     ) -> None:
         self.notes: list[str] = []
         self.run: int | None = None
+        self.read_part: Callable[[], float | None] | None = None
         self._job = job
         self._shown = shown
+        self._on_terminal = shown and sys.stderr.isatty()
         self._done = done
         self._total = total
-        self._bar: Any = None
+        self._bar: Bar | None = None
         self._second: int | None = None
-        self._rows = 0
-        self._told = ""
+        self._rows = self._earlier = 0
+        self._stored = self._rejected = 0
+        self._from: float | None = None
+        self._waiting = False
         self._shipped = ""
         self._interval = FIRST_INTERVAL_S
         self._started = self._last_line = time.monotonic()
-        if shown and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=total, unit=" rows", unit_scale=True, desc="load", dynamic_ncols=True
-            )
 
     @property
     def shown(self) -> bool:
         """Whether anything is shown."""
         return self._shown
 
+    # --- rows --------------------------------------------------------------------------------
+
+    def resume(self, rows: int, stored: int, rejected: int) -> None:
+        """Take in rows that earlier attempts have settled; no rate counts them."""
+        self._earlier += rows
+        self._rows += rows
+        self._stored, self._rejected = stored, rejected
+
     def advance(self, rows: int, stored: int, rejected: int) -> None:
         """Count rows that are settled."""
+        if not self._shown:
+            return
+        if self._from is None:
+            self._from = self._part() if self._earlier else 0.0
         self._rows += rows
-        if self._bar is not None:
-            self._bar.set_postfix({self._done: stored, "rejected": rejected}, refresh=False)
-            self._bar.update(rows)
-        elif self._shown:
-            self._told = f"{self._done}={stored:,} rejected={rejected:,}"
-            if time.monotonic() - self._last_line >= self._interval:
-                self._interval = min(LINE_INTERVAL_S, 2 * self._interval)
+        self._stored, self._rejected = stored, rejected
+        self._waiting = True
+        if self._on_terminal:
+            self._draw()
+        elif time.monotonic() - self._last_line >= self._interval:
+            self._interval = min(LINE_INTERVAL_S, 2 * self._interval)
+            self._line()
+
+    def _part(self) -> float | None:
+        """Which part of the rows is settled; None where nobody knows."""
+        if self._total:
+            return self._rows / self._total
+        return None if self.read_part is None else self.read_part()
+
+    def _rate(self) -> float:
+        """Rows of this attempt a second."""
+        return (self._rows - self._earlier) / max(1e-9, time.monotonic() - self._started)
+
+    def _left(self, part: float | None) -> str | None:
+        """The time that the rest takes if it goes on like this."""
+        if part is None or self._from is None or not self._from < part < 1:
+            return None
+        seconds = (time.monotonic() - self._started) * (1 - part) / (part - self._from)
+        return f"{duration(seconds)} left"
+
+    def _draw(self, *, final: bool = False) -> None:
+        part = self._part()
+        if part is not None:
+            # What was read ahead is not settled yet.
+            part = 1.0 if final and part > 0.999 else min(part, 0.999)
+        of = "" if self._total is None else f" of {self._total:,}"
+        figures = [f"{self._rows:,}{of} rows", f"{self._rate():,.0f}/s"]
+        left = self._left(part)
+        figures += [] if left is None or final else [left]
+        figures += [f"{self._rejected:,} rejected"] if self._rejected else []
+        self._shown_bar("load").show(figures, done=part, final=final)
+
+    def _line(self) -> None:
+        self._last_line = time.monotonic()
+        part = self._part()
+        of = "" if self._total is None else f" of {self._total:,}"
+        share = "" if part is None else f" ({min(part, 1):.0%})"
+        left = self._left(part)
+        self._print(
+            f"load: {self._rows:,}{of} rows{share}, {self._rate():,.0f} rows/s, "
+            + ("" if left is None else f"{left}, ")
+            + f"{self._done}={self._stored:,} rejected={self._rejected:,}"
+        )
+
+    def _end_load(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            if self._on_terminal:
+                self._draw(final=True)
+            else:
                 self._line()
+        self._end_bar()
+
+    # --- what comes after the rows -----------------------------------------------------------
 
     def phase(self, announcement: str) -> None:
         """End the bar and announce what comes."""
         self._end_load()
         self.status(announcement)
 
-    def building(self, seen: BuildProgress) -> None:
-        """Show how long an index is being built and how large the files are."""
-        interval = 1 if self._bar is not None else LINE_INTERVAL_S
-        due = self._second is None or seen.elapsed_s >= self._second + interval
-        if self._shown and due:
-            self._second = int(seen.elapsed_s)
-            line = f"index: {self._second} s, {seen.disk_bytes / 1e6:,.0f} MB on disk"
-            if self._bar is None:
-                self._print(line)
-            else:
-                _print(f"\r{line}", end=" ")
+    def indexing(self, rows: int) -> None:
+        """End the bar and announce that an index is built."""
+        self.phase(f"index: building it for {rows:,} new rows ...")
+
+    def building(self, elapsed_s: float, *, expected_s: float | None, detail: str) -> None:
+        """Show how long an index is being built, and how long that may take.
+
+        Args:
+            elapsed_s: Seconds so far.
+            expected_s: Seconds that it may take in all; None where nobody knows.
+            detail: What else is known.
+        """
+        if not self._shown:
+            return
+        if expected_s is not None and elapsed_s > expected_s:
+            expected_s = None  # it was wrong
+        if self._on_terminal:
+            spent, part = duration(elapsed_s), None
+            if expected_s is not None:
+                spent, part = f"{spent} of about {duration(expected_s)}", elapsed_s / expected_s
+            self._shown_bar("index").show([spent, detail], done=part)
+        elif self._second is None or elapsed_s >= self._second + LINE_INTERVAL_S:
+            self._second = int(elapsed_s)
+            of = "" if expected_s is None else f" of about {expected_s:,.0f}"
+            self._print(f"index: {self._second}{of} s, {detail}")
 
     def shipping(self, phase: str, *, sent: int, total: int) -> None:
         """Show how far a shipment is: every phase once, and bytes now and then.
@@ -103,20 +181,23 @@ class Progress:
             sent: Bytes that were sent.
             total: Bytes to send; 0 where that is not known yet.
         """
-        on_terminal = self._bar is not None
-        interval = FIRST_INTERVAL_S if on_terminal else LINE_INTERVAL_S
         new = phase != self._shipped
         if not self._shipped:
             self._end_load()
-        if self._shown and (new or time.monotonic() - self._last_line >= interval):
-            if new and on_terminal and self._shipped:
-                _print("")
-            self._shipped, self._last_line = phase, time.monotonic()
-            far = f" {sent / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase == "sending" else ""
-            if on_terminal:
-                _print(f"\rship: {phase}{far}", end=" ")
-            else:
-                self._print(f"ship: {phase}{far}")
+        self._shipped = phase
+        if not self._shown:
+            return
+        far = f"{sent / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase == "sending" else ""
+        if self._on_terminal:
+            if new:
+                self._end_bar()
+            part = sent / total if far and total else None
+            self._shown_bar(f"ship: {phase}").show([far], done=part, final=new)
+        elif new or time.monotonic() - self._last_line >= LINE_INTERVAL_S:
+            self._last_line = time.monotonic()
+            self._print(f"ship: {phase} {far}".rstrip())
+
+    # --- what is said ------------------------------------------------------------------------
 
     def say(self, line: str) -> None:
         """Tell what a person should know, now and in the report."""
@@ -125,16 +206,16 @@ class Progress:
 
     def status(self, line: str) -> None:
         """Tell what is going on; the report does not repeat it."""
+        self.log(line)
         if self._bar is not None:
-            _LOGGER.info("%s%s", self._place, line)
-            self._bar.write(line, file=sys.stderr)
-        else:
-            self.log(line)
+            self._bar.write(line)
+        elif self._on_terminal:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     def log(self, line: str) -> None:
         """Tell a log, and not a terminal: when a run began and ended."""
         _LOGGER.info("%s%s", self._place, line)
-        if self._shown and self._bar is None:
+        if self._shown and not self._on_terminal:
             self._print(line)
 
     def ended(self, report: IngestReport) -> IngestReport:
@@ -151,20 +232,17 @@ class Progress:
 
     def _print(self, line: str) -> None:
         """Print a line of a log: when, whose, what."""
-        _print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {self._place}{line}")
+        print_line(f"{self._place}{line}")
 
-    def _line(self) -> None:
-        self._last_line = time.monotonic()
-        of = "" if self._total is None else f" of {self._total:,}"
-        rate = self._rows / max(1e-9, self._last_line - self._started)
-        self._print(f"load: {self._rows:,}{of} rows, {rate:,.0f} rows/s, {self._told}")
+    def _shown_bar(self, what: str) -> Bar:
+        if self._bar is None:
+            self._bar = Bar(what)
+        return self._bar
 
-    def _end_load(self) -> None:
+    def _end_bar(self) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self._told:
-            self._line()
-            self._told = ""
+            self._bar = None
 
     def __enter__(self) -> Self:
         return self
@@ -175,13 +253,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if (self._second is not None or self._shipped) and self._bar is not None:
-            _print("")
         self._end_load()
         if error is not None:
             told = "interrupted" if kind is KeyboardInterrupt else f"failed: {error}"
             self.log(f"{told}, after {time.monotonic() - self._started:,.1f} s")
-
-
-def _print(line: str, **options: Any) -> None:
-    print(line, file=sys.stderr, flush=True, **options)  # noqa: T201

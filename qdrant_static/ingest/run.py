@@ -257,7 +257,7 @@ class IngestRun(ContinuableRun):
         )
         writer.totals = self.ledger.totals(run.id)
         if writer.totals.read:
-            self.display.advance(writer.totals.read, writer.totals.stored, writer.totals.rejected)
+            self.display.resume(writer.totals.read, writer.totals.stored, writer.totals.rejected)
         load = Load(
             ledger=self.ledger,
             run=run.id,

@@ -11,7 +11,7 @@ from qdrant_client import models
 from qdrant_static.collection.spec import BM25
 from qdrant_static.edge import EdgeClient
 from qdrant_static.errors import PointError
-from qdrant_static.ingest.server.bulk import wait_for_indexes
+from qdrant_static.ingest.server.bulk import IndexProgress, wait_for_indexes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +85,7 @@ def build_index(
     collection: str,
     *,
     progress: Callable[[BuildProgress], None] | None = None,
+    waiting: Callable[[IndexProgress], None] | None = None,
 ) -> None:
     """Bring the indexes up to date, and return when they are.
 
@@ -94,11 +95,12 @@ def build_index(
         progress: Hears how far it is while an embedded collection is built. It is then built by
             another process, because the engine stops every thread of the process that it works
             in; without ``progress`` it is built here.
+        waiting: Hears how far it is while a server builds.
     """
     if isinstance(client, EdgeClient):
         client.optimize(collection, another_process=progress is not None, progress=progress)
         return
-    wait_for_indexes(client, collection)
+    wait_for_indexes(client, collection, told=waiting)
 
 
 def _points(

@@ -104,7 +104,7 @@ def tune(
     searcher = Searcher(client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder)
     base = searcher.plan(plan)
     narrowed = searcher.filter(filter, query_filter)
-    with Clock(budget_s, shown=progress) as clock:
+    with Clock(budget_s, shown=progress, collection=collection) as clock:
         given = (client, collection, searcher, base, k, narrowed, cost, clock)
         run: ByRecall | ByJudgements
         if judged is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 
 import numpy as np
@@ -22,6 +23,7 @@ from qdrant_static import (
 from qdrant_static.collection.aliases import point_alias
 from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.spec import Fields, SparseSpec
+from qdrant_static.edge import build
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
     CollectionNameError,
@@ -629,6 +631,46 @@ def test_a_watched_build_happens_in_another_process_and_is_shown(
     report = ingest(path, client, "c", encoder=encoder, progress=True)
     assert (report.stored, report.points_after, report.interrupted) == (50, 50, False)
     assert "MB on disk" in capsys.readouterr().err
+
+
+def test_a_stop_ends_the_building_of_an_index_and_the_next_run_builds_it(
+    client, encoder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(finishing, "WATCHED_BUILD_ROWS", 1)
+    stop = threading.Event()
+    monkeypatch.setattr(build, "_POLL_S", 0.001)
+    given = []
+
+    def begun(*_args, **_options):
+        given.append(popen(*_args, **_options))
+        stop.set()
+        return given[-1]
+
+    popen = build.subprocess.Popen
+    monkeypatch.setattr(build.subprocess, "Popen", begun)
+    path = write_jsonl(tmp_path / "a.jsonl", rows(5))
+    report = ingest(path, client, "c", encoder=encoder, stop=stop)
+    assert (report.stored, report.points_after, report.interrupted) == (5, 5, True)
+    assert given[0].returncode == -signal.SIGKILL
+    monkeypatch.undo()
+    report = ingest(path, client, "c", encoder=encoder)
+    assert (report.stored, report.attempts, report.interrupted) == (5, 2, False)
+    assert report.seconds["index"] > 0
+
+
+def test_what_is_to_stop_does_not_begin_an_index(client, encoder, tmp_path):
+    stop = threading.Event()
+    path = write_jsonl(tmp_path / "a.jsonl", rows(5))
+
+    def late(finish, *args):
+        stop.set()
+        return original(finish, *args)
+
+    original = finishing.Finish.build_index
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finishing.Finish, "build_index", late)
+        patch.setattr(finishing, "build_index", None)  # calling it would fail
+        assert ingest(path, client, "c", encoder=encoder, stop=stop).interrupted
 
 
 def test_a_stop_while_another_process_builds_is_an_interruption_and_no_error(

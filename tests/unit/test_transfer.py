@@ -12,6 +12,7 @@ from qdrant_static.cli import transfer
 from qdrant_static.cli.options import peers_of
 from qdrant_static.cli.transfer import Transfer
 from qdrant_static.errors import SpecError
+from tests.unit.test_progress import undated
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def test_a_log_gets_a_line_for_each_phase_and_some_between(capsys, monkeypatch):
         for seen in WAY:
             now[0] += 1.5
             display.tell(seen)
-    assert capsys.readouterr().err.splitlines() == [
+    assert undated(capsys.readouterr().err) == [
         "preparing",
         "sending: 0 of 1,000 MB, shards 0/2",
         "sending: 100 of 1,000 MB, shards 0/2",  # after 1 s
@@ -60,7 +61,8 @@ def test_a_terminal_gets_a_bar_in_bytes(monkeypatch):
     assert told.startswith("preparing\n")
     last = told.split("\r")[-1]
     assert "sending" in last
-    assert "1.00G/1.00G" in last
+    assert last.startswith("sending 100% |")
+    assert "1,000 of 1,000 MB" in last
     assert "shards 2/2" in last
     assert last.splitlines()[1:] == [
         "copying: 1,000 of 1,000 MB, shards 2/2", "proving: 1,000 of 1,000 MB, shards 2/2",
@@ -76,7 +78,7 @@ def test_a_terminal_gets_a_bar_too_where_nobody_knows_how_much_comes(monkeypatch
             display.tell(Seen("receiving", sent, 0, done, 2))
         display.tell(Seen("opening", 3 * 10**8, 0, 2, 2))
     told = screen.getvalue()
-    assert "300MB" in told.split("\r")[-1]
+    assert "receiving 300 MB" in told.split("\r")[-1]
     assert "shards 2/2" in told.split("\r")[-1]
     assert told.endswith("\nopening: 300 MB, shards 2/2\n")
 

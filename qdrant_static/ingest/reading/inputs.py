@@ -18,6 +18,7 @@ import pyarrow as pa
 from qdrant_static.errors import SpecError
 from qdrant_static.ingest.reading.batch import Unit
 from qdrant_static.ingest.reading.options import Format
+from qdrant_static.ingest.reading.position import ReadPosition
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -77,6 +78,7 @@ class Input:
         stream: Where it is no file.
         partition: Column -> value, from folders called ``column=value``.
         delimiter: Between cells of CSV.
+        position: What a display asks how far the files are read.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Input:
     partition: Mapping[str, int | str | None] = field(default_factory=dict)
     delimiter: str = ","
     stream: StandardInput | None = field(default=None, repr=False)
+    position: ReadPosition | None = field(default=None, repr=False, compare=False)
 
     @property
     def unit(self) -> Unit:
@@ -102,7 +105,10 @@ class Input:
         if self.stream is not None:
             return unpacked(self.stream.open(), self.compression)
         if self.filesystem is None:
-            return unpacked(Path(self.path).open("rb"), self.compression)
+            file = Path(self.path).open("rb")
+            if self.position is not None:
+                self.position.follow(self.name, file)
+            return unpacked(file, self.compression)
         stream = self.filesystem.open_input_stream(self.path, compression=None)
         return unpacked(io.BufferedReader(stream), self.compression)
 

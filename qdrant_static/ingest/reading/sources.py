@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -24,6 +24,7 @@ from qdrant_static.ingest.reading.batch import Batch
 from qdrant_static.ingest.reading.find import PathLike, find_files, find_inputs
 from qdrant_static.ingest.reading.inputs import DAMAGED, Fingerprint, Input
 from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.position import ReadPosition
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection, select
 
@@ -88,6 +89,8 @@ class Source:
         left_out: Columns that no payload can hold: of bytes, intervals or unions.
         total_rows: Rows in all files, where every file says it beforehand.
         options: How they are read.
+        position: How far they are read, where not every file says its rows beforehand; None where
+            the bytes of one of them are not known either.
     """
 
     inputs: tuple[Input, ...]
@@ -96,6 +99,7 @@ class Source:
     left_out: tuple[str, ...]
     total_rows: int | None
     options: SourceOptions
+    position: ReadPosition | None = field(default=None, repr=False, compare=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -117,6 +121,8 @@ class Source:
         """
         yield from self.unreadable
         for one in self.inputs:
+            if self.position is not None:
+                self.position.begin(one.name)
             yield from self.read(one, () if settled is None else settled.get(one.name, ()))
 
     def read(
@@ -190,8 +196,9 @@ def open_source(
     for name, schema in schemas.items():
         fitness.check(name, schema, selection)
     selection = _with_dimension(inputs, schemas, selection)
+    position = _position(inputs) if None in rows else None
     return Source(
-        inputs=tuple(inputs),
+        inputs=tuple(replace(one, position=position) for one in inputs),
         selection=selection,
         unreadable=tuple(unreadable),
         left_out=tuple(
@@ -201,7 +208,21 @@ def open_source(
         ),
         total_rows=None if None in rows else sum(one or 0 for one in rows),
         options=asked,
+        position=position,
     )
+
+
+def _position(inputs: Sequence[Input]) -> ReadPosition | None:
+    """How far the files are read, in bytes; None if one is not on this machine, or is a stream."""
+    sizes = {}
+    for one in inputs:
+        if one.stream is not None or one.filesystem is not None:
+            return None
+        path = Path(one.path)
+        if not path.is_file():
+            return None
+        sizes[one.name] = path.stat().st_size
+    return ReadPosition(sizes)
 
 
 def _describe(file: Input) -> tuple[pa.Schema | None, int | None]:

@@ -35,7 +35,6 @@ from qdrant_static.ingest.shares.source import Share
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
-    from qdrant_static.edge.build import BuildProgress
 
 #: What the parent writes to have a process end after the batch in hand.
 STOP = b"stop"
@@ -99,12 +98,19 @@ class Job:
 class _ToldProgress(Progress):
     """Tells the parent how far it is, a line of JSON now and then."""
 
-    def __init__(self, out: IO[str]) -> None:
+    def __init__(self, out: IO[str], source: AnySource) -> None:
         super().__init__(None, shown=False)
         self._out = out
+        position = getattr(source, "position", None)
+        self.read_part = None if position is None else position.part
         self._read = 0
         self._due = 0.0
         self._counts: dict[str, int] | None = None
+
+    def resume(self, rows: int, stored: int, rejected: int) -> None:
+        self._read = rows
+        counts = {"read": rows, "stored": stored, "rejected": rejected}
+        tell(self._out, earlier=counts)
 
     def advance(self, rows: int, stored: int, rejected: int) -> None:
         self._read += rows
@@ -116,8 +122,9 @@ class _ToldProgress(Progress):
         self._tell_counts()
         self.status(announcement)
 
-    def building(self, seen: BuildProgress) -> None:
-        """It is not built in another process from here."""
+    def indexing(self, rows: int) -> None:
+        super().indexing(rows)
+        tell(self._out, indexing=rows)
 
     def say(self, line: str) -> None:
         tell(self._out, say=line)
@@ -131,12 +138,16 @@ class _ToldProgress(Progress):
     def _tell_counts(self) -> None:
         self._due = time.monotonic() + _INTERVAL_S
         if self._counts is not None:
-            tell(self._out, counts=self._counts)
+            tell(self._out, counts=self._counts, part=self._part())
             self._counts = None
 
 
 def tell(out: IO[str], **message: Any) -> None:
-    """Tell the parent: ``counts``, ``say``, ``status``, ``unfit``, ``error`` or ``ended``."""
+    """Tell the parent one thing.
+
+    That is ``earlier`` or ``counts`` (of rows), ``say`` or ``status`` (a line), ``indexing``,
+    ``unfit``, ``error`` or ``ended``.
+    """
     out.write(json.dumps(message) + "\n")
     out.flush()
 
@@ -166,7 +177,7 @@ def build(job: Job, out: IO[str], stop: threading.Event) -> bool:
             source=Share(source=job.source, shard=part.shard, of=part.of),
             files=files,
             ledger=ledger,
-            display=_ToldProgress(out),
+            display=_ToldProgress(out, job.source),
             threads=job.threads,
             stop=stop,
             sync=job.sync,

@@ -40,6 +40,7 @@ class _Child:
     def __init__(self, job: Job, heard: queue.Queue[tuple[int, bytes | None]]) -> None:
         self.shard = job.part.shard
         self.ended: bool | None = None
+        self._indexing = False
         self.error: Exception | None = None
         self._complaints = tempfile.TemporaryFile()  # closed by `wait`
         # The arguments are this interpreter and a module of this package; no shell reads them.
@@ -62,12 +63,22 @@ class _Child:
         elif "error" in message:
             # From the pipe of a process that was started here.
             self.error = pickle.loads(base64.b64decode(message["error"]))  # noqa: S301
+        elif "indexing" in message:
+            self._indexing = True
         elif "ended" in message:
             self.ended = bool(message["ended"])
 
     def ask_to_stop(self) -> None:
-        """Have it end after the batch in hand."""
-        self._write(STOP)
+        """Have it end after the batch in hand; at once where it builds its index.
+
+        The engine keeps the interpreter meanwhile, so that it would not hear. All its rows are
+        settled by then, and the next attempt builds the index again.
+        """
+        if self._indexing:
+            self.ended = False
+            self._process.kill()
+        else:
+            self._write(STOP)
 
     def wait(self) -> Exception | None:
         """Wait for its end, which is near; what went wrong, if anything did."""

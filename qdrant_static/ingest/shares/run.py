@@ -16,7 +16,7 @@ import json
 import pickle
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -213,17 +213,24 @@ class SharedRun(IngestRun):
                 self.display.say(f"shard {shard}: {message['say']}")
             if "status" in message:
                 self.display.status(f"shard {shard}: {message['status']}")
-            if "counts" in message:
-                before = counted.get(shard, Totals()).read
-                counts = {name: message["counts"][name] for name in _SUMMED}
-                counted[shard] = Totals(**counts)
-                whole = sum_of_all()
-                rows = counts["read"] - before
-                self.display.advance(rows, whole.stored, whole.rejected)
+            told = message.get("earlier") or message.get("counts")
+            if told is None:
+                return
+            before = counted.get(shard, Totals()).read
+            counted[shard] = Totals(**{name: told[name] for name in _SUMMED})
+            whole, rows = sum_of_all(), told["read"] - before
+            if "earlier" in message:
+                self.display.resume(rows, whole.stored, whole.rejected)
+                return
+            read_parts[shard] = message["part"]
+            self.display.advance(rows, whole.stored, whole.rejected)
 
+        read_parts: dict[int, float | None] = dict.fromkeys(range(self.shards or 1), 0.0)
+        read_parts |= dict.fromkeys(done, 1.0)
+        self.display.read_part = lambda: _mean(read_parts.values())
         whole = sum_of_all()
         if whole.read:
-            self.display.advance(whole.read, whole.stored, whole.rejected)
+            self.display.resume(whole.read, whole.stored, whole.rejected)
         waiting = [part for part in self._parts if part.shard not in done]
         at_once = max(1, min(self.workers, len(waiting)))
         limit = self.limit
@@ -317,6 +324,12 @@ class SharedRun(IngestRun):
         if self._home.exists():
             self._home.rename(away)
             shutil.rmtree(away, ignore_errors=True)
+
+
+def _mean(parts: Collection[float | None]) -> float | None:
+    """Which part of the input all have read, on average; None where one does not know."""
+    known = [one for one in parts if one is not None]
+    return sum(known) / len(known) if known and len(known) == len(parts) else None
 
 
 def _account(part: Part) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from qdrant_static.bars import Bar, duration, print_line
 from qdrant_static.errors import SpecError
 from qdrant_static.search.answer import answer
 from qdrant_static.search.tuning.questions import Questions, plain_id
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 #: The number of a query and what a plan found -> quality in [0, 1].
 Quality: TypeAlias = "Callable[[int, list[PointId]], float]"
 
+_LOGGER = logging.getLogger("qdrant_static.search")
+#: How often a log gets a line within a phase, in seconds.
+_LINE_INTERVAL_S = 10.0
 #: Queries in one request, where nobody looks at the time.
 BATCH = 16
 #: Queries that a plan answers before its times count.
@@ -37,22 +43,22 @@ _FOR_CHOICE = 0.9
 class Clock:
     """A budget of seconds, and a display of how much of it is gone.
 
+    On standard error: a bar on a terminal, in a log a line for every phase and now and then.
+
     Args:
         budget_s: In seconds.
-        shown: Whether anything is shown, on standard error.
+        shown: Whether anything is shown.
+        collection: What is tuned, for the lines of a log.
     """
 
-    def __init__(self, budget_s: float, *, shown: bool) -> None:
+    def __init__(self, budget_s: float, *, shown: bool, collection: str = "") -> None:
         self.budget_s = budget_s
         self._started = time.perf_counter()
-        self._bar: Any = None
-        if shown:
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=round(budget_s), unit="s", desc="tune:", mininterval=0.5, dynamic_ncols=True,
-                bar_format="{desc} {n:.0f} of at most {total} s |{bar}|",
-            )  # fmt: skip
+        self._collection = collection
+        self._shown = shown
+        self._phase = "tune"
+        self._next_line = 0.0
+        self._bar = Bar("tune") if shown and sys.stderr.isatty() else None
 
     @property
     def elapsed(self) -> float:
@@ -65,13 +71,21 @@ class Clock:
 
     def phase(self, what: str) -> None:
         """Say what comes."""
-        if self._bar is not None:
-            self._bar.set_description_str(f"tune: {what},")
+        self._phase = what
+        self._next_line = 0.0
+        _LOGGER.info("%s: tune: %s", self._collection, what)
+        self.tick()
 
     def tick(self) -> None:
         """Show the time."""
+        elapsed = self.elapsed
         if self._bar is not None:
-            self._bar.update(min(self.elapsed, self._bar.total) - self._bar.n)
+            gone = f"{duration(elapsed)} of at most {duration(self.budget_s)}"
+            self._bar.show([gone, self._phase], done=elapsed / max(self.budget_s, 1e-9))
+        elif self._shown and elapsed >= self._next_line:
+            self._next_line = elapsed + _LINE_INTERVAL_S
+            gone = f"{elapsed:.0f} of at most {self.budget_s:.0f} s"
+            print_line(f"{self._collection}: tune: {self._phase}, {gone}")
 
     def __enter__(self) -> Self:
         return self
