@@ -25,6 +25,8 @@
     │   ├── PointNotFoundError         a query names a point that is not there
     │   ├── NotAPlannedCollectionError no metadata of ours in the collection
     │   ├── NotSupportedByEdgeError    a server's feature that the embedded engine lacks
+    │   ├── ClientClosedError          the embedded client was closed
+    │   ├── ClientForkedError          the embedded client is a parent process's
     │   ├── AccessDeniedError          the server does not let this key do this
     │   ├── MigrationNotFoundError     no migration of this alias is under way
     │   ├── MigrationStepError         this step cannot come now: it says which can
@@ -458,6 +460,34 @@ class NotSupportedByEdgeError(UsageError):
     @property
     def message(self) -> str:
         return f"{self.what} is not supported on an embedded collection: {self.why}"
+
+
+@dataclass(eq=False)
+class ClientClosedError(UsageError):
+    """The embedded client was closed; what it wrote is there."""
+
+    where: str
+
+    @property
+    def message(self) -> str:
+        return f"this client of {self.where} was closed: make another, EdgeClient({self.where!r})"
+
+
+@dataclass(eq=False)
+class ClientForkedError(UsageError):
+    """An embedded client was made in another process, of which this one is a fork."""
+
+    where: str
+    opener: int
+
+    @property
+    def message(self) -> str:
+        return (
+            f"this client of {self.where} belongs to process {self.opener}, of which this one is a "
+            "fork: the engine's threads are not in it. Start the child with multiprocessing's "
+            '"spawn" or "forkserver", or make an EdgeClient of its own in it (a collection has one '
+            "opener at a time)"
+        )
 
 
 @dataclass(eq=False)

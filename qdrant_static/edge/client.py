@@ -47,7 +47,9 @@ class EdgeClient(ModelLists):
     one process (``wait``, ``ordering``, ``consistency``, ``timeout``, ``parallel``, ``method``,
     ``max_retries``) is taken and ignored: every call has happened when it returns. What cannot be
     done is a `NotSupportedByEdgeError` that says why. Nothing is opened or made before it is
-    needed. Threads may share a client; a collection has one opener at a time.
+    needed. Threads may share a client; a collection has one opener at a time. A forked child
+    cannot use its parent's client, and nobody a closed one (`ClientForkedError`,
+    `ClientClosedError`).
 
     Texts and images (``models.Document``, ``models.Image``) may stand for vectors in points and
     queries, as in QdrantClient: see docs/plugin.md.
@@ -83,11 +85,16 @@ class EdgeClient(ModelLists):
         return refusing(name, reason)
 
     def close(self, grpc_grace: float | None = None) -> None:
-        """Write what is pending and close all collections; a later call opens them again."""
+        """Write what is pending and close all collections; a later call is an error.
+
+        Raises:
+            EngineError: If something could not be written.
+        """
         self._collections.close()
 
     def info(self) -> models.VersionInfo:
         """The engine's version."""
+        self._collections.require_usable()
         return models.VersionInfo(title="Qdrant Edge", version=version("qdrant-edge-py"))
 
     # --- collections -------------------------------------------------------------------------

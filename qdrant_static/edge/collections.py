@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from qdrant_static.edge.directory import (
     unfinished,
 )
 from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.forks import leave_in_children
 from qdrant_static.edge.leveling import level
 from qdrant_static.edge.opened import (
     OpenCollection,
@@ -29,6 +31,8 @@ from qdrant_static.edge.opened import (
 from qdrant_static.edge.receiving import Incoming
 from qdrant_static.errors import (
     AliasExistsError,
+    ClientClosedError,
+    ClientForkedError,
     CollectionExistsError,
     CollectionLockedError,
     CollectionNotFoundError,
@@ -46,6 +50,9 @@ class Collections:
     One lock holds the threads of a client apart. It costs nothing: the engine keeps the
     interpreter to itself during every call.
 
+    It belongs to the process that made it, and ends with `close`: every method but that one is a
+    `ClientForkedError` in a forked child, and a `ClientClosedError` after it.
+
     Args:
         root: The directory; it need not exist.
     """
@@ -56,13 +63,25 @@ class Collections:
         self._open: dict[str, OpenCollection] = {}
         self._lent: dict[str, str] = {}  # to whom
         self._guard = threading.RLock()
+        self._process = os.getpid()
+        self._closed = False
+        leave_in_children(self)
+
+    def leave(self) -> None:
+        """In a forked child: let go of the parent's collections."""
+        self._guard = threading.RLock()  # another thread of the parent may hold the copied one
+        opened, self._open = self._open, {}
+        for one in opened.values():
+            one.leave()
 
     def names(self) -> list[str]:
         """The collections in the directory, sorted."""
+        self.require_usable()
         return collection_names(self.root)
 
     def exists(self, name: str) -> bool:
         """Whether there is a collection (not an alias) of that name."""
+        self.require_usable()
         return CollectionFolder(self.root, name).exists()
 
     def resolved(self, name: str) -> str:
@@ -81,7 +100,7 @@ class Collections:
     @contextmanager
     def use(self, name: str) -> Iterator[OpenCollection]:
         """The open collection of a name or an alias, for one call of one thread."""
-        with self._guard:
+        with self._held():
             yield self.open(name)
 
     def open(self, name: str) -> OpenCollection:
@@ -93,7 +112,7 @@ class Collections:
             StorageError: If its description is damaged.
             EngineError: If its files are damaged.
         """
-        with self._guard:
+        with self._held():
             opened = self._open.get(name)
             if opened is not None:
                 return opened
@@ -130,7 +149,7 @@ class Collections:
             )
         convert.check_vectors(description.vectors, description.sparse_vectors)
         description.edge_config()  # refuses what cannot be expressed, before anything is written
-        with self._guard:
+        with self._held():
             self._require_free(folder)
             self._forget_aliases(name)  # of a deletion that a crash cut short
             self.clear_unfinished()
@@ -160,7 +179,7 @@ class Collections:
             StorageError: If its folder holds something that is not ours.
         """
         folder = CollectionFolder(self.root, name)
-        with self._guard:
+        with self._held():
             self._require_free(folder)
             self._forget_aliases(name)  # of a deletion that a crash cut short
             self.clear_unfinished()
@@ -190,7 +209,7 @@ class Collections:
 
     def delete(self, name: str) -> bool:
         """Delete a collection and its aliases; whether there was one. An alias is none."""
-        with self._guard:
+        with self._held():
             self.clear_unfinished()
             folder = CollectionFolder(self.root, name)
             if not folder.exists():
@@ -207,11 +226,12 @@ class Collections:
 
     def change_aliases(self, actions: Sequence[Any]) -> None:
         """Carry out alias actions, all or none."""
-        with self._guard, self.aliases.changing() as table:
+        with self._held(), self.aliases.changing() as table:
             apply(table, actions, exists=self.exists, missing=self._missing)
 
     def live_aliases(self) -> dict[str, str]:
         """Collections by alias."""
+        self.require_usable()
         return {
             alias: target for alias, target in self.aliases.all().items() if self.exists(target)
         }
@@ -219,7 +239,7 @@ class Collections:
     @contextmanager
     def lent(self, name: str) -> Iterator[str]:
         """Close a collection for as long as another process has it."""
-        with self._guard:
+        with self._held():
             opened = self.open(name)
             name = opened.folder.name
             del self._open[name]
@@ -234,7 +254,7 @@ class Collections:
     @contextmanager
     def at_rest(self, name: str) -> Iterator[tuple[Path, ...]]:
         """Close a collection's engine and keep the right to it: its files do not change."""
-        with self._guard:
+        with self._held():
             opened = self.open(name)
             folder = opened.folder
             del self._open[folder.name]
@@ -253,15 +273,38 @@ class Collections:
 
     def each_open(self, do: Callable[[OpenCollection], None]) -> None:
         """Do something with every collection that is open."""
-        with self._guard:
+        with self._held():
             for opened in self._open.values():
                 do(opened)
 
     def close(self) -> None:
-        """Close all collections."""
+        """Close all collections, for good; in a forked child they are the parent's."""
+        if self._process != os.getpid():
+            return
         with self._guard:
+            self._closed = True
             while self._open:
                 self._open.popitem()[1].close()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the other threads off, if there is something to work on."""
+        self.require_usable()
+        with self._guard:
+            self.require_usable()
+            yield
+
+    def require_usable(self) -> None:
+        """Refuse a client that is closed, or a parent process's.
+
+        Raises:
+            ClientClosedError: If it is closed.
+            ClientForkedError: If another process made it.
+        """
+        if self._process != os.getpid():
+            raise ClientForkedError(where=str(self.root), opener=self._process)
+        if self._closed:
+            raise ClientClosedError(where=str(self.root))
 
     def clear_unfinished(self) -> None:
         """Remove what crashes left in the middle of creations and deletions."""

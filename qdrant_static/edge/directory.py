@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import portalocker
 
+from qdrant_static.edge.forks import close_in_children
 from qdrant_static.errors import CollectionLockedError, CollectionNameError, StorageError
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ class FolderLock:
     """The right to open a collection, held until it is released or the process dies.
 
     The engine's own lock lies on its write-ahead log; without one a second opener would write
-    into the live files. The operating system releases this one with the process.
+    into the live files. The operating system releases this one with the process; a child that is
+    forked does not hold it.
 
     Args:
         folder: The collection's folder; it must exist.
@@ -203,7 +205,7 @@ class FolderLock:
 
 def _lock_file(path: Path) -> TextIO:
     try:
-        return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     except FileNotFoundError:  # the collection is being deleted
         raise
     except OSError as error:
@@ -212,6 +214,8 @@ def _lock_file(path: Path) -> TextIO:
             problem=f"cannot be written ({error.strerror}). An embedded collection is locked by "
             "whoever opens it, to read it too: copy the folder to a place that can be written",
         ) from error
+    close_in_children(file)
+    return file
 
 
 @contextmanager
@@ -222,7 +226,8 @@ def held(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            portalocker.unlock(file)
+            if not file.closed:  # in a forked child it is
+                portalocker.unlock(file)
 
 
 def unfinished(root: Path) -> list[str]:

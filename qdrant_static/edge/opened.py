@@ -18,6 +18,7 @@ from qdrant_static.edge.directory import (
     require_room,
 )
 from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.forks import abandon, unlock_folder
 from qdrant_static.errors import NotSupportedByEdgeError
 
 
@@ -102,6 +103,12 @@ class OpenCollection:
             self.rest()
         finally:
             self.lock.release()
+
+    def leave(self) -> None:
+        """In a forked child: let go of the engine without touching the parent's files."""
+        for number, shard in enumerate(self.shards):
+            abandon(shard)
+            unlock_folder(self.folder.shard(number) / "wal")
 
     def close_shards(self) -> None:
         """Close the engine, whatever is pending; the collection stays ours."""

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 import portalocker
 
 from qdrant_static.edge.directory import make_private
+from qdrant_static.edge.forks import close_in_children
 from qdrant_static.errors import SpecError, StorageError
 
 if TYPE_CHECKING:
@@ -147,4 +148,6 @@ class FileMutex:
 
 
 def _opened(path: Path) -> IO[str]:
-    return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+    file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+    close_in_children(file)
+    return file

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import portalocker
 
 from qdrant_static.edge.directory import make_private
+from qdrant_static.edge.forks import close_in_children
 from qdrant_static.errors import MigrationRunningError
 from qdrant_static.migrate.backfill import BEAT_S
 from qdrant_static.migrate.state import who
@@ -35,6 +36,7 @@ def held(folder: Path, alias: str) -> Iterator[None]:
     make_private(folder)
     path = folder / LOCK
     with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8") as file:
+        close_in_children(file)
         try:
             portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
         except portalocker.exceptions.LockException as error:
@@ -48,9 +50,10 @@ def held(folder: Path, alias: str) -> Iterator[None]:
         try:
             yield
         finally:
-            file.seek(0)
-            file.truncate(0)
-            portalocker.unlock(file)
+            if not file.closed:  # in a forked child it is
+                file.seek(0)
+                file.truncate(0)
+                portalocker.unlock(file)
 
 
 def require_mine(state: MigrationState) -> None:

@@ -17,6 +17,7 @@ from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.spec import SparseSpec
 from qdrant_static.edge.directory import check_name
 from qdrant_static.errors import (
+    ClientClosedError,
     CollectionExistsError,
     CollectionLockedError,
     CollectionNameError,
@@ -297,10 +298,37 @@ def test_a_second_client_of_the_process_is_refused_until_the_first_is_closed(art
     other.close()
 
 
-def test_closing_twice_and_using_it_again_is_harmless(articles):
+def test_closing_twice_is_harmless(articles, tmp_path):
     articles.close()
     articles.close()
-    assert articles.count("articles").count == 0
+    with EdgeClient(tmp_path / "db") as again:
+        assert again.count("articles").count == 0
+
+
+CALLS = {
+    "count": lambda client: client.count("articles"),
+    "upsert": lambda client: client.upsert("articles", []),
+    "create_collection": lambda client: client.create_collection("new", PARAMS),
+    "delete_collection": lambda client: client.delete_collection("articles"),
+    "collection_exists": lambda client: client.collection_exists("articles"),
+    "get_collections": lambda client: client.get_collections(),
+    "get_aliases": lambda client: client.get_aliases(),
+    "update_collection_aliases": lambda client: client.update_collection_aliases([]),
+    "flush": lambda client: client.flush(),
+    "optimize": lambda client: client.optimize("articles", another_process=True),
+    "at_rest": lambda client: client.at_rest("articles").__enter__(),
+    "receiving": lambda client: client.receiving("new").__enter__(),
+    "info": lambda client: client.info(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_closed_client_refuses_every_call(articles, call, tmp_path):
+    articles.close()
+    with pytest.raises(ClientClosedError, match="was closed: make another"):
+        CALLS[call](articles)
+    with EdgeClient(tmp_path / "db") as again:
+        assert [one.name for one in again.get_collections().collections] == ["articles"]
 
 
 def test_two_collections_of_a_directory_have_an_opener_each(articles, tmp_path):
@@ -331,8 +359,9 @@ def test_a_second_process_is_refused_in_one_sentence_without_a_trace(articles, t
     articles.close()
     holder = child(OPEN, tmp_path / "db")
     assert holder.stdout.readline() == "open\n"
+    other = EdgeClient(tmp_path / "db")
     with pytest.raises(CollectionLockedError, match=f"is open in process {holder.pid}"):
-        articles.count("articles")
+        other.count("articles")
 
     done = run_cli("search", "articles", "moon", "--db", "db", cwd=tmp_path)
     assert (done.code, done.out) == (1, "")
@@ -340,7 +369,8 @@ def test_a_second_process_is_refused_in_one_sentence_without_a_trace(articles, t
     assert done.err.startswith("error: collection 'articles' in db is open in process ")
 
     holder.communicate("\n")
-    assert articles.count("articles").count == 0
+    assert other.count("articles").count == 0
+    other.close()
 
 
 def test_a_killed_process_leaves_no_lock_behind(articles, tmp_path, child):
@@ -349,4 +379,5 @@ def test_a_killed_process_leaves_no_lock_behind(articles, tmp_path, child):
     assert holder.stdout.readline() == "open\n"
     holder.kill()
     holder.wait()
-    assert articles.count("articles").count == 0
+    with EdgeClient(tmp_path / "db") as other:
+        assert other.count("articles").count == 0

@@ -211,7 +211,8 @@ def test_payload_indexes_are_made_and_dropped_in_all_shards(twins: EdgeClient) -
     twins.create_payload_index("several", "some", "bool")
     twins.delete_payload_index("several", "n")
     twins.close()
-    schema = twins.get_collection("several").payload_schema
+    with EdgeClient(twins.path) as again:
+        schema = again.get_collection("several").payload_schema
     assert set(schema) == {"kind", "some"}
     assert schema["some"].points == len(IDS)
 
@@ -243,6 +244,7 @@ def test_a_change_that_a_crash_cut_short_ends_in_all_shards(twins: EdgeClient) -
         opened.describe_as(before.changed(vectors=vectors, pending="vector b"))
         carry_out_vector(replace(opened, shards=opened.shards[:1]), "b")  # and the others have not
     twins.close()
+    twins = EdgeClient(twins.path)
     twins.update_vectors(
         "several", [models.PointVectors(id=one, vector={"b": [1, 2]}) for one in IDS]
     )
@@ -253,8 +255,10 @@ def test_a_change_that_a_crash_cut_short_ends_in_all_shards(twins: EdgeClient) -
             opened.description.changed(optimizers_config=optimizers, pending="settings")
         )
     twins.close()
-    assert twins.get_collection("several").config.optimizer_config.indexing_threshold == 7
-    assert _engine_configs(twins, '"indexing_threshold":7') == [True] * SHARDS
+    with EdgeClient(twins.path) as again:
+        config = again.get_collection("several").config
+        assert config.optimizer_config.indexing_threshold == 7
+        assert _engine_configs(again, '"indexing_threshold":7') == [True] * SHARDS
 
 
 def _engine_configs(client: EdgeClient, said: str) -> list[bool]:

@@ -42,6 +42,8 @@ EXAMPLES: dict[str, dict] = {
     "AliasExistsError": {"alias": "a", "collection": "c"},
     "PointNotFoundError": {"point": 7, "collection": "c", "vector": "full"},
     "NotAPlannedCollectionError": {"collection": "c"},
+    "ClientClosedError": {"where": "db"},
+    "ClientForkedError": {"where": "db", "opener": 12},
     "NotSupportedByEdgeError": {"what": "int as a query", "why": "not yet"},
     "EncoderUnavailableError": {"name": "o/m", "problem": "no network"},
     "CollectionLockedError": {"collection": "c", "where": "db", "owner": "process 12"},

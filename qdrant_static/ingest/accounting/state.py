@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 import portalocker
 
 from qdrant_static.edge.directory import STATE_FOLDER, check_name, make_private
+from qdrant_static.edge.forks import close_in_children
 from qdrant_static.errors import JobRunningError, StorageError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class State:
             raise StorageError(
                 path=str(path), problem=f"cannot be made or written ({error.strerror})"
             ) from error
+        close_in_children(self._lock)
         try:
             portalocker.lock(self._lock, portalocker.LOCK_EX | portalocker.LOCK_NB)
         except portalocker.exceptions.LockException as error:
