@@ -569,9 +569,19 @@ class TooManyRejectsError(QdrantStaticError):
     read: int
     limit: str
     rejects: str
+    unreadable: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
+        if self.unreadable:
+            more = len(self.unreadable) - 1
+            others = f" (and {more:,} more)" if more else ""
+            return (
+                f"{self.unreadable[0]}{others}: a file that cannot be read is over any limit of "
+                f"rejects ({self.limit}); {self.rejected:,} of {self.read:,} rows were rejected: "
+                f"see {self.rejects}. What was stored stays; mend the input, or leave the limit "
+                "out to store what can be read"
+            )
         return (
             f"{self.rejected:,} of {self.read:,} rows were rejected, and the limit is "
             f"{self.limit}: see {self.rejects}. What was stored stays; the same command, with a "

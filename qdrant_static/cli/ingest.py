@@ -38,7 +38,7 @@ from qdrant_static.cli.options import (
     listed,
     peers_of,
 )
-from qdrant_static.cli.reporting import INTERRUPTED, reported, show_report
+from qdrant_static.cli.reporting import INTERRUPTED, fail, reported, show_report
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 #: Works without a network, so that the first command of a newcomer does.
 DEFAULT_ENCODER = "wordllama"
+#: So many files that could not be read are named in the last line.
+_NAMED = 3
 
 
 @reported
@@ -356,6 +358,11 @@ def show(report: IngestReport, *, as_json: bool) -> None:
     show_report(report, as_json=as_json)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if report.unreadable:
+        named = "; ".join(map(str, report.unreadable[:_NAMED]))
+        more = len(report.unreadable) - _NAMED
+        others = f"; and {more:,} more" if more > 0 else ""
+        fail(f"what could be read is stored, and this could not be: {named}{others}", 1)
 
 
 def stop_on_signals() -> threading.Event:

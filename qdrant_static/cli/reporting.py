@@ -142,7 +142,7 @@ def _of_server(error: Exception, place: str) -> str | None:
     """
     if "qdrant_client" not in sys.modules:
         return None
-    from qdrant_static.ingest.reading.find import public
+    from qdrant_static.ingest.reading.places import public
 
     server = f"the server {public(place)}" if "://" in place else "the server"
     import grpc

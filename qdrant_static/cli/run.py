@@ -22,10 +22,10 @@ def command(
 ) -> None:
     """Carry out a job file: an ingest with all its options, for schedulers.
 
-    Exit codes: 0 done; 1 failed and safe to repeat; 2 wrong configuration; 3 more rejects than
-    allowed; 4 a gate refused (--force); 130 interrupted.
+    Exit codes: 0 done; 1 failed, or a part of the input could not be read, and safe to repeat;
+    2 wrong configuration; 3 more rejects than allowed; 4 a gate refused (--force); 130 interrupted.
     """
-    from qdrant_static.ingest.reading.find import public
+    from qdrant_static.ingest.reading.places import public
     from qdrant_static.jobs import Job
 
     changed: dict[str, Any] = {"force": True} if force else {}

@@ -30,7 +30,8 @@ def command(
 ) -> None:
     """Compare a collection with its ledger, and name what is missing. Exit code 1 if anything is.
 
-    Every point is looked up; of some, chosen by chance, the payload is compared.
+    Input that a run could not read, and no run has read since, is missing too. Every point is
+    looked up; of some, chosen by chance, the payload is compared.
     """
     from qdrant_static import connect
     from qdrant_static.ingest.verify import verify

@@ -19,6 +19,7 @@ from qdrant_static.collection.params import (
 from qdrant_static.collection.quantization import Turbo
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
+from qdrant_static.edge.directory import CREATED_KEY
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
     CollectionExistsError,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import EncoderInfo
 
-#: In a collection's metadata: when it was created, ISO 8601.
-CREATED_KEY = "qdrant_static_created"
 #: An older server ignores placements over gRPC, and refuses them over REST.
 _TIERS_SINCE = (1, 19, 0)
 #: An older server takes the request, and makes a vector without codes.

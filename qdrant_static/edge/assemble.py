@@ -17,6 +17,7 @@ from typing import Any
 from qdrant_static.edge.aliases import Aliases
 from qdrant_static.edge.description import Description
 from qdrant_static.edge.directory import (
+    CREATED_KEY,
     CollectionFolder,
     FolderLock,
     collection_names,
@@ -123,6 +124,13 @@ def _begin(target: CollectionFolder, sources: Sequence[CollectionFolder]) -> Non
     replace_file(target.assembling, json.dumps(record, indent=2, ensure_ascii=False).encode())
 
 
+def _compared(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What all parts must have in common: not the moment at which each was made."""
+    metadata = content.get("metadata") or {}
+    common = {name: value for name, value in metadata.items() if name != CREATED_KEY}
+    return {name: value for name, value in content.items() if name != _OWN} | {"metadata": common}
+
+
 def _check_part(
     source: CollectionFolder, target: CollectionFolder, name: str, first: Mapping[str, Any]
 ) -> None:
@@ -136,9 +144,8 @@ def _check_part(
             path=str(source.description),
             problem="a change was cut short: open the collection once, which ends it",
         )
-    differing = sorted(
-        key for key in {*first, *content} - {_OWN} if first.get(key) != content.get(key)
-    )
+    mine, theirs = _compared(first), _compared(content)
+    differing = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
     if differing:
         raise SpecError(
             field=f"part {source.name!r}",

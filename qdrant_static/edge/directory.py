@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Version of ``collection.json``.
 FORMAT = 1
+#: In a collection's metadata: when it was created, ISO 8601.
+CREATED_KEY = "qdrant_static_created"
 #: Folder beside the collections in which jobs keep their files; never a collection.
 STATE_FOLDER = "_state"
 ALIASES_FILE = "aliases.json"

@@ -42,6 +42,7 @@ class ContinuableRun:
 
     Attributes:
         shards: Shards of a local collection, which is built to be shipped; None: nothing is.
+        always_made: Whether a new collection is made although no row of the input can be stored.
     """
 
     client: Client
@@ -63,6 +64,7 @@ class ContinuableRun:
     passages: Passages | None
     late_encoder: LateInteractionEncoder | None = None
     shards: int | None = None
+    always_made: bool = False
 
     @property
     def building(self) -> bool:

@@ -66,15 +66,12 @@ class Finish:
         if not vanished:
             return None
         points = self.ledger.points()
-        broken = self.ledger.broken_files(self.run)
-        problem = None
-        if broken:
-            problem = f"{broken} files of the input could not be read to their end"
-        elif vanished > DELETION_SHARE * points:
-            problem = f"more than {DELETION_SHARE:.0%} of all"
-        if problem is not None and not force:
+        if vanished > DELETION_SHARE * points and not force:
             return DeletionRefusedError(
-                collection=self.collection, vanished=vanished, points=points, problem=problem
+                collection=self.collection,
+                vanished=vanished,
+                points=points,
+                problem=f"more than {DELETION_SHARE:.0%} of all",
             )
         self.display.phase(f"deleting {vanished:,} points that are not in the input ...")
         for page in self.ledger.each(not_in_run=self.run):

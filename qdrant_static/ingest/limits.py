@@ -50,8 +50,16 @@ class RejectLimit:
             field="max_rejects", problem=f'{given!r} is neither a number of rows nor like "1%"'
         )
 
-    def is_exceeded(self, totals: Totals, *, at_end: bool) -> bool:
-        """Whether a sum is over the limit."""
+    def is_exceeded(self, totals: Totals, *, at_end: bool, unreadable: int = 0) -> bool:
+        """Whether a sum is over the limit; a file that cannot be read is over any.
+
+        Args:
+            totals: The sum so far.
+            at_end: Whether it is the whole sum.
+            unreadable: Files that could not be read: nobody knows how many rows they have.
+        """
+        if unreadable:
+            return True
         if self.count is not None:
             return totals.rejected > self.count
         if self.share is None or not (at_end or totals.read >= _ENOUGH_ROWS):

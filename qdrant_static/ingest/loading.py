@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from itertools import chain
 
 import pyarrow as pa
 
+from qdrant_static.ingest.accounting.accounts import UnreadableFile
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.deciding import Decided, OnDuplicate, Prepared, decide, prepare
 from qdrant_static.ingest.encoding import SAMPLE_ROWS, BatchEncoder
@@ -55,10 +56,13 @@ class Load:
         key: What decides vectors besides the text; see `hashes.encoding_key`.
         sync: Whether what is unchanged is left alone.
         on_duplicate: Which row of a key is stored.
+        prepare: Called once, before the first batch that has a record: the collection must be
+            there, and what it holds be known.
         limit: When to stop because of rejects.
         threads: Of the encoder.
         stop: Set by whoever wants it to end.
         numbers: The files' numbers, filled in as they come.
+        unreadable: The files that cannot be read, filled in likewise.
     """
 
     ledger: Ledger
@@ -72,10 +76,12 @@ class Load:
     key: bytes
     sync: bool
     on_duplicate: OnDuplicate
+    prepare: Callable[[], None]
     limit: RejectLimit | None
     threads: int
     stop: threading.Event | None
     numbers: dict[str, int] = field(default_factory=dict)
+    unreadable: list[UnreadableFile] = field(default_factory=list)
 
     def carry_out(self, items: Iterator[Item]) -> bool:
         """Load all items; whether it ran to the end.
@@ -94,7 +100,7 @@ class Load:
             ThreadPoolExecutor(self.threads, thread_name_prefix="encode") as pool,
         ):
             under_way: deque[_Work] = deque()
-            notice.start()
+            prepared_for = False
             try:
                 for item in ahead:
                     if self._must_end():
@@ -102,6 +108,10 @@ class Load:
                     if isinstance(item, Reject):
                         self._note_broken(item)
                         continue
+                    if not prepared_for and len(item.batch):
+                        self.prepare()
+                        prepared_for = True
+                        notice.start()
                     item.file = self._number(item.batch.file)
                     under_way.append(self._decide(pool, item))
                     if len(under_way) > self.threads:
@@ -155,14 +165,19 @@ class Load:
         self.display.advance(work.decided.prepared.batch.rows, totals.stored, totals.rejected)
 
     def _note_broken(self, reject: Reject) -> None:
-        if not self.ledger.is_broken(self.run, reject.file, reject.message):
+        part = UnreadableFile(file=reject.file, problem=reject.message)
+        self.unreadable.append(part)
+        if not self.ledger.is_broken(self.run, part.file, part.problem):
+            self.display.unreadable(part)
             self.rejected.add(reject)
             self.ledger.note(self.run, rejects_bytes=self.rejected.bytes)
 
     def _must_end(self) -> bool:
         if self.stop is not None and self.stop.is_set():
             return True
-        return self.limit is not None and self.limit.is_exceeded(self.writer.totals, at_end=False)
+        return self.limit is not None and self.limit.is_exceeded(
+            self.writer.totals, at_end=False, unreadable=len(self.unreadable)
+        )
 
 
 def sample(items: Iterator[Item]) -> tuple[list[pa.LargeStringArray], Iterator[Item]]:

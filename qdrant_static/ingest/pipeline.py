@@ -99,12 +99,14 @@ def ingest(
         sync: Store only what has changed since the last run: an unchanged row costs no encoding
             and no write, and one of which only the payload has changed no encoding.
         delete_missing: With ``sync``: delete the points whose rows are not in the input, which
-            must then be the whole of the collection. Refused if they are more than a fifth of all.
+            must then be the whole of the collection. Refused if they are more than a fifth of all;
+            nothing is deleted if a part of the input cannot be read.
         force: Delete them all the same.
         on_duplicate: Which row of a key is stored if it comes twice in the input: ``"reject"``
             and ``"first"`` the first one, ``"last"`` the last one; with ``"reject"`` the others
             are rejects, else they count as superseded.
-        max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``).
+        max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``). A
+            file that cannot be read is over any limit.
         bulk: Have a server index after the load, not during it.
         passages: Cut long texts; a point is then a passage, with its row's key in its payload.
         late_encoder: Who fills the late-interaction vector, if the spec has one; None loads it.
@@ -117,7 +119,7 @@ def ingest(
             earlier ones; None: as it was said last, else 20.
 
     Returns:
-        The account of the run.
+        The account of the run; `IngestReport.unreadable` names what could not be read.
 
     Raises:
         SourceNotFoundError: If a path gives no file.
@@ -125,7 +127,8 @@ def ingest(
         SpecMismatchError: If the collection is there and differs; nothing is changed.
         EncoderMismatchError: If the encoder is not the collection's.
         JobRunningError: If another job of the collection is running.
-        TooManyRejectsError: If there were more rejects than ``max_rejects``.
+        TooManyRejectsError: If there were more rejects than ``max_rejects``, or a limit and a file
+            that cannot be read.
         DeletionRefusedError: If too much would be deleted; everything else is done.
         VerificationError: If what is there at the end is not what was acknowledged.
         CannotShipError: If what is to be built could not be shipped; it says why.

@@ -14,6 +14,7 @@ from qdrant_static.bars import Bar, duration, print_line
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from qdrant_static.ingest.accounting.accounts import UnreadableFile
     from qdrant_static.ingest.report import IngestReport
 
 
@@ -238,6 +239,10 @@ class Progress:
         if self._bar is None:
             self._bar = Bar(what)
         return self._bar
+
+    def unreadable(self, part: UnreadableFile) -> None:
+        """Say that a part of the input cannot be read."""
+        self.status(f"cannot be read: {part}")  # the report has it by itself
 
     def _end_bar(self) -> None:
         if self._bar is not None:

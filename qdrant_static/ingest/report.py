@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from qdrant_static.collection.spec import Fields
-from qdrant_static.ingest.accounting.accounts import sum_line
+from qdrant_static.ingest.accounting.accounts import UnreadableFile, sum_line
+
+#: So many files that could not be read are named in the summary.
+MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class IngestReport:
         encoder: The encoder's name.
         fields: The columns that were taken for key and text.
         files: Files that were read.
-        unreadable_files: Files, or rests of files, that could not be; not in ``read``.
+        unreadable_files: Files, rests of files and folders that could not be; not in ``read``.
         read: Rows that were read and settled.
         stored: Rows that the engine acknowledged.
         rejected: Reason -> rows.
@@ -48,6 +51,9 @@ class IngestReport:
         ledger: The ledger's file.
         manifest: The manifest's file; None for a run that was stopped.
         built: Rows that are in a local folder, to be shipped, and not in the collection yet.
+        unreadable: What could not be read, and why; if there is any, the input was read in part.
+        not_deleted: Points whose rows did not come and that were to be deleted: none was, because
+            they may be in what could not be read.
         shipment: The account of the shipment; None where nothing was shipped.
         notes: What was said meanwhile that a person should know, a sentence each.
     """
@@ -81,6 +87,8 @@ class IngestReport:
     built: int = 0
     shipment: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    unreadable: tuple[UnreadableFile, ...] = ()
+    not_deleted: int = 0
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -93,6 +101,7 @@ class IngestReport:
                 "fields": Fields.from_dict(known["fields"]),
                 "left_out": tuple(known["left_out"]),
                 "notes": tuple(known.get("notes", ())),  # earlier manifests have none
+                "unreadable": tuple(UnreadableFile(**one) for one in known.get("unreadable", ())),
                 **{name: None if known[name] is None else Path(known[name]) for name in paths},
             }
         )
@@ -104,6 +113,7 @@ class IngestReport:
             "fields": self.fields.to_dict(),
             "left_out": list(self.left_out),
             "notes": list(self.notes),
+            "unreadable": [asdict(one) for one in self.unreadable],
             **{
                 name: None if path is None else str(path)
                 for name, path in (
@@ -144,7 +154,7 @@ class IngestReport:
         ]
         if self.read:
             lines.insert(2, f"encoder {self.encoder}; {self._taken()}")
-        else:
+        elif not self.unreadable:
             lines.insert(0, "the input has no rows")
         if self.shipment is not None:
             proved = ", ".join(one["name"] for one in self.shipment.get("proofs", ()))
@@ -159,8 +169,7 @@ class IngestReport:
         if any(self.rejected.values()):
             reasons = ", ".join(f"{name} {count:,}" for name, count in self.rejected.items())
             lines.append(f"rejected: {reasons}")
-        if self.unreadable_files:
-            lines.append(f"files that could not be read to their end: {self.unreadable_files}")
+        lines += self._not_read()
         if self.rejects_path is not None:
             lines.append(f"details: {self.rejects_path}")
         if self.left_out:
@@ -168,6 +177,20 @@ class IngestReport:
             lines.append(f"columns of bytes, intervals or unions left out of the payload: {names}")
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+    def _not_read(self) -> list[str]:
+        lines = []
+        if self.unreadable_files:
+            lines.append(f"files that could not be read to their end: {self.unreadable_files}")
+            lines += [f"  {one}" for one in self.unreadable[:MOST_NAMED]]
+            if (more := len(self.unreadable) - MOST_NAMED) > 0:
+                lines.append(f"  and {more:,} more")
+        if self.not_deleted:
+            lines.append(
+                f"nothing was deleted: the {self.not_deleted:,} points whose rows did not come may "
+                "be in what could not be read"
+            )
+        return lines
 
     def _taken(self) -> str:
         key = self.fields.key_told or "digest of the text"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from qdrant_static.errors import (
     TooManyRejectsError,
     VerificationError,
 )
-from qdrant_static.ingest.accounting.accounts import Run, Totals
+from qdrant_static.ingest.accounting.accounts import Run, RunState, Totals, UnreadableFile
 from qdrant_static.ingest.accounting.hashes import encoding_key
 from qdrant_static.ingest.accounting.ledger import now
 from qdrant_static.ingest.continuing import ContinuableRun
@@ -77,13 +77,14 @@ class IngestRun(ContinuableRun):
     def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
         started = time.perf_counter()
         seconds: dict[str, float] = {}
-        writer, encoder, ended = self._load(run, rejected)
+        writer, encoder, ended, there = self._load(run, rejected)
         seconds["load"] = time.perf_counter() - started
         totals = self.ledger.totals(run.id)
+        unreadable = self.ledger.unreadable(run.id)
         try:
-            self._require_few_rejects(totals, rejected, at_end=ended)
+            self._require_few_rejects(totals, rejected, unreadable, at_end=ended)
         except TooManyRejectsError as error:
-            before, after = run.points_before or 0, self._count()
+            before, after = run.points_before or 0, self._count() if there else 0
             error.report = self._report(
                 run,
                 rejected,
@@ -94,6 +95,8 @@ class IngestRun(ContinuableRun):
                 ended=False,
             )
             raise
+        if not there:
+            return self._leave_nothing(run, rejected, totals, seconds, ended=ended)
         finish = Finish(
             client=self.client,
             collection=self.collection,
@@ -103,8 +106,10 @@ class IngestRun(ContinuableRun):
             display=self.display,
             stop=self.stop,
         )
-        refused = None
-        if ended and self._deletes:
+        refused, not_deleted = None, 0
+        if ended and self._deletes and unreadable:
+            not_deleted = self.ledger.vanished(run.id)
+        elif ended and self._deletes:
             refused = finish.delete_missing(force=self.force or self.building)
         if ended and (totals.points or self._run(run.id).deleted):
             started = time.perf_counter()
@@ -133,6 +138,7 @@ class IngestRun(ContinuableRun):
             points=(before, after, new),
             sampled=sampled,
             ended=ended,
+            not_deleted=not_deleted,
         )
         self._write_down(run, report, encoder.statistics)
         if refused is not None:
@@ -140,13 +146,39 @@ class IngestRun(ContinuableRun):
             raise refused
         return report
 
-    def _require_few_rejects(self, totals: Totals, rejected: RejectsFile, *, at_end: bool) -> None:
-        if self.limit is not None and self.limit.is_exceeded(totals, at_end=at_end):
+    def _leave_nothing(
+        self,
+        run: Run,
+        rejected: RejectsFile,
+        totals: Totals,
+        seconds: Mapping[str, float],
+        *,
+        ended: bool,
+    ) -> IngestReport:
+        """Finish a run whose collection was not made, as no row of the input could be stored."""
+        report = self._report(
+            run, rejected, totals, seconds=seconds, points=(0, 0, 0), sampled=0, ended=ended
+        )
+        self._write_down(run, report, None, state="finished")
+        return report
+
+    def _require_few_rejects(
+        self,
+        totals: Totals,
+        rejected: RejectsFile,
+        unreadable: Sequence[UnreadableFile],
+        *,
+        at_end: bool,
+    ) -> None:
+        if self.limit is not None and self.limit.is_exceeded(
+            totals, at_end=at_end, unreadable=len(unreadable)
+        ):
             raise TooManyRejectsError(
                 rejected=totals.rejected,
                 read=totals.read,
                 limit=self.limit.told,
                 rejects=str(rejected.path),
+                unreadable=tuple(map(str, unreadable)),
             )
 
     def _report(
@@ -159,16 +191,18 @@ class IngestRun(ContinuableRun):
         points: tuple[int, int, int],
         sampled: int,
         ended: bool,
+        not_deleted: int = 0,
     ) -> IngestReport:
         """The account of a run; its points before, after, and how many of those are new."""
         before, after, new = points
+        unreadable = self.ledger.unreadable(run.id)
         done = totals.stored + totals.payload_updated + totals.unchanged
         return IngestReport(
             collection=self.collection,
             encoder=self.encoder.info.name,
             fields=self.spec.fields,
             files=len(self.source.files),
-            unreadable_files=self.ledger.broken_files(run.id),
+            unreadable_files=len(unreadable),
             read=totals.read,
             stored=0 if self.building else totals.stored,
             built=done if self.building else 0,
@@ -192,10 +226,17 @@ class IngestRun(ContinuableRun):
             ledger=self.ledger.path,
             manifest=self.files.manifest(run.id) if ended else None,
             notes=tuple(self.display.notes),
+            unreadable=unreadable,
+            not_deleted=not_deleted,
         )
 
     def _write_down(
-        self, run: Run, report: IngestReport, statistics: EncodingStatistics | None
+        self,
+        run: Run,
+        report: IngestReport,
+        statistics: EncodingStatistics | None,
+        *,
+        state: RunState | None = None,
     ) -> None:
         """Keep what was done: the manifest, if it was done to the end, and the ledger's state."""
         if report.manifest is not None:
@@ -207,10 +248,10 @@ class IngestRun(ContinuableRun):
                 statistics=statistics,
                 details={"started": run.started, "finished": now(), "options": self._options()},
             )
-        state = "built" if self.building else "finished"
+        done = state or ("built" if self.building else "finished")
         self.ledger.note(
             run.id,
-            state="interrupted" if report.interrupted else state,
+            state="interrupted" if report.interrupted else done,
             finished=now(),
             points_after=report.points_after,
         )
@@ -222,7 +263,8 @@ class IngestRun(ContinuableRun):
 
     # --- load --------------------------------------------------------------------------------
 
-    def _load(self, run: Run, rejected: RejectsFile) -> tuple[Writer, BatchEncoder, bool]:
+    def _load(self, run: Run, rejected: RejectsFile) -> tuple[Writer, BatchEncoder, bool, bool]:
+        """Load the input; whether that came to its end, and whether the collection is there."""
         self._know_mean_length()
         late = None
         if self.spec.late is not None:  # its model may be missing: before anything is made
@@ -242,7 +284,6 @@ class IngestRun(ContinuableRun):
             if texts:
                 length = mean_length(texts, self.spec.sparse)
                 self.spec = self.spec.with_source(fields=self.spec.fields, mean_length=length)
-        self._prepare(run)
         encoder = BatchEncoder(self.spec, self.encoder)
         writer = Writer(
             self.client,
@@ -258,6 +299,17 @@ class IngestRun(ContinuableRun):
         writer.totals = self.ledger.totals(run.id)
         if writer.totals.read:
             self.display.resume(writer.totals.read, writer.totals.stored, writer.totals.rejected)
+        stack, there = ExitStack(), False
+
+        def prepare() -> None:
+            nonlocal there
+            self._prepare(run)
+            there = True
+            if self.bulk:
+                stack.enter_context(
+                    deferred_indexing(self.client, self.collection, self.ledger.notes)
+                )
+
         load = Load(
             ledger=self.ledger,
             run=run.id,
@@ -270,17 +322,26 @@ class IngestRun(ContinuableRun):
             key=encoding_key(self.spec),
             sync=self.sync,
             on_duplicate=self.on_duplicate,
+            prepare=prepare,
             limit=self.limit,
             threads=self.threads,
             stop=self.stop,
         )
-        with ExitStack() as stack:
-            if self.bulk:
-                stack.enter_context(
-                    deferred_indexing(self.client, self.collection, self.ledger.notes)
-                )
-            stack.enter_context(writer)
-            return writer, encoder, load.carry_out(items)
+        with stack, writer:
+            ended = load.carry_out(items)
+            if not there and self._may_prepare(writer.totals, load.unreadable, ended=ended):
+                prepare()
+            return writer, encoder, ended, there
+
+    def _may_prepare(
+        self, totals: Totals, unreadable: Sequence[UnreadableFile], *, ended: bool
+    ) -> bool:
+        """Whether a collection is to be there though no row of the input could be stored.
+
+        One that is there stays. A new one is made if the input is sound and has no rows.
+        """
+        sound = ended and not totals.read and not unreadable
+        return sound or self.always_made or self.client.collection_exists(self.collection)
 
     def _know_mean_length(self) -> None:
         """What an earlier attempt has built with; the server does not know it yet."""
@@ -296,6 +357,7 @@ class IngestRun(ContinuableRun):
         """Have the collection there as it is to be, and know what it holds."""
         if not self.client.collection_exists(self.collection):
             self.ledger.clear_rows()  # of a collection that was deleted since
+            self.ledger.forget_unreadable(before=run.id)
             create_collection(self.client, self.collection, self.spec, shards=self.shards)
         elif read_spec(self.client, self.collection) != self.spec:
             write_spec(self.client, self.collection, self.spec)

@@ -75,6 +75,8 @@ class BuildHereRun:
             job.display.status(f"run {built.run} is built: it is shipped now")
         if built.interrupted or (job.stop is not None and job.stop.is_set()):
             return replace(built, interrupted=True)
+        if not self._has_built(place.folder):
+            return built  # no row of the input could be stored
         return self._ship(place.folder, built)
 
     # --- what is there -----------------------------------------------------------------------
@@ -134,6 +136,10 @@ class BuildHereRun:
         report = None if run is None else self._account(run.id)
         # Its manifest may tell of the shipment already.
         return None if report is None else replace(report, built=report.built + report.stored)
+
+    def _has_built(self, folder: Path) -> bool:
+        with EdgeClient(folder) as local:
+            return local.collection_exists(self.job.collection)
 
     def _account(self, run: int) -> IngestReport | None:
         try:

@@ -13,7 +13,7 @@ import numpy as np
 from qdrant_static.collection.build import read_spec
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import PointId
-from qdrant_static.ingest.accounting.accounts import Known
+from qdrant_static.ingest.accounting.accounts import Known, UnreadableFile
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.state import State, default_state
 from qdrant_static.ingest.reading.payloadcompare import agrees, same_payload
@@ -65,6 +65,7 @@ class Verification:
         compared: Points of which the payload, or payload and vectors, were compared.
         different: Of those, how many differ.
         named: The first of the missing and different ones.
+        never_read: Files of the input that a run could not read to their end, and no run has since.
     """
 
     collection: str
@@ -75,11 +76,12 @@ class Verification:
     compared: int
     different: int
     named: tuple[Missing, ...]
+    never_read: tuple[UnreadableFile, ...] = ()
 
     @property
     def is_sound(self) -> bool:
-        """Whether everything that was stored is there, as it was stored."""
-        return not self.missing and not self.different
+        """Whether all of the input was read, and is there as it was stored."""
+        return not self.missing and not self.different and not self.never_read
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as JSON-like data."""
@@ -98,6 +100,14 @@ class Verification:
         more = self.missing + self.different - len(self.named)
         if more > 0:
             lines.append(f"  and {more:,} more")
+        if self.never_read:
+            lines.append(
+                f"the input is not all in: {len(self.never_read):,} files could not be read to "
+                "their end; mend them, and repeat the ingest"
+            )
+            lines += [f"  {one}" for one in self.never_read[:MOST_NAMED]]
+            if (more := len(self.never_read) - MOST_NAMED) > 0:
+                lines.append(f"  and {more:,} more")
         return "\n".join(lines)
 
 
@@ -136,12 +146,14 @@ def verify(
     with State(folder, collection) as files, Ledger(files.ledger) as ledger:
         if anew:
             rebuild(client, collection, ledger, spec)
+            ledger.forget_unreadable()
         check = _Check(client, collection, ledger)
         check.look_up()
         check.compare(sample)
         if repair:
             ledger.unlearn(check.lost)
         points = int(client.count(collection, exact=True).count)
+        never_read = ledger.never_read()
     return Verification(
         collection=collection,
         points=points,
@@ -151,6 +163,7 @@ def verify(
         compared=check.compared,
         different=check.different,
         named=tuple(check.named),
+        never_read=never_read,
     )
 
 

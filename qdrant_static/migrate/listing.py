@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.aliases import aliases_of
-from qdrant_static.collection.build import CREATED_KEY
 from qdrant_static.collection.measure import disk_bytes
 from qdrant_static.collection.spec import METADATA_KEY
+from qdrant_static.edge.directory import CREATED_KEY
 from qdrant_static.errors import CollectionLockedError, CollectionNotFoundError
 from qdrant_static.migrate.names import read_metadata, split_name
 from qdrant_static.migrate.state import find_states

@@ -93,7 +93,7 @@ def test_an_empty_file_exits_0_and_says_so(run, tmp_path):
 def test_an_unreadable_parquet_among_good_ones_is_said_and_the_others_go_on(run, tmp_path):
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
     (tmp_path / "b.parquet").write_bytes(b"no parquet")
-    done = run("ingest", "*.parquet")
+    done = run("ingest", "*.parquet", code=1)
     assert "read 8 = stored 8 + rejected 0" in done.stdout
     assert "files that could not be read to their end: 1" in done.stdout
 

@@ -117,9 +117,13 @@ def test_nothing_is_deleted_because_a_file_cannot_be_read(client, counting, tmp_
     write_jsonl(folder / "b.jsonl.gz", rows(5, 200))
     sync(client, folder, counting)
     (folder / "b.jsonl.gz").write_bytes(b"no gzip")
-    with pytest.raises(DeletionRefusedError, match="1 files of the input could not be read"):
-        sync(client, folder, counting, delete_missing=True)
+    for force in (False, True):  # what force allows is to delete much, not to delete unread
+        report = sync(client, folder, counting, delete_missing=True, force=force)
+        assert (report.unchanged, report.deleted, report.not_deleted) == (100, 0, 5)
+        assert "nothing was deleted: the 5 points" in str(report)
     assert len(everything(client)) == 105
+    write_jsonl(folder / "b.jsonl.gz", rows(1, 200))
+    assert sync(client, folder, counting, delete_missing=True).deleted == 4
 
 
 def test_without_a_ledger_it_is_made_from_the_collection(client, counting, tmp_path):

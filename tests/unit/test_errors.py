@@ -48,7 +48,9 @@ EXAMPLES: dict[str, dict] = {
     "EncoderUnavailableError": {"name": "o/m", "problem": "no network"},
     "CollectionLockedError": {"collection": "c", "where": "db", "owner": "process 12"},
     "JobRunningError": {"collection": "c", "state": "db/_state/c", "owner": "process 12"},
-    "TooManyRejectsError": {"rejected": 7, "read": 9, "limit": "10%", "rejects": "r.jsonl"},
+    "TooManyRejectsError": {
+        "rejected": 7, "read": 9, "limit": "10%", "rejects": "r.jsonl", "unreadable": ("a: torn",),
+    },
     "DeletionRefusedError": {
         "collection": "c", "vanished": 5, "points": 9, "problem": "more than 20%",
     },

@@ -19,9 +19,10 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
 from qdrant_static.ingest.reading import registered
 from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.find import find_inputs, public
+from qdrant_static.ingest.reading.find import find_inputs
 from qdrant_static.ingest.reading.inputs import unsettled
 from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.places import public
 from qdrant_static.ingest.reading.sources import open_source
 from tests.fakes import write_jsonl
 
@@ -52,6 +53,19 @@ def test_text_formats_may_be_compressed(tmp_path, ending, content, packing):
     path.write_bytes(PACK[packing](content))
     (batch,) = open_source(path)
     assert batch.texts.to_pylist() == ["one"]
+
+
+@pytest.mark.parametrize("packing", [".gz", ".bz2", ".zst"])
+def test_a_compressed_file_that_lacks_its_end_is_never_taken_for_whole(tmp_path, packing):
+    content = b"".join(b'{"id": %d, "text": "%d"}\n' % (n, n * 7919 % 10007) for n in range(40))
+    packed = PACK[packing](content)
+    path = tmp_path / f"a.jsonl{packing}"
+    for size in range(len(packed)):
+        path.write_bytes(packed[:size])
+        *_, last = open_source(path, text="text", key="id")
+        assert getattr(last, "is_file", False), size
+    path.write_bytes(packed)
+    assert sum(map(len, open_source(path))) == 40
 
 
 @pytest.mark.parametrize("packing", [".gz", ".bz2", ".zst"])
@@ -396,6 +410,29 @@ def test_a_distribution_may_add_an_ending_and_a_scheme(numbers, tmp_path):
                                                       (2250, 2500)]  # fmt: skip
         rest = list(source.batches({name: [(0, 1200), (1300, 2500)]}))
         assert [(item.start, item.stop) for item in rest] == [(1200, 1250), (1250, 1300)]
+
+
+@pytest.mark.parametrize("when", ["opened", "read"])
+def test_a_registered_source_that_fails_is_unreadable_whatever_it_raises(
+    numbers, monkeypatch, when
+):
+    def fail(location: str) -> pa.RecordBatchReader:
+        def tables():
+            yield pa.record_batch({"id": [1], "text": ["a"]})
+            raise RuntimeError(f"the server hung up on {location}")
+
+        if when == "opened":
+            raise RuntimeError(f"no way to {location}")
+        return pa.RecordBatchReader.from_batches(
+            pa.schema({"id": pa.int64(), "text": pa.string()}), tables()
+        )
+
+    monkeypatch.setattr(EntryPoint, "load", lambda _: fail)
+    *items, last = open_source("count://me:geheim@host/table")
+    assert [item.keys for item in items] == ([[1]] if when == "read" else [])
+    assert (last.reason, last.file) == ("unreadable_file", "count://host/table")
+    assert "'count' fails" in last.message
+    assert "geheim" not in last.message
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_a_broken_file_is_told_once(path):
         run = begin(ledger)
         assert not ledger.is_broken(run, "a", "torn")
         assert ledger.is_broken(run, "a", "torn")
-        assert ledger.broken_files(run) == 1
+        assert len(ledger.unreadable(run)) == 1
 
 
 def test_notes_are_durable_at_once(path):

@@ -345,7 +345,7 @@ def test_a_file_without_rows_has_none(path, columns):  # fmt: skip
     assert (source.total_rows, list(source)) == (0, [])
 
 
-def test_a_break_in_the_file_comes_last_with_the_rows_before_it(path):
+def test_a_break_in_the_file_costs_its_row_group_and_comes_last(path):
     texts = [f"row {n * 7919 % 100_003}" for n in range(4000)]
     write(path, {"id": range(4000), "text": texts}, row_group_size=1000, compression="zstd")
     offset = pq.read_metadata(path).row_group(2).column(0).data_page_offset
@@ -353,10 +353,23 @@ def test_a_break_in_the_file_comes_last_with_the_rows_before_it(path):
     raw[offset : offset + 200] = b"\xff" * 200
     path.write_bytes(raw)
     records, rejects = read(path, Selection(key="id", text=("text",), payload=None))
-    assert [record[0] for record in records] == list(range(2000))
+    assert [record[0] for record in records] == [*range(2000), *range(3000, 4000)]
     (reject,) = rejects
     assert (reject.reason, reject.is_file, reject.position) == ("unreadable_file", True, None)
-    assert "after row 1999" in reject.message
+    assert reject.message.startswith("rows 2000 to 2999 cannot be read: ")
+
+
+def test_pages_that_have_a_checksum_are_checked(path):
+    texts = [f"row {n}" for n in range(50)]
+    write(
+        path, {"id": range(50), "text": texts},
+        compression="none", use_dictionary=False, write_page_checksum=True,
+    )  # fmt: skip
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"row 17", b"row 71"))
+    records, (reject,) = read(path, Selection(key="id", text=("text",), payload=None))
+    assert records == []
+    assert reject.message.startswith("rows 0 to 49 cannot be read: ")
 
 
 def test_the_total_is_known_beforehand(tmp_path):

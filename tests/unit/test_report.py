@@ -9,6 +9,9 @@ import pytest
 
 from qdrant_static import IngestReport
 from qdrant_static.collection.spec import Fields
+from qdrant_static.ingest.accounting.accounts import UnreadableFile
+
+TORN = (UnreadableFile(file="a.jsonl.gz", problem="cut off"),)
 
 
 def report(**changes) -> IngestReport:
@@ -39,6 +42,8 @@ def test_the_summary_says_what_was_taken_and_where_the_rejects_are():
         ({"read": 0, "stored": 0, "rejected": {}}, "the input has no rows"),
         ({"interrupted": True}, "interrupted: what is stored stays"),
         ({"unreadable_files": 2}, "files that could not be read to their end: 2"),
+        ({"unreadable": TORN, "unreadable_files": 1}, "\n  a.jsonl.gz: cut off\n"),
+        ({"not_deleted": 7}, "nothing was deleted: the 7 points"),
         ({"left_out": ("cover", "blob")}, "left out of the payload: cover, blob"),
         ({"fields": Fields(key=None, text=("t",))}, "digest of the text"),
         ({"seconds": {"load": 0.0}}, "index 0.0 s"),

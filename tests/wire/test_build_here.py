@@ -127,6 +127,21 @@ def check_whole(report, wire, tmp_path) -> None:
     assert (found.points, found.expected, found.unknown) == (ROWS, ROWS, 0)
 
 
+def test_what_cannot_be_read_leaves_nothing_on_the_server_and_is_no_success(job, wire, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.parquet").write_bytes(b"garbage")
+    report = job(paths=tmp_path / "in")
+    assert [Path(one.file).name for one in report.unreadable] == ["a.parquet"]
+    assert (report.stored, report.built, report.points_after, report.shipment) == (0, 0, 0, None)
+    with wire.engine() as engine:
+        assert not engine.collection_exists("c")
+    write_jsonl(tmp_path / "in" / "b.jsonl", [{"id": 1, "text": "row"}])
+    report = job(paths=tmp_path / "in")
+    assert (report.stored, len(report.unreadable), report.points_after) == (1, 1, 1)
+    with wire.engine() as engine:
+        assert engine.count("c").count == 1
+
+
 def test_a_built_collection_is_stored_when_the_server_has_it(job, wire, carrier, tmp_path):
     report = job()
     check_whole(report, wire, tmp_path)

@@ -21,6 +21,22 @@ Outcome = Literal["stored", "payload", "unchanged", "refused"]
 RunState = Literal["running", "interrupted", "failed", "built", "abandoned", "finished"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableFile:
+    """A part of an input that could not be read: a file, the rest of one, or a folder.
+
+    Attributes:
+        file: Its name.
+        problem: Why, and from where on.
+    """
+
+    file: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}"
+
+
 class Known(NamedTuple):
     """What the ledger says of one point."""
 

@@ -44,6 +44,7 @@ from qdrant_static.ingest.accounting.accounts import (
     Run,
     Settlement,
     Totals,
+    UnreadableFile,
     columns,
     each_digest,
 )
@@ -246,9 +247,37 @@ class Ledger(LedgerFile):
         reasons = Counter({name: count for name, count in reasons.items() if count})
         return Totals(**dict(zip(SUM, counts, strict=True)), reasons=dict(sorted(reasons.items())))
 
-    def broken_files(self, run: int) -> int:
-        """How many files of a run could not be opened, or read to their end."""
-        return self._one("SELECT count(*) FROM broken WHERE run = ?", run)
+    def unreadable(self, run: int) -> tuple[UnreadableFile, ...]:
+        """The files of a run that could not be opened, or read to their end."""
+        found = self.query(
+            "SELECT path, max(message) FROM broken WHERE run = ? GROUP BY path ORDER BY path", run
+        )
+        return tuple(UnreadableFile(file=path, problem=message) for path, message in found)
+
+    def never_read(self) -> tuple[UnreadableFile, ...]:
+        """The files that no run has read since a run could not.
+
+        A file is taken off the list by a run that ended and has read it, or that has read some
+        other file of the same input: then the file is no longer part of that.
+        """
+        found = self.query(
+            "SELECT path, message FROM broken AS part WHERE NOT EXISTS ("
+            "SELECT 1 FROM runs JOIN files ON files.run = runs.id WHERE runs.id > part.run "
+            "AND runs.state = 'finished' AND (files.path = part.path OR files.path IN "
+            "(SELECT path FROM files WHERE run = part.run))) ORDER BY path, run"
+        )
+        return tuple(
+            UnreadableFile(file=path, problem=message) for path, message in dict(found).items()
+        )
+
+    def forget_unreadable(self, before: int | None = None) -> None:
+        """Take for read what earlier runs could not: their collection is gone, or is as it is.
+
+        Args:
+            before: Only what runs before this one could not read; None: all.
+        """
+        with self._transaction():
+            self._db.execute("DELETE FROM broken WHERE run < coalesce(?, run + 1)", (before,))
 
     def is_broken(self, run: int, path: str, message: str) -> bool:
         """Enter a file that could not be read; whether that was known before."""

@@ -10,8 +10,8 @@ import pyarrow.ipc
 
 from qdrant_static.ingest.reading import columns
 from qdrant_static.ingest.reading.batch import MAX_ROWS, Batch
-from qdrant_static.ingest.reading.inputs import Input, unsettled
-from qdrant_static.ingest.reading.parquet import with_partition
+from qdrant_static.ingest.reading.inputs import DAMAGED, Input, unsettled
+from qdrant_static.ingest.reading.parquet import unreadable, with_partition
 from qdrant_static.ingest.reading.records import Records
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection
@@ -51,7 +51,7 @@ def read(
                 top = sorted({found.get_field_index(path[0]) for path in needed} - {-1})
         with _tables(file, top) as (found, tables):
             yield from batches(file, with_partition(found, file), tables, selection, settled)
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGED as error:
         yield unreadable(file, error, 0)
 
 
@@ -81,18 +81,8 @@ def batches(
                     count = min(MAX_ROWS, last - row)
                     yield from records.batches(table.slice(row - start, count), row)
             start = end
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGED as error:
         yield unreadable(file, error, start)
-
-
-def unreadable(file: Input, error: Exception, start: int) -> Reject:
-    """The reject of a file that breaks off before a row."""
-    return Reject(
-        reason="unreadable_file",
-        message=f"cannot be read after row {start - 1}: {error}" if start else str(error),
-        file=file.name,
-        unit="row",
-    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
 from qdrant_static.ingest.reading import registered
@@ -22,6 +22,7 @@ from qdrant_static.ingest.reading.inputs import (
     describe,
 )
 from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.places import public, without_secrets
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -164,7 +165,8 @@ def _remote(uri: str, options: SourceOptions) -> list[Input]:
     except (ArrowException, OSError, ValueError, ImportError) as error:
         if isinstance(error, OSError) and not isinstance(error, ArrowException):
             raise _unreachable(uri, error) from error
-        raise SourceNotFoundError(path=public(uri), problem=_without_secrets(uri, error)) from error
+        told = without_secrets(uri, str(error))
+        raise SourceNotFoundError(path=public(uri), problem=told) from error
     rest = uri.partition("?")[0][len(fixed) :] if fixed != uri else ""
     prefix = public(fixed).removesuffix(path)
     name = f"{path.rstrip('/')}/{rest.lstrip('/')}" if rest else path
@@ -208,29 +210,9 @@ def _in_filesystem(
 def _unreachable(uri: str, error: Exception) -> StorageError:
     return StorageError(
         path=public(uri),
-        problem=f"cannot be reached: {_without_secrets(uri, error)}. Check the address, the "
+        problem=f"cannot be reached: {without_secrets(uri, str(error))}. Check the address, the "
         "network and the credentials",
     )
-
-
-def public(uri: str) -> str:
-    """A URI without user, password and options, which may be secret."""
-    scheme, colon, rest = uri.partition("://")
-    if not colon:
-        return uri
-    rest = rest.partition("?")[0]
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-
-
-def _without_secrets(uri: str, error: Exception) -> str:
-    """What an error says, without what the URI has that may be secret."""
-    message = str(error).replace(uri, public(uri))
-    parts = urlsplit(uri)
-    for secret in (parts.username, parts.password, unquote(parts.password or ""), parts.query):
-        if secret:
-            message = message.replace(secret, "***")
-    return message
 
 
 def _fixed_part(pattern: str) -> str:

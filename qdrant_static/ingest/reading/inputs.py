@@ -40,8 +40,14 @@ ENDINGS: dict[str, Format] = {
 }
 COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 TEXT_FORMATS: frozenset[str] = frozenset({"jsonl", "csv", "tsv"})
-#: What a compressed file that is damaged or broken off raises.
-DAMAGED = (OSError, EOFError, zlib.error, pa.ArrowException)
+
+
+class DamagedError(Exception):
+    """The rest of an input that cannot be read, where no library says so by an error of its own."""
+
+
+#: What reading a file raises that is damaged, broken off, or cannot be opened.
+DAMAGED = (OSError, EOFError, zlib.error, pa.ArrowException, DamagedError)
 STANDARD_INPUT = "-"
 
 _SAMPLED_BYTES = 64 * 2**10
@@ -116,7 +122,8 @@ class Input:
         """Its first bytes, uncompressed; what can be read once only stays to be read."""
         if self.stream is None:
             return self.open()
-        return unpacked(io.BytesIO(self.stream.head()), self.compression)
+        head = io.BufferedReader(io.BytesIO(self.stream.head()))
+        return unpacked(head, self.compression)
 
     def open_at(self) -> pa.NativeFile:
         """Its bytes at any place, for formats that need it.
@@ -177,8 +184,21 @@ def describe(name: str, format_: Format | None = None) -> tuple[Format, Compress
     return kind, compression
 
 
-def unpacked(file: IO[bytes], compression: Compression | None) -> IO[bytes]:
-    """A file's content; closing it closes the file."""
+def problem_of(error: BaseException) -> str:
+    """What an error says, for a sentence that names the file already."""
+    told = error.strerror if isinstance(error, OSError) else None
+    return str(told or error) or type(error).__name__
+
+
+def unpacked(file: io.BufferedReader[Any], compression: Compression | None) -> IO[bytes]:
+    """A file's content; closing it closes the file.
+
+    Raises:
+        DamagedError: If a compressed file has not one byte: what holds nothing has some.
+    """
+    if compression is not None and not file.peek(1):
+        file.close()
+        raise DamagedError(f"the file has no bytes, and is no {compression} file")
     if compression == "gzip":
         return cast("IO[bytes]", _Gzip(file))
     if compression == "bz2":
@@ -243,7 +263,7 @@ class StandardInput:
             self._head = self._stream.read(_HEAD_BYTES)
         return self._head
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> io.BufferedReader[Any]:
         """All bytes.
 
         Raises:
@@ -252,7 +272,7 @@ class StandardInput:
         if self._opened:
             raise SpecError(field="paths", problem="standard input can be read once only")
         self._opened = True
-        return cast("IO[bytes]", io.BufferedReader(_Chained(self._head, self._stream), 2**20))
+        return io.BufferedReader(_Chained(self._head, self._stream), 2**20)
 
 
 class _Chained(io.RawIOBase):

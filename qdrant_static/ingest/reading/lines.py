@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from qdrant_static.ingest.reading.inputs import Input
+from qdrant_static.ingest.reading.inputs import Input, problem_of
 from qdrant_static.ingest.reading.rejects import Reject
 
 _MARK = b"\xef\xbb\xbf"
@@ -51,9 +51,10 @@ class Settled:
 
 def unreadable(file: Input, error: Exception, number: int) -> Reject:
     """The reject of a file that breaks off after a line."""
+    problem = problem_of(error)
     return Reject(
         reason="unreadable_file",
-        message=f"cannot be read after line {number}: {error}",
+        message=f"cannot be read after line {number}: {problem}" if number else problem,
         file=file.name,
         unit="line",
     )

@@ -11,7 +11,13 @@ import pyarrow.parquet as pq
 
 from qdrant_static.ingest.reading import columns
 from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch
-from qdrant_static.ingest.reading.inputs import Input, unsettled
+from qdrant_static.ingest.reading.inputs import (
+    DAMAGED,
+    DamagedError,
+    Input,
+    problem_of,
+    unsettled,
+)
 from qdrant_static.ingest.reading.records import Records, constant
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection
@@ -21,6 +27,8 @@ _PIECE_BYTES = 2**20
 #: Timestamps of 96 bits, as Spark writes them, become integers of 64. Counted in nanoseconds, which
 #: is pyarrow's default, those span 1677 to 2262, and any other date silently becomes one of these.
 _INT96_UNIT = "us"
+#: So many parts that cannot be read are told.
+_MOST_SPANS = 5
 
 
 def describe(file: Input) -> tuple[pa.Schema, int]:
@@ -54,31 +62,101 @@ def read(
             not read.
     """
     given = _input(file)
-    start = 0
     try:
         with _opened(given) as reader:
-            found = with_partition(reader.schema_arrow, given)
-            needed = columns.leaves(reader.schema_arrow, selection)
-            records = Records(given.name, found, selection, given.partition)
-            for groups, start, stop in _runs(reader.metadata, settled):  # noqa: B007
-                tables = reader.iter_batches(
-                    _rows_per_batch(reader.metadata),
-                    row_groups=groups,
-                    columns=[".".join(path) for path in needed],
+            opened = _OpenFile(reader, given, selection, settled)
+            for groups, start, stop in _runs(reader.metadata, settled):
+                yield from opened.read(groups, start, stop, done=start)
+    except DAMAGED as error:
+        yield unreadable(given, error, 0)
+        return
+    if opened.broken:
+        yield _break(given, opened.broken)
+
+
+class _OpenFile:
+    """A file that is being read, and what of it cannot be.
+
+    Attributes:
+        broken: First row, row behind the last, and why they cannot be read.
+    """
+
+    def __init__(
+        self,
+        reader: pq.ParquetFile,
+        file: Input,
+        selection: Selection,
+        settled: Sequence[tuple[int, int]],
+    ) -> None:
+        found = reader.schema_arrow
+        self.broken: list[tuple[int, int, str]] = []
+        self._reader = reader
+        self._settled = settled
+        self._columns = [".".join(path) for path in columns.leaves(found, selection)]
+        self._records = Records(file.name, with_partition(found, file), selection, file.partition)
+        self._rows_per_batch = _rows_per_batch(reader.metadata)
+
+    def read(self, groups: Sequence[int], start: int, stop: int, *, done: int) -> Iterator[Batch]:
+        """Read row groups; if they break, one by one, so that the break costs one of them.
+
+        Args:
+            groups: Neighboring row groups.
+            start: Their first row.
+            stop: The row behind their last.
+            done: Rows before this one were read already.
+        """
+        row = start
+        try:
+            for table in self._reader.iter_batches(
+                self._rows_per_batch, row_groups=list(groups), columns=self._columns
+            ):
+                end = row + table.num_rows
+                for first, last in unsettled(max(row, done), end, self._settled):
+                    yield from self._records.batches(table.slice(first - row, last - first), first)
+                row = end
+            if row != stop:
+                raise DamagedError(
+                    f"it has {row - start} rows where the footer says {stop - start}"
                 )
-                for table in tables:
-                    end = start + table.num_rows
-                    for first, last in unsettled(start, end, settled):
-                        part = table.slice(first - start, last - first)
-                        yield from records.batches(part, first)
-                    start = end
-    except (OSError, pa.ArrowException) as error:
-        yield Reject(
-            reason="unreadable_file",
-            message=f"cannot be read after row {start - 1}: {error}" if start else str(error),
-            file=given.name,
-            unit="row",
-        )
+        except DAMAGED as error:
+            if len(groups) == 1:
+                self.broken.append((max(row, done), stop, problem_of(error)))
+                return
+            first = start
+            for group in groups:
+                last = first + self._reader.metadata.row_group(group).num_rows
+                if last > row:
+                    yield from self.read([group], first, last, done=max(row, done))
+                first = last
+
+
+def _break(file: Input, broken: Sequence[tuple[int, int, str]]) -> Reject:
+    """The reject of the parts of a file that cannot be read."""
+    spans: list[list[int]] = []
+    for start, stop, _ in broken:
+        if spans and spans[-1][1] == start:
+            spans[-1][1] = stop
+        else:
+            spans.append([start, stop])
+    told = ", ".join(f"{start} to {stop - 1}" for start, stop in spans[:_MOST_SPANS])
+    more = ", ..." if len(spans) > _MOST_SPANS else ""
+    return Reject(
+        reason="unreadable_file",
+        message=f"rows {told}{more} cannot be read: {broken[0][2]}",
+        file=file.name,
+        unit="row",
+    )
+
+
+def unreadable(file: Input, error: Exception, start: int) -> Reject:
+    """The reject of a file that breaks off before a row."""
+    problem = problem_of(error)
+    return Reject(
+        reason="unreadable_file",
+        message=f"cannot be read after row {start - 1}: {problem}" if start else problem,
+        file=file.name,
+        unit="row",
+    )
 
 
 def _input(file: Input | Path) -> Input:
@@ -96,6 +174,7 @@ def _opened(file: Input) -> Iterator[pq.ParquetFile]:
             pre_buffer=False,
             buffer_size=_PIECE_BYTES,
             coerce_int96_timestamp_unit=_INT96_UNIT,
+            page_checksum_verification=True,  # where pages have one
         ) as reader,
     ):
         yield reader

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
+
+from qdrant_static.errors import QdrantStaticError
+from qdrant_static.ingest.reading.inputs import DamagedError, problem_of
+from qdrant_static.ingest.reading.places import without_secrets
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,15 +31,43 @@ def scheme(name: str) -> str | None:
     return next((one for one in _names() if one.lower() == name.lower()), None)
 
 
-def open_reader(name: str, location: str) -> pa.RecordBatchReader:
-    """Have a registered source open a path or a URI.
+@contextmanager
+def opened(name: str, location: str) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    """Have a registered source open a path or a URI; its columns and its tables.
 
     Args:
         name: What `ending_of` or `scheme` gave.
         location: The path or URI.
+
+    Raises:
+        DamagedError: If the source fails, whatever it raises, now or at a later table.
     """
-    (point, *_) = entry_points(group=ENTRY_POINT_GROUP, name=name)
-    return cast("Callable[[str], pa.RecordBatchReader]", point.load())(location)
+    with _failures_told(name, location):
+        (point, *_) = entry_points(group=ENTRY_POINT_GROUP, name=name)
+        reader = cast("Callable[[str], pa.RecordBatchReader]", point.load())(location)
+    with reader:
+        yield reader.schema, _tables(reader, name, location)
+
+
+def _tables(reader: pa.RecordBatchReader, name: str, location: str) -> Iterator[pa.RecordBatch]:
+    tables = iter(reader)
+    while True:
+        with _failures_told(name, location):
+            table = next(tables, None)
+        if table is None:
+            return
+        yield table
+
+
+@contextmanager
+def _failures_told(name: str, location: str) -> Iterator[None]:
+    try:
+        yield
+    except QdrantStaticError:
+        raise
+    except Exception as error:  # another distribution's code: anything may come
+        told = without_secrets(location, problem_of(error))
+        raise DamagedError(f"the source {name!r} fails: {type(error).__name__}: {told}") from error
 
 
 @cache

@@ -22,7 +22,7 @@ from qdrant_static.ingest.reading import (
 )
 from qdrant_static.ingest.reading.batch import Batch
 from qdrant_static.ingest.reading.find import PathLike, find_files, find_inputs
-from qdrant_static.ingest.reading.inputs import DAMAGED, Fingerprint, Input
+from qdrant_static.ingest.reading.inputs import DAMAGED, Fingerprint, Input, problem_of
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.position import ReadPosition
 from qdrant_static.ingest.reading.rejects import Reject
@@ -235,18 +235,18 @@ def _describe(file: Input) -> tuple[pa.Schema | None, int | None]:
         if file.stream is None:
             file.open().close()
         return None, None
-    with registered.open_reader(file.format, file.path) as reader:
-        return parquet.with_partition(reader.schema, file), None
+    with registered.opened(file.format, file.path) as (found, _):
+        return parquet.with_partition(found, file), None
 
 
 def _read_registered(
     file: Input, selection: Selection, settled: Sequence[tuple[int, int]]
 ) -> Iterator[Batch | Reject]:
     try:
-        with registered.open_reader(file.format, file.path) as reader:
-            schema = parquet.with_partition(reader.schema, file)
-            yield from arrowfile.batches(file, schema, iter(reader), selection, settled)
-    except (OSError, pa.ArrowException) as error:
+        with registered.opened(file.format, file.path) as (found, tables):
+            schema = parquet.with_partition(found, file)
+            yield from arrowfile.batches(file, schema, tables, selection, settled)
+    except DAMAGED as error:
         yield _unreadable(file, error)
 
 
@@ -307,4 +307,6 @@ def _dimension(file: Input, schema: pa.Schema | None, selection: Selection) -> i
 
 
 def _unreadable(file: Input, error: Exception) -> Reject:
-    return Reject(reason="unreadable_file", message=str(error), file=file.name, unit=file.unit)
+    return Reject(
+        reason="unreadable_file", message=problem_of(error), file=file.name, unit=file.unit
+    )

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from qdrant_static.ingest.shares.source import Share
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.ingest.accounting.accounts import UnreadableFile
 
 #: What the parent writes to have a process end after the batch in hand.
 STOP = b"stop"
@@ -135,6 +136,9 @@ class _ToldProgress(Progress):
     def log(self, line: str) -> None:
         """The parent tells its own run's."""
 
+    def unreadable(self, part: UnreadableFile) -> None:
+        tell(self._out, unreadable=asdict(part))
+
     def _tell_counts(self) -> None:
         self._due = time.monotonic() + _INTERVAL_S
         if self._counts is not None:
@@ -187,6 +191,7 @@ def build(job: Job, out: IO[str], stop: threading.Event) -> bool:
             limit=job.limit,
             bulk=False,
             passages=None,
+            always_made=True,
         )
         return not run.carry_out(None).interrupted
 

@@ -18,7 +18,7 @@ import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +26,7 @@ from qdrant_static.edge.assemble import assemble, begun
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.statistics import EncodingStatistics
 from qdrant_static.errors import TooManyRejectsError
-from qdrant_static.ingest.accounting.accounts import Run, Totals
+from qdrant_static.ingest.accounting.accounts import Run, Totals, UnreadableFile
 from qdrant_static.ingest.accounting.identity import differences, identity
 from qdrant_static.ingest.accounting.joining import JOINED, join
 from qdrant_static.ingest.accounting.ledger import Ledger
@@ -153,10 +153,18 @@ class SharedRun(IngestRun):
                     totals += part.totals(last.id)
                     rejects.append((Path(last.rejects or ""), last.rejects_bytes))
             join_rejects(rejected, rejects, [name for name, _ in self.ledger.files(run.id)])
+            unreadable = {
+                UnreadableFile(file=name, problem=problem)
+                for part in parts
+                for name, problem in part.query("SELECT path, message FROM broken")
+            }
+            told = sorted(unreadable, key=str)
             try:
-                self._require_few_rejects(totals, rejected, at_end=ended)
+                self._require_few_rejects(totals, rejected, told, at_end=ended)
             except TooManyRejectsError as error:
-                error.report = self._unfinished(run, rejected, totals, spent)
+                error.report = replace(
+                    self._unfinished(run, rejected, totals, spent), unreadable=tuple(told)
+                )
                 raise
             if not ended:
                 return self._interrupted(run, rejected, totals, spent)
@@ -208,11 +216,10 @@ class SharedRun(IngestRun):
         def sum_of_all() -> Totals:
             return sum(counted.values(), Totals())
 
+        unreadable: set[UnreadableFile] = set()
+
         def hear(shard: int, message: Mapping[str, Any]) -> None:
-            if "say" in message:
-                self.display.say(f"shard {shard}: {message['say']}")
-            if "status" in message:
-                self.display.status(f"shard {shard}: {message['status']}")
+            self._show(shard, message, unreadable)
             told = message.get("earlier") or message.get("counts")
             if told is None:
                 return
@@ -250,9 +257,25 @@ class SharedRun(IngestRun):
         def must_stop() -> bool:
             if self.stop is not None and self.stop.is_set():
                 return True
-            return limit is not None and limit.is_exceeded(sum_of_all(), at_end=False)
+            return limit is not None and limit.is_exceeded(
+                sum_of_all(), at_end=False, unreadable=len(unreadable)
+            )
 
         return Processes(jobs, at_once=at_once, told=hear, must_stop=must_stop).run()
+
+    def _show(
+        self, shard: int, message: Mapping[str, Any], unreadable: set[UnreadableFile]
+    ) -> None:
+        """Show what a process says to a person."""
+        if "unreadable" in message:
+            part = UnreadableFile(**message["unreadable"])
+            if part not in unreadable:  # every process reads all files
+                self.display.unreadable(part)
+            unreadable.add(part)
+        if "say" in message:
+            self.display.say(f"shard {shard}: {message['say']}")
+        if "status" in message:
+            self.display.status(f"shard {shard}: {message['status']}")
 
     def _interrupted(
         self, run: Run, rejected: RejectsFile, totals: Totals, seconds: Mapping[str, float]
@@ -281,6 +304,11 @@ class SharedRun(IngestRun):
         self, run: Run, rejected: RejectsFile, spent: Mapping[str, float]
     ) -> IngestReport:
         """Move the shards of all parts together, and finish."""
+        totals = self.ledger.totals(run.id)
+        if not totals.points and (totals.read or self.ledger.unreadable(run.id)):
+            report = self._leave_nothing(run, rejected, totals, {"load": 0.0, **spent}, ended=True)
+            self._remove_parts()
+            return report
         accounts = [_account(part) for part in self._parts]
         if not self.client.collection_exists(self.collection):
             self.display.phase(f"moving {self.shards} shards together ...")
@@ -300,7 +328,6 @@ class SharedRun(IngestRun):
             display=self.display,
             stop=self.stop,
         )
-        totals = self.ledger.totals(run.id)
         after, new = finish.count(totals, before=0, deleted=0, complete=True)
         seconds = _seconds(spent.get("load", 0.0), accounts)
         seconds["verify"] += time.perf_counter() - started
