@@ -96,6 +96,11 @@ class FastembedEncoder:
         """Name, dimension and fingerprint."""
         return self._info
 
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, which truncates; None if fastembed does not show it."""
+        return _tokenizer(self._model)
+
     def encode(self, texts: Texts) -> NDArray[np.float32]:
         """Encode texts as documents.
 
@@ -144,6 +149,11 @@ class FastembedLateInteraction:
     def info(self) -> EncoderInfo:
         """Name, dimension of a token's vector, and fingerprint."""
         return self._info
+
+    @property
+    def tokenizer(self) -> Any:
+        """The documents' tokenizer, which truncates; None if fastembed does not show it."""
+        return _tokenizer(self._model)
 
     def encode(self, texts: Texts) -> list[NDArray[np.float32]]:
         """Encode documents: n times float32 ``(tokens, dimension)``; errors as the dense one's."""
@@ -246,6 +256,10 @@ def _rows(name: str, vectors: Iterable[Any], count: int, *, ndim: int) -> list[N
         if not np.isfinite(row).all():
             raise InvalidModelError(model=name, problem="it gave a number that is not finite")
     return rows
+
+
+def _tokenizer(model: Any) -> Any:
+    return getattr(getattr(model, "model", model), "tokenizer", None)
 
 
 def _digest(model: Any, name: str) -> str:

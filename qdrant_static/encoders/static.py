@@ -179,6 +179,16 @@ class StaticEncoder:
         """The tokenizer, without truncation and padding; not to be changed."""
         return self._plain.tokenizer
 
+    @property
+    def max_characters(self) -> int | None:
+        """Texts are cut to so many characters before anything else; None for no limit."""
+        return self._plain.rules.max_characters
+
+    @property
+    def prompt(self) -> str:
+        """What is put before every text."""
+        return self._prompt
+
     def _fingerprint(self) -> str:
         """Digest what decides the vectors.
 

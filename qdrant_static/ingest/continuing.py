@@ -36,6 +36,14 @@ def _marked(mark: Fingerprint) -> str:
     return f"{mark.size} bytes, {mark.modified_ns}, {mark.digest}"
 
 
+def _told(passages: Passages) -> dict[str, Any]:
+    """Passages as the ledger has them; without what earlier versions did not have."""
+    told = asdict(passages)
+    if passages.characters is None:
+        del told["characters"]
+    return told
+
+
 @dataclass(slots=True, kw_only=True)
 class ContinuableRun:
     """What a job is recognized by; the fields are those of `ingest`.
@@ -62,7 +70,7 @@ class ContinuableRun:
     limit: RejectLimit | None
     bulk: bool
     passages: Passages | None
-    late_encoder: LateInteractionEncoder | None = None
+    late_encoder: LateInteractionEncoder | str | None = None
     shards: int | None = None
     always_made: bool = False
 
@@ -158,7 +166,7 @@ class ContinuableRun:
         """How the input is read and what is done about it, as the ledger compares it."""
         return {
             "selection": asdict(self.source.selection),
-            "passages": None if self.passages is None else asdict(self.passages),
+            "passages": None if self.passages is None else _told(self.passages),
             "sync": self.sync,
             "on_duplicate": self.on_duplicate,
             # Only then: runs that earlier versions have left can be continued.

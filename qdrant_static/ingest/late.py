@@ -27,6 +27,22 @@ _POINTS = 64
 _MAX_NUMBERS = 1_048_575
 
 
+def late_encoder_of(
+    spec: LateSpec, given: LateInteractionEncoder | str | None
+) -> LateInteractionEncoder:
+    """Return the encoder that fills the late-interaction vector; load it where it is not given.
+
+    Args:
+        spec: The vector.
+        given: The encoder, its name, or None for the spec's name.
+    """
+    if given is None or isinstance(given, str):
+        from qdrant_static.encoders.fastembed import load_late_interaction
+
+        return load_late_interaction(given or spec.encoder)
+    return given
+
+
 class LateVectors:
     """Encodes texts and stores their rows.
 
@@ -34,7 +50,7 @@ class LateVectors:
         client: Where to.
         collection: The collection.
         spec: Its late-interaction vector.
-        encoder: Who makes the rows; None loads it by the spec's name.
+        encoder: Who makes the rows, or its name; None loads it by the spec's name.
 
     Raises:
         SpecError: If its rows are not of the spec's size.
@@ -45,12 +61,9 @@ class LateVectors:
         client: Client,
         collection: str,
         spec: LateSpec,
-        encoder: LateInteractionEncoder | None = None,
+        encoder: LateInteractionEncoder | str | None = None,
     ) -> None:
-        if encoder is None:
-            from qdrant_static.encoders.fastembed import load_late_interaction
-
-            encoder = load_late_interaction(spec.encoder)
+        encoder = late_encoder_of(spec, encoder)
         if _name(encoder.info.name) != _name(spec.encoder):
             raise EncoderMismatchError(
                 collection=collection,

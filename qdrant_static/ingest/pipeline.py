@@ -24,10 +24,11 @@ from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.retention import check_keep_runs, remove_old_files
 from qdrant_static.ingest.accounting.state import State, default_state
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
+from qdrant_static.ingest.late import late_encoder_of
 from qdrant_static.ingest.limits import RejectLimit
 from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.passages import Passages
+from qdrant_static.ingest.reading.passages import Passages, fit, token_offsets
 from qdrant_static.ingest.reading.sources import AnySource, PathLike, open_source
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.run import IngestRun
@@ -64,7 +65,7 @@ def ingest(
     bulk: bool = False,
     options: SourceOptions | None = None,
     passages: Passages | None = None,
-    late_encoder: LateInteractionEncoder | None = None,
+    late_encoder: LateInteractionEncoder | str | None = None,
     build: BuildHere | None = None,
     job: str | None = None,
     keep_runs: int | None = None,
@@ -108,8 +109,10 @@ def ingest(
         max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``). A
             file that cannot be read is over any limit.
         bulk: Have a server index after the load, not during it.
-        passages: Cut long texts; a point is then a passage, with its row's key in its payload.
-        late_encoder: Who fills the late-interaction vector, if the spec has one; None loads it.
+        passages: Cut long texts; a point is then a passage, with its row's key in its payload. No
+            passage has more tokens than the encoders read.
+        late_encoder: Who fills the late-interaction vector, if the spec has one, or its name; None
+            loads it.
         options: How the input is read: templates, renamed columns, ready vectors, CSV, limits.
         build: Build the collection in this machine and ship it to the server, which then has
             nothing to index. It must not be there, or be empty; ``sync`` then brings up to date
@@ -149,12 +152,13 @@ def ingest(
         if isinstance(paths, AnySource)
         else open_source(paths, key=key, text=text, payload=payload, options=options)
     )
-    if passages is not None and on_duplicate == "last":
-        raise SpecError(
-            field="passages", problem="the last row of a key cannot replace passages of the first"
-        )
     fields = source.selection.fields if passages is None else passages.fields
     spec, encoder = _resolve(client, collection, spec, encoder, source, fields)
+    told: list[str] = []
+    if passages is not None:
+        if spec.late is not None:
+            late_encoder = late_encoder_of(spec.late, late_encoder)
+        passages, told = _fit(passages, on_duplicate, encoder, late_encoder)
     own_rejects = _rejects_path(rejects, source)
     folder = default_state(client, collection) if state is None else Path(state).expanduser()
     shards = None if build is None else shards_of(client, collection, spec, build)  # type: ignore[arg-type]
@@ -168,8 +172,7 @@ def ingest(
         )
         position = getattr(source, "position", None)  # other sources need not have one
         display.read_part = None if position is None else position.part
-        for one in source.left_out:
-            display.status(f"column {one!r} is binary and is left out of the payload")
+        _tell(display, source, told)
         run = IngestRun(
             client=client,
             collection=collection,
@@ -201,6 +204,28 @@ def ingest(
         if not report.interrupted and (gone := remove_old_files(ledger, files.path, keep_runs)):
             display.log(f"removed {len(gone)} files of old runs, such as {gone[0].name}")
         return display.ended(report)
+
+
+def _fit(
+    passages: Passages,
+    on_duplicate: OnDuplicate,
+    encoder: Encoder,
+    late_encoder: LateInteractionEncoder | str | None,
+) -> tuple[Passages, list[str]]:
+    """Passages that the encoders read to their end, and what a person should know of it."""
+    if on_duplicate == "last":
+        raise SpecError(
+            field="passages", problem="the last row of a key cannot replace passages of the first"
+        )
+    return fit(passages, token_offsets(encoder, late_encoder))
+
+
+def _tell(display: Progress, source: AnySource, told: Sequence[str]) -> None:
+    """Say what a person should know before anything is read."""
+    for one in source.left_out:
+        display.status(f"column {one!r} is binary and is left out of the payload")
+    for line in told:
+        display.say(line)
 
 
 def _threads(*, embedded: bool) -> int:

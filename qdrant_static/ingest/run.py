@@ -276,7 +276,7 @@ class IngestRun(ContinuableRun):
             items = in_passages(
                 items,
                 self.passages,
-                token_offsets(self.encoder),
+                token_offsets(self.encoder, self.late_encoder),
                 self.source.selection.fields.text,
             )
         if self.spec.sparse is not None and self.spec.sparse.mean_length is None:

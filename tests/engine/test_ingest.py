@@ -18,6 +18,7 @@ from qdrant_static import (
     Migration,
     create_collection,
     ingest,
+    load_encoder,
     search,
 )
 from qdrant_static.collection.aliases import point_alias
@@ -37,10 +38,11 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ids import point_id, text_key
 from qdrant_static.ingest import finishing, sink
+from qdrant_static.ingest.reading.passages import Passages
 from qdrant_static.migrate.livewriter import LiveWriter
 from qdrant_static.migrate.record import Record
 from qdrant_static.vectors import truncate
-from tests.fakes import FakeEncoder, write_jsonl
+from tests.fakes import FakeEncoder, build_static_model, write_jsonl
 
 
 def adds_up(report: IngestReport) -> bool:
@@ -704,3 +706,22 @@ def test_an_encoder_may_be_given_by_its_name_everywhere(client, tmp_path, model_
         assert writer.upsert(Record(key=9, text="the dog")) == 1
     with pytest.raises(SpecError, match="a dict is no encoder"):
         ingest(path, client, "d", encoder={})
+
+
+def test_passages_hold_no_more_than_the_encoder_reads(client, tmp_path):
+    folder = build_static_model(tmp_path / "m", max_length=16)
+    encoder = load_encoder(folder)
+    text = "zebra the cat " + "x" * 200 + " of the sea" * 30  # unknown words count, and are long
+    path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": text}])
+    report = ingest(path, client, "c", encoder=encoder, passages=Passages(tokens=100))
+    assert report.notes == (
+        f"passages have 16 tokens, not 100: {str(folder)!r} reads no more of a text",
+    )
+    stored = sorted(everything(client).values(), key=lambda one: one.payload["passage"])
+    texts = [one.payload["text"] for one in stored]
+    assert "".join(texts) == text
+    assert max(map(len, texts)) <= encoder.max_characters
+    for one in texts:
+        assert len(encoder.tokenizer.encode(one, add_special_tokens=False).ids) <= 16
+    again = ingest(path, client, "c", encoder=encoder, passages=Passages(tokens=100), sync=True)
+    assert again.unchanged == 1

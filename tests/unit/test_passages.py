@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from qdrant_static.collection.spec import Fields
+from qdrant_static.encoders.limits import ReadingLimit
+from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import text_key
 from qdrant_static.ingest.reading import passages as module
 from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.passages import Passages, cut, split, token_offsets
+from qdrant_static.ingest.reading.cutting import cut_all
+from qdrant_static.ingest.reading.passages import Passages, cut, fit, split, token_offsets
 from qdrant_static.ingest.reading.payloadrows import PayloadRows
 from qdrant_static.ingest.reading.rejects import Reject
 from tests.fakes import FakeEncoder
+from tests.small_tokenizers import wordpiece
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +194,154 @@ def test_a_static_encoder_cuts_by_its_own_tokens(model_folder):
         "the sea in ",
         "a ship",
     ]
+
+
+# --- as the encoder reads them -----------------------------------------------------------------
+
+
+def byte_level(texts=("the tide", "the cat of the sea")) -> Tokenizer:
+    """Byte-level BPE with a few merges: a rare character is several tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=280, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def llama_like() -> Tokenizer:
+    """A mark before every text and in place of blanks; bytes for what is unknown."""
+    letters = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *"abcdet", "\u2581t"]
+    vocabulary = {token: number for number, token in enumerate(letters)}
+    tokenizer = Tokenizer(
+        models.BPE(vocabulary, [("\u2581", "t")], unk_token=letters[0], byte_fallback=True)
+    )
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    return tokenizer
+
+
+def word_level() -> Tokenizer:
+    """A token a word, most of them unknown: few tokens of many characters."""
+    tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0, "the": 1, "cat": 2}, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+UNKNOWN = "[UNK]"
+MEASURED = {
+    "byte-level": byte_level(),
+    "llama": llama_like(),
+    "wordpiece": wordpiece(),
+    "word-level": word_level(),
+}
+AWKWARD_PIECES = [
+    "the cat", " ", "\n\n", "e\u0301", "a\u0308\u0323", "\U0001f600", "\u4f60\u597d", "zzzzzzzz",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f44d\U0001f3fd", "x" * 40,
+    "\u12a5\u1295\u12f4", "\ufb01", "\u00a0", "tided", ". ",
+]  # fmt: skip
+TEXTS = st.one_of(st.lists(st.sampled_from(AWKWARD_PIECES), max_size=40).map("".join), st.text())
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+@given(data=st.data())
+@settings(max_examples=25)
+def test_no_passage_has_more_tokens_than_asked_as_the_encoder_reads_it(kind, data):
+    tokenizer = MEASURED[kind]
+    table = np.ones((tokenizer.get_vocab_size(), 2), np.float32)
+    encoder = StaticEncoder(
+        table=table, tokenizer=tokenizer, name=kind, normalize=False, keep_unknown=True,
+        max_length=data.draw(st.none() | st.integers(20, 40)),
+        max_characters=data.draw(st.none() | st.integers(20, 60)),
+        prompt=data.draw(st.sampled_from(["", "the: "])),
+    )  # fmt: skip
+    counted = token_offsets(encoder)
+    size = data.draw(st.integers(9, 40))
+    asked = Passages(tokens=size, overlap=data.draw(st.integers(0, 3)))
+    passages, _ = fit(asked, counted)
+    texts = data.draw(st.lists(TEXTS, max_size=4))
+    for text, pieces in zip(texts, cut_all(texts, counted, passages.bounds), strict=True):
+        for piece in pieces:
+            tokens = len(tokenizer.encode(piece, add_special_tokens=False).ids)
+            assert tokens <= size or len(piece) == 1
+            if len(piece) > 1:  # what is read is the whole passage
+                whole = tokenizer.encode(encoder.prompt + piece, add_special_tokens=False).ids
+                assert encoder._plain.ids(encoder.prompt + piece)[0].tolist() == whole
+        assert covers(pieces, text, exactly=not asked.overlap)
+
+
+def covers(pieces: list[str], text: str, *, exactly: bool) -> bool:
+    """Whether the passages make the text, each beginning where the one before ends, or earlier."""
+    if exactly or len(pieces) == 1:
+        return "".join(pieces) == text
+    ends = {0}
+    for piece in pieces:
+        ends = {at + len(piece) for at in range(max(ends) + 1) if text.startswith(piece, at)} or {
+            -1
+        }
+    return max(ends) == len(text)
+
+
+def test_a_character_of_several_tokens_counts_as_several():
+    ethiopic = "\u12a5\u1295\u12f4\u1275 \u1290\u1205 \u12db\u122c \u12f0\u1205\u1293 " * 6
+    counted = token_offsets(MEASURED["byte-level"])
+    (pieces,) = cut_all([ethiopic], counted, Passages(tokens=32).bounds)
+    sizes = counted.first.count(pieces)
+    assert "".join(pieces) == ethiopic
+    assert max(sizes) <= 32
+    assert min(sizes[:-1]) >= 16
+
+
+def test_a_letter_keeps_its_marks_and_an_emoji_its_parts():
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    thumb = "\U0001f44d\U0001f3fd"
+    text = (family + thumb + "e\u0301") * 9
+    (pieces,) = cut_all([text], token_offsets(MEASURED["byte-level"]), Passages(tokens=25).bounds)
+    assert "".join(pieces) == text
+    assert len(pieces) > 9
+    for piece in pieces:
+        assert piece[0] in (family[0], thumb[0], "e")
+
+
+def test_what_has_no_place_to_cut_is_cut_between_characters():
+    counted = token_offsets(MEASURED["word-level"])  # a word of any length is one token
+    for text in ("z" * 1000, "the " + "z" * 1000 + " cat", " " * 50 + "z" * 90):
+        (pieces,) = cut_all([text], counted, Passages(tokens=5, characters=64).bounds)
+        assert "".join(pieces) == text
+        assert max(map(len, pieces)) <= 64
+    assert cut_all(["the cat"], counted, Passages(tokens=1, characters=1).bounds) == [
+        list("the cat")
+    ]
+
+
+def test_a_tokenizer_that_truncates_hides_nothing():
+    tokenizer = word_level()
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=9)
+    text = "the cat " * 20
+    counted = token_offsets(tokenizer)
+    assert len(counted([text])[0]) == 40
+    passages, told = fit(Passages(tokens=10), counted)
+    assert passages.tokens == 4
+    assert told == ["passages have 4 tokens, not 10: 'Tokenizer' reads no more of a text"]
+    (pieces,) = cut_all([text], counted, passages.bounds)
+    assert [len(piece.split()) for piece in pieces] == [4] * 10
+    with pytest.raises(SpecError, match=r"overlap: 4 of the 4 tokens .* leave nothing new"):
+        fit(Passages(tokens=10, overlap=4), counted)
+
+
+def test_passages_are_short_enough_for_every_encoder():
+    class Late:
+        tokenizer = MEASURED["byte-level"]
+        info = replace(FakeEncoder("late").info, max_length=24)
+
+    text = "\U0001f600 the cat " * 12
+    counted = token_offsets(MEASURED["word-level"], Late(), FakeEncoder(), None)
+    passages, told = fit(Passages(tokens=30), counted)
+    assert passages.tokens == 30
+    assert told == ["passages are cut to 24 tokens of 'late' as well"]
+    (pieces,) = cut_all([text], counted, passages.bounds)
+    assert "".join(pieces) == text
+    assert max(ReadingLimit.of(Late()).count(pieces)) <= 24

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,16 @@ from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import Key, text_key
 from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch
+from qdrant_static.ingest.reading.cutting import (
+    Bounds,
+    EncoderTokens,
+    TokenOffsets,
+    cut_all,
+    cut_roughly,
+    token_offsets,
+)
 
-#: Texts -> the tokens of each, as pairs of places in it: first character, and after the last.
-TokenOffsets = Callable[[Sequence[str]], Sequence[Sequence[tuple[int, int]]]]
+__all__ = ["Passages", "TokenOffsets", "cut", "fit", "split", "token_offsets"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +31,13 @@ class Passages:
     """How texts are cut.
 
     Attributes:
-        tokens: The most that a passage has.
+        tokens: The most that a passage has, as the encoder counts them when it reads it. Only a
+            single character that has more is a passage of more.
         overlap: Tokens at the end of a passage with which the next begins again.
         parent: The payload field of the row's key.
         number: The payload field of the passage's number in its row, from 0.
         text: The payload field of the passage's text, in place of the row's text columns.
+        characters: The most characters that a passage has; None: as many as the encoder reads.
     """
 
     tokens: int = 256
@@ -36,10 +45,13 @@ class Passages:
     parent: str = "parent"
     number: str = "passage"
     text: str = "text"
+    characters: int | None = None
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
             raise SpecError(field="passages.tokens", problem=f"{self.tokens} is below 1")
+        if self.characters is not None and self.characters < 1:
+            raise SpecError(field="passages.characters", problem=f"{self.characters} is below 1")
         if not 0 <= self.overlap < self.tokens:
             raise SpecError(
                 field="passages.overlap",
@@ -49,32 +61,14 @@ class Passages:
             raise SpecError(field="passages", problem="its three fields need three names")
 
     @property
+    def bounds(self) -> Bounds:
+        """How large a passage is."""
+        return Bounds(self.tokens, self.overlap, self.characters)
+
+    @property
     def fields(self) -> Fields:
         """Where the payload of a passage holds its key and its text."""
         return Fields(key=(self.parent, self.number), text=(self.text,))
-
-
-def token_offsets(encoder: Any) -> TokenOffsets:
-    """How an encoder's tokenizer cuts texts.
-
-    Args:
-        encoder: An encoder with a ``tokenizer`` (of the library ``tokenizers``), or such a
-            tokenizer itself.
-
-    Raises:
-        SpecError: If it has none.
-    """
-    tokenizer = getattr(encoder, "tokenizer", encoder)
-    if not hasattr(tokenizer, "encode_batch"):
-        raise SpecError(
-            field="passages", problem=f"{encoder!r} has no tokenizer by whose tokens to cut"
-        )
-
-    def offsets(texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        encoded = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [one.offsets for one in encoded]
-
-    return offsets
 
 
 def cut(text: str, tokens: Sequence[tuple[int, int]], passages: Passages) -> list[str]:
@@ -86,31 +80,50 @@ def cut(text: str, tokens: Sequence[tuple[int, int]], passages: Passages) -> lis
 
     Args:
         text: The text.
-        tokens: Its tokens.
+        tokens: Its tokens. What a passage has when it is read alone is not looked at; `split` does.
         passages: How to cut.
     """
-    # Tokens of one character (bytes of it) begin at the same place.
-    starts = sorted({start for start, stop in tokens if stop > start})
-    if len(starts) <= passages.tokens:
-        return [text]
-    pieces: list[str] = []
-    begin, first = 0, 0
-    while first + passages.tokens < len(starts):
-        end = _word_start(text, starts, first + passages.tokens, first + passages.tokens // 2)
-        pieces.append(text[begin : starts[end]])
-        # The overlap must leave something new, or the text would never end.
-        first = max(first + 1, end - passages.overlap)
-        begin = starts[first]
-    pieces.append(text[begin:])
-    return pieces
+    return cut_roughly(text, tokens, passages.bounds)
 
 
-def _word_start(text: str, starts: Sequence[int], token: int, least: int) -> int:
-    """The last token up to one that has white space before it; that one, if none has."""
-    for candidate in range(token, max(least, 0), -1):
-        if text[starts[candidate] - 1].isspace():
-            return candidate
-    return token
+def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]:
+    """Passages that encoders read to their end, and what a person should know of it.
+
+    Args:
+        passages: As they are asked for.
+        tokens: The encoders.
+
+    Raises:
+        SpecError: If the overlap leaves nothing of what an encoder reads.
+    """
+    told = []
+    first = tokens.first
+    most, asked = first.own_tokens, passages.tokens
+    if most is not None and most < asked:
+        if passages.overlap >= most:
+            raise SpecError(
+                field="passages.overlap",
+                problem=f"{passages.overlap} of the {most} tokens that {first.name!r} reads of a "
+                "text leave nothing new: lower it",
+            )
+        told.append(
+            f"passages have {most:,} tokens, not {asked:,}: {first.name!r} reads no more of a text"
+        )
+        passages = replace(passages, tokens=most)
+    told += [
+        f"passages are cut to {one.tokens:,} tokens of {one.name!r} as well"
+        for one in tokens.others
+        if one.tokens is not None and one.tokens < passages.tokens
+    ]
+    widths = [
+        max(1, one.characters - len(one.prompt))
+        for one in (first, *tokens.others)
+        if one.characters is not None
+    ]
+    if widths:
+        width = min([*widths, passages.characters or min(widths)])
+        passages = replace(passages, characters=width)
+    return passages, told
 
 
 def split(
@@ -133,9 +146,7 @@ def split(
     if batch.vectors is not None:
         raise SpecError(field="passages", problem="ready vectors are of whole texts")
     texts = batch.texts.to_pylist()
-    pieces = [
-        cut(text, tokens, passages) for text, tokens in zip(texts, offsets(texts), strict=True)
-    ]
+    pieces = cut_all(texts, offsets, passages.bounds)
     for first, last in _spans(pieces):
         yield _part(batch, texts, pieces, passages, text_fields, (first, last))
 
