@@ -298,8 +298,17 @@ class ColumnNotFoundError(UsageError):
     def message(self) -> str:
         return (
             f"no column {self.column!r} in {self.source}; its columns are: "
-            f"{_listed(self.columns)}{suggestion(self.column, self.columns)}"
+            f"{_listed(self.columns)}{suggestion(self.column, self.columns)}{self._other_delimiter}"
         )
+
+    @property
+    def _other_delimiter(self) -> str:
+        """What to do about a CSV file whose header is one cell with other separators in it."""
+        header = self.columns[0] if len(self.columns) == 1 else ""
+        found = next((one for one in (";", "\t", "|") if one in header), None)
+        if found is None:
+            return ""
+        return f". That is one column: if its cells are separated by {found!r}, name the delimiter"
 
 
 @dataclass(eq=False)

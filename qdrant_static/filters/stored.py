@@ -174,7 +174,7 @@ def near(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def index_warnings(client: Client, collection: str) -> list[str]:
-    """A sentence for each payload index that holds no point, though there are points.
+    """A sentence for each payload index that lacks points which have a value in its field.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
@@ -185,12 +185,28 @@ def index_warnings(client: Client, collection: str) -> list[str]:
     points = info.points_count or 0
     found = []
     for key, index in sorted((info.payload_schema or {}).items()):
-        if index.points or not points:
+        if index.points >= points:
             continue
         kind = index.data_type.value
+        if index.points:
+            found += _partly(client, collection, key, kind, index.points)
+            continue
         told = f"the index on {key!r} ({kind}) holds 0 of {points:,} points: "
         found.append(told + _reason(fields, key, kind))
     return found
+
+
+def _partly(client: Client, collection: str, key: str, kind: str, indexed: int) -> list[str]:
+    """Compare an index with the points that have a value in its field."""
+    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+    valued = client.count(collection, models.Filter(must_not=[empty]), exact=True).count
+    if valued <= indexed:
+        return []
+    return [
+        f"the index on {key!r} ({kind}) holds {indexed:,} of the {valued:,} points that have a "
+        f"value there: the values of the other {valued - indexed:,} are not of that type, and "
+        "filters on the field do not find them"
+    ]
 
 
 def _reason(fields: StoredFields, key: str, kind: str) -> str:

@@ -254,3 +254,17 @@ def test_indexes_over_nothing_are_told(client, encoder):
     assert "--types n:integer" in told["n"]
     assert "so quote it: '\"x.y\"'" in told["x.y"]
     assert "did you mean 'year'?" in told["yaer"]
+
+
+def test_an_index_over_some_of_the_values_is_told_with_the_counts(client, encoder):
+    indexes = {"at": "datetime", "tag": "keyword"}
+    spec = CollectionSpec.for_encoder(encoder, sparse=None, payload_indexes=indexes)
+    create_collection(client, "c", spec)
+    payloads = [{"at": "2024-01-01", "tag": "x"}, {"at": "yesterday"}, {"at": 5}, {"at": None}, {}]
+    client.upsert(
+        "c", [models.PointStruct(id=n, vector={}, payload=one) for n, one in enumerate(payloads)]
+    )
+    assert index_warnings(client, "c") == [
+        "the index on 'at' (datetime) holds 1 of the 3 points that have a value there: the values "
+        "of the other 2 are not of that type, and filters on the field do not find them"
+    ]

@@ -294,3 +294,11 @@ def test_every_line_of_any_csv_is_in_a_range_once(tmp_path_factory, lines):
         assert len(set(places)) == len(places) == item.rows
         assert all(item.start <= one < item.stop for one in places)
         at = item.stop
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_a_header_that_is_one_column_suggests_its_delimiter(path, delimiter):
+    path.write_bytes(delimiter.join(["id", "name"]).encode() + b"\n")
+    with pytest.raises(ColumnNotFoundError) as caught:
+        open_source(path, text="name")
+    assert f"separated by {delimiter!r}, name the delimiter" in caught.value.message
