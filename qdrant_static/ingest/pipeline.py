@@ -26,6 +26,7 @@ from qdrant_static.ingest.accounting.state import State, default_state
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
 from qdrant_static.ingest.late import late_encoder_of
 from qdrant_static.ingest.limits import RejectLimit
+from qdrant_static.ingest.partitiontypes import with_types_of
 from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.passages import Passages, fit, token_offsets
@@ -154,6 +155,7 @@ def ingest(
     )
     fields = source.selection.fields if passages is None else passages.fields
     spec, encoder = _resolve(client, collection, spec, encoder, source, fields)
+    source = with_types_of(source, client, collection, spec)
     told: list[str] = []
     if passages is not None:
         if spec.late is not None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.errors import SpecError
+from qdrant_static.ingest.partitiontypes import with_types_of
 from qdrant_static.ingest.pipeline import ingest
 from qdrant_static.ingest.reading.fromcollection import open_collection
 from qdrant_static.ingest.reading.inputs import Fingerprint
@@ -90,7 +91,8 @@ class From:
                 options = options.with_columns(text=fields.all_columns)
             if fields.unstored and options.payload is None and not options.exclude:
                 options = replace(options, exclude=fields.unstored)
-        return open_source(self.paths, key=key, options=options)
+        source = open_source(self.paths, key=key, options=options)
+        return with_types_of(source, client, blue, spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

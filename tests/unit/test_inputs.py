@@ -183,6 +183,52 @@ def test_partitions_that_are_not_all_numbers_stay_strings(tmp_path):
     assert {row["n"] for row in payloads(open_source(tmp_path))} == {"1", "01", "2"}
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        ".", "year=2021", "year=2021/lang=de", "year=2021/lang=de/part-0.parquet",
+        "year=2021/*/part*", "year=2021/lang=de/*",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("how", ["path", "relative", "uri"])
+def test_the_columns_do_not_depend_on_the_folder_that_is_named(lake, monkeypatch, named, how):
+    if how == "relative":
+        monkeypatch.chdir(lake / "year=2021" if named.startswith("year=2021/") else lake)
+        path = named.removeprefix("year=2021/") or "."
+    else:
+        path = f"file://{lake / named}" if how == "uri" else lake / named
+    found = payloads(open_source(path))
+    assert [row for row in found if row["id"] == "b"] == [PARTITIONED[1]]
+    assert all(row in PARTITIONED for row in found)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "jsonl", "csv"])
+def test_a_folder_of_another_type_than_is_named_rejects_its_rows(tmp_path, ending):
+    for name in ("n=07", "n=x", "n=__HIVE_DEFAULT_PARTITION__"):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / f"a.{ending}"
+        if ending == "csv":
+            path.write_text("id,text\nk,t\n")
+        elif ending == "jsonl":
+            write_jsonl(path, [{"id": "k", "text": "t"}])
+        else:
+            table = pa.table({"id": ["k"], "text": ["t"]})
+            if ending == "parquet":
+                pq.write_table(table, path)
+            else:
+                with pa.ipc.new_file(path, table.schema) as writer:
+                    writer.write_table(table)
+    source = open_source(tmp_path, options=SourceOptions(types={"n": "integer"}))
+    assert payloads(source) == [{"id": "k", "text": "t", "n": n} for n in (7, None)]
+    (reject,) = (one for item in source for one in item.rejects)
+    assert (reject.reason, reject.message) == (
+        "wrong_type", "the folder n=x is not of type integer",
+    )  # fmt: skip
+    assert reject.row == {"id": "k", "text": "t", "n": "x"}
+    source = open_source(tmp_path, options=SourceOptions(types={"n": "integer"}, exclude=("n",)))
+    assert [len(item) for item in source] == [1, 1, 1]
+
+
 def test_a_column_of_the_file_goes_before_one_of_the_folder(tmp_path):
     (tmp_path / "id=7").mkdir()
     pq.write_table(pa.table({"id": [1], "text": ["t"]}), tmp_path / "id=7" / "a.parquet")

@@ -71,7 +71,7 @@ def batches(
         selection: The columns.
         settled: Ranges of rows that are not wanted again, sorted.
     """
-    records = Records(file.name, found, selection, file.partition)
+    records = Records(file.name, found, selection, file.partition, file.unfit)
     start = 0
     try:
         for table in tables:

@@ -48,6 +48,7 @@ class Building:
         unit: What its positions count.
         selection: The columns of the job.
         partition: Column -> value, for columns that a record lacks.
+        unfit: Column of the partition -> why its value cannot be taken.
         max_rows: A batch ends when so many records are in it.
         max_bytes: Or so many bytes of them.
     """
@@ -59,6 +60,7 @@ class Building:
         selection: Selection,
         *,
         partition: Mapping[str, Any] | None = None,
+        unfit: Mapping[str, str] | None = None,
         max_rows: int = MAX_ROWS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
@@ -67,6 +69,7 @@ class Building:
         self._selection = selection
         self._shape = RecordShape(selection)
         self._partition = dict(partition or {})
+        self._unfit = {name: told for name, told in (unfit or {}).items() if selection.takes(name)}
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._dimension = selection.dimension
@@ -111,9 +114,13 @@ class Building:
         """
         self._bytes += size
         selection = self._selection
+        own = record
         if self._partition:
             record = {**self._partition, **record}
         try:
+            for name, told in self._unfit.items():
+                if name not in own:
+                    raise RejectedError("wrong_type", told)
             found = _key(record, selection) if key is None else key
             ready = self._vector(record, vector)
             text = _text(record, selection, optional=ready is not None and found is not None)

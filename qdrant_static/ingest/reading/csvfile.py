@@ -7,26 +7,21 @@ types. Here cells are strings unless a type is named, and a quote that stays ope
 
 from __future__ import annotations
 
-import math
-import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qdrant_static.errors import ColumnNotFoundError, SpecError
 from qdrant_static.ingest.reading import csvcells
 from qdrant_static.ingest.reading.batch import Batch
 from qdrant_static.ingest.reading.building import Building, RejectedError
+from qdrant_static.ingest.reading.cells import READ
 from qdrant_static.ingest.reading.csvcells import SHOWN, Numbered, split_records
 from qdrant_static.ingest.reading.inputs import DAMAGED, Input
 from qdrant_static.ingest.reading.lines import Settled, lines, unreadable
 from qdrant_static.ingest.reading.options import CellType
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection
-
-_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
-#: Python's own `float` takes 1_000, digits of any script, and words.
-_FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def columns(file: Input) -> tuple[str, ...]:
@@ -74,7 +69,7 @@ def read(
         settled: Ranges of lines that are not wanted again, sorted; they are not parsed.
         types: Column -> type of its values; all others are strings.
     """
-    building = Building(file.name, "line", selection, partition=file.partition)
+    building = Building(file.name, "line", selection, partition=file.partition, unfit=file.unfit)
     seen = _Seen()
     start = 1
     try:
@@ -165,7 +160,7 @@ class _Converter:
 
     def __init__(self, names: Sequence[str], types: Mapping[str, CellType]) -> None:
         self._names = names
-        self._types = {name: (kind, _READ[kind]) for name, kind in types.items() if name in names}
+        self._types = {name: (kind, READ[kind]) for name, kind in types.items() if name in names}
 
     def __call__(self, cells: list[bytes]) -> dict[str, Any]:
         try:
@@ -188,36 +183,6 @@ class _Converter:
                     told = f"{name!r} is {record[name][:100]!r}, not of type {kind}"
                     raise RejectedError("wrong_type", told, record) from error
         return record
-
-
-def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise ValueError("no integer")
-    value = int(text)
-    if not -(2**63) <= value < 2**64:
-        raise ValueError("more than 64 bits")
-    return value
-
-
-def _float(text: str) -> float:
-    if not _FLOAT.fullmatch(text):
-        raise ValueError("no number")
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("not finite")
-    return value
-
-
-def _boolean(text: str) -> bool:
-    low = text.lower()
-    if low not in ("true", "false", "1", "0"):
-        raise ValueError("neither true nor false")
-    return low in ("true", "1")
-
-
-_READ: dict[CellType, Callable[[str], Any]] = {
-    "string": str, "integer": _integer, "float": _float, "boolean": _boolean,
-}  # fmt: skip
 
 
 def _names(file: Input, cells: list[bytes] | RejectedError) -> list[str]:

@@ -7,12 +7,11 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import unquote
 
 from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
-from qdrant_static.ingest.reading import registered
+from qdrant_static.ingest.reading import partitions, registered
 from qdrant_static.ingest.reading.inputs import (
     COMPRESSIONS,
     ENDINGS,
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
-#: What Hive and Spark call the folder of rows whose partition is null.
-_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 def find_inputs(
@@ -60,7 +56,7 @@ def find_inputs(
             found.setdefault(item.name, item)
     if not found:
         raise SourceNotFoundError(path="", problem="no path given")
-    return _with_typed_partitions(list(found.values()))
+    return partitions.with_types(list(found.values()), {})
 
 
 def find_files(paths: PathLike | Sequence[PathLike]) -> list[Path]:
@@ -96,21 +92,28 @@ def _standard_input(options: SourceOptions) -> Input:
     )
 
 
-def _input(name: str, path: str, options: SourceOptions, root: str | None = None) -> Input | None:
-    """The input that a file is, by its ending; None if it is none."""
+def _input(name: str, path: str, options: SourceOptions, place: str) -> Input | None:
+    """The input that a file is, by its ending; None if it is none.
+
+    Args:
+        name: What it is called.
+        path: How it is opened.
+        options: The format of what does not tell it.
+        place: Its path from the root, of which the folders may be partitions.
+    """
     described = describe(path, options.format)
     if described is None:
         other = registered.ending_of(path)
         if other is None:
             return None
-        return Input(name=name, path=path, format=other, partition=_partition(path, root))
+        return Input(name=name, path=path, format=other, folders=partitions.folders_of(place))
     format_, compression = described
     return Input(
         name=name,
         path=path,
         format=format_,
         compression=compression,
-        partition=_partition(path, root),
+        folders=partitions.folders_of(place),
         delimiter=_delimiter(format_, options),
     )
 
@@ -123,7 +126,7 @@ def _local(name: str, options: SourceOptions) -> list[Input]:
     path = Path(name)
     if path.is_dir():
         below = sorted(file for file in path.rglob("*") if _is_public(str(file.relative_to(path))))
-        found = _described(((str(file), file.is_file()) for file in below), options, root=name)
+        found = _described(((str(file), file.is_file()) for file in below), options)
         return _some(found, name, f"the folder holds no file that ends in {_known()}")
     if path.exists():
         # A pipe of the shell, <(...), is no file, and opens like one.
@@ -132,16 +135,17 @@ def _local(name: str, options: SourceOptions) -> list[Input]:
     if not glob.has_magic(name):
         raise SourceNotFoundError(path=name, problem="there is no such file or folder")
     matches = sorted(glob.glob(name, recursive=True))
-    root = _fixed_part(name)
-    found = _described(((match, Path(match).is_file()) for match in matches), options, root=root)
+    found = _described(((match, Path(match).is_file()) for match in matches), options)
     problem = f"none of its {len(matches)} matches ends in {_known()}"
     return _some(found, name, problem if matches else "nothing matches")
 
 
-def _described(
-    files: Iterable[tuple[str, bool]], options: SourceOptions, root: str | None = None
-) -> list[Input]:
-    inputs = (_input(str(Path(one)), one, options, root) for one, is_file in files if is_file)
+def _described(files: Iterable[tuple[str, bool]], options: SourceOptions) -> list[Input]:
+    inputs = (
+        _input(str(Path(one)), one, options, os.path.abspath(one))
+        for one, is_file in files
+        if is_file
+    )
     return [one for one in inputs if one is not None]
 
 
@@ -198,10 +202,9 @@ def _in_filesystem(
         files = [one for one in files if pattern.fullmatch(one)]
     elif info.type == FileType.Directory:
         files = [one for one in files if _is_public(one[len(root) :].lstrip("/"))]
-        magic = True
     found = []
     for one in files:
-        described = _input(f"{prefix}{one}", one, options, root if magic else None)
+        described = _input(f"{prefix}{one}", one, options, one)
         if described is not None:
             found.append(replace(described, filesystem=filesystem))
     return _some(found, told, f"no file there ends in {_known()}")
@@ -240,41 +243,6 @@ def _pattern(name: str) -> re.Pattern[str]:
 def _is_public(below: str) -> bool:
     """Whether a path has no step that starts with a dot or ``_``: other programs' notes."""
     return not any(step[:1] in "._" for step in PurePosixPath(below).parts if step)
-
-
-def _partition(path: str, root: str | None) -> dict[str, int | str | None]:
-    """The values of folders called ``column=value``, below a root; none without one."""
-    if root is None:
-        return {}
-    # Compared step by step: a root may be written otherwise, as ./data.
-    steps = PurePath(path).parts[len(PurePath(root).parts) : -1]
-    pairs = (step.partition("=") for step in steps)
-    return {
-        unquote(name): None if value == _NULL_PARTITION else unquote(value)
-        for name, sign, value in pairs
-        if sign and name
-    }
-
-
-def _with_typed_partitions(inputs: list[Input]) -> list[Input]:
-    """Partition columns as integers where every folder's value is one."""
-    seen: dict[str, list[str]] = {}
-    for one in inputs:
-        for name, value in one.partition.items():
-            seen.setdefault(name, []).extend([] if value is None else [str(value)])
-    integers = {name for name, values in seen.items() if all(map(_INTEGER.fullmatch, values))}
-    return [
-        replace(
-            one,
-            partition={
-                name: int(value) if name in integers and value is not None else value
-                for name, value in one.partition.items()
-            },
-        )
-        if one.partition
-        else one
-        for one in inputs
-    ]
 
 
 def _known() -> str:

@@ -82,7 +82,9 @@ class Input:
         compression: Of a text format.
         filesystem: Where it lies; None: on this machine.
         stream: Where it is no file.
-        partition: Column -> value, from folders called ``column=value``.
+        folders: Column -> text, from folders called ``column=value``.
+        partition: Column -> value, of the column's type.
+        unfit: Column -> why the folder's text is no value of the column's type.
         delimiter: Between cells of CSV.
         position: What a display asks how far the files are read.
     """
@@ -92,7 +94,9 @@ class Input:
     format: Format | str
     compression: Compression | None = None
     filesystem: FileSystem | None = field(default=None, repr=False)
-    partition: Mapping[str, int | str | None] = field(default_factory=dict)
+    folders: Mapping[str, str | None] = field(default_factory=dict)
+    partition: Mapping[str, Any] = field(default_factory=dict)
+    unfit: Mapping[str, str] = field(default_factory=dict)
     delimiter: str = ","
     stream: StandardInput | None = field(default=None, repr=False)
     position: ReadPosition | None = field(default=None, repr=False, compare=False)

@@ -74,6 +74,7 @@ def read(
         "line",
         selection,
         partition=given.partition,
+        unfit=given.unfit,
         max_rows=MAX_ROWS,
         max_bytes=MAX_BYTES,
     )

@@ -93,7 +93,9 @@ class _OpenFile:
         self._reader = reader
         self._settled = settled
         self._columns = [".".join(path) for path in columns.leaves(found, selection)]
-        self._records = Records(file.name, with_partition(found, file), selection, file.partition)
+        self._records = Records(
+            file.name, with_partition(found, file), selection, file.partition, file.unfit
+        )
         self._rows_per_batch = _rows_per_batch(reader.metadata)
 
     def read(self, groups: Sequence[int], start: int, stop: int, *, done: int) -> Iterator[Batch]:

@@ -28,6 +28,7 @@ class Records:
         schema: Its columns, those of its partition included.
         selection: The columns of the job.
         constants: Column -> value: the partition that the file lies in.
+        unfit: Column of the partition -> why its value cannot be taken.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class Records:
         schema: pa.Schema,
         selection: Selection,
         constants: Mapping[str, Any] | None = None,
+        unfit: Mapping[str, str] | None = None,
     ) -> None:
         self._file = file
         self._selection = selection
         self._constants = {} if constants is None else constants
+        self._unfit = {name: told for name, told in (unfit or {}).items() if selection.takes(name)}
         self._keys = [self._path(schema, name) for name in selection.keys]
         self._texts = {name: self._path(schema, name) for name in selection.text}
         self._vectors = None
@@ -65,6 +68,7 @@ class Records:
             start += part.num_rows
 
     def _batch(self, table: pa.RecordBatch, start: int) -> Batch:
+        unfit = [told for name, told in self._unfit.items() if name not in table.schema.names]
         table = _plain(table, self._constants)
         stop = start + table.num_rows
         positions = np.arange(start, stop)
@@ -82,6 +86,8 @@ class Records:
         texts = self._joined(table)
         vectors = self._ready(table)
         faults = self._faults(table, stored, texts, vectors)
+        if unfit:
+            faults = dict.fromkeys(range(table.num_rows), ("wrong_type", unfit[0]))
         kept = None
         if faults:
             for row, (reason, message) in sorted(faults.items()):
@@ -233,8 +239,10 @@ def _plain(table: pa.RecordBatch, constants: Mapping[str, Any]) -> pa.RecordBatc
 
 
 def constant(value: Any) -> pa.Scalar:
-    """A partition's value: an integer, a string or nothing."""
-    return pa.scalar(value, pa.int64() if isinstance(value, int) else pa.string())
+    """A partition's value: of a type that cells have, or nothing."""
+    if type(value) is int and value >= 2**63:
+        return pa.scalar(value, pa.uint64())
+    return pa.scalar(value, pa.string()) if value is None else pa.scalar(value)
 
 
 def _unsound(table: pa.RecordBatch) -> dict[int, tuple[Reason, str]]:

@@ -108,6 +108,10 @@ class Selection:
             return True
         return any(self._is_within(one, (column,)) for one in self.wanted)
 
+    def takes(self, column: str) -> bool:
+        """Whether a column's values are used for anything."""
+        return self.keeps(column) or column in (*self.text, self.vectors)
+
     def _is_within(self, path: str, wholes: Sequence[str]) -> bool:
         """Whether a path is one of some, or lies inside one."""
         inside = () if path in self.flat else tuple(f"{one}." for one in wholes)

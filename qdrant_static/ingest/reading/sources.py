@@ -17,6 +17,7 @@ from qdrant_static.ingest.reading import (
     fitness,
     jsonl,
     parquet,
+    partitions,
     readyvectors,
     registered,
 )
@@ -24,6 +25,7 @@ from qdrant_static.ingest.reading.batch import Batch
 from qdrant_static.ingest.reading.find import PathLike, find_files, find_inputs
 from qdrant_static.ingest.reading.inputs import DAMAGED, Fingerprint, Input, problem_of
 from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.partitions import PartitionType
 from qdrant_static.ingest.reading.position import ReadPosition
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection, select
@@ -139,6 +141,15 @@ class Source:
             return csvfile.read(file, self.selection, settled, self.options.types)
         return _read_registered(file, self.selection, settled)
 
+    def with_partition_types(self, types: Mapping[str, PartitionType]) -> Source:
+        """The same source, with values of these types in the columns of its folders.
+
+        Args:
+            types: Column -> type; one that the options name is not changed.
+        """
+        wanted = {**types, **_named_types(self.options)}
+        return replace(self, inputs=tuple(partitions.with_types(self.inputs, wanted)))
+
     def fingerprints(self) -> dict[str, Fingerprint]:
         """File name -> its fingerprint; a file that cannot be read any more has none."""
         found = {}
@@ -177,7 +188,9 @@ def open_source(
         SpecError: If no column for the text is found, or options get in each other's way.
     """
     asked = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
-    found = find_inputs(paths, asked, filesystem=filesystem)
+    found = partitions.with_types(
+        find_inputs(paths, asked, filesystem=filesystem), _named_types(asked)
+    )
     schemas: dict[str, pa.Schema] = {}
     unreadable: list[Reject] = []
     inputs: list[Input] = []
@@ -223,6 +236,10 @@ def _position(inputs: Sequence[Input]) -> ReadPosition | None:
             return None
         sizes[one.name] = path.stat().st_size
     return ReadPosition(sizes)
+
+
+def _named_types(options: SourceOptions) -> dict[str, PartitionType]:
+    return {name: PartitionType(kind=kind, is_strict=True) for name, kind in options.types.items()}
 
 
 def _describe(file: Input) -> tuple[pa.Schema | None, int | None]:
