@@ -49,7 +49,7 @@ _TOP: Mapping[str, Any] = {"collection": str, "paths": (str, list), "db": str, "
 _TABLES: Mapping[str, Mapping[str, Any]] = {
     "connect": {"api_key": str, "timeout_s": int},
     "ingest": {
-        "sync": bool, "delete_missing": bool, "force": bool, "on_duplicate": str,
+        "sync": bool, "delete_missing": bool, "force": bool, "again": bool, "on_duplicate": str,
         "max_rejects": (int, str), "state": str, "rejects": str, "threads": int, "bulk": bool,
         "keep_runs": int,
     },

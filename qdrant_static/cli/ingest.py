@@ -27,6 +27,7 @@ from qdrant_static.cli.buildoptions import (
 from qdrant_static.cli.options import (
     DEFAULT_DB,
     DEFAULT_TIMEOUT,
+    Again,
     ApiKey,
     Db,
     Force,
@@ -124,6 +125,7 @@ def command(
         ),
     ] = False,
     force: Force = False,
+    again: Again = False,
     on_duplicate: Annotated[
         str,
         typer.Option(
@@ -253,6 +255,7 @@ def command(
             sync=sync,
             delete_missing=delete_missing,
             force=force,
+            again=again,
             on_duplicate=on_duplicate,  # type: ignore[arg-type]
             max_rejects=max_rejects,
             keep_runs=keep_runs,

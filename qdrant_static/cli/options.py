@@ -31,6 +31,10 @@ State = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Delete also where that is more than a fifth of all.")
 ]
+Again = Annotated[
+    bool,
+    typer.Option("--again", help="Write again what the last run wrote, although it is unchanged."),
+]
 MaxRejects = Annotated[
     str | None,
     typer.Option(help="Stop, with exit code 3, if more rows are rejected: 100, or 1%."),

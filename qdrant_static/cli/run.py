@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qdrant_static.cli.ingest import show, stop_on_signals
-from qdrant_static.cli.options import Force, Json
+from qdrant_static.cli.options import Again, Force, Json
 from qdrant_static.cli.reporting import framed, reported
 from qdrant_static.errors import QdrantStaticError
 
@@ -18,6 +18,7 @@ from qdrant_static.errors import QdrantStaticError
 def command(
     job: Annotated[str, typer.Argument(help="The job file.", metavar="JOB.toml")],
     force: Force = False,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Carry out a job file: an ingest with all its options, for schedulers.
@@ -28,7 +29,8 @@ def command(
     from qdrant_static.ingest.reading.places import public
     from qdrant_static.jobs import Job
 
-    changed: dict[str, Any] = {"force": True} if force else {}
+    given = {"force": force, "again": again}
+    changed: dict[str, Any] = {name: True for name, value in given.items() if value}
     loaded = Job.load(job)
     try:
         report = loaded.run(

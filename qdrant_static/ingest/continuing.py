@@ -49,6 +49,7 @@ class ContinuableRun:
     """What a job is recognized by; the fields are those of `ingest`.
 
     Attributes:
+        again: Whether an input is written again that the last run wrote already.
         shards: Shards of a local collection, which is built to be shipped; None: nothing is.
         always_made: Whether a new collection is made although no row of the input can be stored.
     """
@@ -73,6 +74,7 @@ class ContinuableRun:
     late_encoder: LateInteractionEncoder | str | None = None
     shards: int | None = None
     always_made: bool = False
+    again: bool = False
 
     @property
     def building(self) -> bool:
@@ -140,7 +142,7 @@ class ContinuableRun:
             and last.state != "abandoned"  # what it had built was not as it should be
             and same
             and (params.shard_number or 1) == self.shards
-            and self._count() == self.ledger.built_points()
+            and self.count() == self.ledger.built_points()
         )
 
     @property
@@ -152,7 +154,7 @@ class ContinuableRun:
         """What a run had stored that is no longer there."""
         if run.points_before is None:
             return []
-        there = self._count() if self.client.collection_exists(self.collection) else 0
+        there = self.count() if self.client.collection_exists(self.collection) else 0
         totals = self.ledger.totals(run.id)
         least = run.points_before - run.deleted + (totals.new if run.complete else 0)
         if there < least:
@@ -169,9 +171,17 @@ class ContinuableRun:
             "passages": None if self.passages is None else _told(self.passages),
             "sync": self.sync,
             "on_duplicate": self.on_duplicate,
+            # Only where it is said: runs that earlier versions have left can be continued.
+            **self._cells(),
             # Only then: runs that earlier versions have left can be continued.
             **({"shards": self.shards} if self.building else {}),
         }
+
+    def _cells(self) -> dict[str, Any]:
+        """How files that do not say it themselves are read."""
+        options = getattr(self.source, "options", None)
+        names = ("format", "delimiter", "types")
+        return {name: value for name in names if (value := getattr(options, name, None))}
 
     def _run(self, number: int) -> Run:
         last = self.ledger.last()
@@ -179,5 +189,6 @@ class ContinuableRun:
             raise SpecError(field="state", problem=f"run {number} has gone from the ledger")
         return last
 
-    def _count(self) -> int:
+    def count(self) -> int:
+        """Points of the collection, exactly."""
         return exact_count(self.client, self.collection)

@@ -61,6 +61,7 @@ def ingest(
     sync: bool = False,
     delete_missing: bool = False,
     force: bool = False,
+    again: bool = False,
     on_duplicate: OnDuplicate = "reject",
     max_rejects: int | str | None = None,
     bulk: bool = False,
@@ -104,6 +105,8 @@ def ingest(
             must then be the whole of the collection. Refused if they are more than a fifth of all;
             nothing is deleted if a part of the input cannot be read.
         force: Delete them all the same.
+        again: Write an input again that the last run wrote already. Without it nothing is done
+            where files, options, encoder and the number of points are as they were then.
         on_duplicate: Which row of a key is stored if it comes twice in the input: ``"reject"``
             and ``"first"`` the first one, ``"last"`` the last one; with ``"reject"`` the others
             are rejects, else they count as superseded.
@@ -189,6 +192,7 @@ def ingest(
             sync=sync,
             delete_missing=delete_missing,
             force=force,
+            again=again,
             on_duplicate=on_duplicate,
             limit=limit,
             bulk=bulk,

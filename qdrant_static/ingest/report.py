@@ -55,6 +55,8 @@ class IngestReport:
         not_deleted: Points whose rows did not come and that were to be deleted: none was, because
             they may be in what could not be read.
         shipment: The account of the shipment; None where nothing was shipped.
+        unchanged_since: When the run ended that stored the same input, if this one had nothing to
+            do; None if it had.
         notes: What was said meanwhile that a person should know, a sentence each.
     """
 
@@ -89,6 +91,7 @@ class IngestReport:
     notes: tuple[str, ...] = ()
     unreadable: tuple[UnreadableFile, ...] = ()
     not_deleted: int = 0
+    unchanged_since: str | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -156,6 +159,8 @@ class IngestReport:
             lines.insert(2, f"encoder {self.encoder}; {self._taken()}")
         elif not self.unreadable:
             lines.insert(0, "the input has no rows")
+        if self.unchanged_since is not None:
+            lines.insert(0, self.nothing_to_do)
         if self.shipment is not None:
             proved = ", ".join(one["name"] for one in self.shipment.get("proofs", ()))
             sent = self.shipment.get("sent_bytes", 0)
@@ -191,6 +196,15 @@ class IngestReport:
                 "be in what could not be read"
             )
         return lines
+
+    @property
+    def nothing_to_do(self) -> str:
+        """Why nothing was written, for a person."""
+        files = "1 file is" if self.files == 1 else f"{self.files:,} files are"
+        return (
+            f"nothing to do: {files} unchanged since {self.unchanged_since}; --again writes "
+            f"{'it' if self.files == 1 else 'them'} again"
+        )
 
     def _taken(self) -> str:
         key = self.fields.key_told or "digest of the text"

@@ -51,7 +51,7 @@ def retry_rejects(
     options = {"key": fields.key, "text": fields.text or None, **options}
     target = folder / f"retry-{path.stem}.jsonl"
     left = _copy(path, target)
-    return ingest(target, client, collection, **options), left
+    return ingest(target, client, collection, **{"again": True, **options}), left
 
 
 def _copy(path: Path, target: Path) -> dict[str, int]:

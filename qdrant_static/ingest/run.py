@@ -34,6 +34,7 @@ from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.server.bulk import deferred_indexing, restore_indexing
 from qdrant_static.ingest.telemetry import RowCounters
+from qdrant_static.ingest.unchanged import unchanged
 from qdrant_static.ingest.writing import Writer
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class IngestRun(ContinuableRun):
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Load, finish, and write down what was done."""
         restore_indexing(self.client, self.collection, self.ledger.notes)
+        if (report := unchanged(self, own_rejects)) is not None:
+            self.display.log(report.nothing_to_do)
+            return report
         run, again = self._begin(own_rejects)
         self.display.run = run.id
         self.display.log(f"started: {self._told()}")
@@ -84,7 +88,7 @@ class IngestRun(ContinuableRun):
         try:
             self._require_few_rejects(totals, rejected, unreadable, at_end=ended)
         except TooManyRejectsError as error:
-            before, after = run.points_before or 0, self._count() if there else 0
+            before, after = run.points_before or 0, self.count() if there else 0
             error.report = self._report(
                 run,
                 rejected,
@@ -121,7 +125,7 @@ class IngestRun(ContinuableRun):
         if ended:
             after, new = finish.count(totals, before=before, deleted=deleted, complete=run.complete)
         else:
-            after = self._count()
+            after = self.count()
             new = after - before + deleted
         # Of a run that was stopped, some samples may not have been acknowledged.
         sampled = finish.read_back(encoder, writer.sampled.values()) if ended else 0
@@ -362,7 +366,7 @@ class IngestRun(ContinuableRun):
         elif read_spec(self.client, self.collection) != self.spec:
             write_spec(self.client, self.collection, self.spec)
         if run.points_before is None:
-            before = self._count()
+            before = self.count()
             complete = before == self.ledger.points()
             if self.sync and not complete:
                 self.display.say(

@@ -194,6 +194,7 @@ def backfill(
         sync=True,
         delete_missing=gone,
         force=gone,
+        again=True,
         bulk=build is None,
         build=build,
         progress=progress,

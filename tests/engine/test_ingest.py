@@ -330,7 +330,7 @@ def test_running_it_again_is_harmless(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [*rows(1200), "torn"])
     first = ingest(path, client, "c", encoder=encoder)
     before = everything(client, with_vectors=True)
-    again = ingest(path, client, "c", encoder=encoder)
+    again = ingest(path, client, "c", encoder=encoder, again=True)
     assert (again.points_before, again.points_after) == (1200, 1200)
     assert (again.read, again.stored, again.rejected) == (first.read, first.stored, first.rejected)
     after = everything(client, with_vectors=True)
