@@ -114,10 +114,13 @@ def _ingest(client: Client, parquet: Path, encoder: Encoder) -> None:
 
 def _ask(client: Client, encoder: Encoder, limit: int) -> None:
     from qdrant_static import search
-    from qdrant_static.cli.search import table
+    from qdrant_static.cli.search import passages
+    from qdrant_static.collection.build import read_spec
 
+    sparse = read_spec(client, COLLECTION).sparse
     for question in QUESTIONS:
         started = time.perf_counter()
         hits = search(client, COLLECTION, question, limit=limit, encoder=encoder)
         took = (time.perf_counter() - started) * 1e3
-        typer.echo(f"{question}?  ({took:.1f} ms)\n{table(hits)}\n")
+        shown = passages(hits, question, sparse, lines=2)
+        typer.echo(f"{question}?  ({took:.1f} ms)\n{shown}\n")

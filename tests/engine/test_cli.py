@@ -207,9 +207,18 @@ def test_a_place_that_is_a_file_is_one_sentence(run, place):
 # --- search ----------------------------------------------------------------------------------
 
 
-def test_search_prints_a_table(run):
+def test_search_prints_hits_to_read(run):
     run("ingest", "a.jsonl")
     done = run("search", "c", "a fish", "--limit", "2", "--plan", "exact")
+    head, text, *_ = done.stdout.splitlines()
+    assert re.fullmatch(r" \d\.\d{3}  2", head)
+    assert text.strip() == "title 2 the fish of the sea"  # no terminal: nothing is bold
+    assert done.stderr == ""
+
+
+def test_search_prints_a_table(run):
+    run("ingest", "a.jsonl")
+    done = run("search", "c", "a fish", "--limit", "2", "--plan", "exact", "--table")
     head, first, _second = done.stdout.splitlines()
     assert head == "  score  key  text"
     assert first.split(maxsplit=2)[1:] == ["2", "title 2 the fish of the sea"]
@@ -338,7 +347,7 @@ def test_an_encoder_that_has_moved_can_be_told(run, tmp_path):
     moved.rename(tmp_path / "after")
     done = run("search", "c", "moon", code=2)
     assert str(moved) in done.stderr
-    assert run("search", "c", "moon", "--encoder", "after").stdout.startswith("  score")
+    assert run("search", "c", "moon", "--encoder", "after", "--table").stdout.startswith("  score")
 
 
 # --- the whole -------------------------------------------------------------------------------

@@ -1,0 +1,112 @@
+"""Text on a terminal: what takes how many cells, and what must not reach one."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+
+_JOINER = "\N{ZERO WIDTH JOINER}"
+_NON_JOINER = "\N{ZERO WIDTH NON-JOINER}"
+_AS_EMOJI = "\N{VARIATION SELECTOR-16}"
+#: Invisible, and of no use here: soft hyphen, zero-width space, word joiner, byte order mark.
+_DROPPED = dict.fromkeys(map(ord, "\xad\u200b\u2060\ufeff"))
+#: More marks on one letter than any language has would cover the lines above.
+_MOST_MARKS = 12
+
+
+def plain(text: str) -> str:
+    """One line without control characters: those are shown as replacement characters.
+
+    White space becomes single spaces. Joiners, marks and the tags of flags stay, as they belong to
+    the characters before them; what turns the direction of writing goes, as it hides text.
+    """
+    line = " ".join(text.translate(_DROPPED).split())
+    if line.isascii() and line.isprintable():
+        return line
+    return "".join(one if _is_harmless(one) else "\N{REPLACEMENT CHARACTER}" for one in line)
+
+
+def _is_harmless(one: str) -> bool:
+    return one.isprintable() or one in (_JOINER, _NON_JOINER) or _is_tag(one)
+
+
+def _is_tag(one: str) -> bool:
+    return "\U000e0020" <= one <= "\U000e007f"
+
+
+def clusters(text: str) -> Iterator[str]:
+    """What a reader takes for one character: a letter with its marks, an emoji of several.
+
+    A mark that has nothing to stand on gets a dotted circle.
+    """
+    held = ""
+    for one in text:
+        if held and _continues(held, one):
+            if len(held) < _MOST_MARKS:
+                held += one
+            continue
+        if held:
+            yield held
+        held = f"\N{DOTTED CIRCLE}{one}" if _is_mark(one) else one
+    if held:
+        yield held
+
+
+def _continues(held: str, one: str) -> bool:
+    if one.isascii():
+        return False
+    if _is_flag_letter(one):
+        return len(held) == 1 and _is_flag_letter(held)
+    return (
+        held[-1] == _JOINER
+        or one in (_JOINER, _NON_JOINER)
+        or _is_mark(one)
+        or _is_tag(one)
+        or "\U0001f3fb" <= one <= "\U0001f3ff"  # skin tones
+        or "\u1160" <= one <= "\u11ff"  # vowels and finals of Korean syllables
+    )
+
+
+def _is_mark(one: str) -> bool:
+    return unicodedata.category(one)[0] == "M"
+
+
+def _is_flag_letter(one: str) -> bool:
+    return "\U0001f1e6" <= one <= "\U0001f1ff"
+
+
+def cluster_width(cluster: str) -> int:
+    """Cells that one character of a reader takes: 1 or 2, and what its spacing marks take."""
+    first = cluster[0]
+    if cluster.isascii():
+        return len(cluster)
+    wide = unicodedata.east_asian_width(first) in ("W", "F")
+    if wide or _AS_EMOJI in cluster or _is_flag_letter(first):
+        return 2
+    spacing = sum(unicodedata.category(one) == "Mc" for one in cluster[1:])
+    return 1 + spacing
+
+
+def width(text: str) -> int:
+    """Cells that a text takes."""
+    return len(text) if text.isascii() else sum(map(cluster_width, clusters(text)))
+
+
+def clip(text: str, room: int) -> str:
+    """One harmless line of at most so many cells; an ellipsis shows that there is more."""
+    # Megabytes are not looked at for one line; four times the room is enough for white space.
+    line = plain(text.lstrip()[: 8 * room + 64])
+    if width(line) <= room:
+        return "".join(clusters(line)) if not line.isascii() else line
+    kept, used = [], 0
+    for one in clusters(line):
+        used += cluster_width(one)
+        if used > room - 1:
+            break
+        kept.append(one)
+    return "".join(kept) + "…"
+
+
+def padded(text: str, room: int) -> str:
+    """A text and spaces up to so many cells."""
+    return text + " " * (room - width(text))

@@ -1,0 +1,192 @@
+"""The passage of a text that a question matches, in a few lines, with the question's words marked.
+
+1. The question's terms are those of the collection's BM25: without stop words, stemmed. Scripts
+   without spaces have no words to compare; there, pairs of characters are.
+2. Of all windows of the text that fit the lines, the one with most different terms is shown, of
+   several the one with most words, then the first; it begins some words before its first term.
+3. The lines are filled by cells, and broken at spaces where there are any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from qdrant_static.cli.cells import cluster_width, clusters, plain, width
+
+if TYPE_CHECKING:
+    from qdrant_static.encoders.sparse import Bm25Encoder
+
+_WORD = re.compile(r"\w+")
+#: Runs of scripts that put no spaces between words: Thai to Burmese, Khmer, Chinese, Japanese.
+_UNSPACED = re.compile(
+    "[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
+)
+_MARK = "\x1b[1m", "\x1b[0m"
+
+
+class Match(NamedTuple):
+    """A place of a text that is one of a question's terms."""
+
+    start: int
+    stop: int
+    term: int | str
+
+
+class Terms:
+    """The terms of a question, to be found in texts.
+
+    Args:
+        question: The question.
+        encoder: The collection's BM25, whose terms are compared; its tokenizer may know more.
+    """
+
+    def __init__(self, question: str, encoder: Bm25Encoder) -> None:
+        self._encoder = encoder
+        self._ids = frozenset(encoder.encode_query(question).indices.tolist())
+        self._pairs = {
+            run[0][at : at + 2]
+            for run in _UNSPACED.finditer(question)
+            for at in range(max(1, len(run[0]) - 1))
+        }
+        self._term = lru_cache(maxsize=100_000)(self._find_term)
+
+    def _find_term(self, word: str) -> int | None:
+        found = self._ids.intersection(self._encoder.encode_query(word).indices.tolist())
+        return min(found, default=None)
+
+    def matches(self, text: str) -> Iterator[Match]:
+        """Where a text has the terms, from its beginning."""
+        for found in _WORD.finditer(text):
+            word, start = found[0], found.start()
+            runs = [] if word.isascii() else list(_UNSPACED.finditer(word))
+            if not runs:
+                if (term := self._term(word.lower())) is not None:
+                    yield Match(start, found.end(), term)
+                continue
+            for run in runs:
+                yield from self._unspaced(run[0], start + run.start())
+
+    def _unspaced(self, run: str, start: int) -> Iterator[Match]:
+        for pair in self._pairs:
+            at = run.find(pair)
+            while at >= 0:
+                yield Match(start + at, start + at + len(pair), pair)
+                at = run.find(pair, at + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """Lines of a text.
+
+    Attributes:
+        lines: Harmless, of at most the cells that were asked for.
+        words: What of the text was marked.
+    """
+
+    lines: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def excerpt(text: str, terms: Terms, *, columns: int, lines: int, marked: bool) -> Excerpt:
+    """The lines of a text that a question matches best.
+
+    Args:
+        text: The text, of any length.
+        terms: The question's.
+        columns: Cells of a line.
+        lines: At most so many.
+        marked: Whether the terms are made bold, for a terminal.
+    """
+    room = columns * lines
+    start = _best_start(text, sorted(terms.matches(text)), room)
+    shown = plain(text[start : start + 4 * room])
+    found = sorted(terms.matches(shown))
+    bold = {at for one in found for at in range(one.start, one.stop)}
+    more = start + 4 * room < len(text)
+    return Excerpt(
+        lines=tuple(
+            _filled(shown, bold, columns, lines, before=start > 0, more=more, marked=marked)
+        ),
+        words=tuple(dict.fromkeys(shown[one.start : one.stop] for one in found)),
+    )
+
+
+def _best_start(text: str, matches: list[Match], room: int) -> int:
+    """Where the window begins that has most different terms."""
+    # Wide characters take two cells each; the middle of a text is like its beginning.
+    beginning = text[:1000]
+    span = room * len(beginning) // max(1, width(beginning)) if beginning else room
+    span = max(10, span - 4)
+    inside: Counter[int | str] = Counter()
+    best, chosen, first = (0, 0), 0, 0
+    for last, one in enumerate(matches):
+        inside[one.term] += 1
+        while one.stop - matches[first].start > span and first < last:
+            inside[matches[first].term] -= 1
+            inside += Counter()  # forget what is not there any more
+            first += 1
+        value = (len(inside), inside.total())
+        if value > best:
+            best, chosen, end = value, matches[first].start, one.stop
+    if best == (0, 0) or end <= span:
+        return 0
+    # Some words before the first term, as far as the last one still fits.
+    before = min((span - (end - chosen)) // 2, span // 4)
+    start = max(0, chosen - before)
+    if start:
+        space = re.compile(r"\s").search(text, start, chosen)
+        start = chosen if space is None and before < 1 else start if space is None else space.end()
+    return start
+
+
+def _filled(
+    text: str, bold: set[int], columns: int, lines: int, *, before: bool, more: bool, marked: bool
+) -> Iterator[str]:
+    """Break a line into several, by cells; ellipses show where the text goes on."""
+    cells: list[tuple[str, int, bool]] = [("… ", 2, False)] if before else []
+    at = 0
+    for one in clusters(text):
+        cells.append((one, cluster_width(one), at in bold))
+        at += len(one)
+    for number in range(lines):
+        if not cells:
+            return
+        last = number == lines - 1
+        fits = _count_that_fit(cells, columns)
+        if fits < len(cells):
+            if last:
+                fits = _count_that_fit(cells, columns - 1)
+            elif cells[fits][0] != " ":
+                spaces = [n for n in range(fits) if cells[n][0] == " "]
+                fits = spaces[-1] if spaces and spaces[-1] > fits // 2 else fits
+        line, cells = cells[:fits], cells[fits:]
+        while cells and cells[0][0] == " ":
+            cells.pop(0)
+        cut = last and (bool(cells) or more)
+        yield _joined(line, marked=marked).rstrip() + ("…" if cut else "")
+
+
+def _count_that_fit(cells: list[tuple[str, int, bool]], columns: int) -> int:
+    used = 0
+    for number, (_, cell_width, _) in enumerate(cells):
+        used += cell_width
+        if used > columns:
+            return max(1, number)
+    return len(cells)
+
+
+def _joined(cells: list[tuple[str, int, bool]], *, marked: bool) -> str:
+    if not marked:
+        return "".join(one for one, _, _ in cells)
+    pieces, on = [], False
+    for one, _, bold in cells:
+        if bold != on:
+            pieces.append(_MARK[0] if bold else _MARK[1])
+            on = bold
+        pieces.append(one)
+    return "".join(pieces) + (_MARK[1] if on else "")
