@@ -37,6 +37,7 @@
     ├── CollectionLockedError          another process has it open: safe to repeat
     ├── JobRunningError                another job of the collection runs: safe to repeat
     ├── MigrationRunningError          another migration of the alias is under way
+    ├── MigrationWritesError           what would be written would miss a generation
     ├── GateRefusedError               green was not proved as good: exit 4
     ├── ShipmentRefusedError           a proof of a shipment failed: exit 4
     ├── TooManyRejectsError            the input is rubbish: exit 3
@@ -779,6 +780,27 @@ class MigrationRunningError(QdrantStaticError):
             f"a migration of {self.alias!r} to {self.green!r} is under way (phase {self.phase}), "
             f"in the hands of {self.owner}: wait for it, go on with it, or end it with `migrate "
             "abort`"
+        )
+
+
+@dataclass(eq=False)
+class MigrationWritesError(QdrantStaticError):
+    """A collection is part of a migration, and a write would not reach both generations."""
+
+    retryable: ClassVar[bool] = True
+
+    collection: str
+    alias: str
+    blue: str
+    green: str
+    phase: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.collection!r} is part of the migration of {self.alias!r} ({self.blue} -> "
+            f"{self.green}, phase {self.phase}): {self.problem}"
         )
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pytest import MonkeyPatch  # noqa: PT013  (hypothesis makes its own fixtures)
 
+from qdrant_static import ingest
 from qdrant_static.collection.aliases import target_of
 from qdrant_static.collection.build import read_spec
 from qdrant_static.errors import (
@@ -26,6 +27,7 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ids import point_id
 from qdrant_static.migrate import state as states
+from tests.fakes import write_jsonl
 from tests.migration_suite import (
     NEW,
     OLD,
@@ -84,6 +86,24 @@ class MigrationMachine(RuleBasedStateMachine):
         self.writer.delete([record(number)["id"] for number in which])
         for number in which:
             self.rows.pop(number, None)
+
+    @rule(which=numbers, crash=crashes, by_name=st.booleans())
+    def ingest(self, which, crash, by_name):
+        """A job writes rows; one that dies is run again, as a scheduler does."""
+        self.version += 1
+        path = write_jsonl(
+            self.folder / f"job-{self.version}.jsonl", [record(one, self.version) for one in which]
+        )
+        target = target_of(self.client, self.place.alias)
+        options = {
+            "encoder": self.encoder_of(target), "key": "id", "text": "text", "on_duplicate": "last",
+            "state": self.folder / "jobs",
+        }  # fmt: skip
+        name = target if by_name else self.place.alias
+        for number in (crash, 0):
+            if self.attempt(lambda: ingest(path, self.client, name, **options), number):
+                break
+        self.rows.update(dict.fromkeys(which, self.version))
 
     # --- whoever migrates ------------------------------------------------------------------------
 
@@ -162,6 +182,10 @@ class MigrationMachine(RuleBasedStateMachine):
         if sure:
             self.attempt(lambda: self.place.step("abort"), crash)
 
+    def encoder_of(self, collection):
+        fingerprint = read_spec(self.client, collection).encoder.fingerprint
+        return {one.info.fingerprint: one for one in (OLD, NEW)}[fingerprint]
+
     # --- what must hold --------------------------------------------------------------------------
 
     @invariant()
@@ -169,9 +193,7 @@ class MigrationMachine(RuleBasedStateMachine):
         if not hasattr(self, "place"):
             return
         target = target_of(self.client, self.place.alias)
-        encoder = {one.info.fingerprint: one for one in (OLD, NEW)}[
-            read_spec(self.client, target).encoder.fingerprint
-        ]
+        encoder = self.encoder_of(target)
         expected = {
             str(point_id(record(number)["id"])): record(number, version)
             for number, version in self.rows.items()

@@ -149,8 +149,8 @@ class MigrationSuite:
         assert target_of(client, place.alias) == place.blue
         found = place.verify()
         assert [one.name for one in found.gates] == [
-            "counts", "keys", "payloads", "vectors", "indexed", "recall", "empty", "overlap",
-            "ranks", "latency",
+            "jobs", "counts", "keys", "payloads", "vectors", "indexed", "recall", "empty",
+            "overlap", "ranks", "latency",
         ]  # fmt: skip
         assert found.passed, str(found)
         assert place.phase == "verified"

@@ -33,6 +33,7 @@ from qdrant_static.collection.difference import Difference, Remedy, compare
 from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
 from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
 from qdrant_static.errors import SpecError, SpecMismatchError
+from qdrant_static.migrate.standing import refuse_layout_change
 from qdrant_static.serverversion import is_remote, server_version
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ def apply(
 
     Raises:
         SpecMismatchError: If a difference needs a migration; nothing was changed.
+        MigrationWritesError: If a migration is about to judge or replace the collection.
         SpecError: If the server is too old for what is wanted, or the collection's texts are not
             in its payload, so that BM25 cannot be filled; nothing was changed.
     """
@@ -193,6 +195,7 @@ def apply(
         raise _refused(collection, impossible)
     if not found:
         return
+    refuse_layout_change(client, collection, "changing its layout")
     wanted = found.wanted
     check_version(client, wanted)
     told = read_spec(client, collection)

@@ -25,6 +25,7 @@ from qdrant_static.collection.quantizereport import Measured, QuantizeReport
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.errors import SpecError
+from qdrant_static.migrate.standing import refuse_layout_change
 from qdrant_static.serverversion import server_version
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def quantize(
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
+        MigrationWritesError: If a migration is about to judge or replace the collection.
         SpecError: If the vector cannot be told, the server is too old, or there are too few points.
     """
     saying = say or (lambda _: None)
@@ -76,6 +78,8 @@ def quantize(
         raise SpecError(field="target_recall", problem=f"{target_recall} is not above 0 up to 1")
     if sparse is not None and not text:
         raise SpecError(field="text", problem="BM25 needs the payload fields of the text")
+    if not dry_run:
+        refuse_layout_change(client, collection, "quantizing it")
     spec, now = _vector(client, collection, vector)
     wanted = replace(now, quantization=_codes(quantization, now))
     check_version(client, replace(spec, vectors=(wanted,), planned=False))

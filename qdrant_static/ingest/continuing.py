@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
     from qdrant_static.ingest.reading.inputs import Fingerprint
+    from qdrant_static.migrate.journaled import JournaledWrites
 
 
 def _marked(mark: Fingerprint) -> str:
@@ -52,6 +53,9 @@ class ContinuableRun:
         again: Whether an input is written again that the last run wrote already.
         shards: Shards of a local collection, which is built to be shipped; None: nothing is.
         always_made: Whether a new collection is made although no row of the input can be stored.
+        asked: The name that the job was given, where that is an alias of the collection.
+        journaled: The journal to write through, while a migration is under way.
+        fills: Whether a migration fills a generation by it; what is written then needs no journal.
     """
 
     client: Client
@@ -75,6 +79,9 @@ class ContinuableRun:
     shards: int | None = None
     always_made: bool = False
     again: bool = False
+    asked: str = ""
+    journaled: JournaledWrites | None = None
+    fills: bool = False
 
     @property
     def building(self) -> bool:

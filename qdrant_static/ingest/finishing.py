@@ -18,11 +18,12 @@ from qdrant_static.ingest.sink import build_index
 from qdrant_static.ingest.verify import check_samples, point_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from qdrant_static.collection.spec import CollectionSpec, Fields
     from qdrant_static.connect import Client
     from qdrant_static.edge.build import BuildProgress
+    from qdrant_static.ids import PointId
     from qdrant_static.ingest.accounting.accounts import Totals
     from qdrant_static.ingest.accounting.ledger import Ledger
     from qdrant_static.ingest.encoding import BatchEncoder
@@ -60,8 +61,15 @@ class Finish:
     display: Progress
     stop: threading.Event | None
 
-    def delete_missing(self, *, force: bool) -> DeletionRefusedError | None:
-        """Delete the points whose keys did not come; give the error if that is refused."""
+    def delete_missing(
+        self, delete: Callable[[list[PointId]], None], *, force: bool
+    ) -> DeletionRefusedError | None:
+        """Delete the points whose keys did not come; give the error if that is refused.
+
+        Args:
+            delete: Deletes points.
+            force: Delete them even if they are many.
+        """
         vanished = self.ledger.vanished(self.run)
         if not vanished:
             return None
@@ -76,17 +84,7 @@ class Finish:
         self.display.phase(f"deleting {vanished:,} points that are not in the input ...")
         for page in self.ledger.each(not_in_run=self.run):
             digests = [digest for digest, _, _ in page]
-            patiently(
-                self.client,
-                self.collection,
-                "deleting points",
-                partial(
-                    self.client.delete,
-                    self.collection,
-                    [point_of(one) for one in digests],
-                    wait=True,
-                ),
-            )
+            delete([point_of(one) for one in digests])
             self.ledger.forget(self.run, digests)
         return None
 

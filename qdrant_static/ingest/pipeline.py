@@ -35,6 +35,7 @@ from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.run import IngestRun
 from qdrant_static.ingest.server.calls import FIRST_CONTACT, patiently
 from qdrant_static.ingest.target import shards_of
+from qdrant_static.migrate.journaled import join, serving
 from qdrant_static.serverversion import is_remote
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def ingest(
     build: BuildHere | None = None,
     job: str | None = None,
     keep_runs: int | None = None,
+    _fills: bool = False,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
@@ -134,6 +136,8 @@ def ingest(
         SpecMismatchError: If the collection is there and differs; nothing is changed.
         EncoderMismatchError: If the encoder is not the collection's.
         JobRunningError: If another job of the collection is running.
+        MigrationWritesError: If a migration of the collection is under way, and rows cannot go
+            through its journal; it says why.
         TooManyRejectsError: If there were more rejects than ``max_rejects``, or a limit and a file
             that cannot be read.
         DeletionRefusedError: If too much would be deleted; everything else is done.
@@ -157,6 +161,7 @@ def ingest(
         else open_source(paths, key=key, text=text, payload=payload, options=options)
     )
     fields = source.selection.fields if passages is None else passages.fields
+    asked, collection = collection, _target(client, collection, build)
     spec, encoder = _resolve(client, collection, spec, encoder, source, fields)
     source = with_types_of(source, client, collection, spec)
     told: list[str] = []
@@ -165,13 +170,13 @@ def ingest(
             late_encoder = late_encoder_of(spec.late, late_encoder)
         passages, told = _fit(passages, on_duplicate, encoder, late_encoder)
     own_rejects = _rejects_path(rejects, source)
-    folder = default_state(client, collection) if state is None else Path(state).expanduser()
+    folder = default_state(client, asked) if state is None else Path(state).expanduser()
     shards = None if build is None else shards_of(client, collection, spec, build)  # type: ignore[arg-type]
     with ExitStack() as stack:
-        files = stack.enter_context(State(folder, collection))
+        files = stack.enter_context(State(folder, asked))
         ledger = stack.enter_context(Ledger(files.ledger))
         done = "stored" if build is None else "built"
-        name = collection if job is None else f"{job} {collection}"
+        name = asked if job is None else f"{job} {asked}"
         display = stack.enter_context(
             Progress(source.total_rows, shown=progress, done=done, job=name)
         )
@@ -199,7 +204,10 @@ def ingest(
             passages=passages,
             late_encoder=late_encoder,
             shards=shards,
+            asked=asked,
+            fills=_fills,
         )
+        _join_migration(run, stack)
         if build is None:
             report = run.carry_out(own_rejects)
         else:
@@ -232,6 +240,24 @@ def _tell(display: Progress, source: AnySource, told: Sequence[str]) -> None:
         display.status(f"column {one!r} is binary and is left out of the payload")
     for line in told:
         display.say(line)
+
+
+def _target(client: Client, name: str, build: BuildHere | None) -> str:
+    """The collection of a name, looked up once.
+
+    An alias may be moved while a job runs, and the job's rows must all go to one place.
+    """
+    return name if build is not None else serving(client, name, retry=FIRST_CONTACT)
+
+
+def _join_migration(run: IngestRun, stack: ExitStack) -> None:
+    """Have a run write through the journal, if its collection is part of a migration."""
+    if run.building or run.fills:
+        return
+    run.journaled = join(run.client, run.asked, run.collection, run.encoder)
+    if run.journaled is not None:
+        stack.callback(run.journaled.close)
+        run.display.say(run.journaled.told)
 
 
 def _threads(*, embedded: bool) -> int:

@@ -19,6 +19,7 @@ from qdrant_static.errors import (
     TooManyRejectsError,
     VerificationError,
 )
+from qdrant_static.ingest.accounting import directwriters
 from qdrant_static.ingest.accounting.accounts import Run, RunState, Totals, UnreadableFile
 from qdrant_static.ingest.accounting.hashes import encoding_key
 from qdrant_static.ingest.accounting.ledger import now
@@ -32,23 +33,33 @@ from qdrant_static.ingest.reading.passages import token_offsets
 from qdrant_static.ingest.reading.rejects import RejectsFile
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.report import IngestReport
-from qdrant_static.ingest.server.bulk import deferred_indexing, restore_indexing
+from qdrant_static.ingest.server.bulk import deferred_indexing, restore_all_indexing
+from qdrant_static.ingest.server.calls import patiently
 from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.unchanged import unchanged
 from qdrant_static.ingest.writing import Writer
+from qdrant_static.migrate.journaled import looked_for
+from qdrant_static.migrate.standing import refusal
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import Fields
     from qdrant_static.encoders.statistics import EncodingStatistics
+    from qdrant_static.ids import PointId
 
 
 @dataclass(slots=True, kw_only=True)
 class IngestRun(ContinuableRun):
-    """A run of the ledger, or the next attempt of one; the fields are those of `ingest`."""
+    """A run of the ledger, or the next attempt of one; the fields are those of `ingest`.
+
+    Attributes:
+        direct: Whether it has entered itself as one that writes to the collection directly.
+    """
+
+    direct: bool = False
 
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Load, finish, and write down what was done."""
-        restore_indexing(self.client, self.collection, self.ledger.notes)
+        restore_all_indexing(self.client, self.ledger.notes)
         if (report := unchanged(self, own_rejects)) is not None:
             self.display.log(report.nothing_to_do)
             return report
@@ -68,6 +79,10 @@ class IngestRun(ContinuableRun):
             with suppress(QdrantStaticError):  # the ledger may be what has failed
                 self.ledger.note(run.id, state=state)
             raise
+        finally:
+            if self.direct:
+                with suppress(QdrantStaticError):  # the server may be what has failed
+                    directwriters.leave(self.client, self.collection, self.files.path)
 
     def _told(self) -> str:
         """What a run reads, for a log."""
@@ -114,7 +129,7 @@ class IngestRun(ContinuableRun):
         if ended and self._deletes and unreadable:
             not_deleted = self.ledger.vanished(run.id)
         elif ended and self._deletes:
-            refused = finish.delete_missing(force=self.force or self.building)
+            refused = finish.delete_missing(self._delete, force=self.force or self.building)
         if ended and (totals.points or self._run(run.id).deleted):
             started = time.perf_counter()
             ended = finish.build_index(totals.points)
@@ -202,7 +217,7 @@ class IngestRun(ContinuableRun):
         unreadable = self.ledger.unreadable(run.id)
         done = totals.stored + totals.payload_updated + totals.unchanged
         return IngestReport(
-            collection=self.collection,
+            collection=self.asked or self.collection,
             encoder=self.encoder.info.name,
             fields=self.spec.fields,
             files=len(self.source.files),
@@ -299,6 +314,8 @@ class IngestRun(ContinuableRun):
             encoder,
             self.on_duplicate,
             late,
+            journaled=self.journaled,
+            before_writing=self._before_writing,
         )
         writer.totals = self.ledger.totals(run.id)
         if writer.totals.read:
@@ -322,7 +339,7 @@ class IngestRun(ContinuableRun):
             writer=writer,
             rejected=rejected,
             display=self.display,
-            counters=RowCounters(self.collection, writer.totals),
+            counters=RowCounters(self.asked or self.collection, writer.totals),
             key=encoding_key(self.spec),
             sync=self.sync,
             on_duplicate=self.on_duplicate,
@@ -346,6 +363,28 @@ class IngestRun(ContinuableRun):
         """
         sound = ended and not totals.read and not unreadable
         return sound or self.always_made or self.client.collection_exists(self.collection)
+
+    def _before_writing(self) -> None:
+        """Tell migrations of a run that writes directly; refuse if one began in this moment."""
+        if self.direct or self.building or self.fills or self.journaled is not None:
+            return
+        run = self.ledger.last()
+        directwriters.enter(self.client, self.collection, self.files.path, run.id if run else 0)
+        self.direct = True
+        if (state := looked_for(self.client, self.asked or self.collection)) is not None:
+            raise refusal(state, self.collection, "it began just now. Run the job again")
+
+    def _delete(self, points: list[PointId]) -> None:
+        self._before_writing()
+        if self.journaled is not None:
+            self.journaled.delete(points)
+            return
+        patiently(
+            self.client,
+            self.collection,
+            "deleting points",
+            lambda: self.client.delete(self.collection, list(points), wait=True),
+        )
 
     def _know_mean_length(self) -> None:
         """What an earlier attempt has built with; the server does not know it yet."""

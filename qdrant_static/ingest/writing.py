@@ -21,6 +21,7 @@ from qdrant_static.ingest.late import LateVectors
 from qdrant_static.ingest.reading.rejects import RejectsFile
 from qdrant_static.ingest.server.calls import patiently
 from qdrant_static.ingest.sink import EncodedBatch
+from qdrant_static.migrate.journaled import JournaledWrites, JournalSink
 from qdrant_static.serverversion import is_remote
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
     from qdrant_static.ids import PointId
+    from qdrant_static.ingest.reading.batch import Batch
 
 T = TypeVar("T")
 #: So many stored rows are kept, chosen by chance, to be read back at the end.
@@ -116,6 +118,8 @@ class Writer:
         encoder: For rows that turn out to need it after all.
         on_duplicate: As for `deciding.decide`.
         late: Fills the late-interaction vector, where there is one.
+        journaled: The journal to write through, while a migration is under way.
+        before_writing: Called before each write.
     """
 
     def __init__(
@@ -129,8 +133,14 @@ class Writer:
         encoder: BatchEncoder,
         on_duplicate: OnDuplicate,
         late: LateVectors | None = None,
+        *,
+        journaled: JournaledWrites | None = None,
+        before_writing: Callable[[], None] = lambda: None,
     ) -> None:
-        self._late = late
+        self._late = late if journaled is None else None  # the journal fills it
+        self._journaled = journaled
+        self._before_writing = before_writing
+        self._fields = spec.fields
         self._client = client
         self._collection = collection
         self._ledger = ledger
@@ -139,7 +149,9 @@ class Writer:
         self._encoder = encoder
         self._on_duplicate = on_duplicate
         self._sink: Sink
-        if is_remote(client):
+        if journaled is not None:
+            self._sink = JournalSink(journaled, self._settled)
+        elif is_remote(client):
             from qdrant_static.ingest.server.sink import ServerSink
 
             self._sink = ServerSink.for_spec(
@@ -158,6 +170,8 @@ class Writer:
     def write(self, decided: Decided, vectors: EncodedBatch | None) -> None:
         """Send a batch whose vectors are ready; None if none of its rows needs any."""
         prepared = decided.prepared
+        if decided.write or decided.payload:
+            self._before_writing()
         if decided.displaced:
             self._sink.flush()  # the older rows of its keys must be settled before it
         refused = self._update_payloads(decided) if decided.payload else {}
@@ -166,6 +180,7 @@ class Writer:
             return
         ids = [prepared.ids[row] for row in decided.write]
         payloads = prepared.batch.take(decided.write).payload_rows()
+        self._check_texts(decided.prepared.batch.take(decided.write), payloads)
         self._sample(decided, ids, payloads)
         self._sink.submit((decided, refused), ids, vectors, payloads)
 
@@ -214,6 +229,10 @@ class Writer:
         prepared = decided.prepared
         waiting = list(decided.payload)
         payloads = prepared.batch.take(waiting).payload_rows()
+        if self._journaled is not None:
+            self._check_texts(prepared.batch.take(waiting), payloads)
+            found = self._journaled.upsert([prepared.ids[row] for row in waiting], payloads)
+            return {waiting[number]: problem for number, problem in found.items()}
         by_row = dict(zip(waiting, payloads, strict=True))
         refused: dict[int, str] = {}
         while waiting:
@@ -240,6 +259,12 @@ class Writer:
             else:
                 break
         return refused
+
+    def _check_texts(self, batch: Batch, payloads: Sequence[Mapping[str, Any]]) -> None:
+        """What the journal holds is encoded by its payload: refuse what that would get wrong."""
+        if self._journaled is not None:
+            texts = [] if batch.vectors is not None else batch.texts.to_pylist()
+            self._journaled.check_texts(self._fields, texts, payloads)
 
     def _store_whole(self, decided: Decided, row: int) -> dict[int, str]:
         batch = decided.prepared.batch

@@ -16,12 +16,20 @@ from qdrant_client import models
 from qdrant_static.collection.aliases import aliases_of, point_alias
 from qdrant_static.collection.backfill import pages
 from qdrant_static.collection.build import create_collection, read_spec
-from qdrant_static.errors import AliasExistsError, SpecError, VerificationError
+from qdrant_static.errors import (
+    AliasExistsError,
+    JobRunningError,
+    MigrationRunningError,
+    SpecError,
+    VerificationError,
+)
+from qdrant_static.ingest.accounting.directwriters import DirectWriter, writers_of
 from qdrant_static.ingest.accounting.state import default_state
 from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.sink import build_index
 from qdrant_static.migrate import owner
 from qdrant_static.migrate.names import generation_name, read_metadata
+from qdrant_static.migrate.standing import under_way
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,10 +111,14 @@ def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopte
 
     Raises:
         CollectionNotFoundError: If there is neither the collection nor a finished copy.
-        VerificationError: If the copy does not hold the same points; nothing was deleted.
+        VerificationError: If the copy does not hold the same points, or a job wrote meanwhile;
+            nothing was deleted.
+        JobRunningError: If a job writes to it.
+        MigrationRunningError: If it is part of a migration.
     """
     copy = generation_name(name, 1)
     with owner.held(state or default_state(client, name), name):
+        _refuse_generation(client, name, copy)
         if aliases_of(client).get(name) == copy:
             return Adopted(alias=name, collection=copy)
         there = client.collection_exists(copy)
@@ -124,6 +136,7 @@ def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopte
         if not there:
             metadata = {**read_metadata(client, name), KEY: "copying"}
             create_collection(client, copy, spec, metadata=metadata)
+        writers = _writers(client, name)
         copied = _copy(client, name, copy)
         build_index(client, copy)
         counts = [exact_count(client, one) for one in (name, copy)]
@@ -133,6 +146,12 @@ def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopte
                 problem=f"{counts[1]:,} points, and {counts[0]:,} in {name!r}: somebody writes. "
                 "Nothing was deleted; repeat it while nobody does",
             )
+        if _writers(client, name) != writers:
+            raise VerificationError(
+                collection=copy,
+                problem=f"a job wrote to {name!r} while it was copied. Nothing was deleted; repeat "
+                "it while nobody writes",
+            )
         client.update_collection(copy, metadata={KEY: "complete"})
         started = time.perf_counter()
         client.delete_collection(name)
@@ -140,6 +159,28 @@ def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopte
         return Adopted(
             alias=name, collection=copy, copied=copied, gap_s=time.perf_counter() - started
         )
+
+
+def _refuse_generation(client: Client, name: str, copy: str) -> None:
+    """Refuse a collection that a migration is about to replace, or to put in use."""
+    running = under_way(client, name)
+    if running is not None and aliases_of(client).get(name) != copy:
+        raise MigrationRunningError(
+            alias=running.alias, green=running.green, phase=running.phase, owner=running.by
+        )
+
+
+def _writers(client: Client, name: str) -> list[DirectWriter]:
+    """The jobs that wrote to a collection.
+
+    Raises:
+        JobRunningError: If one of this machine is at it.
+    """
+    known = writers_of(read_metadata(client, name))
+    for one in known:
+        if one.is_at_work:
+            raise JobRunningError(collection=name, state=one.folder, owner=one.by)
+    return known
 
 
 def _copy(client: Client, name: str, copy: str) -> int:

@@ -199,6 +199,7 @@ def backfill(
         build=build,
         progress=progress,
         stop=stop,
+        _fills=True,
         **options,
     )
 

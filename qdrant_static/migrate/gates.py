@@ -14,8 +14,8 @@ from qdrant_static.errors import SpecError
 Verdict = Literal["passed", "refused", "accepted", "noted"]
 
 Name = Literal[
-    "counts", "keys", "payloads", "vectors", "indexed", "recall", "empty", "overlap", "ranks",
-    "ndcg", "latency", "shadow",
+    "jobs", "counts", "keys", "payloads", "vectors", "indexed", "recall", "empty", "overlap",
+    "ranks", "ndcg", "latency", "shadow",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
 #: How sure it must be that green is slower, before `latency` refuses.

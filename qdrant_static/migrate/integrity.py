@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.errors import EngineError
 from qdrant_static.ingest.encoding import BatchEncoder
+from qdrant_static.ingest.reading.payloadcompare import same_payload
 from qdrant_static.ingest.server.bulk import wait_for_indexes
 from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.verify import check_samples
@@ -205,6 +206,35 @@ class Integrity:
         elif outside:
             words += f"; up to {tolerated:,} need no index"
         return at_most("indexed", outside, tolerated, words)
+
+
+def drifted(
+    client: Client, blue: str, green: str, points: Sequence[Any] | None = None, *, count: int = 1000
+) -> list[Any]:
+    """The points whose payload green has otherwise, or which it has not at all.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        blue: The collection that serves.
+        green: The new one.
+        points: Points of blue; they are read anew, and those that have gone are left out. None
+            draws some.
+        count: How many are drawn.
+    """
+    found = []
+    for page in _parts(draw(client, blue, count) if points is None else points, _SAMPLED_PAGE):
+        ids = [one.id for one in page]
+        if points is not None:
+            page = client.retrieve(blue, ids, with_payload=True, with_vectors=False)
+        there = {
+            plain_id(one.id): one.payload or {}
+            for one in client.retrieve(green, ids, with_payload=True, with_vectors=False)
+        }
+        for one in page:
+            other = there.get(plain_id(one.id))
+            if other is None or not same_payload(one.payload or {}, other):
+                found.append(one)
+    return found
 
 
 def draw(client: Client, collection: str, count: int) -> list[Any]:

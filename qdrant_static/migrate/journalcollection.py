@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from qdrant_static.ingest.server.retry import RetryPolicy
 
 T = TypeVar("T")
+#: Before the name of a collection that is the journal, in place of a file.
+IN_COLLECTION = "collection:"
 _LOCK = "3f0c9d2e-0000-5000-8000-000000000001"
 _STATE = "3f0c9d2e-0000-5000-8000-000000000002"
 _VECTOR = [1.0]
@@ -73,8 +75,8 @@ class JournalCollection:
 
     @property
     def place(self) -> str:
-        """The collection, in words."""
-        return f"the collection {self._name!r}"
+        """The collection, as ``--journal`` takes it."""
+        return f"{IN_COLLECTION}{self._name}"
 
     @property
     def identity(self) -> str:

@@ -81,8 +81,8 @@ class JournalFile:
 
     @property
     def place(self) -> str:
-        """The file."""
-        return str(self.path)
+        """The file, as other processes find it too."""
+        return str(self.path.absolute())
 
     @property
     def identity(self) -> str:

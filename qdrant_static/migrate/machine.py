@@ -14,22 +14,25 @@ from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import (
     CollectionExistsError,
     CollectionLockedError,
+    JobRunningError,
     MigrationRunningError,
     SpecError,
 )
+from qdrant_static.ingest.accounting.directwriters import writers_of
 from qdrant_static.ingest.accounting.state import default_state
 from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.sink import build_index
 from qdrant_static.migrate import owner
 from qdrant_static.migrate.backfill import From, backfill, beating, is_shipped, like
 from qdrant_static.migrate.expected import Expected
-from qdrant_static.migrate.gates import Gate, Thresholds, check_accepted
+from qdrant_static.migrate.gates import Gate, Thresholds, at_most, check_accepted
 from qdrant_static.migrate.integrity import Integrity
 from qdrant_static.migrate.livesearcher import QUERIES, read_shadow
 from qdrant_static.migrate.names import is_embedded, next_generation, read_metadata
 from qdrant_static.migrate.quality import Quality, Side, of_shadow
 from qdrant_static.migrate.queries import choose
 from qdrant_static.migrate.report import Status, Verified
+from qdrant_static.migrate.standing import POINTER_KEY
 from qdrant_static.migrate.state import (
     KEY,
     MigrationState,
@@ -123,6 +126,8 @@ class Migration(Switching):
             else:
                 state = self._continue(self.in_effect(state), encoder, spec, origin)
             blue, green = state.blue, state.green
+            self._announce(blue, green)
+            state = replace(state, writers=self._direct_writers(blue, frozen=state.frozen))
             if build is not None and is_shipped(self.client, green):
                 build = None  # a shipment replaces nothing: what is missing is filled in
             rows = origin.open(self.client, blue, self.spec(blue), encoder.info)
@@ -134,7 +139,7 @@ class Migration(Switching):
             if state.phase != "building":
                 # It was filled once: what it holds counts, not what a ledger remembers.
                 self._forget_ledger(green, ingesting.get("state"))
-                state = write_state(self.client, state.at("building", gates=()))
+            state = write_state(self.client, state.at("building", gates=()))
             with beating(None if is_embedded(self.client) else lambda: self._beat(green)):
                 report = backfill(
                     rows,
@@ -188,10 +193,40 @@ class Migration(Switching):
             frozen=frozen,
             journal=self.journal.identity,
         )
+        self._direct_writers(blue, frozen=frozen)  # before anything is made
         if is_embedded(self.client):
             state = write_state(self.client, state)
         self._create(state, wanted)
         return state
+
+    def _announce(self, blue: str, green: str) -> None:
+        """Have jobs that write to blue find this migration; on a folder its file is enough."""
+        if is_embedded(self.client) or read_metadata(self.client, blue).get(POINTER_KEY) == green:
+            return
+        self.client.update_collection(blue, metadata={POINTER_KEY: green})
+
+    def _direct_writers(self, blue: str, *, frozen: bool) -> dict[str, str]:
+        """The jobs that wrote to blue directly until now, and since when.
+
+        Raises:
+            JobRunningError: If one may write still: its rows would not be in the journal.
+        """
+        known = writers_of(read_metadata(self.client, blue))
+        for one in known:
+            # Of one on another machine nobody knows here; a folder has one opener, which is here.
+            unsure = one.is_at_work is None and not is_embedded(self.client) and not frozen
+            if not one.is_at_work and not unsure:
+                continue
+            error = JobRunningError(
+                collection=blue, state=one.folder, owner=f"{one.by} on {one.host}"
+            )
+            if unsure:
+                error.add_note(
+                    "if it has died there, run it again to its end, or promise with "
+                    "--freeze-writes that it writes no more"
+                )
+            raise error
+        return {one.name: one.since for one in known}
 
     def _check_journal(self, blue: str) -> None:
         """The journal must be the one that the applications write through."""
@@ -343,7 +378,8 @@ class Migration(Switching):
             still=lambda: self.still(blue, green),
             sample=sample,
         )
-        gates = [integrity.counts(), integrity.keys(), *integrity.payloads_and_vectors()]
+        gates = [*self._jobs(state), integrity.counts(), integrity.keys()]
+        gates += integrity.payloads_and_vectors()
         gates.append(integrity.indexed())
         asked = choose(
             self.client, blue, self.spec(blue), queries=queries, sampled=self.folder / QUERIES,
@@ -372,6 +408,15 @@ class Migration(Switching):
         if seen := read_shadow(self.folder, green):
             gates.append(of_shadow(seen))
         return gates, quality.low
+
+    def _jobs(self, state: MigrationState) -> list[Gate]:
+        """No job has written to blue directly since green was filled from it."""
+        if state.writers is None:
+            return []
+        late = self.late_writers(state)
+        words = "jobs that wrote past the journal since green was filled"
+        told = f"{words}: {'; '.join(late)}: repeat `migrate start`" if late else words
+        return [at_most("jobs", len(late), 0, told)]
 
     # --- status ------------------------------------------------------------------------------
 

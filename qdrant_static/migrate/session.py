@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +18,16 @@ from qdrant_static.errors import (
     MigrationStepError,
     NotAPlannedCollectionError,
 )
+from qdrant_static.ingest.accounting.directwriters import writers_of
 from qdrant_static.ingest.accounting.state import default_state
 from qdrant_static.migrate import owner
-from qdrant_static.migrate.journal import Journal
-from qdrant_static.migrate.journalcollection import JournalCollection
+from qdrant_static.migrate.journaled import open_journal
 from qdrant_static.migrate.livewriter import default_journal
 from qdrant_static.migrate.names import read_metadata
 from qdrant_static.migrate.replay import replay
 from qdrant_static.migrate.state import MigrationState, Step, running_state
 
 if TYPE_CHECKING:
-    import os
     from types import TracebackType
 
     from qdrant_static.connect import Client
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 #: Rounds of replay while writers go on, before they have to wait for the rest.
 _ROUNDS = 20
-#: Before the name of a collection that is the journal, in place of a file.
-IN_COLLECTION = "collection:"
 #: So few changes are left for the moment when writers wait, at most.
 SMALL_LAG = 100
 
@@ -96,13 +94,9 @@ class Session:
             given = self._given
             if given is None:
                 given = default_journal(self.client, self.alias)
-            if isinstance(given, str) and given.startswith(IN_COLLECTION):
-                name = given.removeprefix(IN_COLLECTION)
-                self._journal = JournalCollection(self.client, name)
-            elif isinstance(given, str) or hasattr(given, "__fspath__"):
-                self._journal = Journal(given)  # type: ignore[arg-type]
-            else:
-                self._journal = given
+            if isinstance(given, str | os.PathLike):
+                given = open_journal(self.client, given)
+            self._journal = given
         return self._journal
 
     @property
@@ -200,6 +194,13 @@ class Session:
             raise AliasMovedError(
                 alias=self.alias, expected=expected, found=found or "nothing: it is gone"
             )
+
+    def late_writers(self, state: MigrationState) -> list[str]:
+        """The jobs that began to write to blue directly after green was filled from it."""
+        if state.writers is None:
+            return []
+        known = writers_of(read_metadata(self.client, state.blue))
+        return [str(one) for one in known if one.since != state.writers.get(one.name)]
 
     # --- the journal -------------------------------------------------------------------------
 

@@ -101,6 +101,8 @@ class MigrationState:
         journal: The identity of the journal that its writes are in.
         gates: What the last verification found.
         switched: When the alias was last moved, in seconds since 1970.
+        writers: When each job that wrote to blue directly had begun to, as green was last filled;
+            None of a migration that an earlier version began.
     """
 
     alias: str
@@ -116,6 +118,7 @@ class MigrationState:
     journal: str = ""
     gates: Sequence[Mapping[str, Any]] = ()
     switched: float | None = None
+    writers: Mapping[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like data."""

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from qdrant_static.collection.aliases import aliases_of, point_alias
 from qdrant_static.errors import CollectionLockedError, GateRefusedError, MigrationStepError
 from qdrant_static.ingest.accounting.state import default_state
 from qdrant_static.ingest.server.calls import exact_count
+from qdrant_static.migrate.integrity import drifted
 from qdrant_static.migrate.names import is_embedded
 from qdrant_static.migrate.report import Moved
 from qdrant_static.migrate.session import Session
 from qdrant_static.migrate.state import MigrationState, Phase, forget_state, write_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 #: The old generation stays for so long at least, unless somebody says otherwise, in seconds.
 RETIRE_AFTER_S = 3600.0
@@ -41,7 +42,8 @@ class Switching(Session):
 
         Raises:
             MigrationStepError: If the gates were not passed.
-            GateRefusedError: If the points are not as many as blue's any more.
+            GateRefusedError: If somebody wrote past the journal: a job, or whoever left other
+                counts, or other payloads of the points that are compared once more.
             AliasMovedError: If somebody else re-pointed the alias.
         """
         with self.at_work("cutover") as state:
@@ -50,9 +52,10 @@ class Switching(Session):
                 self.require_target(green)
                 return self._finished(state.at("switched"), blue, green)
             self.catch_up(green)
+            suspects = self._drifted(state, None)
             return self._move(
                 state, blue, green, "switching", "switched", hand_over=hand_over,
-                check=lambda: self._check_counts(state),
+                check=lambda: self._check_blue(state, suspects),
             )  # fmt: skip
 
     def rollback(self, *, hand_over: bool = False) -> Moved:
@@ -118,20 +121,40 @@ class Switching(Session):
             write_state(self.client, state.at(state.phase, switched=state.switched or time.time()))
         return Moved(alias=self.alias, before=before, after=after)
 
-    def _check_counts(self, state: MigrationState) -> None:
+    def _check_blue(self, state: MigrationState, suspects: Sequence[Any]) -> None:
+        """Within `exclusive`, with the journal applied: nothing is in blue that green lacks."""
+        if late := self.late_writers(state):
+            self._refuse(
+                state, "jobs", f"{'; '.join(late)} wrote to {state.blue!r} past the journal"
+            )
         try:
             blue, green = (exact_count(self.client, one) for one in (state.blue, state.green))
         except CollectionLockedError:  # the process that serves has it; verify counted there
             return
         if blue != green:
-            write_state(self.client, state.at("replaying"))
-            raise GateRefusedError(
-                alias=self.alias,
-                green=state.green,
-                gates=("counts",),
-                problem=f"{blue:,} points in blue and {green:,} in green, since the verification: "
-                "verify again",
+            self._refuse(state, "counts", f"{blue:,} points in blue and {green:,} in green")
+        if differing := self._drifted(state, suspects):
+            named = ", ".join(str(one.id) for one in differing[:5])
+            self._refuse(
+                state, "payloads", f"{len(differing):,} of the compared points differ: {named}"
             )
+
+    def _drifted(self, state: MigrationState, points: Sequence[Any] | None) -> list[Any]:
+        """Points of blue that green has otherwise; of a sample, or of some that differed before."""
+        try:
+            return drifted(self.client, state.blue, state.green, points)
+        except CollectionLockedError:
+            return []
+
+    def _refuse(self, state: MigrationState, gate: str, problem: str) -> NoReturn:
+        write_state(self.client, state.at("replaying"))
+        raise GateRefusedError(
+            alias=self.alias,
+            green=state.green,
+            gates=(gate,),
+            problem=f"{problem}, since the verification: repeat `migrate start` with the options "
+            "that it had, which carries over what slipped, and verify again",
+        )
 
     # --- the end -----------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ class Turns:
     def writing(self) -> Iterator[Generation]:
         """Hold the journal; gives what the alias points at, with nothing unfinished before it."""
         with self.journal.exclusive(f"writing to {self._alias}"):
-            name = self._resolved()
+            name = self.resolved()
             metadata = self._generations.metadata(name, self._retry)
             self._check_journal(name, metadata)
             primary = self._generations.of(name, metadata, self._retry)
@@ -112,7 +112,7 @@ class Turns:
             self._settle(primary)
             yield primary
 
-    def _resolved(self) -> str:
+    def resolved(self) -> str:
         """The collection that the name stands for now."""
         aliases = patiently(
             self._client,
@@ -145,17 +145,22 @@ class Turns:
         """Append, carry out, and let the others follow; how many points."""
         if not changes:
             return 0
-        self.journal.append(changes)
-        refused = self._settle(primary)
-        for name in self._followers():
-            if time.monotonic() >= self._rests.get(name, (0.0, 0.0))[0]:
-                self._follow(name)
+        refused = self.carry_out(primary, changes)
         if refused:
             point, problem = next(iter(refused.items()))
             error = PointError(point=point, problem=problem)
             error.add_note(f"{len(refused)} points of this part were refused, the rest is stored")
             raise error
         return sum(len(change.ids) for change in changes)
+
+    def carry_out(self, primary: Generation, changes: Sequence[Change]) -> dict[PointId, str]:
+        """Append, carry out, and let the others follow; the points that were refused, with why."""
+        self.journal.append(changes)
+        refused = self._settle(primary)
+        for name in self._followers():
+            if time.monotonic() >= self._rests.get(name, (0.0, 0.0))[0]:
+                self._follow(name)
+        return refused
 
     def _settle(self, primary: Generation) -> dict[PointId, str]:
         return settle(self.journal, primary, self._retry)

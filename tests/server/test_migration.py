@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from qdrant_client import QdrantClient, models
 
+from tests.migration_jobs import MigrationJobsSuite
 from tests.migration_machine import MigrationMachine
 from tests.migration_suite import MigrationSuite
 
@@ -33,7 +34,7 @@ def test_nothing_is_lost_in_any_order_of_writes_steps_and_crashes():
     )
 
 
-class ServerSuite(MigrationSuite):
+class ServerSuite(MigrationSuite, MigrationJobsSuite):
     """What a server alone has."""
 
     def test_indexing_that_is_switched_off_is_caught_by_indexed(self, client, place):

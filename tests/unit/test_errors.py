@@ -66,6 +66,10 @@ EXAMPLES: dict[str, dict] = {
     "MigrationRunningError": {
         "alias": "a", "green": "a__v2", "phase": "building", "owner": "process 12 on host",
     },
+    "MigrationWritesError": {
+        "collection": "a__v1", "alias": "a", "blue": "a__v1", "green": "a__v2",
+        "phase": "building", "problem": "its journal is not here",
+    },
     "GateRefusedError": {
         "alias": "a", "green": "a__v2", "gates": ("keys", "recall"), "problem": "3 are missing",
     },
@@ -88,7 +92,7 @@ CLASSES = [
 LEAVES = [one for one in CLASSES if one not in (QdrantStaticError, UsageError)]
 RETRYABLE = {
     "EncoderUnavailableError", "CollectionLockedError", "JobRunningError",
-    "MigrationRunningError", "ServerUnavailableError", "StorageError",
+    "MigrationRunningError", "MigrationWritesError", "ServerUnavailableError", "StorageError",
 }  # fmt: skip
 #: What a scheduler can tell apart from a failure.
 EXIT_CODES = {

@@ -14,6 +14,7 @@ from qdrant_static.ingest.server.bulk import (
     IndexProgress,
     deferred_indexing,
     index_progress,
+    restore_all_indexing,
     restore_indexing,
     wait_for_indexes,
 )
@@ -81,6 +82,17 @@ def test_the_next_run_restores_what_a_killed_one_left(client):
         assert left == {NOTE + "c": 77}, "the killed run's zero is nobody's choice"
     assert threshold(client) == 77
     abandoned.__exit__(None, None, None)
+
+
+def test_a_run_restores_what_was_left_in_any_collection(client):
+    """The alias of a job may stand for another collection by now."""
+    client.update_collection(
+        "c", optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0)
+    )
+    notes = {NOTE + "c": 77, NOTE + "gone": 5, "other": 1}
+    restore_all_indexing(client, notes)
+    assert threshold(client) == 77
+    assert notes == {"other": 1}
 
 
 def test_a_note_about_a_collection_that_is_gone_is_dropped(client):

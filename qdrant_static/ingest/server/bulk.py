@@ -56,6 +56,12 @@ def deferred_indexing(
         restore_indexing(client, collection, notes)
 
 
+def restore_all_indexing(client: Client, notes: MutableMapping[str, Any]) -> None:
+    """Restore what earlier runs deferred, in whichever collection: an alias may have been moved."""
+    for name in [one.removeprefix(NOTE) for one in notes if one.startswith(NOTE)]:
+        restore_indexing(client, name, notes)
+
+
 def restore_indexing(client: Client, collection: str, notes: MutableMapping[str, Any]) -> bool:
     """Restore what an earlier run deferred and did not restore.
 

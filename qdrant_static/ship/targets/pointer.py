@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qdrant_static.collection.aliases import aliases_of, point_alias
-from qdrant_static.errors import AliasExistsError, AliasMovedError
+from qdrant_static.errors import AliasExistsError, AliasMovedError, MigrationRunningError
 from qdrant_static.ingest.server.calls import patiently
+from qdrant_static.migrate.standing import under_way
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -34,6 +35,7 @@ class Pointer:
 
         Raises:
             AliasExistsError: If a collection has its name.
+            MigrationRunningError: If a migration of it is under way.
         """
         aliases = self._aliases()
         if self._alias is not None:
@@ -46,6 +48,17 @@ class Pointer:
             )
             if self._alias in names:
                 raise AliasExistsError(alias=self._alias)
+            state = patiently(
+                self._server,
+                self._alias,
+                "looking for a migration",
+                lambda: under_way(self._server, str(self._alias)),
+                retry=self._retry,
+            )
+            if state is not None:  # it would be moved away from under it
+                raise MigrationRunningError(
+                    alias=state.alias, green=state.green, phase=state.phase, owner=state.by
+                )
             self._before = aliases.get(self._alias)
         return aliases
 

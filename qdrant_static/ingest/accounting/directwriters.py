@@ -1,0 +1,140 @@
+"""Which jobs wrote to a collection directly, and which of them still do; in its metadata.
+
+A migration must know: what is written directly, and not through its journal, is in green only if it
+was there before green was filled. A job enters itself before its first write and then looks for a
+migration; a migration is first written down and then looks for jobs. So one of them sees the other.
+
+::
+
+    "qdrant_static_writers": [
+      {"host": "...", "folder": "...", "run": 7, "since": "...", "by": "process 12", "open": true}
+    ]
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import portalocker
+
+from qdrant_static.ingest.server.calls import patiently
+
+if TYPE_CHECKING:
+    from qdrant_static.connect import Client
+
+KEY = "qdrant_static_writers"
+#: The lock of the job that works in a folder of state.
+LOCK = "lock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectWriter:
+    """A job that wrote to a collection directly.
+
+    Attributes:
+        host: Its machine.
+        folder: The folder of its ledger.
+        run: The run of the ledger.
+        since: When it began to write, ISO 8601; no other run has the same.
+        by: Its process.
+        open: Whether it has not said that it ended.
+    """
+
+    host: str
+    folder: str
+    run: int
+    since: str
+    by: str
+    open: bool
+
+    @property
+    def name(self) -> str:
+        """The ledger's machine and folder."""
+        return f"{self.host}:{self.folder}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this machine, or did."""
+        return self.host == socket.gethostname()
+
+    @property
+    def is_at_work(self) -> bool | None:
+        """Whether it may still write, by the lock of its folder; None if nobody here can tell."""
+        if not self.open:
+            return False
+        return _is_locked(Path(self.folder) / LOCK) if self.is_here else None
+
+    def __str__(self) -> str:
+        return f"run {self.run} of {self.folder} ({self.by} on {self.host}, since {self.since})"
+
+
+def enter(client: Client, collection: str, folder: Path, run: int) -> None:
+    """Note that a run of the ledger in a folder is about to write.
+
+    What other jobs have entered stays while it is open.
+    """
+    mine = DirectWriter(
+        host=socket.gethostname(),
+        folder=str(folder.resolve()),
+        run=run,
+        since=datetime.now(UTC).isoformat(),
+        by=f"process {os.getpid()}",
+        open=True,
+    )
+    others = [one for one in _read(client, collection) if one.open and one.name != mine.name]
+    _write(client, collection, [*others, mine])
+
+
+def leave(client: Client, collection: str, folder: Path) -> None:
+    """Note that the job of a folder writes no more."""
+    name = f"{socket.gethostname()}:{folder.resolve()}"
+    there = _read(client, collection)
+    if any(one.name == name and one.open for one in there):
+        told = [replace(one, open=False) if one.name == name else one for one in there]
+        _write(client, collection, told)
+
+
+def writers_of(metadata: Mapping[str, Any]) -> list[DirectWriter]:
+    """The jobs that a collection's metadata names."""
+    known = [one.name for one in fields(DirectWriter)]
+    return [
+        DirectWriter(**{name: told[name] for name in known}) for told in metadata.get(KEY) or ()
+    ]
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("r+") as file:
+            portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+            portalocker.unlock(file)
+    except portalocker.exceptions.LockException:
+        return True
+    except OSError:  # the folder has gone, and whoever worked there
+        return False
+    return False
+
+
+def _read(client: Client, collection: str) -> list[DirectWriter]:
+    info = patiently(
+        client,
+        collection,
+        "reading the collection's description",
+        lambda: client.get_collection(collection),
+    )
+    return writers_of(info.config.metadata or {})
+
+
+def _write(client: Client, collection: str, writers: Sequence[DirectWriter]) -> None:
+    told = [asdict(one) for one in writers]
+    patiently(
+        client,
+        collection,
+        "noting who writes",
+        lambda: client.update_collection(collection, metadata={KEY: told}),
+    )
