@@ -100,6 +100,13 @@ def command(
     language: Annotated[
         str | None, typer.Option(help="Of BM25's stop words and stemming. [default: english]")
     ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Of BM25: word, multilingual (Chinese, Japanese, Thai), whitespace, ... "
+            "[default: by the texts' scripts]"
+        ),
+    ] = None,
     index: Annotated[
         list[str] | None,
         typer.Option(
@@ -239,6 +246,7 @@ def command(
             quantization=quantization,
             sparse=sparse,
             language=language,
+            tokenizer=tokenizer,
             index=index,
         )
         report = run(
@@ -278,6 +286,7 @@ def _spec(
     quantization: str | None,
     sparse: str | None,
     language: str | None,
+    tokenizer: str | None,
     index: list[str] | None,
 ) -> tuple[CollectionSpec, Encoder]:
     """The spec that the options ask for; what they leave open is as the collection has it."""
@@ -287,7 +296,11 @@ def _spec(
 
     there = read_spec(client, collection) if client.collection_exists(collection) else None
     loaded = load_encoder(encoder or (there.encoder.name if there else DEFAULT_ENCODER))
-    if there is not None and {matryoshka, quantization, sparse, language} == {None} and not index:
+    if (
+        there is not None
+        and {matryoshka, quantization, sparse, language, tokenizer} == {None}
+        and not index
+    ):
         return there, loaded
     asked: dict[str, Any] = {
         "matryoshka": None if matryoshka is None else _sizes(matryoshka),
@@ -312,9 +325,9 @@ def _spec(
         options["graph"] = [name for name in options["graph"] if name in names]
     if quantization is not None:
         options["quantization"] = quantization
-    if sparse is not None or language is not None:
+    if (sparse, language, tokenizer) != (None, None, None):
         known = there.sparse.language if there is not None and there.sparse is not None else None
-        options["sparse"] = _sparse(sparse, language or known)
+        options["sparse"] = _sparse(sparse, language or known, tokenizer)
     return CollectionSpec.for_encoder(loaded, **options), loaded
 
 
@@ -325,7 +338,7 @@ def _sizes(value: str | None) -> tuple[int, ...]:
         raise SpecError(field="--matryoshka", problem=f"{value!r} is no list of sizes") from error
 
 
-def _sparse(value: str | None, language: str | None) -> Any:
+def _sparse(value: str | None, language: str | None, tokenizer: str | None) -> Any:
     from qdrant_static.collection.spec import SparseSpec
 
     if value not in (None, "bm25", "none"):
@@ -333,8 +346,8 @@ def _sparse(value: str | None, language: str | None) -> Any:
     if value == "none":
         return None
     if language is None:
-        return "bm25"
-    return SparseSpec(language=language)
+        return SparseSpec(tokenizer=tokenizer)
+    return SparseSpec(language=language, tokenizer=tokenizer)
 
 
 def _each(values: list[str]) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +11,15 @@ from qdrant_client import models
 
 from qdrant_static.collection.build import bm25_encoder
 from qdrant_static.collection.stored import original_form, stored_form
+from qdrant_static.collection.terms import measured
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
     from qdrant_static.collection.fields import Fields
     from qdrant_static.connect import Client
+
+_log = logging.getLogger(__name__)
 
 #: Points of a page; of vectors of 1,024 dimensions, 2 MB.
 _PAGE = 500
@@ -106,8 +109,9 @@ def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fiel
                 field="text",
                 problem=f"no payload has text in {', '.join(fields.text)}: check the name",
             )
-        measured = bm25_encoder(sparse).mean_length(sample)
-        sparse = replace(sparse, mean_length=max(1.0, measured))
+        sparse, told = measured(sparse, sample, whole=len(sample) < _SAMPLE)
+        for line in told:
+            _log.warning("%s", line)
     encoder = bm25_encoder(sparse)
     for page in pages(client, collection, payload=True):
         texts = [fields.text_of(point.payload or {}) for point in page]

@@ -137,6 +137,8 @@ def bm25_encoder(sparse: SparseSpec) -> Bm25Encoder:
         SpecError: If the language is unknown.
     """
     settings: dict[str, Any] = {"language": sparse.language}
+    if sparse.tokenizer is not None:
+        settings["tokenizer"] = sparse.tokenizer
     if sparse.stop_words is not None:
         settings["stopwords"] = sparse.stop_words
     if sparse.mean_length is not None:

@@ -145,6 +145,11 @@ def _sparse(
         yield _differ(
             "sparse.language", there.language, wanted.language, remedy="migration", reason=reason
         )
+    if wanted.tokenizer is not None and (there.tokenizer or "word") != wanted.tokenizer:
+        yield _differ(
+            "sparse.tokenizer", there.tokenizer or "word", wanted.tokenizer,
+            remedy="migration", reason=reason,
+        )  # fmt: skip
     if there.stop_words != wanted.stop_words:
         yield _differ(
             "sparse.stop_words", _words_told(there), _words_told(wanted),

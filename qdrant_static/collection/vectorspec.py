@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_args
 from qdrant_static import plaindata
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.quantization import Binary, Quantization, Turbo
+from qdrant_static.encoders.sparse import TOKENIZERS
 from qdrant_static.errors import SpecError
 from qdrant_static.rules import choice, is_number, whole
 
@@ -181,14 +182,21 @@ class SparseSpec:
         mean_length: Mean number of terms of a text, after stop words and stemming; None until
             the first ingest has measured it. Later appends and all shards share it.
         placement: Where the postings lie.
+        tokenizer: How texts are divided into words: ``"word"`` at all but letters and digits,
+            ``"multilingual"`` also where there are no spaces (Chinese, Japanese, Thai; slower),
+            ``"whitespace"``, ``"prefix"`` or ``"code"``. None lets the first ingest choose by the
+            texts' scripts; where it left it so, or an earlier version did, it is ``"word"``.
     """
 
     language: str = "english"
     stop_words: tuple[str, ...] | None = None
     mean_length: float | None = None
     placement: Placement = "ram"
+    tokenizer: str | None = None
 
     def __post_init__(self) -> None:
+        if self.tokenizer is not None:
+            choice("sparse.tokenizer", self.tokenizer, TOKENIZERS)
         if self.mean_length is not None and not (
             is_number(self.mean_length) and self.mean_length > 0
         ):
@@ -206,7 +214,11 @@ class SparseSpec:
     def to_dict(self) -> dict[str, Any]:
         """The sparse vector as JSON-like data."""
         words = None if self.stop_words is None else list(self.stop_words)
-        return {**asdict(self), "stop_words": words}
+        told = {**asdict(self), "stop_words": words}
+        for later in ("tokenizer",):  # specs of earlier versions, and their digests, have none
+            if told[later] is None:
+                del told[later]
+        return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ _SEPARATORS = {
     "word": NO_LETTERS,
     "whitespace": b" \t\n\r",
 }
-_TOKENIZERS = ("code", "multilingual", "prefix", "whitespace", "word")
+TOKENIZERS = ("code", "multilingual", "prefix", "whitespace", "word")
 
 # With b = 0 a weight is tf (k + 1) / (tf + k): the count itself, once k dwarfs it.
 _COUNTING_K = 1e18
@@ -128,7 +128,7 @@ class Bm25Encoder:
         _check("avg_len", avg_len, 0 < avg_len < math.inf, "finite and above 0")
         _check("k", k, 0 <= k < math.inf, "finite and at least 0")
         _check("b", b, 0 <= b <= 1, "0 to 1")
-        _check("tokenizer", tokenizer, tokenizer in _TOKENIZERS, ", ".join(_TOKENIZERS))
+        _check("tokenizer", tokenizer, tokenizer in TOKENIZERS, ", ".join(TOKENIZERS))
         _check("stopwords", stopwords, not isinstance(stopwords, str), "a collection of words")
         engine = partial(
             _engine,
@@ -199,9 +199,19 @@ class Bm25Encoder:
             texts: Strings, or an Arrow array of strings; a sample of a few thousand will do.
             threads: How many to use; None for one per available core.
         """
+        lengths = self.lengths(texts, threads=threads)
+        return float(lengths.mean()) if len(lengths) else 0.0
+
+    def lengths(self, texts: Texts, *, threads: int | None = None) -> npt.NDArray[np.int64]:
+        """Number of terms of each text, after stop words and stemming: int64 (n,).
+
+        Args:
+            texts: Strings, or an Arrow array of strings; a null is an empty text.
+            threads: How many to use; None for one per available core.
+        """
         source = read_texts(texts)
         parts = self._over_blocks(source, threads, self._count_block, self._count_plainly)
-        return sum(parts) / len(source) if len(source) else 0.0
+        return np.concatenate([np.zeros(0, np.int64), *parts])
 
     def _over_blocks(
         self, source: TextSource, threads: int | None, by_memo: _Work, plainly: _Work
@@ -267,12 +277,13 @@ class Bm25Encoder:
             sum(sum(self._counts(text).values()) for text in texts),
         )
 
-    def _count_block(self, source: TextSource, rows: tuple[int, int]) -> int:
-        return int(self._scan(source, rows).counts.sum())
+    def _count_block(self, source: TextSource, rows: tuple[int, int]) -> npt.NDArray[np.int64]:
+        return self._scan(source, rows).counts.copy()  # they are a workspace's
 
-    def _count_plainly(self, source: TextSource, rows: tuple[int, int]) -> int:
+    def _count_plainly(self, source: TextSource, rows: tuple[int, int]) -> npt.NDArray[np.int64]:
         block = source.block(*rows)
-        return sum(sum(self._counts(block.text(row)).values()) for row in range(len(block)))
+        texts = (block.text(row) for row in range(len(block)))
+        return np.array([sum(self._counts(text).values()) for text in texts], np.int64)
 
     def _counts(self, text: str) -> dict[int, int]:
         vector = self._counter.embed_document(text)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from qdrant_static.collection.spec import CollectionSpec, SparseSpec
+    from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.encoders.base import Encoder
 
 #: Texts on which the mean length in BM25 terms is measured, where the spec does not give it.
@@ -75,8 +75,3 @@ class BatchEncoder:
             },
             sparse=None if self._terms is None else self._terms.encode_documents(texts, threads=1),
         )
-
-
-def mean_length(texts: list[pa.LargeStringArray], sparse: SparseSpec) -> float:
-    """The mean length of texts in BM25 terms, at least 1."""
-    return max(1.0, bm25_encoder(sparse).mean_length(pa.chunked_array(texts)))

@@ -10,8 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 
-import pyarrow as pa
-
 from qdrant_static.ingest.accounting.accounts import UnreadableFile
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.deciding import Decided, OnDuplicate, Prepared, decide, prepare
@@ -180,17 +178,17 @@ class Load:
         )
 
 
-def sample(items: Iterator[Item]) -> tuple[list[pa.LargeStringArray], Iterator[Item]]:
-    """The first texts, and the same items from the beginning."""
+def sample(items: Iterator[Item]) -> tuple[list[str], bool, Iterator[Item]]:
+    """The first texts, whether these are all, and the same items from the beginning."""
     ahead: list[Item] = []
-    texts: list[pa.LargeStringArray] = []
+    texts: list[str] = []
     for item in items:
         ahead.append(item)
         if isinstance(item, Batch):
-            texts.append(item.texts)
-        if sum(map(len, texts)) >= SAMPLE_ROWS:
-            break
-    return texts, chain(ahead, items)
+            texts += item.texts.to_pylist()
+        if len(texts) >= SAMPLE_ROWS:
+            return texts, False, chain(ahead, items)
+    return texts, True, iter(ahead)
 
 
 def in_passages(

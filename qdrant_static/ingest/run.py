@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from qdrant_static.collection.build import (
     read_spec,
     write_spec,
 )
+from qdrant_static.collection.terms import measured
 from qdrant_static.errors import (
     QdrantStaticError,
     TooManyRejectsError,
@@ -24,7 +25,7 @@ from qdrant_static.ingest.accounting.accounts import Run, RunState, Totals, Unre
 from qdrant_static.ingest.accounting.hashes import encoding_key
 from qdrant_static.ingest.accounting.ledger import now
 from qdrant_static.ingest.continuing import ContinuableRun
-from qdrant_static.ingest.encoding import BatchEncoder, mean_length
+from qdrant_static.ingest.encoding import BatchEncoder
 from qdrant_static.ingest.finishing import Finish
 from qdrant_static.ingest.late import LateVectors
 from qdrant_static.ingest.loading import Load, in_passages, sample
@@ -299,10 +300,8 @@ class IngestRun(ContinuableRun):
                 self.source.selection.fields.text,
             )
         if self.spec.sparse is not None and self.spec.sparse.mean_length is None:
-            texts, items = sample(items)
-            if texts:
-                length = mean_length(texts, self.spec.sparse)
-                self.spec = self.spec.with_source(fields=self.spec.fields, mean_length=length)
+            texts, whole, items = sample(items)
+            self._measure(texts, whole=whole)
         encoder = BatchEncoder(self.spec, self.encoder)
         writer = Writer(
             self.client,
@@ -386,6 +385,14 @@ class IngestRun(ContinuableRun):
             lambda: self.client.delete(self.collection, list(points), wait=True),
         )
 
+    def _measure(self, texts: Sequence[str], *, whole: bool) -> None:
+        """Complete the settings of BM25 by a sample of the texts, and say what it took."""
+        if self.spec.sparse is not None and texts:
+            sparse, told = measured(self.spec.sparse, texts, whole=whole)
+            self.spec = replace(self.spec, sparse=sparse)
+            for line in told:
+                self.display.say(line)
+
     def _know_mean_length(self) -> None:
         """What an earlier attempt has built with; the server does not know it yet."""
         sparse = self.spec.sparse
@@ -393,8 +400,8 @@ class IngestRun(ContinuableRun):
             return
         if self.client.collection_exists(self.collection):
             there = read_spec(self.client, self.collection).sparse
-            known = None if there is None else there.mean_length
-            self.spec = self.spec.with_source(fields=self.spec.fields, mean_length=known)
+            if there is not None and there.mean_length is not None:
+                self.spec = replace(self.spec, sparse=there)
 
     def _prepare(self, run: Run) -> None:
         """Have the collection there as it is to be, and know what it holds."""

@@ -725,3 +725,27 @@ def test_passages_hold_no_more_than_the_encoder_reads(client, tmp_path):
         assert len(encoder.tokenizer.encode(one, add_special_tokens=False).ids) <= 16
     again = ingest(path, client, "c", encoder=encoder, passages=Passages(tokens=100), sync=True)
     assert again.unchanged == 1
+
+
+def test_texts_without_spaces_are_found_by_their_words(client, encoder, tmp_path):
+    texts = [
+        "\u6211\u559c\u6b22\u5403\u82f9\u679c",
+        "\u6708\u306f\u6d77\u3092\u6301\u3061\u4e0a\u3052\u308b",
+    ]
+    path = write_jsonl(
+        tmp_path / "a.jsonl", [{"id": n, "text": text} for n, text in enumerate(texts)]
+    )
+    for name, sparse in (("e", SparseSpec()), ("c", SparseSpec(language="chinese"))):
+        spec = CollectionSpec.for_encoder(encoder, sparse=sparse)
+        report = ingest(path, client, name, encoder=encoder, spec=spec)
+        assert "BM25 takes the tokenizer 'multilingual'" in " ".join(report.notes)
+        assert read_spec(client, name).sparse.tokenizer == "multilingual"
+        (hit,) = search(client, name, "\u82f9\u679c", plan="bm25")
+        assert hit.key == 0
+        (hit,) = search(client, name, "\u6d77", plan="bm25")
+        assert hit.key == 1
+    again = ingest(path, client, "c", encoder=encoder, spec=spec, sync=True)
+    assert again.unchanged == 2
+    asked = CollectionSpec.for_encoder(encoder, sparse=SparseSpec(tokenizer="word"))
+    with pytest.raises(SpecMismatchError, match="bm25: tokenizer is multilingual, asked word"):
+        ingest(path, client, "e", encoder=encoder, spec=asked)

@@ -25,6 +25,7 @@ def identity(spec: CollectionSpec, encoder: str, options: Mapping[str, Any]) -> 
         described.pop(found_out, None)
     if isinstance(described.get("sparse"), dict):
         described["sparse"] = {**described["sparse"], "mean_length": None}
+        described["sparse"].pop("tokenizer", None)
     return {
         "encoder": encoder,
         "spec": _digest(described),

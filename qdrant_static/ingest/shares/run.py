@@ -30,7 +30,6 @@ from qdrant_static.ingest.accounting.accounts import Run, Totals, UnreadableFile
 from qdrant_static.ingest.accounting.identity import differences, identity
 from qdrant_static.ingest.accounting.joining import JOINED, join
 from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.encoding import mean_length
 from qdrant_static.ingest.finishing import Finish
 from qdrant_static.ingest.loading import sample
 from qdrant_static.ingest.reading.joining import join_rejects
@@ -177,10 +176,8 @@ class SharedRun(IngestRun):
         """Measure what one process would, once for all."""
         if self.spec.sparse is None or self.spec.sparse.mean_length is not None:
             return
-        texts, _ = sample(iter(self.source.batches()))
-        if texts:
-            length = mean_length(texts, self.spec.sparse)
-            self.spec = self.spec.with_source(fields=self.spec.fields, mean_length=length)
+        texts, whole, _ = sample(iter(self.source.batches()))
+        self._measure(texts, whole=whole)
 
     def _kept(self, run: Run) -> dict[int, Totals]:
         """Remove what parts are not of this run; shard -> the sum of those that are complete."""

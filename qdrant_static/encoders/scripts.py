@@ -1,0 +1,104 @@
+"""Which scripts texts are written in, and which tokenizer of BM25 divides them into words."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+#: Scripts without spaces between words, which the engine's tokenizer "multilingual" divides.
+_DIVIDED = {
+    "Chinese": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
+    "Japanese": "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9d",
+    "Thai": "\u0e00-\u0e7f",
+}
+#: Scripts without spaces between words, which no tokenizer of the engine divides.
+_UNDIVIDED = {
+    "Lao": "\u0e80-\u0eff",
+    "Tibetan": "\u0f00-\u0fff",
+    "Burmese": "\u1000-\u109f",
+    "Khmer": "\u1780-\u17ff",
+}
+#: Scripts with spaces, and the engine's languages that are written in them.
+_SPACED = {
+    "Arabic": ("\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc", ("arabic",)),
+    "Bengali": ("\u0980-\u09ff", ("bengali",)),
+    "Cyrillic": ("\u0400-\u052f", ("russian", "kazakh", "tajik")),
+    "Devanagari": ("\u0900-\u097f", ("nepali",)),
+    "Greek": ("\u0370-\u03ff\u1f00-\u1fff", ("greek",)),
+    "Hebrew": ("\u0590-\u05ff", ("hebrew",)),
+    "Korean": ("\u1100-\u11ff\uac00-\ud7af", ()),
+}
+_RANGES = _DIVIDED | _UNDIVIDED | {name: given for name, (given, _) in _SPACED.items()}
+_LETTERS = {name: re.compile(f"[{given}]") for name, given in _RANGES.items()}
+_ANY_LETTER = re.compile(r"[^\W\d_]")
+#: So much of a text is looked at, in characters.
+_LOOKED_AT = 500
+#: A text is in a script in which so many of its letters are.
+_MAINLY = 0.2
+#: So many of the texts decide, or are worth a word.
+_MANY = 0.05
+
+
+def scripts_of(texts: Iterable[str]) -> Counter[str]:
+    """Count texts by script, those that are in none of the above left out."""
+    found: Counter[str] = Counter()
+    for text in texts:
+        part = text[:_LOOKED_AT]
+        if part.isascii():
+            continue
+        letters = len(_ANY_LETTER.findall(part))
+        for name, pattern in _LETTERS.items():
+            if letters and len(pattern.findall(part)) >= _MAINLY * letters:
+                found[name] += 1
+    return found
+
+
+def choose_tokenizer(texts: Sequence[str], language: str) -> tuple[str, list[str]]:
+    """Choose the tokenizer of BM25, and say what a person should know of it.
+
+    Args:
+        texts: A sample of the texts.
+        language: Of stop words and stemming.
+
+    Returns:
+        ``"multilingual"`` where texts have no spaces between words, else ``"word"``, which is ten
+        times as fast; and sentences.
+    """
+    found, total = scripts_of(texts), max(1, len(texts))
+    told = []
+    divided = {name: found[name] for name in _DIVIDED if found[name]}
+    tokenizer = "multilingual" if sum(divided.values()) >= _MANY * total else "word"
+    if tokenizer == "multilingual":
+        told.append(
+            f"BM25 takes the tokenizer 'multilingual': {_shares(divided, total)} of the sampled "
+            "texts, and these have no spaces between words"
+        )
+    elif divided:
+        told.append(
+            f"BM25 takes the tokenizer 'word', which finds whole runs of letters only in the "
+            f"{_shares(divided, total)} of the sampled texts; the tokenizer 'multilingual' divides "
+            "them into words"
+        )
+    undivided = {name: found[name] for name in _UNDIVIDED if found[name] >= _MANY * total}
+    if undivided:
+        told.append(
+            f"no tokenizer divides {', '.join(undivided)} into words "
+            f"({_shares(undivided, total)} of the sampled texts): BM25 finds whole runs of letters "
+            "only, and vectors must find the rest"
+        )
+    for name, (_, languages) in _SPACED.items():
+        if found[name] >= _MANY * total and language not in languages:
+            instead = f": name {' or '.join(map(repr, languages))}" if languages else ""
+            told.append(
+                f"BM25 has stop words and stemming of {language!r}, which do nothing for the "
+                f"{_shares({name: found[name]}, total)} of the sampled texts{instead}"
+            )
+    return tokenizer, told
+
+
+def _shares(counts: dict[str, int], total: int) -> str:
+    shares = {name: count / total for name, count in counts.items()}
+    return ", ".join(
+        f"{'below 1%' if share < 0.01 else f'{share:.0%}'} {name}" for name, share in shares.items()
+    )
