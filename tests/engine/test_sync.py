@@ -64,6 +64,19 @@ def test_a_second_run_encodes_and_writes_nothing(client, counting, tmp_path, mon
     assert "read 2,500 = stored 0 + unchanged 2,500 + rejected 0" in str(again)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [(123456789012.0, 123456789013.0), (1700000000.123, 1700000000.124)]
+)
+def test_a_change_in_a_late_digit_is_one(client, encoder, tmp_path, one, other):
+    """The engine gives such numbers back exactly, so that a ledger can hold them exactly."""
+    for number in (one, other):
+        row = {"id": 1, "text": "a", "n": number, "deep": [{"n": number}]}
+        path = write_jsonl(tmp_path / "a.jsonl", [row])
+        report = sync(client, path, encoder)
+        assert everything(client)[1].payload == row
+    assert sums(report) == (0, 1, 0, 0)
+
+
 def test_what_has_changed_is_told_apart(client, counting, tmp_path):
     sync(client, write_jsonl(tmp_path / "a.jsonl", rows(100)), counting)
     changed = rows(110)

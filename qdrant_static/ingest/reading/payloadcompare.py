@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, combinations, islice
 from typing import Any
 
-from qdrant_static.ingest.reading.payloadrows import payload_digest, rounded
+from qdrant_static.ingest.reading.floats import rounded
+from qdrant_static.ingest.reading.payloadrows import payload_digest
 
 #: Four units in the last place, relative to the value.
 _SLACK = 2.0**-50

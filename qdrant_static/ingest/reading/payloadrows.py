@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qdrant_static.ingest.reading import payloads
+from qdrant_static.ingest.reading.floats import all_rounded, rounded
 
 _DIGEST_BYTES = 16
 #: From so many on, making all rows at once is cheaper than making one after the other.
@@ -21,11 +22,6 @@ _SINGLE_ROWS = 16
 _BINARY = pa.large_binary()
 _DOUBLE = struct.Struct("<d")
 _FLOAT = b"f8:"
-_BITS = struct.Struct("<Q")
-#: Bits of a float's mantissa that a digest leaves out, and half of what they hold.
-_LEFT_OUT = 16
-_HALF = 1 << (_LEFT_OUT - 1)
-_KEPT = (1 << 64) - (1 << _LEFT_OUT)
 
 
 class PayloadRows(Sequence[dict[str, Any]]):
@@ -99,8 +95,8 @@ def payload_digest(payload: Mapping[str, Any]) -> bytes:
     """A digest of a payload that does not depend on the order of its fields (BLAKE2b, 16 bytes).
 
     Every field is written as its name and its value, each with its length; strings as they are,
-    floats as their eight bytes, all else as JSON with sorted names. Floats are rounded to 37 bits,
-    about eleven digits, before: the engine gives some back one or two units in the last place off.
+    floats as their eight bytes, all else as JSON with sorted names. Floats that the engine may give
+    back one or two units in the last place off are rounded before; see `floats`.
     """
     whole = b"".join(_field(name) + _value(payload[name]) for name in sorted(payload))
     return blake2b(whole, digest_size=_DIGEST_BYTES).digest()
@@ -128,13 +124,6 @@ def _value(value: Any) -> bytes:
     return b"j%d:" % len(raw) + raw
 
 
-def rounded(value: float) -> float:
-    """A float as a digest takes it: rounded to 37 bits of mantissa."""
-    (bits,) = _BITS.unpack(_DOUBLE.pack(value))
-    result: float = _DOUBLE.unpack(_BITS.pack(_round_bits(bits)))[0]
-    return result
-
-
 def _with_rounded(value: Any) -> Any:
     """JSON with its floats rounded, at any depth."""
     if isinstance(value, float):
@@ -144,11 +133,6 @@ def _with_rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_with_rounded(inner) for inner in value]
     return value
-
-
-def _round_bits(bits: Any) -> Any:
-    """The bits of float64, as uint64, rounded to 37 bits of mantissa."""
-    return (bits + _HALF) & _KEPT
 
 
 def _written(name: str, column: pa.Array) -> pa.Array:
@@ -180,8 +164,7 @@ def _with_length(head: bytes, raw: pa.Array) -> pa.Array:
 def _eight_bytes(column: pa.Array) -> pa.Array:
     """Floats as they lie in memory, little-endian, nulls as nulls."""
     values = column.cast(pa.float64())
-    bits = np.array(pc.fill_null(values, 0.0).to_numpy(), "<f8").view("<u8")
-    raw = _round_bits(bits).tobytes()
+    raw = all_rounded(pc.fill_null(values, 0.0).to_numpy())
     written = pa.Array.from_buffers(pa.binary(8), len(values), [None, pa.py_buffer(raw)])
     valid = values.is_valid()
     return pc.if_else(valid, written.cast(_BINARY), pa.scalar(None, _BINARY))
