@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,9 +66,10 @@ def command(
     replicas: Annotated[int, typer.Option(min=1, help="Copies of each shard.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Say what a collection will take in each layout, and which layout to take, and why.
+    """Plan the memory, disk and machines of a collection.
 
-    Nothing is built or read. Exits with 4 if no layout reaches the target within the memory.
+    What it will take in each layout, which layout to take, and why. Nothing is built or read. Exits
+    with 4 if no layout reaches the target within the memory.
     """
     from qdrant_static.collection.capacity import Corpus
     from qdrant_static.collection.cluster import Machine
@@ -76,7 +78,7 @@ def command(
 
     if sparse not in ("bm25", "none"):
         raise SpecError(field="--sparse", problem=f"{sparse!r} is unknown; known: bm25, none")
-    disk = None if machine_disk is None else quantities.size(machine_disk, "--machine-disk")
+    disk = None if machine_disk is None else quantities.memory(machine_disk, "--machine-disk")
     made = plan_capacity(
         _info(encoder, dimension),
         Corpus(
@@ -86,9 +88,9 @@ def command(
             uuids=not integer_ids,
         ),
         target_recall=target_recall,
-        memory=None if memory is None else quantities.size(memory, "--memory"),
+        memory=None if memory is None else quantities.memory(memory, "--memory"),
         machine=Machine(
-            memory=quantities.size(machine_memory, "--machine-memory"),
+            memory=quantities.memory(machine_memory, "--machine-memory"),
             disk=disk,
         ),
         replicas=replicas,
@@ -100,9 +102,16 @@ def command(
     if as_json:
         typer.echo(json.dumps(to_dict(made, embedded=embedded), indent=2))
     else:
-        typer.echo(table(made, embedded=embedded))
+        limits = [] if memory is None else [f"{_told(memory)} of RAM a copy"]
+        limits += [] if embedded else [f"machines of {_told(machine_memory)}"]
+        typer.echo(table(made, embedded=embedded, limits=limits))
     if made.chosen is None:
         raise typer.Exit(REFUSED)
+
+
+def _told(size: str) -> str:
+    """A size as it was understood."""
+    return quantities.told_size(quantities.size(size, ""))
 
 
 def _info(encoder: str | None, dimension: int | None) -> EncoderInfo:
@@ -132,8 +141,14 @@ def _indexes(given: list[str] | None) -> dict[str, str]:
     return {name: kind for name, _, kind in pairs}
 
 
-def table(plan: CapacityPlan, *, embedded: bool) -> str:
-    """Every layout on a line, at most 100 columns, then the choice, its parts and the reasons."""
+def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> str:
+    """Every layout on a line, at most 100 columns, then the choice, its parts and the reasons.
+
+    Args:
+        plan: The plan.
+        embedded: Whether it is for one directory; else machines are shown.
+        limits: What was given of memory, in words.
+    """
     corpus = plan.corpus
     head = (
         f"{quantities.told_count(corpus.rows)} rows of "
@@ -142,7 +157,12 @@ def table(plan: CapacityPlan, *, embedded: bool) -> str:
     )
     names = max(len(one.name) for one in plan.layouts)
     machines = "" if embedded else f"  {'machines x shards':>17}"
-    lines = [head, "", f"  {'layout':{names}} {'RAM':>9} {'disk':>9} {'recall from':>12}{machines}"]
+    lines = [
+        head,
+        *([", ".join(limits)] if limits else []),
+        "",
+        f"  {'layout':{names}} {'RAM':>9} {'disk':>9} {'recall from':>12}{machines}",
+    ]
     for one in plan.layouts:
         mark = "*" if one is plan.chosen else " "
         place = "" if embedded else f"  {_machines(one):>17}"

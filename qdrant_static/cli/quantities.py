@@ -10,9 +10,12 @@ from qdrant_static.errors import SpecError
 
 _COUNTS: Mapping[str, int] = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9}
 _BYTES: Mapping[str, int] = {
-    "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15,
+    "": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "PIB": 2**50,
 }  # fmt: skip
+#: No collection fits so little, in bytes: a unit was forgotten.
+_LEAST_MEMORY = 10**6
 _NUMBER = re.compile(r"(\d+(?:[_,]\d{3})*(?:\.\d+)?)\s*([A-Za-z]*)")
 
 
@@ -40,6 +43,24 @@ def size(text: str, option: str) -> int:
         SpecError: If it is none.
     """
     return _parsed(text, option, _BYTES, "a size such as 500, 500MB, 4GB or 64GiB")
+
+
+def memory(text: str, option: str) -> int:
+    """The size of a memory or a disk: as `size`, but a small number without a unit is refused.
+
+    Args:
+        text: As typed.
+        option: Whose value it is, for the error.
+
+    Raises:
+        SpecError: If it is none, or it would be some bytes.
+    """
+    value = size(text, option)
+    if value < _LEAST_MEMORY:
+        given = text.strip()
+        hint = f": {given}GB?" if given.isdecimal() else ""
+        raise SpecError(field=option, problem=f"{text!r} is {told_size(value)}, too little{hint}")
+    return value
 
 
 def _parsed(text: str, option: str, units: Mapping[str, int], wanted: str) -> int:

@@ -309,7 +309,7 @@ def test_counts_are_read_as_people_write_them(text, value):
 @pytest.mark.parametrize(
     ("text", "value"),
     [("500", 500), ("500B", 500), ("4GB", 4 * GB), ("1.5 TB", 1500 * GB), ("64GiB", 64 * 2**30),
-     ("2mb", 2 * 10**6)],
+     ("2mb", 2 * 10**6), ("8G", 8 * GB), ("512M", 512 * 10**6)],
 )  # fmt: skip
 def test_sizes_are_read_as_people_write_them(text, value):
     assert quantities.size(text, "--memory") == value
@@ -361,6 +361,7 @@ def test_the_command_tells_the_choice_and_why():
     done = invoke("--rows", "10M", "--dimension", "1024", "--memory", "8GB")
     assert done.exit_code == 0
     assert "\ntake full" in done.stdout
+    assert done.stdout.splitlines()[1] == "8.00 GB of RAM a copy, machines of 64.0 GB"
     assert 'placement = "disk"' in done.stdout
 
 
@@ -385,6 +386,12 @@ def test_the_command_exits_with_4_where_nothing_will_do():
         (["--rows", "many", "--dimension", "8"], "--rows: 'many'"),
         (["--rows", "10"], "give either an encoder or --dimension"),
         (["--rows", "10", "--dimension", "8", "--memory", "4XB"], "--memory: '4XB'"),
+        (
+            ["--rows", "10", "--dimension", "8", "--memory", "8"],
+            "--memory: '8' is 8 B, too little: 8GB?",
+        ),
+        (["--rows", "10", "--dimension", "8", "--machine-memory", "64"], "little: 64GB?"),
+        (["--rows", "10", "--dimension", "8", "--machine-disk", "1KB"], "'1KB' is 1.00 KB, too"),
         (["--rows", "10", "--dimension", "8", "--sparse", "x"], "--sparse: 'x'"),
         (["--rows", "10", "--dimension", "8", "--index", "a"], "--index: 'a'"),
         (["--rows", "10", "--dimension", "8", "--index", "a:b"], "payload_indexes.a"),
