@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("ingest")(ingest.command)
+app.command("ingest", cls=ingest.Command)(ingest.command)
 app.command("search")(search.command)
 app.command("run")(run.command)
 app.command("runs")(runs.command)

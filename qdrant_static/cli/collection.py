@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
 
 app = typer.Typer(
-    help="Show what a collection is, compare it with a spec, change it.",
+    help="Show a collection's spec, compare it, or change it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -38,7 +38,10 @@ Spec = Annotated[
 def show(
     collection: Name, db: Db = DEFAULT_DB, api_key: ApiKey = None, as_json: Json = False
 ) -> None:
-    """Print a collection's spec as TOML; one that others made is told as the engine tells it."""
+    """Print a collection's spec as TOML.
+
+    One that others made is told as the engine tells it.
+    """
     from qdrant_static import connect
     from qdrant_static.collection.foreign import carried_spec, foreign_spec
     from qdrant_static.collection.toml import to_toml
@@ -60,9 +63,10 @@ def diff(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a collection with a spec: what differs, and what it takes. Changes nothing.
+    """Compare a collection with a spec.
 
-    Exits with 0 if nothing differs, else with 4.
+    Tells what differs and what it takes to change that; changes nothing. Exits with 0 if nothing
+    differs, else with 4.
     """
     from qdrant_static import connect
     from qdrant_static.collection.diff import diff as compare
@@ -83,9 +87,9 @@ def apply(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Make a live collection what a spec says, as far as that needs no migration.
+    """Make a live collection what a spec says.
 
-    If anything needs one, nothing is changed.
+    As far as that needs no migration. If anything needs one, nothing is changed.
     """
     from qdrant_static import connect
     from qdrant_static.collection.diff import apply as change

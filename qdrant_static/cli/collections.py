@@ -7,6 +7,7 @@ from contextlib import closing
 
 import typer
 
+from qdrant_static.cli.cells import padded, width
 from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json
 from qdrant_static.cli.reporting import reported
 
@@ -15,7 +16,10 @@ _HEADS = ("collection", "alias", "encoder", "created", "rows", "size", "migratio
 
 @reported
 def command(db: Db = DEFAULT_DB, api_key: ApiKey = None, as_json: Json = False) -> None:
-    """List all collections: alias, generation, encoder, created, rows, size."""
+    """List all collections.
+
+    With their aliases, encoder, when they were made, rows, size and migrations.
+    """
     from qdrant_static import connect
     from qdrant_static.migrate.listing import list_collections
 
@@ -36,6 +40,7 @@ def command(db: Db = DEFAULT_DB, api_key: ApiKey = None, as_json: Json = False) 
         )
         for one in found
     ]
-    widths = [max(len(row[column]) for row in [_HEADS, *rows]) for column in range(len(_HEADS))]
+    widths = [max(width(row[column]) for row in [_HEADS, *rows]) for column in range(len(_HEADS))]
     for row in [_HEADS, *rows]:
-        typer.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip())  # noqa: B905
+        cells = (padded(cell, room) for cell, room in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())

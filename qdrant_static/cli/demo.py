@@ -38,7 +38,7 @@ def command(
     ] = DEFAULT_ENCODER,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Hits per question.")] = 4,
 ) -> None:
-    """Index the documentation of this Python and ask it some questions.
+    """Index this Python's documentation and ask it questions.
 
     Real text that is on every machine: the docstrings of the standard library and of the
     installed packages. Nothing is downloaded. Running it again starts afresh.

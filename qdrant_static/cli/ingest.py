@@ -6,7 +6,8 @@ import re
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -24,6 +25,7 @@ from qdrant_static.cli.buildoptions import (
     Workers,
     build_here,
 )
+from qdrant_static.cli.groups import GroupedCommand
 from qdrant_static.cli.options import (
     DEFAULT_DB,
     DEFAULT_TIMEOUT,
@@ -52,6 +54,29 @@ if TYPE_CHECKING:
 DEFAULT_ENCODER = "wordllama"
 #: So many files that could not be read are named in the last line.
 _NAMED = 3
+
+
+class Command(GroupedCommand):
+    """``ingest`` with its many options in groups."""
+
+    groups: ClassVar[Mapping[str, Sequence[str]]] = {
+        "Collection": (
+            "collection", "db", "api_key", "encoder", "matryoshka", "quantization", "sparse",
+            "language", "index",
+        ),
+        "Input": (
+            "key", "text", "template", "payload", "exclude", "rename", "vectors", "format_",
+            "delimiter", "types", "passages", "overlap",
+        ),
+        "Changes and rejects": (
+            "sync", "delete_missing", "force", "again", "on_duplicate", "max_rejects", "rejects",
+            "keep_runs", "state",
+        ),
+        "Build here, ship to a server": (
+            "to", "build", "build_folder", "shards", "workers", "alias", "replicas", "peer",
+            "max_mb_s", "keep_build", "untested", "discard_unfinished",
+        ),
+    }  # fmt: skip
 
 
 @reported
@@ -196,11 +221,12 @@ def command(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Read files, encode their texts, store them in a collection, and account for every row.
+    """Read files, encode their texts and store every row.
 
-    The collection is created if it is missing; if it is there, it must be what the options say,
-    and what no option says is taken from it. Running the same command again is harmless; one that
-    was cut short goes on where it was.
+    Every row is accounted for: stored, unchanged, or rejected with its reason. The collection is
+    created if it is missing; if it is there, it must be what the options say, and what no option
+    says is taken from it. Running the same command again is harmless; one that was cut short goes
+    on where it was.
     """
     from qdrant_static import connect
     from qdrant_static import ingest as run

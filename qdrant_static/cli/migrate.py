@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from qdrant_static.migrate.machine import Migration
 
 app = typer.Typer(
-    help="Blue/green: build another generation beside a collection, prove it, move the alias.",
+    help="Replace a collection by a new one without downtime.\n\nBlue/green: build another "
+    "generation beside it, prove it, move the alias.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -239,9 +240,10 @@ def cutover(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Move the alias to the new generation, when it has every change. One request, all or nothing.
+    """Move the alias to the new generation.
 
-    Exit code 4: the points are not as many any more; nothing was moved.
+    When that has every change; in one request, all or nothing. Exit code 4: the points are not as
+    many any more; nothing was moved.
     """
     with _migration(alias, db, api_key, journal) as migration:
         _tell(migration.cutover(hand_over=True), as_json)
@@ -276,7 +278,10 @@ def retire(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Delete the old generation; from then on there is no way back. Asks first."""
+    """Delete the old generation.
+
+    From then on there is no way back. Asks first.
+    """
     with _migration(alias, db, api_key, journal) as migration:
         state = migration.state()
         state.check("retire")  # what is asked about must be what would be deleted
@@ -295,7 +300,10 @@ def abort(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Give the migration up: the new generation is deleted, the alias stays. Asks first."""
+    """Give the migration up and delete the new generation.
+
+    The alias stays where it is. Asks first.
+    """
     with _migration(alias, db, api_key, journal) as migration:
         state = migration.state()
         state.check("abort")
@@ -346,7 +354,10 @@ def add_vector(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Add a vector of the same encoder to a live collection, in place, and fill it."""
+    """Add a vector of the same encoder to a live collection.
+
+    In place; it is filled.
+    """
     from dataclasses import asdict
 
     from qdrant_static import connect

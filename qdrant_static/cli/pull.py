@@ -48,10 +48,10 @@ def command(
     timeout: Timeout = DEFAULT_TIMEOUT,
     as_json: Json = False,
 ) -> None:
-    """Make a server's collection an embedded one, with its indexes: nothing is built anew.
+    """Make a server's collection an embedded one.
 
-    The server is only read. A collection that is in the folder already is refused, and what ends
-    the command sooner leaves nothing there.
+    It comes with its indexes: nothing is built anew. The server is only read. A collection that is
+    in the folder already is refused, and what ends the command sooner leaves nothing there.
     """
     from qdrant_static.ship.pull import pull
 

@@ -48,9 +48,10 @@ def command(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Quantize a live collection: measure before and after, keep it only if it finds enough.
+    """Quantize a live collection, and measure what it costs.
 
-    Exits with 4 if the recall falls short; the collection then is as it was.
+    It is measured before and after, and kept only if searches find enough. Exits with 4 if the
+    recall falls short; the collection then is as it was.
     """
     from qdrant_static import connect
     from qdrant_static.collection.foreign import carried_spec

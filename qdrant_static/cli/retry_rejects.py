@@ -28,7 +28,7 @@ def command(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Store the rows of a rejects file, as far as that is possible now.
+    """Store the rows of a rejects file, as far as possible.
 
     Its values may have been corrected by hand. Rows whose key another row has are left alone.
     """

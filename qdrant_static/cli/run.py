@@ -21,10 +21,11 @@ def command(
     again: Again = False,
     as_json: Json = False,
 ) -> None:
-    """Carry out a job file: an ingest with all its options, for schedulers.
+    """Carry out a job file, for schedulers.
 
-    Exit codes: 0 done; 1 failed, or a part of the input could not be read, and safe to repeat;
-    2 wrong configuration; 3 more rejects than allowed; 4 a gate refused (--force); 130 interrupted.
+    That is an ingest with all its options. Exit codes: 0 done; 1 failed, or a part of the input
+    could not be read, and safe to repeat; 2 wrong configuration; 3 more rejects than allowed; 4 a
+    gate refused (--force); 130 interrupted.
     """
     from qdrant_static.ingest.reading.places import public
     from qdrant_static.jobs import Job

@@ -21,9 +21,10 @@ def command(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many runs.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """List past runs of a collection, the last one first: when, how it ended, sums, rejects.
+    """List past runs of a collection, the last one first.
 
-    They are read from the ledger, also while a job is running; the collection is not opened.
+    When they began and ended, how, their sums and their rejects. They are read from the ledger,
+    also while a job is running; the collection is not opened.
     """
     from qdrant_static import connect
     from qdrant_static.ingest.accounting.history import past_runs

@@ -70,10 +70,10 @@ def command(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Search a collection by its name alone: it knows its encoder and its best plan.
+    """Search a collection by its name alone.
 
-    Every hit is shown with the passage of its text that has most words of the query; on a terminal
-    these are bold, unless the environment sets NO_COLOR.
+    It knows its encoder and its best plan. Every hit is shown with the passage of its text that has
+    most words of the query; on a terminal these are bold, unless the environment sets NO_COLOR.
     """
     from qdrant_static import connect, load_encoder
     from qdrant_static.cli.conditions import named_spec, plan_of

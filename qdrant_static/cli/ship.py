@@ -50,11 +50,11 @@ def command(
     timeout: Timeout = DEFAULT_TIMEOUT,
     as_json: Json = False,
 ) -> None:
-    """Make an embedded collection a server's, with its indexes: the server indexes nothing.
+    """Make an embedded collection a server's.
 
-    What arrives is proved before any alias points at it: counts, ids, vectors, payloads, indexes,
-    and that edits take. Exit code 4: a proof failed, and nothing is left behind. Repeat the
-    command after an interruption.
+    It comes with its indexes: the server indexes nothing. What arrives is proved before any alias
+    points at it: counts, ids, vectors, payloads, indexes, and that edits take. Exit code 4: a proof
+    failed, and nothing is left behind. Repeat the command after an interruption.
     """
     from qdrant_static.ship.push import ship
 

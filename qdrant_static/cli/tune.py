@@ -81,10 +81,11 @@ def command(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Measure search plans on a collection's own data, and make the best its default.
+    """Measure search plans and make the best one the default.
 
-    The cheapest plan that finds what exact search finds becomes the collection's own, with the
-    evidence. Exit code 4: no plan was shown to reach the target, and nothing was stored.
+    On the collection's own data: the cheapest plan that finds what exact search finds becomes the
+    collection's own, with the evidence. Exit code 4: no plan was shown to reach the target, and
+    nothing was stored.
     """
     from qdrant_static import connect, load_encoder
     from qdrant_static import tune as run

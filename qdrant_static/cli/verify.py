@@ -28,10 +28,11 @@ def command(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a collection with its ledger, and name what is missing. Exit code 1 if anything is.
+    """Compare a collection with its ledger.
 
-    Input that a run could not read, and no run has read since, is missing too. Every point is
-    looked up; of some, chosen by chance, the payload is compared.
+    What is missing is named; exit code 1 if anything is. Input that a run could not read, and no
+    run has read since, is missing too. Every point is looked up; of some, chosen by chance, the
+    payload is compared.
     """
     from qdrant_static import connect
     from qdrant_static.ingest.verify import verify

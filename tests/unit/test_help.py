@@ -1,0 +1,55 @@
+"""What ``--help`` shows, and the ways to the command line."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from qdrant_static.cli import app, ingest
+
+
+def shown(*arguments: str) -> list[str]:
+    done = CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "80"})
+    assert done.exit_code == 0
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("group", [(), ("migrate",), ("collection",)])
+def test_a_command_is_told_in_a_whole_sentence_on_one_line(group):
+    lines = shown(*group)
+    told = lines[lines.index("Commands:") + 1 :]
+    assert told
+    for line in told:
+        assert len(line) <= 80
+        assert line.endswith("."), line
+        assert not line.endswith(".."), line
+        assert line.split(maxsplit=1)[1][0].isupper(), line  # it was not wrapped
+
+
+def test_the_options_of_ingest_are_in_groups():
+    lines = shown("ingest")
+    titles = [line.removesuffix(":") for line in lines if line[:1].isalpha() and line[-1] == ":"]
+    assert titles == ["Arguments", *ingest.Command.groups, "Options"]
+    rest = lines[lines.index("Options:") + 1 :]
+    names = [line.split()[0] for line in rest if line.startswith("  -")]
+    assert names == ["--threads", "--bulk", "--json", "-h,"]
+
+
+def test_a_group_names_no_option_that_is_not_there():
+    command = typer.main.get_command(app).commands["ingest"]
+    known = {param.name for param in command.params}
+    named = [name for names in ingest.Command.groups.values() for name in names]
+    assert set(named) <= known
+    assert len(named) == len(set(named))
+
+
+def test_the_package_runs_as_a_module(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["qdrant_static", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("qdrant_static", run_name="__main__")
+    assert ended.value.code in (0, None)
+    assert capsys.readouterr().out.startswith("qdrant-static ")
