@@ -19,6 +19,7 @@
     │   ├── KeyTypeError               a record key of a type that has no point id
     │   ├── CollectionNotFoundError
     │   ├── CollectionExistsError
+    │   ├── CollectionInUseError       it cannot be deleted: something points at it
     │   ├── CollectionNameError
     │   ├── AliasNotFoundError
     │   ├── AliasExistsError           the name is a collection's, or already an alias
@@ -380,6 +381,18 @@ class CollectionExistsError(UsageError):
     @property
     def message(self) -> str:
         return f"collection {self.collection!r} is already in {self.where}; nothing was changed"
+
+
+@dataclass(eq=False)
+class CollectionInUseError(UsageError):
+    """A collection that something needs; it was not deleted."""
+
+    collection: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.collection!r} is not deleted: {self.problem}. Nothing was changed"
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ from qdrant_static._version import __version__
 from qdrant_static.cli import (
     collection,
     collections,
+    delete,
     demo,
     ingest,
     migrate,
@@ -44,6 +45,7 @@ app.command("plan")(plan.command)
 app.command("quantize")(quantize.command)
 app.add_typer(collection.app, name="collection")
 app.command("collections")(collections.command)
+app.command("delete")(delete.command)
 app.add_typer(migrate.app, name="migrate")
 app.command("pull")(pull.command)
 app.command("ship")(ship.command)

@@ -9,11 +9,15 @@ import signal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from qdrant_client import models
 from typer.testing import CliRunner
 
 from qdrant_static import EdgeClient, __version__
 from qdrant_static.cli import app
+from qdrant_static.collection.aliases import point_alias
 from qdrant_static.collection.build import read_spec
+from qdrant_static.ingest.accounting.state import State
+from qdrant_static.migrate.state import MigrationState, write_state
 from tests.fakes import build_static_model, run_cli, write_jsonl
 
 ROWS = [
@@ -351,6 +355,51 @@ def test_an_encoder_that_has_moved_can_be_told(run, tmp_path):
 
 
 # --- the whole -------------------------------------------------------------------------------
+
+
+def test_a_collection_is_deleted_with_the_files_of_its_jobs(run, place):
+    run("ingest", "a.jsonl")
+    state = place / "data/_state/c"
+    assert "nobody answered" in run("delete", "c", code=2).stderr
+    assert (state / "ledger.sqlite").exists()
+    done = run("delete", "c", "--yes")
+    assert "deleted collection 'c' (8 points), and its jobs' files in" in done.stdout
+    assert not state.exists()
+    assert "no collection 'c'" in run("delete", "c", "--yes", code=2).stderr
+
+
+def test_the_files_of_jobs_can_stay_and_a_new_collection_begins_anew(run, place):
+    run("ingest", "a.jsonl")
+    (place / "data/_state/c/notes.txt").write_text("mine")
+    assert "kept data/_state/c" in run("delete", "c", "-y", "--keep-state").stdout
+    assert len(json.loads(run("runs", "c", "--json").stdout)) == 1
+    assert "stored 8" in run("ingest", "a.jsonl").stdout
+    assert "kept data/_state/c" in run("delete", "c", "-y").stdout  # of somebody else's file
+    assert [one.name for one in (place / "data/_state/c").iterdir()] == ["notes.txt"]
+
+
+def test_what_is_needed_is_not_deleted(run, place):
+    run("ingest", "a.jsonl")
+    with EdgeClient("data") as client:
+        point_alias(client, "live", "c")
+    assert "the alias 'live' points at it" in run("delete", "c", "-y", code=2).stderr
+    assert "it is an alias, of 'c'" in run("delete", "live", "-y", code=2).stderr
+    with EdgeClient("data") as client:
+        client.update_collection_aliases([
+            models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name="live"))
+        ])  # fmt: skip
+        state = MigrationState(
+            alias="a", blue="c", green="c__v2", source={"kind": "collection"}, encoder={}
+        )
+        write_state(client, state)
+    told = run("delete", "c", "-y", code=2).stderr
+    assert "a migration of 'a' from 'c' to 'c__v2' is under way (phase building)" in told
+    with EdgeClient("data") as client:
+        assert client.count("c").count == 8
+        write_state(client, state.at("retired"))
+    with State(place / "data/_state/c", "c"):
+        assert "a job of collection 'c' is running" in run("delete", "c", "-y", code=1).stderr
+    run("delete", "c", "-y")
 
 
 def test_past_runs_are_listed_and_old_files_go(run, place):

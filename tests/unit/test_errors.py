@@ -36,6 +36,7 @@ EXAMPLES: dict[str, dict] = {
     "LedgerNotFoundError": {"path": "data/_state/c/ledger.sqlite"},
     "KeyTypeError": {"given": "a boolean"},
     "CollectionNotFoundError": {"collection": "c", "where": "db", "collections": ("a",)},
+    "CollectionInUseError": {"collection": "c", "problem": "an alias points at it"},
     "CollectionExistsError": {"collection": "c", "where": "db"},
     "CollectionNameError": {"name": "a/b", "problem": "it contains '/'"},
     "AliasNotFoundError": {"alias": "a", "aliases": ("b",)},
