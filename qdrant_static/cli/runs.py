@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qdrant_static.cli.options import DEFAULT_DB, Db, Json, State
+from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, State
 from qdrant_static.cli.reporting import reported
+
+if TYPE_CHECKING:
+    from qdrant_static.connect import Client
 
 
 @reported
 def command(
-    collection: Annotated[str, typer.Argument(help="The collection's name.")],
+    collection: Annotated[str, typer.Argument(help="The collection's name, or an alias.")],
     db: Db = DEFAULT_DB,
     state: State = None,
+    api_key: ApiKey = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many runs.")] = 10,
     as_json: Json = False,
 ) -> None:
@@ -30,10 +34,24 @@ def command(
     from qdrant_static.ingest.accounting.history import past_runs
     from qdrant_static.ingest.accounting.state import default_state
 
-    with closing(connect(db)) as client:
-        folder = default_state(client, collection) if state is None else Path(state).expanduser()
+    if state is not None:
+        folder = Path(state).expanduser()
+    else:
+        with closing(connect(db, api_key=api_key)) as client:
+            folder = default_state(client, _behind(client, collection))
     found = past_runs(folder / "ledger.sqlite", limit=limit)
     if as_json:
         typer.echo(json.dumps([one.to_dict() for one in found], indent=2))
     else:
         typer.echo("\n".join(map(str, found)) or "no runs")
+
+
+def _behind(client: Client, name: str) -> str:
+    """The collection that a name stands for; the name itself where nobody can be asked."""
+    from qdrant_static.collection.aliases import target_of
+
+    try:
+        return target_of(client, name)
+    except Exception as error:  # a server that is away, whose ledgers are here all the same
+        typer.echo(f"whether {name!r} is an alias is not known: {error}", err=True)
+        return name

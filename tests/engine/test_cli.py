@@ -405,7 +405,7 @@ def test_what_is_needed_is_not_deleted(run, place):
 def test_past_runs_are_listed_and_old_files_go(run, place):
     write_jsonl(place / "a.jsonl", [*ROWS, {"id": 99}])
     for _ in range(3):
-        run("ingest", "a.jsonl", "--keep-runs", "2")
+        run("ingest", "a.jsonl", "--again", "--keep-runs", "2")
     last, before, first = json.loads(run("runs", "c", "--json").stdout)
     assert (last["run"], before["run"], first["run"]) == (3, 2, 1)
     assert (last["totals"]["stored"], last["totals"]["rejected"]) == (8, 1)
@@ -416,6 +416,16 @@ def test_past_runs_are_listed_and_old_files_go(run, place):
     assert "run 3: finished" in told
     assert "run 2" not in told
     assert "no ledger" in run("runs", "d", code=2).stderr
+    with EdgeClient("data") as client:
+        point_alias(client, "live", "c")
+    assert "run 3: finished" in run("runs", "live").stdout
+
+
+def test_past_runs_of_a_server_that_is_away_are_listed(run, place):
+    run("ingest", "a.jsonl", "--state", "qdrant-static-state/c")
+    done = run("runs", "c", "--db", "http://localhost:1")
+    assert "run 1: finished" in done.stdout
+    assert "whether 'c' is an alias is not known" in done.stderr
 
 
 def test_the_version_is_printed(run):
