@@ -61,6 +61,7 @@ class Load:
         stop: Set by whoever wants it to end.
         numbers: The files' numbers, filled in as they come.
         unreadable: The files that cannot be read, filled in likewise.
+        noted: Columns of which a person was told something, likewise.
     """
 
     ledger: Ledger
@@ -80,6 +81,7 @@ class Load:
     stop: threading.Event | None
     numbers: dict[str, int] = field(default_factory=dict)
     unreadable: list[UnreadableFile] = field(default_factory=list)
+    noted: set[str] = field(default_factory=set)
 
     def carry_out(self, items: Iterator[Item]) -> bool:
         """Load all items; whether it ran to the end.
@@ -136,6 +138,10 @@ class Load:
         return self.numbers[file]
 
     def _decide(self, pool: ThreadPoolExecutor, prepared: Prepared) -> _Work:
+        for column, told in prepared.batch.notes.items():
+            if column not in self.noted:
+                self.noted.add(column)
+                self.display.say(told)
         decided = decide(
             self.ledger,
             self.run,

@@ -749,3 +749,12 @@ def test_texts_without_spaces_are_found_by_their_words(client, encoder, tmp_path
     asked = CollectionSpec.for_encoder(encoder, sparse=SparseSpec(tokenizer="word"))
     with pytest.raises(SpecMismatchError, match="bm25: tokenizer is multilingual, asked word"):
         ingest(path, client, "e", encoder=encoder, spec=asked)
+
+
+def test_a_title_that_comes_after_the_first_records_is_told_once(client, encoder, tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "one"}])
+    for number, name in ((2, "b"), (3, "c")):
+        write_jsonl(tmp_path / f"{name}.jsonl", [{"id": number, "text": "t", "title": "T"}])
+    report = ingest(tmp_path, client, "c", encoder=encoder)
+    (note,) = (note for note in report.notes if "title" in note)
+    assert f"{tmp_path / 'b.jsonl'}, line 1, has 'title'" in note

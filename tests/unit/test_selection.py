@@ -96,3 +96,18 @@ def test_a_column_in_a_struct_that_is_renamed_lies_in_its_new_name():
 def test_needed_columns_come_once():
     selection = chosen(("id", "text", "year"), key="text", text="text", payload=["year", "text"])
     assert selection.needed == ("text", "year")
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "overlooked"),
+    [
+        (("id", "title", "text"), {}, set()),
+        (("text",), {}, {"id", "_id", "title"}),
+        (("_id", "title"), {}, {"id", "text"}),
+        (("id", "a"), {"text": "a"}, set()),
+        (("a", "text"), {"key": "a"}, {"title"}),
+        ((), {}, set()),
+    ],
+)
+def test_defaults_that_may_come_later_are_known(columns, options, overlooked):
+    assert chosen(columns, **options).overlooked == overlooked

@@ -156,3 +156,31 @@ def test_a_file_that_vanishes_after_it_was_found_is_a_reject(tmp_path):
     path.unlink()
     (reject,) = list(source)
     assert reject.reason == "unreadable_file"
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_a_column_that_the_first_records_lack_is_told_where_it_would_be_taken(tmp_path, ending):
+    for name, rows in (
+        ("a", [{"text": "one"}]),
+        (
+            "b",
+            [{"text": "two", "title": "T", "id": "k"}, {"text": "three", "title": "U", "id": "l"}],
+        ),
+    ):
+        path = tmp_path / f"{name}.{ending}"
+        if ending == "jsonl":
+            write_jsonl(path, rows)
+        elif ending == "csv":
+            lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+            path.write_text("\n".join(lines))
+        else:
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    first, second = open_source(tmp_path)
+    assert first.notes == {}
+    assert second.notes.keys() == {"id", "title"}
+    assert second.notes["id"].startswith(str(tmp_path / f"b.{ending}"))
+    assert "the key stays a digest of the text" in second.notes["id"]
+    assert "the text stays text" in second.notes["title"]
+    assert [row["title"] for row in second.payload_rows()] == ["T", "U"]
+    named = open_source(tmp_path, text="text")
+    assert [sorted(item.notes) for item in named] == [[], ["id"]]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -44,6 +44,7 @@ class Batch:
             and rejects.
         vectors: float32 ``(n, dimension)``: ready vectors, in place of the encoder's.
         passages: n numbers of passages within their rows, from 0; None where rows are whole.
+        notes: Column -> what a person should know of it.
     """
 
     file: str
@@ -57,6 +58,7 @@ class Batch:
     stop: int = -1
     vectors: NDArray[np.float32] | None = None
     passages: Sequence[int] | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.start < 0 or self.stop < 0:

@@ -73,6 +73,7 @@ class Building:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._dimension = selection.dimension
+        self._overlooked = set(selection.overlooked)
         self._clear()
 
     def _clear(self) -> None:
@@ -83,6 +84,7 @@ class Building:
         self._payloads: list[dict[str, Any]] = []
         self._vectors: list[Any] = []
         self._rejects: list[Reject] = []
+        self._notes: dict[str, str] = {}
 
     @property
     def rows(self) -> int:
@@ -115,6 +117,8 @@ class Building:
         self._bytes += size
         selection = self._selection
         own = record
+        if self._overlooked:
+            self._note(record, position)
         if self._partition:
             record = {**self._partition, **record}
         try:
@@ -136,6 +140,14 @@ class Building:
         if ready is not None:
             self._vectors.append(ready)
         self._payloads.append(payload)
+
+    def _note(self, record: dict[str, Any], position: int) -> None:
+        """Remember the columns that come later than the first records."""
+        for name in sorted(self._overlooked & record.keys()):
+            if record[name] is not None:
+                place = f"{self._file}, {self._unit} {position:,},"
+                self._notes[name] = self._selection.told_of(name, place)
+                self._overlooked.remove(name)
 
     def _vector(self, record: dict[str, Any], given: Any) -> Any:
         name = self._selection.vectors
@@ -207,6 +219,7 @@ class Building:
             start=start,
             stop=stop,
             vectors=self._matrix() if ready else None,
+            notes=self._notes,
         )
         self._clear()
         return batch

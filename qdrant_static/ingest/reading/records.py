@@ -43,6 +43,11 @@ class Records:
         self._selection = selection
         self._constants = {} if constants is None else constants
         self._unfit = {name: told for name, told in (unfit or {}).items() if selection.takes(name)}
+        self._notes = {
+            name: selection.told_of(name, file)
+            for name in selection.overlooked
+            if schema.get_field_index(name) >= 0
+        }
         self._keys = [self._path(schema, name) for name in selection.keys]
         self._texts = {name: self._path(schema, name) for name in selection.text}
         self._vectors = None
@@ -113,6 +118,7 @@ class Records:
             start=start,
             stop=stop,
             vectors=matrix if matrix is None or kept is None else matrix[kept],
+            notes=self._notes,
         )
 
     def _key_lists(self, table: pa.RecordBatch) -> list[list[Any]]:

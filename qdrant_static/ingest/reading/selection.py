@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qdrant_static.collection.spec import Fields
@@ -30,6 +30,8 @@ class Selection:
         vectors: The column of ready vectors.
         dimension: Of the ready vectors; None where nobody knows yet.
         flat: Columns that have a dot in their name; such a name is no path.
+        overlooked: Columns that would be taken as the key or the text, were they in the first
+            records; where they come later, a person should know.
         max_text_bytes: Longer texts are rejected.
         max_payload_bytes: Larger payloads are rejected.
     """
@@ -43,6 +45,7 @@ class Selection:
     vectors: str | None = None
     dimension: int | None = None
     flat: frozenset[str] = frozenset()
+    overlooked: frozenset[str] = field(default=frozenset(), compare=False)
     max_text_bytes: int = MAX_TEXT_BYTES
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
 
@@ -108,6 +111,20 @@ class Selection:
             return True
         return any(self._is_within(one, (column,)) for one in self.wanted)
 
+    def told_of(self, column: str, place: str) -> str:
+        """What a person should know of a column that was overlooked.
+
+        Args:
+            column: The column.
+            place: Where it was met first.
+        """
+        first = f"{place} has {column!r}, which the first records have not"
+        if column in KEY_COLUMNS:
+            taken = " + ".join(self.keys) or "a digest of the text"
+            return f"{first}: the key stays {taken}; name the key's column to take another"
+        taken = " + ".join(self.text) or "nothing"
+        return f"{first}: the text stays {taken}; name the text's columns to take more"
+
     def takes(self, column: str) -> bool:
         """Whether a column's values are used for anything."""
         return self.keeps(column) or column in (*self.text, self.vectors)
@@ -147,6 +164,7 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
         template=template,
         vectors=options.vectors,
         flat=frozenset(name for name in columns if "." in name),
+        overlooked=frozenset(_overlooked(options, keys, text)) if columns else frozenset(),
         max_text_bytes=options.max_text_bytes,
         max_payload_bytes=options.max_payload_bytes,
     )
@@ -172,6 +190,14 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
                 problem=f"{source} has a column {new!r} already; rename or exclude that too",
             )
     return chosen
+
+
+def _overlooked(options: SourceOptions, keys: Sequence[str], text: Sequence[str]) -> Iterator[str]:
+    """The default columns that are not there, as far as defaults are taken."""
+    if not options.key:
+        yield from KEY_COLUMNS[: KEY_COLUMNS.index(keys[0]) if keys else None]
+    if not options.text and options.template is None:
+        yield from (name for name in TEXT_COLUMNS if name not in text)
 
 
 def _is_among(name: str, columns: Sequence[str]) -> bool:
