@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.sparse import Bm25Encoder
 
 _WORD = re.compile(r"\w+")
+_SPACE, _GAP = re.compile(r"\s"), re.compile(r"\W")
 #: Runs of scripts that put no spaces between words: Thai to Burmese, Khmer, Chinese, Japanese.
 _UNSPACED = re.compile(
     "[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
@@ -139,8 +140,8 @@ def _best_start(text: str, matches: list[Match], room: int) -> int:
     before = min((span - (end - chosen)) // 2, span // 4)
     start = max(0, chosen - before)
     if start:
-        space = re.compile(r"\s").search(text, start, chosen)
-        start = chosen if space is None and before < 1 else start if space is None else space.end()
+        gap = _SPACE.search(text, start, chosen) or _GAP.search(text, start, chosen)
+        start = start if gap is None else gap.end()
     return start
 
 

@@ -223,7 +223,7 @@ class Progress:
         """Tell a log the sum of a run, and give its report with all that was said."""
         how = "interrupted" if report.interrupted else "finished"
         self.log(f"{how} after {time.monotonic() - self._started:,.1f} s: {report.sum}")
-        return replace(report, notes=tuple(self.notes))
+        return replace(report, notes=tuple(dict.fromkeys([*report.notes, *self.notes])))
 
     @property
     def _place(self) -> str:

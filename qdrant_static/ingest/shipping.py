@@ -14,6 +14,7 @@ from qdrant_static.collection.capacity import Corpus, footprint
 from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import make_private
 from qdrant_static.errors import (
+    QdrantStaticError,
     ShipmentRefusedError,
     SpecError,
     StorageError,
@@ -77,7 +78,11 @@ class BuildHereRun:
             return replace(built, interrupted=True)
         if not self._has_built(place.folder):
             return built  # no row of the input could be stored
-        return self._ship(place.folder, built)
+        try:
+            return self._ship(place.folder, built)
+        except QdrantStaticError as error:
+            error.report = built
+            raise
 
     # --- what is there -----------------------------------------------------------------------
 

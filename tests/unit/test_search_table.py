@@ -97,6 +97,12 @@ def test_the_words_of_the_query_are_bold_whatever_their_ending():
     assert "\x1b" not in "".join(read(hit(text=text)))
 
 
+def test_a_passage_begins_with_a_whole_word():
+    text = "ship.over." * 80 + "vaccine.mRNA." + "sea." * 200
+    line = read(hit(text=text))[1].strip()
+    assert re.match(r"… (ship|over|vaccine)\.", line), line
+
+
 def test_the_window_with_most_different_terms_wins():
     text = "mRNA mRNA mRNA mRNA. " + FILLER * 40 + "vaccine by mRNA. " + FILLER * 40
     assert "vaccine by mRNA." in "".join(read(hit(text=text), lines=1))

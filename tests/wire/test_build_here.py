@@ -590,10 +590,9 @@ def test_a_proof_that_failed_is_exit_code_4(command, carrier):
     carrier.error = ShipmentRefusedError(
         collection="c", where="there", proof="count", problem="too few", left="It was removed"
     )
-    assert (
-        "refused by the proof 'count'"
-        in command("--to", "http://s", "--build", "here", code=4).stderr
-    )
+    done = command("--to", "http://s", "--build", "here", code=4)
+    assert "refused by the proof 'count'" in done.stderr
+    assert f"read {ROWS + 2} = built {ROWS} + rejected 2" in done.stdout
 
 
 @pytest.mark.parametrize(
