@@ -218,6 +218,12 @@ def test_a_type_of_a_column_that_is_not_there_is_an_error(path):
         open_source(path, options=SourceOptions(types={"year": "integer"}))
 
 
+def test_types_where_nothing_is_read_as_text_are_an_error(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "a", "n": "5"}')
+    with pytest.raises(SpecError, match=r"types\.n: .*a\.jsonl has types of its own"):
+        open_source(tmp_path / "a.jsonl", options=SourceOptions(types={"n": "integer"}))
+
+
 @pytest.mark.parametrize("content", [b"id,text,id\n", b"id,\xff\n", b'id,"text\n'])
 def test_a_header_that_names_no_columns_is_an_error(path, content):
     path.write_bytes(content)

@@ -34,7 +34,11 @@ def write(path, column: pa.Array, **more):
     return path
 
 
-@pytest.mark.parametrize("kind", [pa.list_(pa.float64()), pa.large_list(pa.float64())], ids=str)
+@pytest.mark.parametrize(
+    "kind",
+    [pa.list_(pa.float64()), pa.large_list(pa.float64()), pa.list_view(pa.float64())],
+    ids=str,
+)
 def test_rows_without_a_vector_that_serves_are_rejected(tmp_path, kind):
     source = open_source(write(tmp_path / "a.parquet", pa.array(VECTORS, kind)), options=OPTIONS)
     assert source.selection.dimension == 3
@@ -53,6 +57,14 @@ def test_lists_of_one_size_may_be_of_any_numbers(tmp_path, inner):
     column = pa.FixedSizeListArray.from_arrays(values, 3)
     (batch,) = open_source(write(tmp_path / "a.parquet", column), options=OPTIONS)
     assert batch.vectors.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_tensors_of_one_dimension_are_vectors(tmp_path):
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(
+        np.arange(6, dtype=np.float32).reshape(2, 3)
+    )
+    (batch,) = open_source(write(tmp_path / "a.parquet", column), options=OPTIONS)
+    assert batch.vectors.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_nulls_among_lists_of_one_size_are_rejected_alone(tmp_path):

@@ -30,8 +30,11 @@ class ReadyVectors:
 
 def is_vector(kind: pa.DataType) -> bool:
     """Whether a type is a list of numbers."""
-    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    if not (lists or pa.types.is_fixed_size_list(kind)):
+    if isinstance(kind, pa.BaseExtensionType):
+        return is_vector(kind.storage_type)
+    if not pa.types.is_nested(kind) or kind.num_fields != 1 or pa.types.is_struct(kind):
+        return False
+    if pa.types.is_map(kind) or pa.types.is_union(kind):
         return False
     return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import pyarrow as pa
 
 from qdrant_static.collection.fields import value_at
+from qdrant_static.errors import SpecError
 from qdrant_static.ingest.reading import (
     arrowfile,
     columns,
@@ -205,6 +206,7 @@ def open_source(
         rows.append(count)
         if schema is not None:
             schemas[file.name] = schema
+    _check_types(inputs, asked)
     selection = _select(inputs, schemas, asked)
     for name, schema in schemas.items():
         fitness.check(name, schema, selection)
@@ -240,6 +242,19 @@ def _position(inputs: Sequence[Input]) -> ReadPosition | None:
 
 def _named_types(options: SourceOptions) -> dict[str, PartitionType]:
     return {name: PartitionType(kind=kind, is_strict=True) for name, kind in options.types.items()}
+
+
+def _check_types(inputs: Sequence[Input], options: SourceOptions) -> None:
+    """Refuse types where nothing is read as text: other formats have types of their own."""
+    if not inputs or any(one.format in ("csv", "tsv") for one in inputs):
+        return
+    for name in options.types:
+        if not any(name in one.folders for one in inputs):
+            raise SpecError(
+                field=f"types.{name}",
+                problem=f"types are for cells of CSV and values of folders ({name}=...); "
+                f"{inputs[0].name} has types of its own",
+            )
 
 
 def _describe(file: Input) -> tuple[pa.Schema | None, int | None]:
