@@ -42,6 +42,8 @@ from qdrant_static.suggestions import suggestion
 if TYPE_CHECKING:
     import threading
 
+    from qdrant_static.connect import Client
+    from qdrant_static.encoders.base import Encoder, EncoderInfo
     from qdrant_static.ingest.report import IngestReport
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -51,7 +53,7 @@ _TABLES: Mapping[str, Mapping[str, Any]] = {
     "ingest": {
         "sync": bool, "delete_missing": bool, "force": bool, "again": bool, "on_duplicate": str,
         "max_rejects": (int, str), "state": str, "rejects": str, "threads": int, "bulk": bool,
-        "keep_runs": int,
+        "keep_runs": int, "pinned": bool,
     },
 }  # fmt: skip
 #: Tables that become objects of these types.
@@ -146,10 +148,9 @@ class Job:
             stop: As for `ingest`.
             changed: Arguments of `ingest` in place of the file's, such as ``force=True``.
         """
-        from qdrant_static.collection.build import read_spec
         from qdrant_static.collection.toml import from_data
         from qdrant_static.connect import connect
-        from qdrant_static.encoders.registry import load_encoder
+        from qdrant_static.encoders.base import EncoderInfo
         from qdrant_static.ingest.pipeline import ingest
         from qdrant_static.ingest.reading.options import SourceOptions
         from qdrant_static.ingest.reading.passages import Passages
@@ -160,27 +161,21 @@ class Job:
         build = None if self.build is None else BuildHere(**self.build)
         client = connect(self.db, **self.connect)
         try:
-            name = self.encoder
-            if name is None and client.collection_exists(self.collection):
-                name = read_spec(client, self.collection).encoder.name
-            if name is None:
-                raise SpecError(
-                    field=f"{self.name}: encoder",
-                    problem=f"collection {self.collection!r} is new: name an encoder",
-                )
-            encoder = load_encoder(name)
+            arguments = {**self.ingest, **changed}
+            encoder: Encoder | EncoderInfo = self._encoder_of(
+                client, pinned=bool(arguments.get("pinned"))
+            )
             spec = (
                 None
                 if self.spec is None
                 else from_data(self.spec, encoder=encoder, where=f"{self.name}: spec")
             )
-            arguments = {**self.ingest, **changed}
             return ingest(
                 list(self.paths),
                 client,
                 self.collection,
                 spec=spec,
-                encoder=encoder,
+                encoder=self.encoder if isinstance(encoder, EncoderInfo) else encoder,
                 options=options,
                 passages=passages,
                 build=build,
@@ -191,6 +186,30 @@ class Job:
             )
         finally:
             client.close()
+
+    def _encoder_of(self, client: Client, *, pinned: bool) -> Encoder | EncoderInfo:
+        """The job's encoder; what is known of it where it is that of another generation.
+
+        The model of a generation that was replaced need not be there any more.
+        """
+        from qdrant_static.collection.build import read_spec
+        from qdrant_static.encoders.registry import load_encoder
+        from qdrant_static.migrate.standing import other_generations
+
+        name = self.encoder
+        if client.collection_exists(self.collection):
+            there = read_spec(client, self.collection)
+            name = name or there.encoder.name
+            if name != there.encoder.name and not pinned:
+                for one in other_generations(client, self.collection):
+                    if one.encoder.name == name:
+                        return one.encoder
+        if name is None:
+            raise SpecError(
+                field=f"{self.name}: encoder",
+                problem=f"collection {self.collection!r} is new: name an encoder",
+            )
+        return load_encoder(name)
 
 
 def _filled(value: Any, path: tuple[str, ...], name: str, environment: Mapping[str, str]) -> Any:

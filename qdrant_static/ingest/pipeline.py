@@ -24,6 +24,7 @@ from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.retention import check_keep_runs, remove_old_files
 from qdrant_static.ingest.accounting.state import State, default_state
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
+from qdrant_static.ingest.following import asked_before, told
 from qdrant_static.ingest.late import late_encoder_of
 from qdrant_static.ingest.limits import RejectLimit
 from qdrant_static.ingest.partitiontypes import with_types_of
@@ -72,6 +73,7 @@ def ingest(
     build: BuildHere | None = None,
     job: str | None = None,
     keep_runs: int | None = None,
+    pinned: bool = False,
     _fills: bool = False,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
@@ -126,6 +128,8 @@ def ingest(
         job: A name that log lines begin with, such as the job file's.
         keep_runs: Keep the rejects files and manifests of so many last runs, and remove those of
             earlier ones; None: as it was said last, else 20.
+        pinned: Refuse a collection that is not what ``spec`` and ``encoder`` say, also where a
+            migration has put it in the place of one that was.
 
     Returns:
         The account of the run; `IngestReport.unreadable` names what could not be read.
@@ -162,13 +166,15 @@ def ingest(
     )
     fields = source.selection.fields if passages is None else passages.fields
     asked, collection = collection, _target(client, collection, build)
-    spec, encoder = _resolve(client, collection, spec, encoder, source, fields)
+    spec, encoder, notes = _resolve(
+        client, collection, spec, encoder, source, fields, asked=None if pinned else asked
+    )
     source = with_types_of(source, client, collection, spec)
-    told: list[str] = []
     if passages is not None:
         if spec.late is not None:
             late_encoder = late_encoder_of(spec.late, late_encoder)
         passages, told = _fit(passages, on_duplicate, encoder, late_encoder)
+        notes += told
     own_rejects = _rejects_path(rejects, source)
     folder = default_state(client, asked) if state is None else Path(state).expanduser()
     shards = None if build is None else shards_of(client, collection, spec, build)  # type: ignore[arg-type]
@@ -182,7 +188,7 @@ def ingest(
         )
         position = getattr(source, "position", None)  # other sources need not have one
         display.read_part = None if position is None else position.part
-        _tell(display, source, told)
+        _tell(display, source, notes)
         run = IngestRun(
             client=client,
             collection=collection,
@@ -303,8 +309,13 @@ def _resolve(
     encoder: AnyEncoder | None,
     source: AnySource,
     fields: Fields,
-) -> tuple[CollectionSpec, Encoder]:
-    """Agree on spec and encoder with what is there; nothing is written yet."""
+    *,
+    asked: str | None,
+) -> tuple[CollectionSpec, Encoder, list[str]]:
+    """Agree on spec and encoder with what is there, and what to tell; nothing is written yet.
+
+    ``asked`` is the name that the job gives, if it goes on with what a migration made of that.
+    """
     exists = patiently(
         client,
         collection,
@@ -313,6 +324,11 @@ def _resolve(
         retry=FIRST_CONTACT,
     )
     there = read_spec(client, collection) if exists else None
+    notes: list[str] = []
+    if there is not None and asked is not None:
+        if asked_before(client, collection, there, spec=spec, encoder=encoder) is not None:
+            spec, encoder = None, None
+            notes.append(told(there, collection, asked))
     known = there or spec
     encoder = None if encoder is None else as_encoder(encoder)
     if encoder is None:
@@ -333,8 +349,8 @@ def _resolve(
     if there is None:
         if wanted.sparse is not None:
             bm25_encoder(wanted.sparse)  # says if the language is unknown, before anything is made
-        return wanted, encoder
+        return wanted, encoder, notes
     check_spec(collection, there, wanted)
     held = there.fields
     held = held.with_points_of(fields) if held.all_columns or held.ready_vectors else fields
-    return there.with_source(fields=held, mean_length=None), encoder
+    return there.with_source(fields=held, mean_length=None), encoder, notes

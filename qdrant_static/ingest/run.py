@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     from qdrant_static.ids import PointId
 
 
+#: A note of the ledger: the collection that its rows are of.
+_COLLECTION = "collection"
+
+
 @dataclass(slots=True, kw_only=True)
 class IngestRun(ContinuableRun):
     """A run of the ledger, or the next attempt of one; the fields are those of `ingest`.
@@ -413,12 +417,27 @@ class IngestRun(ContinuableRun):
             write_spec(self.client, self.collection, self.spec)
         if run.points_before is None:
             before = self.count()
-            complete = before == self.ledger.points()
+            moved = self._was_of_another(run)
+            complete = before == self.ledger.points() and not moved
             if self.sync and not complete:
                 self.display.say(
-                    f"the ledger does not know the {before:,} points of the collection: reading "
-                    "them"
+                    f"the ledger does not know the {before:,} points of {self.collection!r}: "
+                    "reading them"
                 )
                 before = rebuild(self.client, self.collection, self.ledger, self.spec)
                 complete = True
+            if complete or not moved:
+                self.ledger.notes[_COLLECTION] = "" if self.fills else self.collection
             self.ledger.note(run.id, points_before=before, complete=complete)
+
+    def _was_of_another(self, run: Run) -> bool:
+        """Whether the ledger's rows are of another collection than the job's alias stands for now.
+
+        Those of a run that filled a generation are too: the journal has changed it since.
+        """
+        known = self.ledger.notes.get(_COLLECTION)
+        if known is not None:
+            return bool(known != self.collection) and not self.fills
+        # An earlier version left no note; another encoder tells of a cut-over.
+        before = [one for one in self.ledger.runs() if one.id < run.id]
+        return bool(before) and before[-1].identity.get("encoder") != run.identity.get("encoder")

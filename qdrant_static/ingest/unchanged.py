@@ -40,7 +40,7 @@ def unchanged(job: ContinuableRun, own_rejects: Path | None) -> IngestReport | N
         return None
     manifest = job.files.manifest(last.id)
     return IngestReport(
-        collection=job.collection,
+        collection=job.asked or job.collection,
         encoder=job.encoder.info.name,
         fields=job.spec.fields,
         files=len(job.source.files),

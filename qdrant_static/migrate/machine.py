@@ -32,7 +32,7 @@ from qdrant_static.migrate.names import is_embedded, next_generation, read_metad
 from qdrant_static.migrate.quality import Quality, Side, of_shadow
 from qdrant_static.migrate.queries import choose
 from qdrant_static.migrate.report import Status, Verified
-from qdrant_static.migrate.standing import POINTER_KEY
+from qdrant_static.migrate.standing import EARLIER_KEY, POINTER_KEY, earlier
 from qdrant_static.migrate.state import (
     KEY,
     MigrationState,
@@ -240,7 +240,7 @@ class Migration(Switching):
 
     def _create(self, state: MigrationState, wanted: CollectionSpec) -> None:
         told = {"identity": self.journal.identity, "place": self.journal.place}
-        kept = {JOURNAL_KEY: told}
+        kept = {JOURNAL_KEY: told, EARLIER_KEY: earlier(self.client, state.blue)}
         try:
             create_collection(
                 self.client,

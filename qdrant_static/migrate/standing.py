@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.aliases import target_of
+from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.errors import CollectionNotFoundError, MigrationWritesError
 from qdrant_static.migrate.names import is_embedded, read_metadata
 from qdrant_static.migrate.state import KEY, MigrationState, find_states
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 #: In blue's metadata: the collection that is to take its place.
 POINTER_KEY = "qdrant_static_green"
+#: In green's metadata: the specs of the generations before it, the latest first.
+EARLIER_KEY = "qdrant_static_earlier"
+_KEPT_GENERATIONS = 5
 
 
 def under_way(client: Client, name: str) -> MigrationState | None:
@@ -37,6 +41,23 @@ def under_way(client: Client, name: str) -> MigrationState | None:
     there = metadata_of(client, name)
     found = _state(there) or _state(metadata_of(client, str(there.get(POINTER_KEY) or "")))
     return None if found is None or found.is_over else found
+
+
+def other_generations(client: Client, collection: str) -> list[CollectionSpec]:
+    """The specs of a collection's other generations: those before it, and one beside it."""
+    told = list(metadata_of(client, collection).get(EARLIER_KEY) or ())
+    state = under_way(client, collection)
+    for name in () if state is None else (state.blue, state.green):
+        if name != collection:
+            told.append(metadata_of(client, name).get(METADATA_KEY))
+    return [CollectionSpec.from_dict(one) for one in told if one]
+
+
+def earlier(client: Client, blue: str) -> list[dict[str, Any]]:
+    """What green's metadata keep of blue and of those before it, the latest first."""
+    there = metadata_of(client, blue)
+    known = [there.get(METADATA_KEY), *(there.get(EARLIER_KEY) or ())]
+    return [one for one in known if one][:_KEPT_GENERATIONS]
 
 
 def refuse_layout_change(client: Client, name: str, change: str) -> None:
@@ -80,9 +101,11 @@ def refusal(state: MigrationState, collection: str, problem: str) -> MigrationWr
 
 
 def metadata_of(client: Client, name: str) -> dict[str, Any]:
-    """What a collection carries; nothing if it is not there."""
+    """What a collection, or that of an alias, carries; nothing if it is not there."""
     if not name:
         return {}
+    if is_embedded(client):
+        name = target_of(client, name)
     try:
         return dict(read_metadata(client, name))
     except CollectionNotFoundError:  # a collection that is still to be made, or one that has gone
