@@ -388,6 +388,14 @@ class EdgeClient(ModelLists):
         with self._collections.use(collection_name) as opened:
             opened.flush()
 
+    def release(self) -> None:
+        """Close all collections until they are used again, so that another process can open them.
+
+        Raises:
+            EngineError: If something could not be written.
+        """
+        self._collections.release()
+
     def optimize(
         self,
         collection_name: str,

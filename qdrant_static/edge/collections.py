@@ -277,6 +277,12 @@ class Collections:
             for opened in self._open.values():
                 do(opened)
 
+    def release(self) -> None:
+        """Close all collections until they are used again."""
+        with self._held():
+            while self._open:
+                self._open.popitem()[1].close()
+
     def close(self) -> None:
         """Close all collections, for good; in a forked child they are the parent's."""
         if self._process != os.getpid():

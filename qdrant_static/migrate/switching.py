@@ -99,7 +99,7 @@ class Switching(Session):
             self.spec(after)  # says if it is not there: the alias would be lost on nothing
             write_state(self.client, state.at(begun))
             if hand_over and is_embedded(self.client):
-                self.client.close()
+                self.client.release()  # type: ignore[union-attr]
             started = time.perf_counter()
             point_alias(self.client, self.alias, after)
             switch_s = time.perf_counter() - started
