@@ -43,6 +43,7 @@
     ├── ShipmentRefusedError           a proof of a shipment failed: exit 4
     ├── TooManyRejectsError            the input is rubbish: exit 3
     ├── DeletionRefusedError           a job would delete too much: exit 4
+    ├── JobStoppedError                a job was to stop while it waited for its input: exit 130
     ├── ServerUnavailableError         the server did not answer for too long: safe to repeat
     ├── EngineError                    the engine refused or failed
     ├── EveryPointRefusedError         the server takes no point of the batch, whichever it is
@@ -630,6 +631,19 @@ class DeletionRefusedError(QdrantStaticError):
             f"are not in the input: {self.problem}. None was deleted, all else is done; if that is "
             "meant, repeat it with force=True"
         )
+
+
+@dataclass(eq=False)
+class JobStoppedError(QdrantStaticError):
+    """A job was asked to stop while it waited for its input; what was stored stays."""
+
+    exit_code: ClassVar[int] = 130
+
+    waited_for: str
+
+    @property
+    def message(self) -> str:
+        return f"stopped while it waited for rows from {self.waited_for}; what was stored stays"
 
 
 @dataclass(eq=False)

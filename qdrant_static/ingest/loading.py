@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 
+from qdrant_static.errors import JobStoppedError
 from qdrant_static.ingest.accounting.accounts import UnreadableFile
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.deciding import Decided, OnDuplicate, Prepared, decide, prepare
@@ -56,6 +57,7 @@ class Load:
         on_duplicate: Which row of a key is stored.
         prepare: Called once, before the first batch that has a record: the collection must be
             there, and what it holds be known.
+        cancel: Has whoever reads ahead from a pipe end.
         limit: When to stop because of rejects.
         threads: Of the encoder.
         stop: Set by whoever wants it to end.
@@ -76,6 +78,7 @@ class Load:
     sync: bool
     on_duplicate: OnDuplicate
     prepare: Callable[[], None]
+    cancel: Callable[[], None]
     limit: RejectLimit | None
     threads: int
     stop: threading.Event | None
@@ -121,11 +124,12 @@ class Load:
                         return False
                     self._write(under_way.popleft(), notice)
                 self.writer.flush()
+            except JobStoppedError:  # while a pipe was waited for
+                return False
             finally:
+                self.cancel()
                 notice.cancel()
-                for work in under_way:
-                    if work.vectors is not None:
-                        work.vectors.cancel()
+                _cancel(under_way)
         return True
 
     def _number(self, file: str) -> int:
@@ -182,6 +186,12 @@ class Load:
         return self.limit is not None and self.limit.is_exceeded(
             self.writer.totals, at_end=False, unreadable=len(self.unreadable)
         )
+
+
+def _cancel(under_way: Iterable[_Work]) -> None:
+    for work in under_way:
+        if work.vectors is not None:
+            work.vectors.cancel()
 
 
 def sample(items: Iterator[Item]) -> tuple[list[str], bool, Iterator[Item]]:

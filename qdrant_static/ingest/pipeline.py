@@ -31,7 +31,7 @@ from qdrant_static.ingest.partitiontypes import with_types_of
 from qdrant_static.ingest.progress import Progress
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.passages import Passages, fit, token_offsets
-from qdrant_static.ingest.reading.sources import AnySource, PathLike, open_source
+from qdrant_static.ingest.reading.sources import AnySource, PathLike, Source, open_source
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.run import IngestRun
 from qdrant_static.ingest.server.calls import FIRST_CONTACT, patiently
@@ -162,8 +162,10 @@ def ingest(
     source = (
         paths
         if isinstance(paths, AnySource)
-        else open_source(paths, key=key, text=text, payload=payload, options=options)
+        else open_source(paths, key=key, text=text, payload=payload, options=options, stop=stop)
     )
+    if isinstance(source, Source):
+        source.end_on(stop)
     fields = source.selection.fields if passages is None else passages.fields
     asked, collection = collection, _target(client, collection, build)
     spec, encoder, notes = _resolve(

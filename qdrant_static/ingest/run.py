@@ -16,6 +16,7 @@ from qdrant_static.collection.build import (
 )
 from qdrant_static.collection.terms import measured
 from qdrant_static.errors import (
+    JobStoppedError,
     QdrantStaticError,
     TooManyRejectsError,
     VerificationError,
@@ -78,7 +79,8 @@ class IngestRun(ContinuableRun):
             ) as rejected:
                 return self._carry_out(run, rejected)
         except BaseException as error:
-            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            stopped = isinstance(error, KeyboardInterrupt | JobStoppedError)
+            state = "interrupted" if stopped else "failed"
             if isinstance(error, VerificationError):
                 state = "abandoned"  # going on would end in the same disagreement
             with suppress(QdrantStaticError):  # the ledger may be what has failed
@@ -347,6 +349,7 @@ class IngestRun(ContinuableRun):
             sync=self.sync,
             on_duplicate=self.on_duplicate,
             prepare=prepare,
+            cancel=getattr(self.source, "cancel", _nothing),
             limit=self.limit,
             threads=self.threads,
             stop=self.stop,
@@ -441,3 +444,7 @@ class IngestRun(ContinuableRun):
         # An earlier version left no note; another encoder tells of a cut-over.
         before = [one for one in self.ledger.runs() if one.id < run.id]
         return bool(before) and before[-1].identity.get("encoder") != run.identity.get("encoder")
+
+
+def _nothing() -> None:
+    """Sources that never wait have nothing to cancel."""

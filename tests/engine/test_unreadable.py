@@ -143,6 +143,28 @@ def test_verify_forgets_a_file_that_is_no_longer_part_of_the_input(client, encod
     assert verify(client, "c").is_sound
 
 
+@pytest.mark.parametrize("name", ["b.jsonl", "more"])
+@pytest.mark.parametrize("way", ["{}", "{}/**/*.jsonl", "file://{}"])
+def test_nothing_is_deleted_because_a_part_of_a_folder_is_away(
+    client, encoder, tmp_path, name, way
+):
+    lake, disk = tmp_path / "lake", tmp_path / "disk"
+    lake.mkdir()
+    disk.mkdir()
+    write_jsonl(lake / "a.jsonl", rows(90))
+    write_jsonl(disk / "b.jsonl", rows(10, 90))
+    (lake / name).symlink_to(disk / "b.jsonl" if name == "b.jsonl" else disk)
+    path = way.format(lake)
+    assert ingest(path, client, "c", encoder=encoder).stored == 100
+    disk.rename(tmp_path / "not-mounted")
+    report = ingest(path, client, "c", encoder=encoder, sync=True, delete_missing=True)
+    assert (report.unchanged, report.deleted, report.not_deleted) == (90, 0, 10)
+    assert name in report.unreadable[0].file
+    (tmp_path / "not-mounted").rename(disk)
+    report = ingest(path, client, "c", encoder=encoder, sync=True, delete_missing=True)
+    assert (report.unchanged, report.unreadable) == (100, ())
+
+
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> Path:
     return write_input(tmp_path_factory.mktemp("given"), 300)

@@ -52,6 +52,7 @@ EXAMPLES: dict[str, dict] = {
     "TooManyRejectsError": {
         "rejected": 7, "read": 9, "limit": "10%", "rejects": "r.jsonl", "unreadable": ("a: torn",),
     },
+    "JobStoppedError": {"waited_for": "/dev/stdin"},
     "DeletionRefusedError": {
         "collection": "c", "vanished": 5, "points": 9, "problem": "more than 20%",
     },
@@ -98,7 +99,7 @@ RETRYABLE = {
 #: What a scheduler can tell apart from a failure.
 EXIT_CODES = {
     "TooManyRejectsError": 3, "DeletionRefusedError": 4, "GateRefusedError": 4,
-    "ShipmentRefusedError": 4,
+    "ShipmentRefusedError": 4, "JobStoppedError": 130,
 }  # fmt: skip
 
 

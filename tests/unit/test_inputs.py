@@ -344,9 +344,23 @@ def test_an_arrow_stream_comes_through_standard_input(monkeypatch, tmp_path):
     assert [item.keys for item in source] == [[1, 2], [3]]
 
 
-def test_parquet_cannot_come_through_standard_input():
-    with pytest.raises(SpecError, match="standard input"):
-        open_source("-", options=SourceOptions(format="parquet"))
+def test_parquet_comes_through_standard_input(monkeypatch, tmp_path):
+    pq.write_table(pa.table({"id": [1, 2], "text": ["a"] * 2}), tmp_path / "a")
+    monkeypatch.setattr("sys.stdin", _Stdin((tmp_path / "a").read_bytes()))
+    source = open_source("-", options=SourceOptions(format="parquet"))
+    assert (source.total_rows, [item.keys for item in source]) == (2, [[1, 2]])
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_the_first_record_of_standard_input_may_be_of_any_size(monkeypatch, form):
+    text = "tide " * 2_000_000
+    content = (
+        f'id,text\n1,"{text}"\n2,b\n' if form == "csv"
+        else f'{json.dumps({"id": "1", "text": text})}\n{json.dumps({"id": "2", "text": "b"})}\n'
+    )  # fmt: skip
+    monkeypatch.setattr("sys.stdin", _Stdin(content.encode()))
+    source = open_source("-", options=SourceOptions(format=form))
+    assert [key for item in source for key in item.keys] == ["1", "2"]
 
 
 def test_a_format_may_be_told_where_the_ending_does_not(tmp_path):

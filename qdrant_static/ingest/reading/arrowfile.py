@@ -26,9 +26,6 @@ def schema(file: Input) -> pa.Schema:
         OSError: If it cannot be read.
         pa.ArrowException: If it is neither an Arrow file nor an Arrow stream.
     """
-    if file.stream is not None:
-        with file.open_sample() as head, pa.ipc.open_stream(head) as reader:
-            return with_partition(reader.schema, file)
     with _tables(file, ()) as (found, _):
         return with_partition(found, file)
 
@@ -44,11 +41,9 @@ def read(
         settled: Ranges of rows that are not wanted again, sorted.
     """
     try:
-        top: list[int] = []
-        if file.stream is None:  # which cannot be opened twice
-            with _tables(file, ()) as (found, _):
-                needed = columns.leaves(found, selection)
-                top = sorted({found.get_field_index(path[0]) for path in needed} - {-1})
+        with _tables(file, ()) as (found, _):
+            needed = columns.leaves(found, selection)
+            top = sorted({found.get_field_index(path[0]) for path in needed} - {-1})
         with _tables(file, top) as (found, tables):
             yield from batches(file, with_partition(found, file), tables, selection, settled)
     except DAMAGED as error:
@@ -92,13 +87,12 @@ def _tables(
     """The schema and the tables, with some of the columns; none named: all."""
     options = pa.ipc.IpcReadOptions(included_fields=list(wanted) or None)
     with file.open_at() as source:
-        if file.stream is None and source.read(len(_FILE_MAGIC)) == _FILE_MAGIC:
+        if source.read(len(_FILE_MAGIC)) == _FILE_MAGIC:
             source.seek(0)
             with pa.ipc.open_file(source, options=options) as reader:
                 count = reader.num_record_batches
                 yield reader.schema, (reader.get_batch(number) for number in range(count))
         else:
-            if file.stream is None:
-                source.seek(0)
+            source.seek(0)
             with pa.ipc.open_stream(source, options=options) as reader:
                 yield reader.schema, iter(reader)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import sys
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 import pyarrow as pa
 
-from qdrant_static.errors import SpecError
 from qdrant_static.ingest.reading.batch import Unit
+from qdrant_static.ingest.reading.once import ReadOnce
 from qdrant_static.ingest.reading.options import Format
 from qdrant_static.ingest.reading.position import ReadPosition
 
@@ -52,7 +52,6 @@ STANDARD_INPUT = "-"
 
 _SAMPLED_BYTES = 64 * 2**10
 _MAX_FOOTER_BYTES = 64 * 2**20
-_HEAD_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +80,7 @@ class Input:
         format: What it holds; another word is a source that a distribution registered.
         compression: Of a text format.
         filesystem: Where it lies; None: on this machine.
-        stream: Where it is no file.
+        stream: Where it can be read once only.
         folders: Column -> text, from folders called ``column=value``.
         partition: Column -> value, of the column's type.
         unfit: Column -> why the folder's text is no value of the column's type.
@@ -98,7 +97,7 @@ class Input:
     partition: Mapping[str, Any] = field(default_factory=dict)
     unfit: Mapping[str, str] = field(default_factory=dict)
     delimiter: str = ","
-    stream: StandardInput | None = field(default=None, repr=False)
+    stream: ReadOnce | None = field(default=None, repr=False)
     position: ReadPosition | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -126,8 +125,7 @@ class Input:
         """Its first bytes, uncompressed; what can be read once only stays to be read."""
         if self.stream is None:
             return self.open()
-        head = io.BufferedReader(io.BytesIO(self.stream.head()))
-        return unpacked(head, self.compression)
+        return unpacked(self.stream.sample(), self.compression)
 
     def open_at(self) -> pa.NativeFile:
         """Its bytes at any place, for formats that need it.
@@ -136,9 +134,9 @@ class Input:
             OSError: If it cannot be opened.
         """
         if self.stream is not None:
-            return pa.PythonFile(self.open(), mode="r")
+            return pa.PythonFile(self.stream.stored(), mode="r")
         if self.filesystem is None:
-            return pa.OSFile(self.path, "rb")
+            return pa.OSFile(os.fsencode(self.path), "rb")
         return self.filesystem.open_input_file(self.path)
 
     def fingerprint(self) -> Fingerprint:
@@ -186,6 +184,11 @@ def describe(name: str, format_: Format | None = None) -> tuple[Format, Compress
     if kind is None or (compression is not None and kind not in TEXT_FORMATS):
         return None
     return kind, compression
+
+
+def known_endings() -> str:
+    """The endings of files that can be read, for messages."""
+    return f"{', '.join(ENDINGS)} (text also with {', '.join(COMPRESSIONS)})"
 
 
 def problem_of(error: BaseException) -> str:
@@ -247,57 +250,6 @@ class _Buffered(io.BufferedReader):
     def close(self) -> None:
         super().close()
         self._below.close()
-
-
-class StandardInput:
-    """A stream that is read once, and whose beginning can be looked at before.
-
-    Args:
-        stream: The stream; None takes standard input.
-    """
-
-    def __init__(self, stream: IO[bytes] | None = None) -> None:
-        self._stream = sys.stdin.buffer if stream is None else stream
-        self._head = b""
-        self._opened = False
-
-    def head(self) -> bytes:
-        """The first bytes, up to a bound."""
-        if not self._head and not self._opened:
-            self._head = self._stream.read(_HEAD_BYTES)
-        return self._head
-
-    def open(self) -> io.BufferedReader[Any]:
-        """All bytes.
-
-        Raises:
-            SpecError: If they were read before.
-        """
-        if self._opened:
-            raise SpecError(field="paths", problem="standard input can be read once only")
-        self._opened = True
-        return io.BufferedReader(_Chained(self._head, self._stream), 2**20)
-
-
-class _Chained(io.RawIOBase):
-    """Some bytes, then a stream."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        super().__init__()
-        self._head = io.BytesIO(head)
-        self._rest = rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer)
-        count = self._head.readinto(view)
-        if count:
-            return count
-        got = self._rest.read(len(view))
-        view[: len(got)] = got
-        return len(got)
 
 
 def unsettled(

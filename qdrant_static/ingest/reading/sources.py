@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from qdrant_static.ingest.reading import (
     registered,
 )
 from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.find import PathLike, find_files, find_inputs
+from qdrant_static.ingest.reading.find import PathLike, find, find_files
 from qdrant_static.ingest.reading.inputs import DAMAGED, Fingerprint, Input, problem_of
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.partitions import PartitionType
@@ -128,6 +129,18 @@ class Source:
                 self.position.begin(one.name)
             yield from self.read(one, () if settled is None else settled.get(one.name, ()))
 
+    def end_on(self, stop: threading.Event | None) -> None:
+        """End the waiting for bytes of a pipe when this is set."""
+        for one in self.inputs:
+            if one.stream is not None and stop is not None:
+                one.stream.stop = stop
+
+    def cancel(self) -> None:
+        """Have whoever waits for bytes of a pipe end."""
+        for one in self.inputs:
+            if one.stream is not None:
+                one.stream.cancel()
+
     def read(
         self, file: Input, settled: Sequence[tuple[int, int]] = ()
     ) -> Iterator[Batch | Reject]:
@@ -170,30 +183,36 @@ def open_source(
     payload: Sequence[str] | None = None,
     options: SourceOptions | None = None,
     filesystem: FileSystem | None = None,
+    stop: threading.Event | None = None,
 ) -> Source:
     """Find the files and choose the columns; no row is read yet.
 
     Args:
-        paths: Files, folders (with all that is below), globs, URIs, ``-`` for standard input.
+        paths: Files, folders (with all that is below), globs, URIs, pipes, ``-`` for standard
+            input.
         key: In place of the options' key.
         text: Likewise.
         payload: Likewise.
         options: Columns, limits and formats.
         filesystem: Where the paths lie; None: on this machine, or where their URI says.
+        stop: Ends the waiting for the first bytes of a pipe, and for later ones.
 
     Raises:
         SourceNotFoundError: If a path, folder or glob gives no file.
+        JobStoppedError: If it is to stop before a pipe has given its first rows.
         StorageError: If the place that a URI names cannot be reached.
         ColumnNotFoundError: If a column is not there.
         ColumnTypeError: If a column's type cannot serve.
         SpecError: If no column for the text is found, or options get in each other's way.
     """
     asked = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
-    found = partitions.with_types(
-        find_inputs(paths, asked, filesystem=filesystem), _named_types(asked)
-    )
+    there = find(paths, asked, filesystem=filesystem)
+    found = partitions.with_types(there.inputs, _named_types(asked))
+    for one in found:
+        if one.stream is not None:
+            one.stream.stop = stop
     schemas: dict[str, pa.Schema] = {}
-    unreadable: list[Reject] = []
+    unreadable = list(there.unreached)
     inputs: list[Input] = []
     rows: list[int | None] = []
     for file in found:
@@ -326,8 +345,6 @@ def _dimension(file: Input, schema: pa.Schema | None, selection: Selection) -> i
     kind = None if path is None else columns.type_at(schema, path)
     if kind is not None and pa.types.is_fixed_size_list(kind):
         return int(kind.list_size)
-    if file.stream is not None:
-        return None
     probe = replace(selection, dimension=None)
     for item in Source(
         inputs=(file,), selection=probe, unreadable=(), left_out=(), total_rows=None,

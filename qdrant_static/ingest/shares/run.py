@@ -122,7 +122,7 @@ class SharedRun(IngestRun):
         if not isinstance(self.source, Source):
             return "a source that is not of files is read once"
         if any(one.stream is not None for one in self.source.inputs):
-            return "standard input is read once"
+            return "a pipe is read once"
         try:
             pickle.dumps(self.source)
         except Exception as error:  # a file system of another package
