@@ -18,11 +18,19 @@ def command(
     collection: Annotated[str, typer.Option("--collection", "-c", help="Its name.")],
     db: Db = DEFAULT_DB,
     key: Annotated[
-        str | None, typer.Option(help="Column of the key. [default: as it was filled]")
+        str | None, typer.Option(help="Column of the key. [default: as the job did]")
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="Columns of the text, a,b. [default: as it was filled]")
+        str | None, typer.Option(help="Columns of the text, a,b. [default: as the job did]")
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Keep what is stored here when an ingest --sync --delete-missing reads an input "
+            "without it.",
+        ),
+    ] = False,
     state: State = None,
     max_rejects: MaxRejects = None,
     api_key: ApiKey = None,
@@ -30,7 +38,8 @@ def command(
 ) -> None:
     """Store the rows of a rejects file, as far as possible.
 
-    Its values may have been corrected by hand. Rows whose key another row has are left alone.
+    Its values may have been corrected by hand; they are read with the options of the job that
+    rejected them. Rows whose key another row has are left alone.
     """
     from qdrant_static import connect
     from qdrant_static.ingest.retrying import retry_rejects
@@ -42,6 +51,8 @@ def command(
             rejects,
             client,
             collection,
+            keep=keep,
+            say=lambda line: typer.echo(line, err=True),
             **{name: value for name, value in chosen.items() if value is not None},
             state=state,
             max_rejects=max_rejects,

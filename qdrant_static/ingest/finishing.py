@@ -197,7 +197,7 @@ class Finish:
         known = there.told and there.ready_vectors == given.ready_vectors
         if not given.all_columns or (known and given.same_payload(there)):
             return self.spec
-        if totals.reasons.get("refused") or self.ledger.vanished(self.run):
+        if totals.reasons.get("refused") or self.ledger.vanished(self.run) or self.ledger.kept():
             return self.spec
         if exact_count(self.client, self.collection) != self.ledger.points():
             return self.spec

@@ -33,6 +33,7 @@ from qdrant_static.ingest.loading import Load, in_passages, sample
 from qdrant_static.ingest.manifest import write_manifest
 from qdrant_static.ingest.reading.passages import token_offsets
 from qdrant_static.ingest.reading.rejects import RejectsFile
+from qdrant_static.ingest.reading.rowoptions import row_options
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.server.bulk import deferred_indexing, restore_all_indexing
@@ -75,6 +76,7 @@ class IngestRun(ContinuableRun):
         try:
             with RejectsFile(
                 Path(run.rejects or self.files.new_rejects()),
+                options=row_options(self.source, self.passages),
                 kept_bytes=run.rejects_bytes if again else 0,
             ) as rejected:
                 return self._carry_out(run, rejected)
@@ -265,6 +267,8 @@ class IngestRun(ContinuableRun):
         state: RunState | None = None,
     ) -> None:
         """Keep what was done: the manifest, if it was done to the end, and the ledger's state."""
+        if not report.interrupted:
+            self.ledger.release(run.id)
         if report.manifest is not None:
             write_manifest(
                 report.manifest,

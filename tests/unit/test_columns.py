@@ -261,14 +261,15 @@ def test_a_record_of_json_that_would_have_a_name_twice_is_rejected(tmp_path):
         ({"max_text_bytes": 10_000}, {}),
     ],
 )
-def test_rows_over_a_limit_are_rejected_and_shown_in_short(tmp_path, ending, limits, reasons):
+def test_rows_over_a_limit_are_rejected_and_kept_whole(tmp_path, ending, limits, reasons):
     rows = [{"id": 1, "text": "a"}, {"id": 2, "text": "é" * 51}, {"id": 3, "text": "x" * 3000}]
     batch = one_batch(write(tmp_path / f"a.{ending}", rows), **limits)
     first = batch.start
     assert {one.position - first + 1: one.reason for one in batch.rejects} == reasons
     assert len(batch) == 3 - len(reasons)
     for one in batch.rejects:
-        assert len(json.dumps(one.to_dict())) < 2500
+        assert one.row["text"] == rows[one.position - first]["text"]
+        assert not one.is_cut
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow", "jsonl", "csv"])
@@ -282,7 +283,8 @@ def test_a_row_of_20_mb_is_rejected_and_those_around_it_are_read(tmp_path, endin
     items = list(open_source(path))
     assert sum(map(len, items)) == 4
     (reject,) = (one for item in items for one in item.rejects)
-    assert (reject.reason, len(reject.row["text"]) < 3000) == ("too_long", True)
+    assert (reject.reason, reject.is_cut) == ("too_long", True)
+    assert len(reject.row["text"]) < 3000
     assert max(item.texts.nbytes for item in items) < 1_000_000
 
 

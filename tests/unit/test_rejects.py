@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 
 from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.ingest.reading.passages import Passages
 from qdrant_static.ingest.reading.rejects import Reject, RejectsFile
+from qdrant_static.ingest.reading.rowoptions import read_row_options, row_options
+from qdrant_static.ingest.reading.selection import Selection, select
+from qdrant_static.ingest.reading.sources import Source
 
 
 def reject(**changes) -> Reject:
@@ -81,6 +87,45 @@ def test_a_value_nested_as_deep_as_json_reads_it_can_be_written(tmp_path):
     with RejectsFile(tmp_path / "r.jsonl") as file:
         file.add(reject(row={"deep": value}))
     assert file.path.read_text().startswith('{"reason": "no_text"')
+
+
+def test_text_is_written_as_people_read_it(tmp_path):
+    with RejectsFile(tmp_path / "r.jsonl") as file:
+        file.add(reject(row={"text": "möön 月\n\u2028\x85", "half": "\udc80"}))
+    raw = file.path.read_text(encoding="utf-8")
+    assert "möön 月" in raw
+    (line,) = raw.splitlines()
+    assert json.loads(line)["value"] == {"text": "möön 月\n\u2028\x85", "half": "\udc80"}
+
+
+def test_options_and_what_the_folders_say_are_beside_the_row(tmp_path):
+    with RejectsFile(tmp_path / "r.jsonl", options={"key": ["id"]}) as file:
+        file.add(reject(row="torn {", partition={"year": 1990}))
+    line = json.loads(file.path.read_text())
+    assert (line["options"], line["partition"]) == ({"key": ["id"]}, {"year": 1990})
+
+
+def source_of(selection: Selection, options: SourceOptions) -> Source:
+    return Source(
+        inputs=(), selection=selection, unreadable=(), left_out=(), total_rows=0, options=options
+    )
+
+
+def test_options_are_read_again_as_they_were():
+    options = SourceOptions(
+        key=("a", "b.c"), template="{t}: {u}", payload=("a",), exclude=("x",), rename={"t": "w"},
+        types={"n": "integer"}, max_text_bytes=9, max_payload_bytes=8,
+    )  # fmt: skip
+    given = replace(options, delimiter=";", format="csv")
+    cut = Passages(tokens=7, overlap=1, parent="of")
+    told = row_options(source_of(select((), "x", options), given), cut)
+    assert read_row_options(json.loads(json.dumps(told))) == (options, cut)
+
+
+def test_a_key_that_is_excluded_by_its_default_name_is_no_error():
+    options = SourceOptions(exclude=("id",))
+    told = row_options(source_of(select(("id", "text"), "x", options), options), None)
+    assert told == {"key": ["id"], "text": ["text"]}
 
 
 def batch() -> Batch:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from qdrant_static.errors import StorageError
-from qdrant_static.ingest.accounting.tables import CHANGES, TABLES, VERSION
+from qdrant_static.ingest.accounting.tables import CHANGES, KEPT, TABLES, VERSION
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -67,6 +67,8 @@ class LedgerFile:
                     f"UPDATE meta SET value = '{number + 1}' WHERE key = 'version';COMMIT;"
                 )
                 version = self._version()
+        if version == str(VERSION):
+            self._db.execute(KEPT)
         return version
 
     @property

@@ -47,7 +47,12 @@ def differences(
     return told
 
 
+def _plain(value: Any) -> Any:
+    """What JSON has no form for; the order of a set is another in every process."""
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
+
+
 def _digest(data: Any) -> str:
     return blake2b(
-        json.dumps(data, sort_keys=True, default=str).encode(), digest_size=8
+        json.dumps(data, sort_keys=True, default=_plain).encode(), digest_size=8
     ).hexdigest()

@@ -8,6 +8,7 @@
     batches   the address of every batch, and its part of the sum
     broken    files that could not be opened or read to their end
     rows      one per point of the collection: digests of what it was made of, and where from
+    kept      points that stay although no input has them: rejects that were mended
     pending   rows of the last batches on their way into ``rows``
 
 A run may build the collection in a local folder, to ship it. Its batches are then ``built``, and
@@ -61,6 +62,8 @@ _KEPT_RUNS = 30
 _COUNTED = {"stored": "stored", "payload": "payload_updated", "unchanged": "unchanged"}
 #: Rows that are in the collection: not those of runs whose folder was never shipped.
 _THERE = "state <> 'refused' AND run NOT IN (SELECT id FROM runs WHERE building)"
+#: Rows that may go where an input does not have them.
+_NOT_KEPT = "id NOT IN (SELECT id FROM kept)"
 #: Rows that are in the local folder.
 _BUILT = "state <> 'refused'"
 _JSON_COLUMNS = frozenset({"identity", "versions"})
@@ -430,9 +433,36 @@ class Ledger(LedgerFile):
         )
 
     def vanished(self, run: int) -> int:
-        """How many points have a key that did not come in a run."""
+        """How many points have a key that did not come in a run, and are not to be kept."""
         self.merge()
-        return self._one(f"SELECT count(*) FROM rows WHERE run <> ? AND {self._there}", run)
+        return self._one(
+            f"SELECT count(*) FROM rows WHERE run <> ? AND {self._there} AND {_NOT_KEPT}", run
+        )
+
+    def keep(self, run: int) -> int:
+        """Keep the points that a run stored, also where an input does not have them; how many."""
+        self.merge()
+        with self._transaction():
+            cursor = self._db.execute(
+                "INSERT OR REPLACE INTO kept SELECT id FROM rows WHERE run = ? "
+                "AND state IN ('stored', 'payload', 'unchanged')",
+                (run,),
+            )
+        return cursor.rowcount
+
+    def kept(self) -> int:
+        """How many points are kept, also where an input does not have them."""
+        return self._one("SELECT count(*) FROM kept")
+
+    def release(self, run: int) -> None:
+        """Keep no longer what a run has found in its input: from now on that decides."""
+        self.merge()
+        with self._transaction():
+            self._db.execute(
+                "DELETE FROM kept WHERE id IN (SELECT kept.id FROM kept JOIN rows "
+                "ON rows.id = kept.id WHERE rows.run = ?)",
+                (run,),
+            )
 
     def each(self, *, not_in_run: int | None = None, size: int = 1000) -> Iterator[list[Kept]]:
         """All points in parts, by id: digest, payload's digest, and where each came from.
@@ -440,12 +470,13 @@ class Ledger(LedgerFile):
         The table may be changed meanwhile.
         """
         self.merge()
+        kept = "" if not_in_run is None else f" AND {_NOT_KEPT}"
         last = b""
         while True:
             with self._errors():
                 found = self._db.execute(
                     "SELECT id, payload, run, file, position, state FROM rows WHERE id > ? "
-                    f"AND {self._there} AND run <> ? ORDER BY id LIMIT ?",
+                    f"AND {self._there} AND run <> ?{kept} ORDER BY id LIMIT ?",
                     (last, -1 if not_in_run is None else not_in_run, size),
                 ).fetchall()
             if not found:

@@ -14,6 +14,10 @@ CHANGES = {
     2: "ALTER TABLE runs ADD COLUMN totals TEXT; ALTER TABLE runs ADD COLUMN removed TEXT;",
 }
 
+#: Points that stay although no input has them. A table of its own: ledgers without it are of the
+#: same version.
+KEPT = "CREATE TABLE IF NOT EXISTS kept (id BLOB PRIMARY KEY) WITHOUT ROWID"
+
 TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 INSERT INTO meta VALUES ('version', '{VERSION}');

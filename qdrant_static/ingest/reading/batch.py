@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,26 @@ Unit = Literal["line", "row"]
 #: A batch ends at whichever comes first.
 MAX_ROWS = 1000
 MAX_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """n rows as they were read, with what is not stored of them; made when they are asked for.
+
+    Attributes:
+        row: Number of a row -> the row.
+        at: n such numbers.
+    """
+
+    row: Callable[[int], Any]
+    at: Sequence[int]
+
+    def __getitem__(self, index: int) -> Any:
+        return self.row(self.at[index])
+
+    def take(self, indices: Sequence[int]) -> Whole:
+        """Some of the rows; one may come several times."""
+        return Whole(row=self.row, at=[self.at[index] for index in indices])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +65,7 @@ class Batch:
         vectors: float32 ``(n, dimension)``: ready vectors, in place of the encoder's.
         passages: n numbers of passages within their rows, from 0; None where rows are whole.
         notes: Column -> what a person should know of it.
+        whole: n rows as they were read, for rejects; None: the payloads are all that is known.
     """
 
     file: str
@@ -59,6 +80,7 @@ class Batch:
     vectors: NDArray[np.float32] | None = None
     passages: Sequence[int] | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    whole: Whole | None = None
 
     def __post_init__(self) -> None:
         if self.start < 0 or self.stop < 0:
@@ -98,7 +120,7 @@ class Batch:
             file=self.file,
             unit=self.unit,
             position=self.positions[index],
-            row=self.payloads[index],
+            row=self.payloads[index] if self.whole is None else self.whole[index],
         )
 
     def take(self, indices: Sequence[int]) -> Batch:
@@ -117,6 +139,7 @@ class Batch:
                 else [rows[index] for index in indices]
             ),
             vectors=None if self.vectors is None else self.vectors[list(indices)],
+            whole=None if self.whole is None else self.whole.take(indices),
             passages=(
                 None if self.passages is None else [self.passages[index] for index in indices]
             ),

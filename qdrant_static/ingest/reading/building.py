@@ -11,9 +11,9 @@ import pyarrow as pa
 from qdrant_static.collection.fields import value_at
 from qdrant_static.ids import Key
 from qdrant_static.ingest.reading import readyvectors
-from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch, Unit
+from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch, Unit, Whole
 from qdrant_static.ingest.reading.columns import RecordShape
-from qdrant_static.ingest.reading.rejects import Reason, Reject, shortened
+from qdrant_static.ingest.reading.rejects import Reason, Reject
 from qdrant_static.ingest.reading.selection import Selection
 
 _KINDS = {
@@ -82,6 +82,7 @@ class Building:
         self._keys: list[Key] = []
         self._texts: list[str] = []
         self._payloads: list[dict[str, Any]] = []
+        self._records: list[dict[str, Any]] = []
         self._vectors: list[Any] = []
         self._rejects: list[Reject] = []
         self._notes: dict[str, str] = {}
@@ -130,8 +131,7 @@ class Building:
             text = _text(record, selection, optional=ready is not None and found is not None)
             payload = self._payload(record, size, text)
         except RejectedError as problem:
-            shown = record if problem.reason != "too_long" else shortened(record)
-            self.reject(position, problem.reason, problem.message, shown)
+            self.reject(position, problem.reason, problem.message, record)
             return
         self._positions.append(position)
         self._texts.append(text)
@@ -140,6 +140,7 @@ class Building:
         if ready is not None:
             self._vectors.append(ready)
         self._payloads.append(payload)
+        self._records.append(record)
 
     def _note(self, record: dict[str, Any], position: int) -> None:
         """Remember the columns that come later than the first records."""
@@ -191,6 +192,7 @@ class Building:
                 unit=self._unit,
                 position=position,
                 row=row,
+                partition=None if isinstance(row, dict) else self._partition,
             )
         )
 
@@ -220,6 +222,7 @@ class Building:
             stop=stop,
             vectors=self._matrix() if ready else None,
             notes=self._notes,
+            whole=Whole(row=self._records.__getitem__, at=range(len(self._records))),
         )
         self._clear()
         return batch

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from qdrant_static.ingest.reading.building import RejectedError
 from qdrant_static.ingest.reading.options import CellType
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
@@ -46,3 +47,29 @@ READ: Mapping[CellType, Callable[[str], Any]] = {
     "float": _float,
     "boolean": _boolean,
 }
+
+
+def convert_cell(
+    record: dict[str, Any], name: str, kind: CellType, read_cell: Callable[[str], Any]
+) -> None:
+    """Convert the string that a record has in a column.
+
+    Raises:
+        RejectedError: If it is not of the type.
+    """
+    try:
+        record[name] = read_cell(record[name].strip(" \t"))
+    except ValueError as error:
+        told = f"{name!r} is {record[name][:100]!r}, not of type {kind}"
+        raise RejectedError("wrong_type", told, record) from error
+
+
+def convert_strings(record: dict[str, Any], types: Mapping[str, CellType]) -> None:
+    """Convert the strings of a record that are to be of other types, as cells of CSV are.
+
+    Raises:
+        RejectedError: If one is not of its type.
+    """
+    for name, kind in types.items():
+        if isinstance(record.get(name), str):
+            convert_cell(record, name, kind, READ[kind])

@@ -10,8 +10,6 @@ from qdrant_static.ingest.reading.inputs import DAMAGED
 
 #: A longer line, or record of several lines, is rejected.
 MAX_RECORD_BYTES = 32 * 2**20
-#: How much of a line that is no record goes into the rejects file, in characters.
-SHOWN = 2000
 
 Numbered = tuple[int, bytes]
 
@@ -60,7 +58,7 @@ def split_records(
             yield number, record.cells, size
             continue
         lines.put_back(held[1:])
-        shown = line[:SHOWN].decode("utf-8", "replace").rstrip("\r\n")
+        shown = line.decode("utf-8", "replace").rstrip("\r\n")
         yield number, RejectedError("not_csv", "a quote is not closed", shown), len(line)
 
 

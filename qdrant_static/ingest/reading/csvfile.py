@@ -15,8 +15,8 @@ from qdrant_static.errors import ColumnNotFoundError, SpecError
 from qdrant_static.ingest.reading import csvcells
 from qdrant_static.ingest.reading.batch import Batch
 from qdrant_static.ingest.reading.building import Building, RejectedError
-from qdrant_static.ingest.reading.cells import READ
-from qdrant_static.ingest.reading.csvcells import SHOWN, Numbered, split_records
+from qdrant_static.ingest.reading.cells import READ, convert_cell
+from qdrant_static.ingest.reading.csvcells import Numbered, split_records
 from qdrant_static.ingest.reading.inputs import DAMAGED, Input
 from qdrant_static.ingest.reading.lines import Settled, lines, unreadable
 from qdrant_static.ingest.reading.options import CellType
@@ -166,22 +166,17 @@ class _Converter:
         try:
             texts = [cell.decode("utf-8") for cell in cells]
         except UnicodeDecodeError as error:
-            shown = [cell[:SHOWN].decode("utf-8", "backslashreplace") for cell in cells]
+            shown = [cell.decode("utf-8", "backslashreplace") for cell in cells]
             raise RejectedError("not_unicode", f"not UTF-8: {error.reason}", shown) from error
         if len(texts) != len(self._names):
-            shown = [text[:SHOWN] for text in texts]
             told = f"{len(texts)} cells, the header has {len(self._names)}"
-            raise RejectedError("not_csv", told, shown)
+            raise RejectedError("not_csv", told, texts)
         record: dict[str, Any] = {
             name: text or None for name, text in zip(self._names, texts, strict=True)
         }
         for name, (kind, read_cell) in self._types.items():
             if record[name] is not None:
-                try:
-                    record[name] = read_cell(record[name].strip(" \t"))
-                except ValueError as error:
-                    told = f"{name!r} is {record[name][:100]!r}, not of type {kind}"
-                    raise RejectedError("wrong_type", told, record) from error
+                convert_cell(record, name, kind, read_cell)
         return record
 
 

@@ -10,22 +10,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from qdrant_static.edge.rows import MAX_PAYLOAD_DEPTH
 from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch
 from qdrant_static.ingest.reading.building import Building, RejectedError, kind_of
+from qdrant_static.ingest.reading.cells import convert_strings
 from qdrant_static.ingest.reading.inputs import DAMAGED, Input, describe
 from qdrant_static.ingest.reading.lines import Settled, lines, unreadable
+from qdrant_static.ingest.reading.options import CellType
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection
 
 #: A longer line is rejected, not read: it would not fit the memory that a batch may take.
 MAX_LINE_BYTES = 64 * 2**20
-#: How much of a line that is no JSON goes into the rejects file, in characters.
-_SHOWN = 2000
 
 _TOO_DEEP = f"nested deeper than {MAX_PAYLOAD_DEPTH} levels"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -58,7 +58,10 @@ def first_records(file: Input, records: int = MAX_ROWS) -> Iterator[dict[str, An
 
 
 def read(
-    file: Input | Path, selection: Selection, settled: Sequence[tuple[int, int]] = ()
+    file: Input | Path,
+    selection: Selection,
+    settled: Sequence[tuple[int, int]] = (),
+    types: Mapping[str, CellType] | None = None,
 ) -> Iterator[Batch | Reject]:
     """Read a file in batches; a break in the file comes last, as a reject of its own.
 
@@ -66,6 +69,7 @@ def read(
         file: The file.
         selection: The columns.
         settled: Ranges of lines that are not wanted again, sorted; they are not parsed.
+        types: Column -> type that its strings are read as, as if they were cells of CSV.
     """
     given = _input(file)
     skipped = Settled(settled)
@@ -92,7 +96,7 @@ def read(
                     if building.is_full:
                         yield building.take(start, number)
                         start = number
-                    _add(building, decode, number, line)
+                    _add(building, decode, types, number, line)
     except DAMAGED as error:
         if building.rows:
             yield building.take(start, number + 1)
@@ -102,9 +106,17 @@ def read(
         yield building.take(start, number + 1)
 
 
-def _add(building: Building, decode: _Decoder, number: int, line: bytes) -> None:
+def _add(
+    building: Building,
+    decode: _Decoder,
+    types: Mapping[str, CellType] | None,
+    number: int,
+    line: bytes,
+) -> None:
     try:
         record = decode(line)
+        if types:
+            convert_strings(record, types)
     except RejectedError as problem:
         building.weigh(len(line))
         building.reject(number, problem.reason, problem.message, problem.row)
@@ -168,7 +180,7 @@ class _Decoder:
         try:
             return self._parse(line.rstrip(b"\r\n").decode("utf-8"))
         except UnicodeDecodeError as error:
-            shown = line[:_SHOWN].decode("utf-8", "backslashreplace")
+            shown = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
             raise RejectedError("not_unicode", f"not UTF-8: {error.reason}", shown) from error
         except RecursionError as error:
             raise RejectedError("wrong_type", _TOO_DEEP, _shown(line)) from error
@@ -196,7 +208,7 @@ class _Decoder:
 
 
 def _shown(line: bytes) -> str:
-    return line[:_SHOWN].decode("utf-8", "replace").rstrip("\r\n")
+    return line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def _is_too_deep(value: Any) -> bool:

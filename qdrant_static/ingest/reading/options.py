@@ -41,7 +41,7 @@ class SourceOptions:
         vectors: A column of ready vectors, which take the encoder's place.
         format: Of files whose ending does not tell, and of standard input (default: jsonl).
         delimiter: Between the cells of CSV; None: a comma, for TSV a tab.
-        types: CSV column -> type of its values; all others are strings.
+        types: CSV column -> type of its values; all others are strings. In JSON Lines: of strings.
         max_text_bytes: Longer texts are rejected, in bytes of UTF-8.
         max_payload_bytes: Larger payloads are rejected, in bytes, as far as that is known without
             writing them out: of the line, or of the Arrow columns.

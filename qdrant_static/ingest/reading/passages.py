@@ -175,6 +175,7 @@ def _part(
     first, last = span
     start = batch.start if first == 0 else batch.positions[first]
     stop = batch.stop if last == len(pieces) else batch.positions[last]
+    of_rows: list[int] = []
     positions: list[int] = []
     numbers: list[int] = []
     keys: list[Key] = []
@@ -185,6 +186,7 @@ def _part(
         kept = _without_text(batch.payloads[row], passages, text_fields)
         parent = [_json(part) for part in parts] if isinstance(key, tuple) else _json(key)
         for number, piece in enumerate(pieces[row]):
+            of_rows.append(row)
             positions.append(batch.positions[row])
             numbers.append(number)
             keys.append((*parts, number))
@@ -203,6 +205,7 @@ def _part(
         start=start,
         stop=stop,
         passages=numbers,
+        whole=None if batch.whole is None else batch.whole.take(of_rows),
     )
 
 

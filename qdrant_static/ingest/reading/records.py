@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ import pyarrow.compute as pc
 from qdrant_static.errors import ColumnNotFoundError
 from qdrant_static.ids import Key
 from qdrant_static.ingest.reading import arrowtypes, columns, payloads, readyvectors
-from qdrant_static.ingest.reading.batch import MAX_BYTES, Batch
+from qdrant_static.ingest.reading.batch import MAX_BYTES, Batch, Whole
 from qdrant_static.ingest.reading.payloadrows import PayloadRows
-from qdrant_static.ingest.reading.rejects import Reason, Reject, shortened
+from qdrant_static.ingest.reading.rejects import Reason, Reject
 from qdrant_static.ingest.reading.selection import Selection
 
 _TEXT = pa.large_string()
+#: Stores every column that can be stored.
+_ALL = Selection(key=None, text=(), payload=None)
 
 
 class Records:
@@ -87,6 +90,7 @@ class Records:
             ]
             positions, table = positions[sound], table.take(pa.array(sound))
         stored = columns.stored(table, self._selection)
+        whole = Whole(row=partial(_shown, columns.stored(table, _ALL)), at=range(table.num_rows))
         keys = self._key_lists(table)
         texts = self._joined(table)
         vectors = self._ready(table)
@@ -96,13 +100,11 @@ class Records:
         kept = None
         if faults:
             for row, (reason, message) in sorted(faults.items()):
-                shown = _shown(stored, row)
-                if reason == "too_long":
-                    shown = shortened(shown)
                 position = int(positions[row])
-                rejects.append(_reject(reason, message, self._file, position, shown))
+                rejects.append(_reject(reason, message, self._file, position, whole[row]))
             kept = np.delete(np.arange(table.num_rows), sorted(faults))
             chosen = pa.array(kept)
+            whole = whole.take(kept.tolist())
             stored, texts, positions = stored.take(chosen), texts.take(chosen), positions[kept]
             keys = [[column[row] for row in kept.tolist()] for column in keys]
         rejects.sort(key=lambda one: one.position or 0)
@@ -119,6 +121,7 @@ class Records:
             stop=stop,
             vectors=matrix if matrix is None or kept is None else matrix[kept],
             notes=self._notes,
+            whole=whole,
         )
 
     def _key_lists(self, table: pa.RecordBatch) -> list[list[Any]]:

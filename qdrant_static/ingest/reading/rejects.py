@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
@@ -26,9 +27,14 @@ Reason = Literal[
     "unreadable_file",
 ]
 
+#: Of so many characters a row is kept whole; of a larger one, which a rejects file is not to hold
+#: and a batch neither, there are the beginnings.
+_WHOLE = 16 * 2**20
 #: How much of a row that is too large goes into the rejects file: characters, values.
 _SHOWN = 2000
 _SHOWN_ITEMS = 20
+#: Halves of surrogate pairs, which UTF-8 cannot hold, and what some readers take for a line's end.
+_ESCAPED = re.compile("[\ud800-\udfff\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +47,9 @@ class Reject:
         file: The input file.
         unit: What ``position`` counts: ``"line"`` from 1, ``"row"`` from 0.
         position: Where in the file; None for the file itself.
-        row: The row, as far as it could be read.
+        row: The whole row, as far as it could be read.
+        is_cut: Whether the row was too large to be kept whole.
+        partition: Column -> value, from the file's folders, where the row is no record yet.
     """
 
     reason: Reason
@@ -50,6 +58,13 @@ class Reject:
     unit: Literal["line", "row"]
     position: int | None = None
     row: Any = None
+    partition: Mapping[str, Any] | None = None
+    is_cut: bool = False
+
+    def __post_init__(self) -> None:
+        if _size(self.row) > _WHOLE:
+            object.__setattr__(self, "row", shortened(self.row))
+            object.__setattr__(self, "is_cut", True)
 
     @property
     def is_file(self) -> bool:
@@ -64,7 +79,18 @@ class Reject:
             "file": self.file,
             self.unit: self.position,
             "value": self.row,
+            **({"partition": dict(self.partition)} if self.partition else {}),
+            **({"cut": True} if self.is_cut else {}),
         }
+
+
+def _size(value: Any) -> int:
+    """About how many characters a value has."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(str(name)) + _size(one) for name, one in value.items())
+    return sum(map(_size, value)) if isinstance(value, list) else 8
 
 
 def shortened(value: Any) -> Any:
@@ -86,12 +112,16 @@ class RejectsFile:
 
     Args:
         path: The file; an earlier one of that name is replaced.
+        options: How the job reads its rows; see `rowoptions.row_options`.
         kept_bytes: So much of an earlier file is this run's and stays: what came after it belongs
             to batches that are read again.
     """
 
-    def __init__(self, path: Path, *, kept_bytes: int = 0) -> None:
+    def __init__(
+        self, path: Path, *, options: Mapping[str, Any] | None = None, kept_bytes: int = 0
+    ) -> None:
         self.path = path
+        self._options = options
         self.bytes = 0
         self._file: IO[bytes] | None = None
         if kept_bytes and path.exists() and path.stat().st_size >= kept_bytes:
@@ -104,7 +134,7 @@ class RejectsFile:
 
     def add(self, *rejects: Reject) -> None:
         """Write rejects; they are in the file when this returns."""
-        self.add_lines([_line(reject).encode() + b"\n" for reject in rejects])
+        self.add_lines([_line(reject, self._options) for reject in rejects])
 
     def add_lines(self, lines: Sequence[bytes]) -> None:
         """Write lines of other rejects files, likewise."""
@@ -133,12 +163,18 @@ class RejectsFile:
             self._file.close()
 
 
-def _line(reject: Reject) -> str:
-    # ASCII escapes keep what is not valid Unicode readable.
+def _line(reject: Reject, options: Mapping[str, Any] | None) -> bytes:
+    """A reject as a line that a person can read; what UTF-8 cannot hold is escaped."""
+    content = reject.to_dict() | ({"options": dict(options)} if options else {})
     try:
-        return json.dumps(reject.to_dict(), default=str, allow_nan=False)
+        text = _json(content)
     except (ValueError, RecursionError):  # not finite, or nested too deep to be written
-        return json.dumps({**reject.to_dict(), "value": _shown(reject.row)})
+        text = _json({**content, "value": _shown(reject.row)})
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, default=str, allow_nan=False)
 
 
 def _shown(row: Any) -> str:

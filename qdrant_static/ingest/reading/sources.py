@@ -150,7 +150,7 @@ class Source:
         if file.format == "arrow":
             return arrowfile.read(file, self.selection, settled)
         if file.format == "jsonl":
-            return jsonl.read(file, self.selection, settled)
+            return jsonl.read(file, self.selection, settled, self.options.types)
         if file.format in ("csv", "tsv"):
             return csvfile.read(file, self.selection, settled, self.options.types)
         return _read_registered(file, self.selection, settled)
