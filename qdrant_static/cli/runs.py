@@ -38,7 +38,9 @@ def command(
         folder = Path(state).expanduser()
     else:
         with closing(connect(db, api_key=api_key)) as client:
-            folder = default_state(client, _behind(client, collection))
+            folder = default_state(client, collection)  # of jobs that name it so, alias or not
+            if not (folder / "ledger.sqlite").exists():
+                folder = default_state(client, _behind(client, collection))
     found = past_runs(folder / "ledger.sqlite", limit=limit)
     if as_json:
         typer.echo(json.dumps([one.to_dict() for one in found], indent=2))

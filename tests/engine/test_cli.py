@@ -12,7 +12,7 @@ import pytest
 from qdrant_client import models
 from typer.testing import CliRunner
 
-from qdrant_static import EdgeClient, __version__
+from qdrant_static import EdgeClient, __version__, ingest
 from qdrant_static.cli import app
 from qdrant_static.collection.aliases import point_alias
 from qdrant_static.collection.build import read_spec
@@ -419,13 +419,16 @@ def test_past_runs_are_listed_and_old_files_go(run, place):
     with EdgeClient("data") as client:
         point_alias(client, "live", "c")
     assert "run 3: finished" in run("runs", "live").stdout
+    with EdgeClient("data") as client:  # a job that names the alias has a ledger of its own
+        ingest(place / "a.jsonl", client, "live")
+    assert "run 3" not in run("runs", "live").stdout
 
 
 def test_past_runs_of_a_server_that_is_away_are_listed(run, place):
     run("ingest", "a.jsonl", "--state", "qdrant-static-state/c")
-    done = run("runs", "c", "--db", "http://localhost:1")
-    assert "run 1: finished" in done.stdout
-    assert "whether 'c' is an alias is not known" in done.stderr
+    assert "run 1: finished" in run("runs", "c", "--db", "http://localhost:1").stdout
+    done = run("runs", "d", "--db", "http://localhost:1", code=2)
+    assert "whether 'd' is an alias is not known" in done.stderr
 
 
 def test_the_version_is_printed(run):

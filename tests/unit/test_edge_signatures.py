@@ -31,7 +31,7 @@ ONLY_OURS = {
 ONLY_THEIRS = {"kwargs": "the client asserts that it is empty; an unknown argument is a TypeError"}
 #: EdgeClient's own methods.
 OURS = {
-    "flush", "optimize", "path", "index_after_load", "upsert_matrices",
+    "flush", "optimize", "release", "path", "index_after_load", "upsert_matrices",
     "at_rest", "receiving", "shard_counts", "sample_points", "shard_ids", "nearest",
 }  # fmt: skip
 #: Names of later clients that an older one lacks; the oldest that is supported has no such name.
