@@ -22,6 +22,7 @@ from qdrant_static.edge.description import Description, VectorsConfig, by_name
 from qdrant_static.edge.inference import Inference
 from qdrant_static.edge.modellists import ModelLists
 from qdrant_static.edge.opened import OpenCollection, describe
+from qdrant_static.edge.payloads import metadata as plain_metadata
 from qdrant_static.edge.receiving import Incoming
 from qdrant_static.edge.unsupported import (
     REASONS,
@@ -174,7 +175,7 @@ class EdgeClient(ModelLists):
                 on_disk_payload=on_disk_payload,
                 payload=payload,
                 id_tracker=id_tracker,
-                metadata=dict(metadata or {}),
+                metadata=plain_metadata(metadata),
                 wal=wal,
                 shard_number=shard_number or 1,
             ),
@@ -262,7 +263,7 @@ class EdgeClient(ModelLists):
                 hnsw=hnsw_config,
                 quantization=quantization_config,
                 sparse=sparse_vectors_config,
-                metadata=metadata,
+                metadata=plain_metadata(metadata),
             )
         return True
 

@@ -277,20 +277,22 @@ class Collections:
             for opened in self._open.values():
                 do(opened)
 
-    def release(self) -> None:
-        """Close all collections until they are used again."""
-        with self._held():
-            while self._open:
-                self._open.popitem()[1].close()
-
     def close(self) -> None:
         """Close all collections, for good; in a forked child they are the parent's."""
         if self._process != os.getpid():
             return
         with self._guard:
             self._closed = True
-            while self._open:
-                self._open.popitem()[1].close()
+            self._close_open()
+
+    def release(self) -> None:
+        """Close all collections; each is opened again at its next use."""
+        with self._held():
+            self._close_open()
+
+    def _close_open(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
 
     @contextmanager
     def _held(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ import numpy as np
 import qdrant_edge as edge
 
 from qdrant_static.edge import convert, rows
+from qdrant_static.edge.payloads import payload as plain_payload
 from qdrant_static.errors import PointError, SpecError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def points(
             if first < last:
                 vectors[name] = sparse_vector(indices[first:last].data, values[first:last].data)
         try:
-            built.append(edge.Point(rows.point_id(identity), vectors, rows.payload(payload)))
+            built.append(edge.Point(rows.point_id(identity), vectors, plain_payload(payload)))
         except (TypeError, ValueError, OverflowError, SpecError) as error:
             raise PointError(point=identity, problem=convert.reason(error)) from error
     return built

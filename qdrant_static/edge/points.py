@@ -16,6 +16,7 @@ from qdrant_static.edge import convert, rows
 from qdrant_static.edge.convert.updates import structs
 from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.opened import OpenCollection
+from qdrant_static.edge.payloads import payload
 from qdrant_static.edge.shards import retrieve, split
 from qdrant_static.errors import NotSupportedByEdgeError, PointError, SpecError
 
@@ -244,7 +245,7 @@ def _with_plain_payload(given: Any) -> Any:
     ((field, inner),) = given.__dict__.items()
     key = inner.key or ""
     level = 1 + bool(key) + key.count(".") + key.count("[")
-    plain = inner.model_copy(update={"payload": rows.payload(inner.payload, level)})
+    plain = inner.model_copy(update={"payload": payload(inner.payload, level)})
     return type(given).model_construct(**{field: plain})
 
 

@@ -7,11 +7,9 @@ there already 9.
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import numpy as np
 import qdrant_edge as edge
@@ -20,18 +18,12 @@ from qdrant_client import models
 
 from qdrant_static.edge import convert
 from qdrant_static.edge.opened import OpenCollection
+from qdrant_static.edge.payloads import UnfitError, payload
 from qdrant_static.errors import NotSupportedByEdgeError, PointError, SpecError
 
 _LARGEST = float(np.finfo(np.float32).max)
 #: A multi-vector of more numbers than this is refused by a server too (qdrant#5925).
 _MAX_MULTI_NUMBERS = 2**20 - 1
-#: The engine stores deeper payloads, and cannot read them back.
-MAX_PAYLOAD_DEPTH = 120
-_PLAIN = frozenset({str, int, float, bool, type(None)})
-
-
-class _UnfitError(ValueError):
-    """A part of a point that does not fit; the text says why."""
 
 
 class Row(NamedTuple):
@@ -90,29 +82,8 @@ def vectors(opened: OpenCollection, value: Any) -> dict[str, Any]:
 
 def _require_vectors(vector: Any) -> Any:
     if isinstance(vector, Mapping) and not vector:
-        raise _UnfitError("it has no vector to put in the place of another")
+        raise UnfitError("it has no vector to put in the place of another")
     return vector
-
-
-def payload(value: Mapping[str, Any] | None, level: int = 1) -> dict[str, Any] | None:
-    """A payload that the engine stores as it is meant.
-
-    Dates and UUIDs become strings, as a client writes them for a server. Bytes, sets and
-    integers beyond 64 bits would be stored as something else, and are refused.
-
-    Args:
-        value: What is given.
-        level: How deep in the point's payload it will lie; 1 is the payload itself.
-    """
-    if value is None:
-        return None
-    if level > MAX_PAYLOAD_DEPTH:
-        raise _UnfitError(f"the payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels")
-    for one in value.values():
-        kind = type(one)
-        if kind not in _PLAIN or (kind is int and not -(2**63) <= one < 2**64):
-            return {key: _plain(inner, level + 1) for key, inner in value.items()}
-    return value if type(value) is dict else dict(value)
 
 
 def _vector(opened: OpenCollection, name: str, value: Any) -> Any:
@@ -121,28 +92,28 @@ def _vector(opened: OpenCollection, name: str, value: Any) -> Any:
     params = opened.dense.get(name)
     if params is None:
         known = ", ".join(opened.dense) or "none"
-        raise _UnfitError(f"no dense vector {name!r}; there are: {known}")
+        raise UnfitError(f"no dense vector {name!r}; there are: {known}")
     try:
         if params.multivector_config is not None:
             return _multi(name, params.size, value)
         return _dense(name, params.size, value)
     except (TypeError, AttributeError) as error:
-        raise _UnfitError(f"vector {name!r} is no vector: {convert.reason(error)}") from error
+        raise UnfitError(f"vector {name!r} is no vector: {convert.reason(error)}") from error
 
 
 def _dense(name: str, size: int, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.ndim != 1:
-            raise _UnfitError(f"vector {name!r} has the shape {value.shape}, not ({size},)")
+            raise UnfitError(f"vector {name!r} has the shape {value.shape}, not ({size},)")
         return _row(name, size, value).data
     if not isinstance(value, list | tuple):
         if isinstance(value, BaseModel):
             convert.named_vector(value)  # a text or an image to embed: says why not
         value = list(value)
     if len(value) != size:
-        raise _UnfitError(f"vector {name!r} has {len(value)} dimensions, the collection {size}")
+        raise UnfitError(f"vector {name!r} has {len(value)} dimensions, the collection {size}")
     if value and isinstance(value[0], list | tuple | np.ndarray):
-        raise _UnfitError(f"vector {name!r} is a single one, a list of them was given")
+        raise UnfitError(f"vector {name!r} is a single one, a list of them was given")
     _require_finite(name, value)
     return value
 
@@ -152,21 +123,21 @@ def _multi(name: str, size: int, value: Any) -> Any:
     if len(value) and not isinstance(value[0], list | tuple | np.ndarray):
         rows = [value]
     if not len(rows):
-        raise _UnfitError(f"vector {name!r} is empty")
+        raise UnfitError(f"vector {name!r} is empty")
     if len(rows) * size > _MAX_MULTI_NUMBERS:
-        raise _UnfitError(f"vector {name!r} has more than {_MAX_MULTI_NUMBERS:,} numbers")
+        raise UnfitError(f"vector {name!r} has more than {_MAX_MULTI_NUMBERS:,} numbers")
     return [list(_dense(name, size, row)) for row in rows]
 
 
 def _sparse(opened: OpenCollection, name: str, value: models.SparseVector) -> edge.SparseVector:
     if name not in opened.sparse:
         known = ", ".join(opened.sparse) or "none"
-        raise _UnfitError(f"no sparse vector {name!r}; there are: {known}")
+        raise UnfitError(f"no sparse vector {name!r}; there are: {known}")
     indices, values = value.indices, value.values
     if len(indices) != len(values):
-        raise _UnfitError(f"vector {name!r} has {len(indices)} indices, but {len(values)} values")
+        raise UnfitError(f"vector {name!r} has {len(indices)} indices, but {len(values)} values")
     if len(set(indices)) != len(indices):
-        raise _UnfitError(f"vector {name!r} has an index twice")
+        raise UnfitError(f"vector {name!r} has an index twice")
     _require_finite(name, values)
     return edge.SparseVector(indices, values)
 
@@ -180,62 +151,16 @@ def _require_finite(name: str, values: Sequence[float] | np.ndarray[Any, Any]) -
         with np.errstate(over="ignore"):
             single = np.asarray(values, dtype=np.float32)
         if not np.isfinite(single).all():
-            raise _UnfitError(f"vector {name!r} holds a number that is not finite")
+            raise UnfitError(f"vector {name!r} holds a number that is not finite")
 
 
 def _row(name: str, size: int, row: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if len(row) != size:
-        raise _UnfitError(f"vector {name!r} has {len(row)} dimensions, the collection {size}")
+        raise UnfitError(f"vector {name!r} has {len(row)} dimensions, the collection {size}")
     if row.dtype != np.float32 or not row.flags.c_contiguous:
         with np.errstate(over="ignore"):
             row = np.ascontiguousarray(row, dtype=np.float32)
     # A square that is finite proves that all numbers are; large ones need a closer look.
     if not math.isfinite(row.dot(row)) and not np.isfinite(row).all():
-        raise _UnfitError(f"vector {name!r} holds a number that is not finite")
+        raise UnfitError(f"vector {name!r} holds a number that is not finite")
     return row
-
-
-def _plain(value: Any, level: int) -> Any:
-    kind = type(value)
-    if kind is int and not -(2**63) <= value < 2**64:
-        raise _UnfitError(f"the payload's integer {value} has more than 64 bits")
-    if kind in _PLAIN:
-        return value
-    if isinstance(value, Mapping | list | tuple):
-        if level > MAX_PAYLOAD_DEPTH:
-            raise _UnfitError(f"the payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels")
-        if isinstance(value, Mapping):
-            return {key: _plain(inner, level + 1) for key, inner in value.items()}
-        return [_plain(inner, level + 1) for inner in value]
-    if isinstance(value, datetime.datetime | datetime.date):
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, np.generic | np.ndarray):
-        return _plain(_python(value), level)
-    if isinstance(value, str | int | float):  # enumerations and the like
-        return value
-    raise _UnfitError(f"the payload holds a {kind.__name__}, which JSON has not")
-
-
-def _python(value: Any) -> Any:
-    """NumPy's values as Python's; moments cut to microseconds, durations as seconds.
-
-    Of moments and durations in nanoseconds, and of moments beyond the year 9999, NumPy itself makes
-    integers.
-    """
-    if value.dtype.kind in "Mm" and value.ndim:
-        return [_python(one) for one in value]
-    if value.dtype.kind == "M":
-        if np.datetime_data(value.dtype)[0] in ("ns", "ps", "fs", "as"):
-            value = value.astype("M8[us]")
-        moment = value.tolist()
-        return str(value) if isinstance(moment, int) else moment
-    if value.dtype.kind == "m":
-        if np.datetime_data(value.dtype)[0] in ("Y", "M"):
-            raise _UnfitError("the payload holds a duration of months, which has no seconds")
-        seconds = float(value / np.timedelta64(1, "s"))
-        return None if np.isnat(value) else seconds
-    if value.dtype.kind == "f" and value.dtype.itemsize > 8:  # else it stays NumPy's
-        return value.astype(np.float64).tolist()
-    return value.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import stat
@@ -305,6 +306,13 @@ def test_closing_twice_is_harmless(articles, tmp_path):
         assert again.count("articles").count == 0
 
 
+def test_a_released_collection_is_free_and_opened_again_when_it_is_used(articles, tmp_path):
+    articles.release()
+    with EdgeClient(tmp_path / "db") as other:
+        assert other.count("articles").count == 0
+    assert articles.count("articles").count == 0
+
+
 CALLS = {
     "count": lambda client: client.count("articles"),
     "upsert": lambda client: client.upsert("articles", []),
@@ -381,3 +389,19 @@ def test_a_killed_process_leaves_no_lock_behind(articles, tmp_path, child):
     holder.wait()
     with EdgeClient(tmp_path / "db") as other:
         assert other.count("articles").count == 0
+
+
+def test_metadata_is_written_as_the_client_writes_it_or_refused_by_name(tmp_path):
+    at = datetime.datetime(2024, 1, 2, tzinfo=datetime.UTC)
+    with EdgeClient(tmp_path / "db") as client:
+        client.create_collection("c", PARAMS, metadata={"at": at, 1: "one"})
+        client.update_collection("c", metadata={"day": at.date(), "1": None})
+        assert client.get_collection("c").config.metadata == {
+            "at": "2024-01-02T00:00:00Z",
+            "day": "2024-01-02",
+        }
+        with pytest.raises(SpecError, match=r"metadata.a\[0\]: holds a set"):
+            client.update_collection("c", metadata={"a": [{1}]})
+        with pytest.raises(SpecError, match=r"metadata.a: holds a bytes"):
+            client.create_collection("d", PARAMS, metadata={"a": b""})
+        assert not client.collection_exists("d")

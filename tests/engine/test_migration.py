@@ -71,14 +71,15 @@ class TestEdge(MigrationSuite):
         place.start(source=place.source)
         place.client = EdgeClient(client.path)
         client.close()
-        client.count(place.blue)  # the application serves it
+        application = EdgeClient(client.path)
+        application.count(place.blue)
         try:
             with pytest.raises(CollectionLockedError, match=place.blue):
                 place.verify()
             assert place.step("status").rows == {place.blue: None, place.green: 60}
         finally:
             place.client.close()
-            place.client = client
+            place.client = application
 
     def test_a_damaged_state_is_told(self, client, place):
         place.start()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from qdrant_static.edge.rows import MAX_PAYLOAD_DEPTH
+from qdrant_static.edge.payloads import MAX_PAYLOAD_DEPTH
 from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch
 from qdrant_static.ingest.reading.building import Building, RejectedError, kind_of
 from qdrant_static.ingest.reading.cells import convert_strings
