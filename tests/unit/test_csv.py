@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdrant_static.errors import ColumnNotFoundError, SpecError
 from qdrant_static.ingest.reading import csvcells, csvfile
+from qdrant_static.ingest.reading.building import Building
 from qdrant_static.ingest.reading.inputs import Input
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.rejects import Reject
@@ -123,7 +125,7 @@ def test_space_after_the_quote_of_a_cell_of_several_lines_is_no_text(path):
 
 def test_no_record_goes_on_over_lines_that_are_settled(path):
     """Read alone, a batch must give what it gave in the midst of the others."""
-    content = HEAD + b'1,"open,x\n2,two,x\n3,"three",x\n4,four,x\n5,"five",x\n'
+    content = HEAD + b'1,"open,x\n2,two,x\n3,"three",x\n4,four,x\n5,five",x\n'
     whole, rejects = read(path, content)
     rest, again = read(path, content, settled=[(4, 6)])
     assert [(one.position, one.message) for one in again] == [(2, rejects[0].message)]
@@ -308,3 +310,24 @@ def test_a_header_that_is_one_column_suggests_its_delimiter(path, delimiter):
     with pytest.raises(ColumnNotFoundError) as caught:
         open_source(path, text="name")
     assert f"separated by {delimiter!r}, name the delimiter" in caught.value.message
+
+
+@settings(max_examples=60)
+@given(st.lists(st.text('a1,"\n ', max_size=9), max_size=12), st.data())
+def test_what_is_settled_changes_nothing_of_what_is_read_again(tmp_path_factory, lines, data):
+    path = tmp_path_factory.getbasetemp() / "settled.csv"
+    path.write_bytes(HEAD + "\n".join(lines).encode())
+    file = Input(name="f", path=str(path), format="csv")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(csvfile, "Building", partial(Building, max_rows=2))
+        batches = list(csvfile.read(file, SELECTION))
+        done = [batch for batch in batches if data.draw(st.booleans())]
+        rest = list(csvfile.read(file, SELECTION, [(one.start, one.stop) for one in done]))
+
+    def contents(items):
+        return [
+            *(row for one in items for row in zip(one.positions, one.payloads, strict=True)),
+            *(reject for one in items for reject in one.rejects),
+        ]
+
+    assert contents(rest) == contents([batch for batch in batches if batch not in done])
