@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
+from qdrant_static import rules
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def connect(
         else over REST.
 
     Raises:
-        SpecError: If a URL is malformed, or lacks its scheme.
+        SpecError: If a URL is malformed, or lacks its scheme, or if the target is empty.
     """
-    place = os.fspath(target)
+    place = rules.place("target", target)
     if place == ":memory:":
         from qdrant_client import QdrantClient
 

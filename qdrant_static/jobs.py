@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from qdrant_static import plaindata
+from qdrant_static import plaindata, rules
 from qdrant_static.errors import SpecError
 from qdrant_static.suggestions import suggestion
 
@@ -117,14 +117,16 @@ class Job:
         home = file.resolve().parent
         paths = [data["paths"]] if isinstance(data["paths"], str) else data["paths"]
         options = {
-            name: _placed(value, home) if name in ("state", "rejects") else value
+            name: _placed(value, home, f"{file.name}: ingest.{name}")
+            if name in ("state", "rejects")
+            else value
             for name, value in data.get("ingest", {}).items()
         }
         return cls(
             name=str(file),
             collection=data["collection"],
-            paths=tuple(_placed(one, home) for one in paths),
-            db=_placed(data.get("db", "data"), home),
+            paths=tuple(_placed(one, home, f"{file.name}: paths") for one in paths),
+            db=_placed(data.get("db", "data"), home, f"{file.name}: db"),
             encoder=_encoder(data.get("encoder"), home),
             connect=data.get("connect", {}),
             spec=data.get("spec"),
@@ -290,8 +292,9 @@ def _check_kind(place: str, value: Any, wanted: Any) -> None:
         raise SpecError(field=place, problem=f"is not {told}")
 
 
-def _placed(path: str, home: Path) -> str:
+def _placed(path: str, home: Path, key: str) -> str:
     """A path as seen from the file's folder; URIs and standard input are left alone."""
+    rules.place(key, path)
     if "://" in path or path in ("-", ":memory:"):
         return path
     return str(home / Path(path).expanduser())
@@ -301,11 +304,11 @@ def _build(table: Mapping[str, Any] | None, home: Path) -> Mapping[str, Any] | N
     """A table of `BuildHere`, its folder as seen from the file's."""
     if table is None or "folder" not in table:
         return table
-    return {**table, "folder": _placed(table["folder"], home)}
+    return {**table, "folder": _placed(table["folder"], home, "build.folder")}
 
 
 def _encoder(name: str | None, home: Path) -> str | None:
     """An encoder's name, or the path of one that lies beside the file."""
     if name is not None and (name.startswith((".", "~")) or (home / name).is_dir()):
-        return _placed(name, home)
+        return _placed(name, home, "encoder")
     return name

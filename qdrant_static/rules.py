@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -24,6 +25,14 @@ def known(where: str, given: Mapping[str, Any], kind: type) -> None:
             field=f"{where}.{unknown[0]}",
             problem=f"is unknown; known: {', '.join(sorted(names))}{suggestion(unknown[0], names)}",
         )
+
+
+def place(field: str, given: str | os.PathLike[str]) -> str:
+    """A path or URL as text; refuse an empty one, which as a path would be the working folder."""
+    named = os.fspath(given)
+    if not named.strip():
+        raise SpecError(field=field, problem="is empty; name a place (. is the working folder)")
+    return named
 
 
 def choice(field: str, value: object, known: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from qdrant_static import rules
 from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, State
 from qdrant_static.cli.reporting import fail, reported
 
@@ -32,7 +33,7 @@ def command(
     from qdrant_static.migrate.deletion import check_deletable, delete_collection
 
     with closing(connect(db, api_key=api_key)) as client:
-        folder = None if state is None else Path(state).expanduser()
+        folder = None if state is None else Path(rules.place("--state", state)).expanduser()
         found = check_deletable(client, collection, state=folder)
         files = (
             "" if found.state is None or keep_state else f", and its jobs' files in {found.state}"

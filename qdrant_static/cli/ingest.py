@@ -262,7 +262,9 @@ def command(
         discard_unfinished=discard_unfinished,
     )
 
-    client = connect(to or db, api_key=api_key, timeout_s=60 if here is None else DEFAULT_TIMEOUT)
+    client = connect(
+        db if to is None else to, api_key=api_key, timeout_s=60 if here is None else DEFAULT_TIMEOUT
+    )
     try:
         spec, loaded = _spec(
             client,
@@ -321,7 +323,9 @@ def _spec(
     from qdrant_static.collection.vectorspec import FULL, matryoshka_name
 
     there = read_spec(client, collection) if client.collection_exists(collection) else None
-    loaded = load_encoder(encoder or (there.encoder.name if there else DEFAULT_ENCODER))
+    loaded = load_encoder(
+        encoder if encoder is not None else there.encoder.name if there else DEFAULT_ENCODER
+    )
     if (
         there is not None
         and {matryoshka, quantization, sparse, language, tokenizer} == {None}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qdrant_static import rules
 from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, State
 from qdrant_static.cli.reporting import reported
 
@@ -35,7 +36,7 @@ def command(
     from qdrant_static.ingest.accounting.state import default_state
 
     if state is not None:
-        folder = Path(state).expanduser()
+        folder = Path(rules.place("--state", state)).expanduser()
     else:
         with closing(connect(db, api_key=api_key)) as client:
             folder = default_state(client, collection)  # of jobs that name it so, alias or not

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_client import models
 from qdrant_client.http.models import QueryResponse  # models.QueryResponse is fastembed's
 
+from qdrant_static import rules
 from qdrant_static.edge import changes, convert, matrices, samples, uploads
 from qdrant_static.edge import points as writing
 from qdrant_static.edge import queries as reading
@@ -62,7 +63,7 @@ class EdgeClient(ModelLists):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, index_after_load: bool = True) -> None:
-        self.path = Path(path)
+        self.path = Path(rules.place("path", path))
         self.index_after_load = index_after_load
         self._collections = Collections(self.path)
         self._inference = Inference()

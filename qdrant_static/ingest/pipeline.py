@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qdrant_static import rules
 from qdrant_static.collection.build import (
     bm25_encoder,
     check_encoder,
@@ -22,7 +23,7 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.retention import check_keep_runs, remove_old_files
-from qdrant_static.ingest.accounting.state import State, default_state
+from qdrant_static.ingest.accounting.state import State, state_folder
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
 from qdrant_static.ingest.following import asked_before, told
 from qdrant_static.ingest.late import late_encoder_of
@@ -178,7 +179,7 @@ def ingest(
         passages, told = _fit(passages, on_duplicate, encoder, late_encoder)
         notes += told
     own_rejects = _rejects_path(rejects, source)
-    folder = default_state(client, asked) if state is None else Path(state).expanduser()
+    folder = state_folder(state, client, asked)
     shards = None if build is None else shards_of(client, collection, spec, build)  # type: ignore[arg-type]
     with ExitStack() as stack:
         files = stack.enter_context(State(folder, asked))
@@ -296,7 +297,7 @@ def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:
     """Where rejects go, if that is said; never over a file of the input."""
     if rejects is None:
         return None
-    path = Path(rejects).expanduser()
+    path = Path(rules.place("rejects", rejects)).expanduser()
     if path.is_dir():
         raise SpecError(field="rejects", problem=f"{path} is a folder; name a file")
     if path.resolve() in {file.resolve() for file in source.files}:

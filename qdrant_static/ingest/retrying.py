@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qdrant_static import rules
 from qdrant_static.collection.build import read_spec
 from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
 from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.accounting.state import State, default_state
+from qdrant_static.ingest.accounting.state import State, state_folder
 from qdrant_static.ingest.pipeline import ingest
 from qdrant_static.ingest.reading.inputs import Input
 from qdrant_static.ingest.reading.options import SourceOptions
@@ -73,9 +74,8 @@ def retry_rejects(
         SpecError: If its rows were read with different options, or come from a collection.
     """
     telling = say or _LOG.warning
-    path = Path(rejects).expanduser()
-    state = options.get("state")
-    folder = default_state(client, collection) if state is None else Path(state).expanduser()
+    path = Path(rules.place("rejects", rejects)).expanduser()
+    folder = state_folder(options.get("state"), client, collection)
     spec = read_spec(client, collection)
     copied = _copy(path, folder / f"retry-{path.stem}.jsonl", telling)
     chosen, passages = _as_read(path, copied.options, spec)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from qdrant_static.errors import SpecError
 from qdrant_static.ids import PointId
 from qdrant_static.ingest.accounting.accounts import Known, UnreadableFile
 from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.accounting.state import State, default_state
+from qdrant_static.ingest.accounting.state import State, state_folder
 from qdrant_static.ingest.reading.payloadcompare import agrees, same_payload
 from qdrant_static.ingest.rebuild import rebuild
 
@@ -140,7 +139,7 @@ def verify(
         CollectionNotFoundError: If there is no such collection.
     """
     spec = read_spec(client, collection)
-    folder = Path(state) if state is not None else default_state(client, collection)
+    folder = state_folder(state, client, collection)
     if not anew and not (folder / "ledger.sqlite").exists():
         raise SpecError(field="state", problem=f"there is no ledger in {folder}")
     with State(folder, collection) as files, Ledger(files.ledger) as ledger:

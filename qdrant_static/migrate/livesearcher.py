@@ -227,9 +227,9 @@ def read_shadow(folder: Path, green: str) -> list[dict[str, Any]]:
 
 
 def _folder(client: Client, alias: str, state: str | os.PathLike[str] | None) -> Path:
-    from qdrant_static.ingest.accounting.state import default_state
+    from qdrant_static.ingest.accounting.state import state_folder
 
-    return default_state(client, alias) if state is None else Path(state)
+    return state_folder(state, client, alias)
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:

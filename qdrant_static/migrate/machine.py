@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.build import create_collection
@@ -19,7 +18,7 @@ from qdrant_static.errors import (
     SpecError,
 )
 from qdrant_static.ingest.accounting.directwriters import writers_of
-from qdrant_static.ingest.accounting.state import default_state
+from qdrant_static.ingest.accounting.state import state_folder
 from qdrant_static.ingest.server.calls import exact_count
 from qdrant_static.ingest.sink import build_index
 from qdrant_static.migrate import owner
@@ -294,7 +293,7 @@ class Migration(Switching):
         return state
 
     def _forget_ledger(self, green: str, state: Any) -> None:
-        folder = default_state(self.client, green) if state is None else Path(state)
+        folder = state_folder(state, self.client, green)
         for path in folder.glob("ledger.sqlite*"):
             path.unlink()
 

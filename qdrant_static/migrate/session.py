@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from qdrant_static.collection.aliases import aliases_of
@@ -19,7 +18,7 @@ from qdrant_static.errors import (
     NotAPlannedCollectionError,
 )
 from qdrant_static.ingest.accounting.directwriters import writers_of
-from qdrant_static.ingest.accounting.state import default_state
+from qdrant_static.ingest.accounting.state import state_folder
 from qdrant_static.migrate import owner
 from qdrant_static.migrate.journaled import open_journal
 from qdrant_static.migrate.livewriter import default_journal
@@ -63,7 +62,7 @@ class Session:
     ) -> None:
         self.client = client
         self.alias = alias
-        self.folder = default_state(client, alias) if state is None else Path(state)
+        self.folder = state_folder(state, client, alias)
         self._given = journal
         self._journal: WriteJournal | None = None
         self._encoders = by_fingerprint(encoders)

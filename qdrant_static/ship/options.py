@@ -57,6 +57,8 @@ class BuildHere:
             raise SpecError(
                 field="build.max_mb_s", problem=f"{self.max_mb_s!r} is no number from 0 on"
             )
+        if self.folder is not None and not os.fspath(self.folder).strip():
+            raise SpecError(field="build.folder", problem="is empty; name a place")
         if self.alias is not None and not self.alias:
             raise SpecError(field="build.alias", problem="an alias has a name")
         for peer, url in (self.peers or {}).items():

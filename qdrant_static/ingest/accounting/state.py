@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 import portalocker
 
+from qdrant_static import rules
 from qdrant_static.edge.directory import STATE_FOLDER, check_name, make_private
 from qdrant_static.edge.forks import close_in_children
 from qdrant_static.errors import JobRunningError, StorageError
@@ -36,6 +37,17 @@ def default_state(client: Client, collection: str) -> Path:
     home = getattr(client, "path", None)
     folder = Path(SERVER_STATE) if home is None else Path(home) / STATE_FOLDER
     return folder / check_name(collection)
+
+
+def state_folder(state: str | os.PathLike[str] | None, client: Client, collection: str) -> Path:
+    """The folder that is asked for, or the default one.
+
+    Raises:
+        SpecError: If an empty path is asked for.
+    """
+    if state is None:
+        return default_state(client, collection)
+    return Path(rules.place("state", state)).expanduser()
 
 
 class State:
