@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from qdrant_static.ids import PointId
 
 
-#: A note of the ledger: the collection that its rows are of.
-_COLLECTION = "collection"
+#: Notes of the ledger: the collection that its rows are of, and what decided their vectors.
+_COLLECTION, _ENCODING = "collection", "encoding"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -435,16 +435,20 @@ class IngestRun(ContinuableRun):
                 complete = True
             if complete or not moved:
                 self.ledger.notes[_COLLECTION] = "" if self.fills else self.collection
+                self.ledger.notes[_ENCODING] = encoding_key(self.spec).hex()
             self.ledger.note(run.id, points_before=before, complete=complete)
 
     def _was_of_another(self, run: Run) -> bool:
         """Whether the ledger's rows are of another collection than the job's alias stands for now.
 
-        Those of a run that filled a generation are too: the journal has changed it since.
+        Those of a run that filled a generation are too: the journal has changed it since. So are
+        those of a collection that was given another vector: it was filled where it is.
         """
         known = self.ledger.notes.get(_COLLECTION)
         if known is not None:
-            return bool(known != self.collection) and not self.fills
+            key = self.ledger.notes.get(_ENCODING)
+            same = known == self.collection and key in (None, encoding_key(self.spec).hex())
+            return not same and not self.fills
         # An earlier version left no note; another encoder tells of a cut-over.
         before = [one for one in self.ledger.runs() if one.id < run.id]
         return bool(before) and before[-1].identity.get("encoder") != run.identity.get("encoder")

@@ -14,6 +14,7 @@ from qdrant_static.cli import app
 from qdrant_static.collection.aliases import point_alias
 from qdrant_static.errors import EncoderMismatchError, SpecMismatchError
 from qdrant_static.jobs import Job
+from qdrant_static.migrate.inplace import add_vector
 from qdrant_static.migrate.machine import Migration
 from tests.fakes import build_static_model, write_jsonl
 from tests.migration_suite import LOOSE, NEW, OLD, QUERIES, Place, assert_generation, model, record
@@ -84,6 +85,16 @@ def test_what_the_journal_brought_is_no_row_of_the_fill(client, place):
     report = ingest(path, client, place.green, encoder=NEW, sync=True)
     assert (report.stored, report.unchanged) == (1, COUNT - 1)
     assert_generation(client, place.alias, NEW, model(range(COUNT)))
+
+
+@pytest.mark.parametrize("vector", ["mrl_16", "bm25"])
+def test_a_vector_that_was_added_in_place_is_not_written_again(client, place, vector):
+    spec = CollectionSpec.for_encoder(OLD, sparse=None)
+    ingest(place.source, client, "c", spec=spec, encoder=OLD)
+    assert add_vector(client, "c", vector).filled == COUNT
+    counting = Counting(OLD)
+    report = ingest(place.source, client, "c", encoder=counting, sync=True)
+    assert (report.unchanged, counting.encoded) == (COUNT, 0)
 
 
 def test_a_ledger_of_an_earlier_version_is_recognized_by_its_encoder(client, place):
