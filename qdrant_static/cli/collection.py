@@ -92,16 +92,22 @@ def apply(
     As far as that needs no migration. If anything needs one, nothing is changed.
     """
     from qdrant_static import connect
+    from qdrant_static.collection.build import read_spec
     from qdrant_static.collection.diff import apply as change
     from qdrant_static.collection.diff import diff as compare
     from qdrant_static.collection.measure import settle
     from qdrant_static.filters import index_warnings
+    from qdrant_static.search.assess import assess
 
     with closing(connect(db, api_key=api_key)) as client:
         found = compare(client, collection, _spec(client, collection, spec))
-        change(client, collection, found)
+        change(client, collection, found, say=lambda line: typer.echo(line, err=True))
         if found:
             settle(client, collection)
+        if found.changes_layout:
+            measured = assess(client, collection, read_spec(client, collection), by="apply")
+            for line in [] if measured is None else measured.lines():
+                typer.echo(line, err=True)
         for warning in index_warnings(client, collection):
             typer.echo(f"warning: {warning}", err=True)
     typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))

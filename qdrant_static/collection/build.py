@@ -29,6 +29,7 @@ from qdrant_static.errors import (
     SpecError,
     SpecMismatchError,
 )
+from qdrant_static.search.measured import current
 from qdrant_static.search.plan import default_plan
 from qdrant_static.serverversion import is_remote, server_version
 
@@ -149,14 +150,17 @@ def bm25_encoder(sparse: SparseSpec) -> Bm25Encoder:
 def read_spec(client: Client, collection: str) -> CollectionSpec:
     """The spec that a collection carries in its metadata.
 
+    A plan whose evidence was measured on another layout is left out (`search.measured`).
+
     Raises:
         CollectionNotFoundError: If there is no such collection.
         NotAPlannedCollectionError: If it carries none.
     """
-    metadata = info_of(client, collection).config.metadata or {}
+    info = info_of(client, collection)
+    metadata = info.config.metadata or {}
     if METADATA_KEY not in metadata:
         raise NotAPlannedCollectionError(collection=collection)
-    return CollectionSpec.from_dict(metadata[METADATA_KEY])
+    return current(CollectionSpec.from_dict(metadata[METADATA_KEY]), info, collection)
 
 
 def info_of(client: Client, collection: str) -> models.CollectionInfo:

@@ -17,6 +17,7 @@ from qdrant_static.collection.backfill import TERMS_FROM_FILES, fill_prefix, fil
 from qdrant_static.collection.build import (
     check_version,
     create_collection,
+    info_of,
     knows_tiers,
     read_spec,
     write_spec,
@@ -34,6 +35,8 @@ from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
 from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
 from qdrant_static.errors import SpecError, SpecMismatchError
 from qdrant_static.migrate.standing import refuse_layout_change
+from qdrant_static.search.measured import DROPPED, LAYOUT, current, layout_of
+from qdrant_static.search.plan import SearchPlan
 from qdrant_static.serverversion import is_remote, server_version
 
 if TYPE_CHECKING:
@@ -59,6 +62,18 @@ class CollectionDiff:
     def __bool__(self) -> bool:
         """Whether anything differs."""
         return bool(self.differences)
+
+    @property
+    def changes_layout(self) -> bool:
+        """Whether codes, graphs or vectors change, and not only where they lie."""
+        return any(
+            one.field in ("sparse", "late")
+            or (
+                one.field.startswith("vectors.")
+                and not one.field.endswith((".placement", ".codes"))
+            )
+            for one in self.differences
+        )
 
     def needing(self, remedy: Remedy) -> tuple[Difference, ...]:
         """The differences with that remedy."""
@@ -212,10 +227,14 @@ def apply(
     saying = say or (lambda _: None)
     for one in found.differences:
         saying(str(one))
+    before = info_of(client, collection)
     _change_settings(client, collection, found)
     _change_payload_indexes(client, collection, found)
     sparse = _add_vectors(client, collection, found, told, fields)
-    write_spec(client, collection, _settled(wanted, told, fields=fields, sparse=sparse))
+    spec = _settled(wanted, told, fields=fields, sparse=sparse)
+    if found.changes_layout:
+        spec = _without_evidence(spec, told, before, info_of(client, collection), saying)
+    write_spec(client, collection, spec)
     if terms_missing:
         terms_are_filled(client, collection)
 
@@ -304,7 +323,28 @@ def _settled(
         sparse=sparse,
         server=ServerSpec(**said),
         plan=told.plan if wanted.plan is None else wanted.plan,
+        evidence=told.evidence if wanted.plan in (None, told.plan) else None,
+        measured=told.measured,
     )
+
+
+def _without_evidence(
+    spec: CollectionSpec,
+    told: CollectionSpec,
+    before: models.CollectionInfo,
+    after: models.CollectionInfo,
+    saying: Callable[[str], None],
+) -> CollectionSpec:
+    """Leave out what was measured on the layout before, and the plan that was tuned on it."""
+    if told.evidence is not None and LAYOUT not in told.evidence and told.plan is not None:
+        # Evidence of an earlier version names no layout: it was of the one before.
+        plan = SearchPlan.of(told.plan)
+        evidence = {**told.evidence, LAYOUT: layout_of(plan, told, before)}
+        spec = replace(spec, evidence=None if spec.evidence is None else evidence)
+    found = current(spec, after, "")
+    if spec.evidence is not None and found.evidence is None:
+        saying(DROPPED)
+    return found
 
 
 def _without_new_vectors(one: Difference, version: Sequence[int]) -> Difference:

@@ -15,6 +15,7 @@ from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import NotAPlannedCollectionError, SpecError
+from qdrant_static.search.measured import current
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
@@ -49,7 +50,7 @@ def spec_of(
         SpecError: If the encoder does not fit its vectors.
     """
     info = info_of(client, collection)
-    carried = _carried(info)
+    carried = _carried(info, collection)
     if carried is not None and carried.planned:
         return carried
     if encoder is None and (carried is None or carried.encoder.name == UNKNOWN_ENCODER):
@@ -89,7 +90,7 @@ def foreign_spec(
         SpecError: If the vector is not there, cannot be told, or does not fit the encoder.
     """
     info = info_of(client, collection)
-    carried = _carried(info)
+    carried = _carried(info, collection)
     if encoder is not None:
         who: EncoderInfo | None = as_encoder(encoder).info
     elif carried is not None and carried.encoder.name != UNKNOWN_ENCODER:
@@ -116,6 +117,8 @@ def foreign_spec(
             Fields(text=fields) if fields else carried.fields, key=key or carried.fields.key
         ),
         plan=carried.plan,
+        evidence=carried.evidence,
+        measured=carried.measured,
     )
 
 
@@ -125,7 +128,7 @@ def carried_spec(client: Client, collection: str) -> CollectionSpec | None:
     Raises:
         CollectionNotFoundError: If there is no such collection.
     """
-    return _carried(info_of(client, collection))
+    return _carried(info_of(client, collection), collection)
 
 
 def with_terms(spec: CollectionSpec, sparse: SparseSpec, fields: Fields) -> CollectionSpec:
@@ -133,9 +136,11 @@ def with_terms(spec: CollectionSpec, sparse: SparseSpec, fields: Fields) -> Coll
     return replace(spec, sparse=sparse, fields=replace(fields, key=spec.fields.key))
 
 
-def _carried(info: models.CollectionInfo) -> CollectionSpec | None:
+def _carried(info: models.CollectionInfo, collection: str) -> CollectionSpec | None:
     metadata = info.config.metadata or {}
-    return CollectionSpec.from_dict(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None
+    if METADATA_KEY not in metadata:
+        return None
+    return current(CollectionSpec.from_dict(metadata[METADATA_KEY]), info, collection)
 
 
 def _chosen(

@@ -46,7 +46,13 @@ class Query:
 
 
 def sample_queries(
-    client: Client, collection: str, vector: VectorSpec, *, count: int, limit: int
+    client: Client,
+    collection: str,
+    vector: VectorSpec,
+    *,
+    count: int,
+    limit: int,
+    deadline: float | None = None,
 ) -> list[Query]:
     """Vectors of random points, each with its exact neighbors, the point itself left out.
 
@@ -56,6 +62,7 @@ def sample_queries(
         vector: Which vector.
         count: At most so many.
         limit: Neighbors of each.
+        deadline: When to stop, by `time.monotonic`; None: not before all are there.
     """
     drawn = client.query_points(
         collection,
@@ -70,6 +77,8 @@ def sample_queries(
     )
     queries = []
     for point in drawn:
+        if deadline is not None and time.monotonic() > deadline:
+            break
         row = vector_of(point, vector.name)
         if row is None or not any(row):
             continue

@@ -26,6 +26,8 @@ from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.errors import SpecError
 from qdrant_static.migrate.standing import refuse_layout_change
+from qdrant_static.search.assess import assess
+from qdrant_static.search.measured import DROPPED, LAYOUT
 from qdrant_static.serverversion import server_version
 
 if TYPE_CHECKING:
@@ -106,16 +108,16 @@ def quantize(
         return QuantizeReport(
             **common, after=found, simulated=rows, kept=False, terms=None, note=note
         )
-    after, kept = before, now.quantization is not None
+    after, kept, changed = before, now.quantization is not None, False
     if wanted.quantization != now.quantization:
-        after, kept = _tried(there, now, wanted, target_recall, saying)
+        after, kept, changed = _tried(there, now, wanted, target_recall, saying)
     terms = None
     if text:
         saying(f"filling {BM25} from {', '.join(text)}")
         terms = _add_terms(client, collection, spec, sparse or SparseSpec(), fields)
-    if spec.planned and kept and wanted.quantization != now.quantization:
-        _note_in_metadata(client, collection, wanted)
     note = _note(now, wanted, after, target_recall, kept=kept)
+    if changed and (noted := _note_in_metadata(client, collection, spec, wanted)):
+        note = f"{note}; {noted}"
     return QuantizeReport(**common, after=after, simulated=None, kept=kept, terms=terms, note=note)
 
 
@@ -125,7 +127,8 @@ def _tried(
     wanted: VectorSpec,
     target: float,
     saying: Callable[[str], None],
-) -> tuple[Measured, bool]:
+) -> tuple[Measured, bool, bool]:
+    """What was measured; whether there are codes now; whether they were changed."""
     told = quantizations.told(wanted.quantization)
     saying(f"building {told}")
     try:
@@ -133,7 +136,7 @@ def _tried(
         saying(f"measuring {told}")
         after = there.measured(wanted, oversamplings(wanted, LADDER), target)
         if after.recall >= target:
-            return after, True
+            return after, True, True
         saying(f"recall {after.recall:.3f} is below {target}: taking it back")
         there.change(now)
     except BaseException as error:
@@ -144,7 +147,7 @@ def _tried(
         error.add_note(state)
         saying(state)
         raise
-    return after, now.quantization is not None
+    return after, now.quantization is not None, False
 
 
 def _vector(client: Client, collection: str, name: str | None) -> tuple[CollectionSpec, VectorSpec]:
@@ -195,15 +198,31 @@ def _add_terms(
     return measuring.points_with(client, collection, BM25)
 
 
-def _note_in_metadata(client: Client, collection: str, wanted: VectorSpec) -> None:
+def _note_in_metadata(
+    client: Client, collection: str, before: CollectionSpec, wanted: VectorSpec
+) -> str:
+    """Write down the codes that a vector has now; what was measured with others goes.
+
+    Returns:
+        What a person should know of it.
+    """
     carried = carried_spec(client, collection)
     if carried is None:
-        return
+        return ""
     vectors = tuple(
         replace(one, quantization=wanted.quantization) if one.name == wanted.name else one
         for one in carried.vectors
     )
-    write_spec(client, collection, replace(carried, vectors=vectors))
+    spec = replace(carried, vectors=vectors)
+    if spec.evidence is not None and LAYOUT not in spec.evidence:
+        # Evidence of an earlier version names no layout: it was of the one that is gone.
+        spec = replace(spec, plan=None, evidence=None)
+    if spec != carried:
+        write_spec(client, collection, spec)
+    told = [DROPPED] if before.evidence is not None and spec.evidence is None else []
+    if spec.planned and (found := assess(client, collection, spec, by="quantize")) is not None:
+        told += found.lines()
+    return "; ".join(told)
 
 
 def _note(

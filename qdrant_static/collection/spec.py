@@ -30,6 +30,7 @@ from qdrant_static.collection.vectorspec import (
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder
 from qdrant_static.errors import SpecError
+from qdrant_static.rules import is_number
 
 __all__ = [
     "BM25", "FULL", "METADATA_KEY", "PLAN_KINDS", "VERSION", "CollectionSpec", "Fields", "Hnsw",
@@ -98,6 +99,8 @@ class CollectionSpec:
         planned: False for a collection that others made: its vectors have any names and sizes,
             and the first is the one that is searched where nobody says.
         evidence: Why that plan, as `tune` measured it: plain data, for people to read.
+        measured: What searches with the usual number of candidates find, as the end of an ingest
+            measured it, and how many more they take therefore (`search.assess`).
     """
 
     encoder: EncoderInfo
@@ -110,6 +113,7 @@ class CollectionSpec:
     plan: str | Mapping[str, Any] | None = None
     planned: bool = True
     evidence: Mapping[str, Any] | None = None
+    measured: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.planned:
@@ -241,6 +245,16 @@ class CollectionSpec:
             field="vector", problem=f"{name!r} is not in the collection; it has {known}"
         )
 
+    def candidates_factor(self, side: str) -> float:
+        """How many times the usual number of candidates searches take here, as was measured.
+
+        Args:
+            side: ``"dense"`` or ``"cascade"``.
+        """
+        found = (self.measured or {}).get(side)
+        factor: Any = found.get("factor") if isinstance(found, Mapping) else None
+        return float(factor) if is_number(factor) and factor >= 1 else 1.0
+
     def with_source(self, *, fields: Fields, mean_length: float | None) -> Self:
         """The same spec, with what an ingest found out."""
         sparse = self.sparse
@@ -262,6 +276,7 @@ class CollectionSpec:
             "plan": dict(self.plan) if isinstance(self.plan, Mapping) else self.plan,
             **({} if self.planned else {"planned": False}),
             **({} if self.evidence is None else {"evidence": dict(self.evidence)}),
+            **({} if self.measured is None else {"measured": dict(self.measured)}),
         }
 
     @classmethod

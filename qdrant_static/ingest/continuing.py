@@ -56,6 +56,8 @@ class ContinuableRun:
         asked: The name that the job was given, where that is an alias of the collection.
         journaled: The journal to write through, while a migration is under way.
         fills: Whether a migration fills a generation by it; what is written then needs no journal.
+        whole: Whether the collection is whole at the end, so that its indexes and its recall are
+            worth a look; not of the parts that several processes build.
     """
 
     client: Client
@@ -82,6 +84,7 @@ class ContinuableRun:
     asked: str = ""
     journaled: JournaledWrites | None = None
     fills: bool = False
+    whole: bool = True
 
     @property
     def building(self) -> bool:

@@ -16,6 +16,7 @@ from qdrant_static.ingest.limits import DELETION_SHARE
 from qdrant_static.ingest.server.calls import exact_count, patiently
 from qdrant_static.ingest.sink import build_index
 from qdrant_static.ingest.verify import check_samples, point_of
+from qdrant_static.search.assess import assess, is_assessed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -138,6 +139,28 @@ class Finish:
             seconds = time.monotonic() - started
             self.ledger.notes[NOTE] = {"points": points, "seconds": seconds}
         return True
+
+    def measure_recall(self, *, changed: bool) -> CollectionSpec:
+        """Measure what searches find, where codes make that a question, and say it.
+
+        Args:
+            changed: Whether this run changed the collection.
+
+        Returns:
+            The spec, with what was measured.
+        """
+        if is_assessed(self.spec) and not changed:
+            return self.spec
+        try:
+            found = assess(self.client, self.collection, self.spec, by="ingest")
+        except Exception as error:  # all is stored: a figure that is missing fails no job
+            self.display.say(f"recall could not be measured: {error}")
+            return self.spec
+        if found is None:
+            return self.spec
+        for line in found.lines():
+            self.display.say(line)
+        return found.spec
 
     def check_indexes(self) -> None:
         """Say which payload indexes hold no point: a name misspelt, or values of another type."""

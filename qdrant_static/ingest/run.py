@@ -157,7 +157,7 @@ class IngestRun(ContinuableRun):
             self.spec = finish.with_fields(self._fields, totals)
         seconds["verify"] = time.perf_counter() - started
         if ended:
-            finish.check_indexes()
+            self._look_at_searches(finish, changed=bool(totals.points or deleted))
         report = self._report(
             run,
             rejected,
@@ -189,6 +189,14 @@ class IngestRun(ContinuableRun):
         )
         self._write_down(run, report, None, state="finished")
         return report
+
+    def _look_at_searches(self, finish: Finish, *, changed: bool) -> None:
+        """Say which indexes hold nothing, and what searches find."""
+        if not self.whole:
+            return
+        finish.check_indexes()
+        if (self.shards or 1) == 1:  # several, of a collection to be shipped, are not searched
+            self.spec = finish.measure_recall(changed=changed)
 
     def _require_few_rejects(
         self,

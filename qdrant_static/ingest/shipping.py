@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.aliases import aliases_of
+from qdrant_static.collection.build import read_spec
 from qdrant_static.collection.capacity import Corpus, footprint
 from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import make_private
@@ -21,6 +22,7 @@ from qdrant_static.errors import (
     VerificationError,
 )
 from qdrant_static.ingest.building import BuildPlace, build_locally
+from qdrant_static.ingest.finishing import Finish
 from qdrant_static.ingest.manifest import rewrite_manifest
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.server.bulk import restore_indexing
@@ -204,6 +206,7 @@ class BuildHereRun:
                 problem=f"{shipment['points']:,} points were shipped, and {built.points_after:,} "
                 "were built; another writer, or a loss",
             )
+        self._measure()
         report = replace(
             built,
             stored=built.built,
@@ -221,6 +224,21 @@ class BuildHereRun:
         job.ledger.shipped(report.run, points=report.points_after)
         self._clean_up(folder)
         return report
+
+    def _measure(self) -> None:
+        """Several shards cannot be searched here: what they find is measured on the server."""
+        if (self.job.shards or 1) == 1:
+            return
+        finish = Finish(
+            client=self.server,
+            collection=self.job.collection,
+            spec=read_spec(self.server, self.job.collection),
+            ledger=self.job.ledger,
+            run=0,
+            display=self.job.display,
+            stop=self.job.stop,
+        )
+        finish.measure_recall(changed=True)
 
     def _earlier(self, local: EdgeClient) -> dict[str, Any] | None:
         """This very shipment, if an attempt that died had it proved, and the alias pointed at it.

@@ -88,7 +88,7 @@ def runnable(plan: SearchPlan, query: Query) -> SearchPlan | None:
         if dense and sparse:
             return plan
         if dense:
-            return _dense_side(plan)
+            return dense_side(plan)
         return replace(plan, kind="bm25", stages=(), feedback=0.0) if sparse else None
     if plan.kind == "late":
         asked = query.late is None or query.has_late
@@ -96,7 +96,7 @@ def runnable(plan: SearchPlan, query: Query) -> SearchPlan | None:
     return plan if dense else None
 
 
-def _dense_side(plan: SearchPlan) -> SearchPlan:
+def dense_side(plan: SearchPlan) -> SearchPlan:
     """The dense side of a hybrid as a plan of its own."""
     if len(plan.stages) != 1:
         return replace(plan, kind="cascade" if plan.stages else "dense")

@@ -63,11 +63,15 @@ def dense_passes(plan: SearchPlan, spec: CollectionSpec, limit: int) -> list[Pas
         vector = spec.vectors[0] if plan.vector is None else spec.vector(plan.vector)
         return [_pass(vector, limit, first=True, exact=True)]
     vectors = _vectors(plan, spec)
+    factor = 1.0
+    if plan.oversampling is None and (plan.vector is None or vectors == _usual(spec)):
+        factor = spec.candidates_factor("cascade" if plan.kind == "cascade" else "dense")
     if len(vectors) == 1:
+        usual = factor * presets.oversampling(vectors[0].quantization)
         return [
             _pass(
                 vectors[0], limit, first=True, rescore=plan.rescore,
-                oversampling=plan.oversampling, ef=plan.ef,
+                oversampling=usual if plan.oversampling is None else plan.oversampling, ef=plan.ef,
             )
         ]  # fmt: skip
     passes = []
@@ -76,7 +80,7 @@ def dense_passes(plan: SearchPlan, spec: CollectionSpec, limit: int) -> list[Pas
         passes.append(
             _pass(
                 vector,
-                _passed_on(plan, vector, limit, following),
+                _passed_on(plan, vector, limit, following, factor),
                 first=number == 0,
                 # The next pass compares more than these originals would tell.
                 rescore=plan.rescore if following == 0 else False,
@@ -92,6 +96,11 @@ def _vectors(plan: SearchPlan, spec: CollectionSpec) -> list[VectorSpec]:
         return [spec.vector(plan.vector)]
     if plan.kind == "cascade":
         return list(reversed(spec.vectors))
+    return _usual(spec)
+
+
+def _usual(spec: CollectionSpec) -> list[VectorSpec]:
+    """The way to the nearest by the full vector."""
     full = spec.vectors[0]
     if full.hnsw is not None:
         return [full]
@@ -100,12 +109,14 @@ def _vectors(plan: SearchPlan, spec: CollectionSpec) -> list[VectorSpec]:
     return [with_graph[-1], full] if with_graph else [full]
 
 
-def _passed_on(plan: SearchPlan, vector: VectorSpec, limit: int, following: int) -> int:
+def _passed_on(
+    plan: SearchPlan, vector: VectorSpec, limit: int, following: int, factor: float
+) -> int:
     """How many points a pass hands to the next, where nobody says."""
     if following == 0:
         return limit
     if plan.oversampling is None:
-        return presets.passed_on(vector.size, limit)
+        return math.ceil(factor * presets.passed_on(vector.size, limit))
     # Per pass that follows, so that none is given more than the one before.
     return math.ceil(plan.oversampling**following * limit)
 

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static._version import __version__
-from qdrant_static.collection.build import write_spec
+from qdrant_static.collection.build import info_of, write_spec
 from qdrant_static.collection.foreign import carried_spec, foreign_spec
 from qdrant_static.errors import SpecError
+from qdrant_static.search.measured import LAYOUT, layout_of
 from qdrant_static.search.plan import SearchPlan
 from qdrant_static.search.run import Searcher
 from qdrant_static.search.tuning.judgements import ByJudgements
@@ -103,6 +104,7 @@ def tune(
         spec = carried_spec(client, collection) or foreign_spec(client, collection, encoder=encoder)
     searcher = Searcher(client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder)
     base = searcher.plan(plan)
+    info = info_of(client, collection)
     narrowed = searcher.filter(filter, query_filter)
     with Clock(budget_s, shown=progress, collection=collection) as clock:
         given = (client, collection, searcher, base, k, narrowed, cost, clock)
@@ -122,7 +124,11 @@ def tune(
         write_spec(
             client,
             collection,
-            replace(now, plan=report.choice.plan.to_dict(), evidence=evidence(report)),
+            replace(
+                now,
+                plan=report.choice.plan.to_dict(),
+                evidence={**evidence(report), LAYOUT: layout_of(report.choice.plan, now, info)},
+            ),
         )
     return report
 

@@ -240,6 +240,9 @@ class _Foreign:
     vectors = (VectorSpec(name="", size=32),)
     sparse = late = None
 
+    def candidates_factor(self, side: str) -> float:
+        return 1.0
+
     def vector(self, name: str) -> VectorSpec:
         return self.vectors[0]
 

@@ -192,6 +192,7 @@ def build(job: Job, out: IO[str], stop: threading.Event) -> bool:
             bulk=False,
             passages=None,
             always_made=True,
+            whole=False,
         )
         return not run.carry_out(None).interrupted
 

@@ -326,6 +326,7 @@ class SharedRun(IngestRun):
             stop=self.stop,
         )
         after, new = finish.count(totals, before=0, deleted=0, complete=True)
+        finish.check_indexes()
         seconds = _seconds(spent.get("load", 0.0), accounts)
         seconds["verify"] += time.perf_counter() - started
         report = self._report(
