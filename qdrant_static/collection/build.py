@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from qdrant_client import models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.difference import compare
@@ -169,12 +172,25 @@ def info_of(client: Client, collection: str) -> models.CollectionInfo:
     Raises:
         CollectionNotFoundError: If there is no such collection; it lists those that are.
     """
-    if not client.collection_exists(collection):
+    try:
+        return client.get_collection(collection)
+    except Exception as error:
+        if not _is_missing(error):
+            raise
         names = sorted(one.name for one in client.get_collections().collections)
         raise CollectionNotFoundError(
             collection=collection, where=place_of(client), collections=tuple(names)
-        )
-    return client.get_collection(collection)
+        ) from error
+
+
+def _is_missing(error: Exception) -> bool:
+    """Whether a client says that there is no such collection; asking first is a request more."""
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code == HTTPStatus.NOT_FOUND
+    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
+        return bool(error.code() == grpc.StatusCode.NOT_FOUND)
+    # The client's own local mode; an `EdgeClient` raises what is wanted.
+    return isinstance(error, ValueError) and "not found" in str(error)
 
 
 def write_spec(client: Client, collection: str, spec: CollectionSpec) -> None:

@@ -140,24 +140,25 @@ class Finish:
             self.ledger.notes[NOTE] = {"points": points, "seconds": seconds}
         return True
 
-    def measure_recall(self, *, changed: bool) -> CollectionSpec:
+    def measure_recall(self, spec: CollectionSpec, *, changed: bool) -> CollectionSpec:
         """Measure what searches find, where codes make that a question, and say it.
 
         Args:
+            spec: As its metadata has it now.
             changed: Whether this run changed the collection.
 
         Returns:
             The spec, with what was measured.
         """
-        if is_assessed(self.spec) and not changed:
-            return self.spec
+        if is_assessed(spec) and not changed:
+            return spec
         try:
-            found = assess(self.client, self.collection, self.spec, by="ingest")
+            found = assess(self.client, self.collection, spec, by="ingest")
         except Exception as error:  # all is stored: a figure that is missing fails no job
             self.display.say(f"recall could not be measured: {error}")
-            return self.spec
+            return spec
         if found is None:
-            return self.spec
+            return spec
         for line in found.lines():
             self.display.say(line)
         return found.spec

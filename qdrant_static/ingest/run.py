@@ -196,7 +196,7 @@ class IngestRun(ContinuableRun):
             return
         finish.check_indexes()
         if (self.shards or 1) == 1:  # several, of a collection to be shipped, are not searched
-            self.spec = finish.measure_recall(changed=changed)
+            self.spec = finish.measure_recall(self.spec, changed=changed)
 
     def _require_few_rejects(
         self,

@@ -238,7 +238,7 @@ class BuildHereRun:
             display=self.job.display,
             stop=self.job.stop,
         )
-        finish.measure_recall(changed=True)
+        finish.measure_recall(finish.spec, changed=True)
 
     def _earlier(self, local: EdgeClient) -> dict[str, Any] | None:
         """This very shipment, if an attempt that died had it proved, and the alias pointed at it.

@@ -342,6 +342,13 @@ def test_an_opened_collection_is_searched_by_one_request_and_one_encoding(client
     assert counting.batches == ([] if plan == "bm25" else [1])
 
 
+def test_a_search_by_name_is_three_requests(client, encoder):
+    counted = Counting(client)
+    hits = search(counted, "c", QUERY, encoder=encoder)
+    assert hits == search(client, "c", QUERY, encoder=encoder)
+    assert counted.calls == ["get_aliases", "get_collection", "query_points"]
+
+
 def test_a_spec_at_hand_saves_the_requests_that_read_it(client, encoder):
     counted = Counting(client)
     hits = search(counted, "c", QUERY, encoder=encoder, spec=read_spec(client, "c"))
