@@ -20,6 +20,7 @@ from qdrant_static.edge import queries as reading
 from qdrant_static.edge.build import BuildProgress, build_elsewhere, build_here, worth_building
 from qdrant_static.edge.collections import Collections
 from qdrant_static.edge.description import Description, VectorsConfig, by_name
+from qdrant_static.edge.distances import DistanceMatrices
 from qdrant_static.edge.inference import Inference
 from qdrant_static.edge.modellists import ModelLists
 from qdrant_static.edge.opened import OpenCollection, describe
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.sparsevectors import SparseRows
 
 
-class EdgeClient(ModelLists):
+class EdgeClient(DistanceMatrices, ModelLists):
     """`qdrant_client.QdrantClient`'s interface over Qdrant Edge.
 
     Methods, parameters, models and results are QdrantClient's. A parameter that means nothing in
@@ -892,7 +893,7 @@ class EdgeClient(ModelLists):
     ) -> QueryResponse:
         """Search: nearest points, prefetched candidates rescored, fused lists, and the rest."""
         require_unset(shard_key_selector=shard_key_selector)
-        query, prefetch = self._inference.query((query, prefetch))
+        query, prefetch = self._inference.query(convert.parsed_stages(query, prefetch))
         with self._collections.use(collection_name) as opened:
             hits = reading.query_points(
                 opened,
@@ -906,7 +907,7 @@ class EdgeClient(ModelLists):
                 payload=with_payload,
                 vectors=with_vectors,
                 score_threshold=score_threshold,
-                lookup_from=lookup_from,
+                lookup_from=convert.parsed(lookup_from, models.LookupLocation, "lookup_from"),
                 look_up=self._collections.open,
             )
         return QueryResponse.model_construct(points=hits)
@@ -919,7 +920,7 @@ class EdgeClient(ModelLists):
         timeout: int | None = None,
     ) -> list[QueryResponse]:
         """Several searches in one call, planned together."""
-        requests = self._inference.query(list(requests))
+        requests = self._inference.query([convert.parsed_request(one) for one in requests])
         with self._collections.use(collection_name) as opened:
             lists = reading.query_batch_points(opened, requests, look_up=self._collections.open)
         return [QueryResponse.model_construct(points=hits) for hits in lists]
@@ -946,7 +947,7 @@ class EdgeClient(ModelLists):
     ) -> models.GroupsResult:
         """Search, and group the hits by a payload field."""
         require_unset(shard_key_selector=shard_key_selector)
-        query, prefetch = self._inference.query((query, prefetch))
+        query, prefetch = self._inference.query(convert.parsed_stages(query, prefetch))
         with self._collections.use(collection_name) as opened:
             return reading.query_points_groups(
                 opened,
@@ -961,7 +962,7 @@ class EdgeClient(ModelLists):
                 payload=with_payload,
                 vectors=with_vectors,
                 score_threshold=score_threshold,
-                lookup_from=lookup_from,
+                lookup_from=convert.parsed(lookup_from, models.LookupLocation, "lookup_from"),
                 with_lookup=with_lookup,
                 look_up=self._collections.open,
             )

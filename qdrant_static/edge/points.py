@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -177,8 +177,14 @@ def _field_path(field: str) -> Iterator[None]:
         ) from error
 
 
+#: What a dictionary in the place of points may be.
+_SELECTORS = models.FilterSelector | models.PointIdsList | models.Filter
+
+
 def selected(selector: Any) -> dict[str, Any]:
     """Which points: `points` (ids) or `filter`, as the models of operations have them."""
+    if isinstance(selector, Mapping):
+        selector = convert.parsed(selector, _SELECTORS, "points")
     if isinstance(selector, models.FilterSelector):
         _require_no_shard_key(selector)
         selector = selector.filter

@@ -37,8 +37,6 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "recover_snapshot": _COPY,
         "get_optimizations": "nothing runs in the background: optimize() builds when it is called",
         "migrate": "scroll this collection and upload to the other",
-        "search_matrix_offsets": "ask with query_batch_points",
-        "search_matrix_pairs": "ask with query_batch_points",
         "grpc_collections": _NO_SERVER,
         "grpc_points": _NO_SERVER,
         "http": _NO_SERVER,

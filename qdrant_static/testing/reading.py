@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from qdrant_client import models
 
-from qdrant_static.testing.base import Conformance, ids, matching
+from qdrant_static.testing.base import Conformance, ids, matching, matrix
 
 
 class ReadingConformance(Conformance):
@@ -77,3 +78,38 @@ class ReadingConformance(Conformance):
     def test_facet__needs_an_index(self, client: Any, filled: str) -> None:
         with self.refused():
             client.facet(filled, "color")
+
+    def test_search_matrix_pairs__nearest_of_each(self, client: Any, filled: str) -> None:
+        near = matrix(20) @ matrix(20).T
+        pairs = client.search_matrix_pairs(filled, limit=2, sample=30, using="d").pairs
+        wanted = {
+            one: [other for other in np.argsort(-near[one]).tolist() if other != one][:2]
+            for one in range(20)
+        }
+        got: dict[Any, list[Any]] = {}
+        for pair in pairs:
+            got.setdefault(pair.a, []).append(pair.b)
+            assert np.isclose(pair.score, near[pair.a, pair.b], atol=1e-4)
+        assert list(got) == list(range(20))
+        assert got == wanted
+
+    def test_search_matrix_offsets__of_some(self, client: Any, filled: str) -> None:
+        near = matrix(20) @ matrix(20).T
+        red = matching("color", "red")
+        found = client.search_matrix_offsets(filled, red, limit=6, sample=30, using="d")
+        assert found.ids == [0, 3, 6, 9, 12, 15, 18]
+        assert found.offsets_row == [row for row in range(7) for _ in range(6)]
+        for row, column, score in zip(
+            found.offsets_row, found.offsets_col, found.scores, strict=True
+        ):
+            assert row != column
+            assert np.isclose(score, near[found.ids[row], found.ids[column]], atol=1e-4)
+
+    def test_search_matrix_pairs__draws_as_many_as_asked(self, client: Any, filled: str) -> None:
+        pairs = client.search_matrix_pairs(filled, limit=1, sample=5, using="d").pairs
+        assert len(pairs) == 5
+        assert [pair.a for pair in pairs] == sorted({pair.a for pair in pairs})
+        assert {pair.b for pair in pairs} <= {pair.a for pair in pairs}
+
+    def test_search_matrix_pairs__of_one_point_are_none(self, client: Any, filled: str) -> None:
+        assert client.search_matrix_pairs(filled, matching("n", 3), using="d").pairs == []

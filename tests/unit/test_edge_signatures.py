@@ -19,7 +19,8 @@ METHODS = (
     "set_payload", "overwrite_payload", "delete_payload", "clear_payload", "batch_update_points",
     "retrieve", "scroll", "count", "facet", "query_points", "query_batch_points",
     "query_points_groups", "update_collection_aliases", "get_aliases", "get_collection_aliases",
-    "info", "close", "get_embedding_size", "list_text_models", "list_image_models",
+    "search_matrix_pairs", "search_matrix_offsets", "info", "close", "get_embedding_size",
+    "list_text_models", "list_image_models",
     "list_sparse_models", "list_late_interaction_text_models",
     "list_late_interaction_multimodal_models",
 )  # fmt: skip

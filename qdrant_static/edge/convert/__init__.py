@@ -16,6 +16,7 @@ from qdrant_static.edge.convert.collections import (
     sparse_vector_params,
     vector_params,
 )
+from qdrant_static.edge.convert.dicts import parsed, parsed_request, parsed_stages
 from qdrant_static.edge.convert.examples import Resolve, average, referenced_ids
 from qdrant_static.edge.convert.filters import condition, filter_, narrowed, optional_filter
 from qdrant_static.edge.convert.formula import expression, formula
@@ -77,6 +78,9 @@ __all__ = [
     "optimizers_config",
     "optional_filter",
     "order_by",
+    "parsed",
+    "parsed_request",
+    "parsed_stages",
     "payload_index_back",
     "payload_schema",
     "payload_schema_back",

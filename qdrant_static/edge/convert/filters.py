@@ -18,6 +18,7 @@ from qdrant_static.edge.convert.carry import (
     one_of,
     unsupported,
 )
+from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.edge.convert.points import point_id
 from qdrant_static.errors import SpecError
 
@@ -29,7 +30,7 @@ def optional_filter(value: models.Filter | None) -> edge.Filter | None:
 
 def filter_(value: models.Filter) -> edge.Filter:
     """A condition on points, to any depth."""
-    built: edge.Filter = carry(value, _FILTER)
+    built: edge.Filter = carry(parsed(value, models.Filter, "filter"), _FILTER)
     return built
 
 
@@ -43,7 +44,7 @@ def narrowed(
     must, must_not = list(must), list(must_not)
     if not must and not must_not:
         return value
-    value = value or models.Filter()
+    value = parsed(value, models.Filter, "filter") or models.Filter()
     return models.Filter.model_construct(
         must=[*_listed(value.must), *must] or None,
         must_not=[*_listed(value.must_not), *must_not] or None,

@@ -18,6 +18,7 @@ from qdrant_static.edge.convert.carry import (
     require_only,
     unsupported,
 )
+from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.edge.convert.examples import (
     Resolve,
     average,
@@ -60,7 +61,9 @@ class _Stage:
 
 def search_params(params: models.SearchParams | None) -> edge.SearchParams | None:
     """How a vector is searched."""
-    return None if params is None else carry(params, _SEARCH)
+    if params is None:
+        return None
+    return carry(parsed(params, models.SearchParams, "search_params"), _SEARCH)  # type: ignore[no-any-return]
 
 
 def order_by(value: models.OrderByInterface) -> edge.OrderBy:
