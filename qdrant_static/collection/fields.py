@@ -46,6 +46,8 @@ class Fields:
         unstored: Those of the columns that the payload does not hold. Where there are any, the
             text cannot be made again from the payload.
         ready_vectors: Whether vectors were given with the rows, in place of the encoder's.
+        mixed: Whether jobs of different templates have stored points: nobody knows which point
+            has which text.
         told: False where an earlier version wrote this, which kept key and `text` only.
     """
 
@@ -55,6 +57,7 @@ class Fields:
     columns: tuple[str, ...] = ()
     unstored: tuple[str, ...] = ()
     ready_vectors: bool = False
+    mixed: bool = False
     told: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +97,12 @@ class Fields:
         Raises:
             SpecError: If some columns of the text are not stored; it names them.
         """
+        if self.mixed:
+            raise SpecError(
+                field="fields.template",
+                problem=f"the texts of {collection!r} were made by different templates, by jobs "
+                f"of a part of its rows: {purpose}, or ingest all rows by one template",
+            )
         if self.unstored:
             is_are = "is" if len(self.unstored) == 1 else "are"
             raise SpecError(
@@ -103,7 +112,7 @@ class Fields:
             )
 
     def agrees(self, other: Fields) -> bool:
-        """Whether both have the same key, and the same text, as far as both say how it is made.
+        """Whether both take the same key and columns of text; templates may differ.
 
         A column may have another name in another input, if it is stored under the same; and it
         may be stored by one and not by the other, if it has the same name in both inputs.
@@ -112,15 +121,25 @@ class Fields:
             return False
         if not (self.told and other.told):
             return self.text == other.text
-        if (self.all_columns, self.template) != (other.all_columns, other.template):
-            return self.same_payload(other)
+        if self.all_columns != other.all_columns:
+            return (self.text, self.unstored) == (other.text, other.unstored)
         mine, theirs = self._stored(), other._stored()
         return all(mine[one] == theirs[one] for one in mine.keys() & theirs.keys())
 
-    def same_payload(self, other: Fields) -> bool:
-        """Whether both find the same key and the same text in a payload."""
-        mine, theirs = ((one.key, one.text, one.unstored, one.in_payload) for one in (self, other))
+    def same_text(self, other: Fields) -> bool:
+        """Whether both make the same text of the same columns, as far as both say how."""
+        if not self.agrees(other) or not (self.told and other.told):
+            return self.agrees(other)
+        if self.mixed or other.mixed:
+            return False
+        named_alike = self.all_columns == other.all_columns
+        mine, theirs = (one.template if named_alike else one.in_payload for one in (self, other))
         return mine == theirs
+
+    def same_payload(self, other: Fields) -> bool:
+        """Whether both find the same key and make the same text of the same payload fields."""
+        stored = (self.text, self.unstored) == (other.text, other.unstored)
+        return stored and self.same_text(other)
 
     def with_points_of(self, other: Fields) -> Fields:
         """What holds for all points where some come from another job, which `agrees`.
@@ -128,8 +147,11 @@ class Fields:
         A column that one of them does not store is in no text that is made again from payloads.
         """
         ready = self.ready_vectors or other.ready_vectors
-        if not (self.told and other.told) or self.all_columns != other.all_columns:
+        if not (self.told and other.told):
             return replace(self, ready_vectors=ready)
+        mixed = not self.same_text(other)
+        if self.all_columns != other.all_columns:
+            return replace(self, ready_vectors=ready, mixed=mixed)
         missing = {*self.unstored, *other.unstored}
         stored = self._stored()
         return replace(
@@ -138,6 +160,7 @@ class Fields:
             columns=self.all_columns,
             unstored=tuple(one for one in self.all_columns if one in missing),
             ready_vectors=ready,
+            mixed=mixed,
         )
 
     @property
@@ -176,6 +199,8 @@ class Fields:
             }  # fmt: skip
         if self.ready_vectors:
             found["ready_vectors"] = True
+        if self.mixed:
+            found["mixed"] = True
         return found
 
     @classmethod

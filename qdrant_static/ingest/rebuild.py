@@ -47,7 +47,8 @@ def rebuild(
 
     key = encoding_key(spec)
     # Of vectors that were given, and of texts that the payload holds in part, there is no digest.
-    whole = not (spec.fields.unstored or spec.fields.ready_vectors)
+    fields = spec.fields
+    whole = not (fields.unstored or fields.ready_vectors or fields.mixed)
     ledger.clear_rows()
     count = 0
     offset: Any = None

@@ -72,4 +72,5 @@ def _is_done(job: ContinuableRun, last: Run) -> bool:
     # What can be read once only, and what does not say when it was changed, may be another.
     if not marks or any(mark.size < 0 or not mark.modified_ns for mark in marks):
         return False
-    return dict(last.versions) == versions() and job.is_same(last)
+    named = job.encoder.info.name == job.spec.encoder.name
+    return named and dict(last.versions) == versions() and job.is_same(last)

@@ -41,7 +41,7 @@ class Expected:
         return (
             blue.encoder.fingerprint == green.encoder.fingerprint
             and blue.vectors[0].size == green.vectors[0].size
-            and blue.fields.agrees(green.fields)
+            and blue.fields.same_text(green.fields)
         )
 
     @property
@@ -56,6 +56,8 @@ class Expected:
             return None
         if fields.ready_vectors:
             return "they were given with the rows, and are not the encoder's"
+        if fields.mixed:
+            return "the texts were made by different templates"
         if fields.unstored:
             return f"the payload does not hold all of the text ({', '.join(fields.unstored)})"
         return None if fields.text else "the payload holds no text"

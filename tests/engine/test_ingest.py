@@ -216,7 +216,7 @@ def test_a_thousand_good_lines_and_one_of_each_bad_kind_add_up(client, encoder, 
     assert report.rejects_path.parent == tmp_path / "db" / "_state" / "c"
     assert {one["line"]: one["reason"] for one in rejects(report)} == where
     for one in rejects(report):
-        assert set(one) == {"reason", "message", "file", "line", "value"}
+        assert set(one) == {"reason", "message", "file", "line", "value", "options"}
         assert one["file"] == str(path)
         assert one["message"]
     duplicate = next(one for one in rejects(report) if one["reason"] == "duplicate_key")

@@ -141,11 +141,29 @@ def test_records_are_encoded_by_the_template(client, source):
     )  # fmt: skip
 
 
-def test_another_template_is_another_collection(client, source):
+def test_another_template_is_for_all_rows_or_nobody_knows_the_texts(client, source, tmp_path):
+    other = SourceOptions(template="as {note} {meta.body} {title}")
+    texts = ["as red cat sea row 0", "as  dog moon row 1"]
+    fill(client, source, options=SourceOptions(template=TEMPLATE))
+    one = write_jsonl(tmp_path / "one.jsonl", ROWS[:1])
+    fill(client, one, options=other)
+    assert read_spec(client, "a__v1").fields.mixed
+    told = "made by different templates"
+    with pytest.raises(SpecError, match=told):
+        migrated(client)
+    with LiveWriter(client, "a", encoders=[SAME]) as writer, pytest.raises(SpecError, match=told):
+        writer.upsert(Record(key=9, payload=ROWS[0]))
+    fill(client, source, options=other, sync=True)
+    assert not read_spec(client, "a__v1").fields.mixed
+    migrated(client)
+    assert_encoded(client, "a__v2", texts)
+
+
+def test_other_columns_are_another_collection(client, source):
     fill(client, source, options=SourceOptions(template=TEMPLATE))
     for options in (
         SourceOptions(template="{title}: {meta.body} {note}"),
-        SourceOptions(text=("note", "meta.body", "title")),
+        SourceOptions(text=("meta.body", "title")),
     ):
         with pytest.raises(SpecMismatchError, match=r"template='of \{note\}"):
             fill(client, source, options=options)

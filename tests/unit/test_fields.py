@@ -74,7 +74,9 @@ def test_what_cannot_be_made_again_is_refused_by_name():
         # Another name in another input, and the same in the payload.
         (Fields(text=("b",), columns=("a",)), Fields(text=("b",)), True),
         (Fields(text=("b",), columns=("a",)), Fields(text=("a",)), False),
-        (WHOLE, Fields(key="id", text=("head:line", "meta.body")), False),
+        (WHOLE, Fields(key="id", text=("meta.body", "head:line")), False),
+        # Another template of the same columns.
+        (WHOLE, Fields(key="id", text=("head:line", "meta.body")), True),
         (
             WHOLE,
             Fields(
@@ -91,6 +93,18 @@ def test_what_cannot_be_made_again_is_refused_by_name():
 def test_jobs_agree_where_they_make_the_same_text(one, other, agree):
     assert one.agrees(other) is agree
     assert other.agrees(one) is agree
+
+
+def test_of_points_of_two_templates_nobody_knows_the_text():
+    joined = Fields(key="id", text=("head:line", "meta.body"), columns=("title", "meta.body"))
+    assert not WHOLE.same_text(joined)
+    both = WHOLE.with_points_of(joined)
+    assert both.mixed
+    assert Fields.from_dict(both.to_dict()) == both
+    with pytest.raises(SpecError, match="different templates"):
+        both.require_text("c", "so")
+    assert WHOLE.same_text(WHOLE)
+    assert not WHOLE.with_points_of(WHOLE).mixed
 
 
 def test_of_points_of_two_jobs_what_both_store_is_stored():
