@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 #: Points of a page; of vectors of 1,024 dimensions, 2 MB.
 _PAGE = 500
-#: Texts on which the mean length in BM25 terms is measured, as an ingest does.
+#: Of more texts the first do not tell the mean length in BM25 terms: all are counted first.
 _SAMPLE = 20_000
 #: What to do where BM25 cannot be filled.
 TERMS_FROM_FILES = (
@@ -112,6 +113,9 @@ def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fiel
         sparse, told = measured(sparse, sample, whole=len(sample) < _SAMPLE)
         for line in told:
             _log.warning("%s", line)
+        if len(sample) >= _SAMPLE:
+            mean = _mean_length(client, collection, sparse, fields)
+            sparse = replace(sparse, mean_length=mean)
     encoder = bm25_encoder(sparse)
     for page in pages(client, collection, payload=True):
         texts = [fields.text_of(point.payload or {}) for point in page]
@@ -130,6 +134,17 @@ def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fiel
         if points:
             client.update_vectors(collection, points, wait=True)
     return sparse
+
+
+def _mean_length(client: Client, collection: str, sparse: SparseSpec, fields: Fields) -> float:
+    """The mean length of all texts: points may be sorted by it."""
+    encoder = bm25_encoder(sparse)
+    terms = texts = 0
+    for page in pages(client, collection, payload=True):
+        found = [text for point in page if (text := fields.text_of(point.payload or {}))]
+        terms += int(encoder.lengths(found).sum())
+        texts += len(found)
+    return max(1.0, terms / max(1, texts))
 
 
 def _texts(client: Client, collection: str, fields: Fields) -> list[str]:

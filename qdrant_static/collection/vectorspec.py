@@ -186,6 +186,8 @@ class SparseSpec:
             ``"multilingual"`` also where there are no spaces (Chinese, Japanese, Thai; slower),
             ``"whitespace"``, ``"prefix"`` or ``"code"``. None lets the first ingest choose by the
             texts' scripts; where it left it so, or an earlier version did, it is ``"word"``.
+        sampled_length: What a sample gave for the mean length, if that was corrected since; the
+            ledger's digests were made with it.
     """
 
     language: str = "english"
@@ -193,6 +195,7 @@ class SparseSpec:
     mean_length: float | None = None
     placement: Placement = "ram"
     tokenizer: str | None = None
+    sampled_length: float | None = None
 
     def __post_init__(self) -> None:
         if self.tokenizer is not None:
@@ -215,7 +218,10 @@ class SparseSpec:
         """The sparse vector as JSON-like data."""
         words = None if self.stop_words is None else list(self.stop_words)
         told = {**asdict(self), "stop_words": words}
-        for later in ("tokenizer",):  # specs of earlier versions, and their digests, have none
+        for later in (
+            "tokenizer",
+            "sampled_length",
+        ):  # specs of earlier versions, and their digests, have none
             if told[later] is None:
                 del told[later]
         return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from qdrant_static.collection.build import bm25_encoder
@@ -15,7 +16,6 @@ from qdrant_static.ingest.sink import EncodedBatch
 from qdrant_static.vectors import truncate
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from qdrant_static.collection.spec import CollectionSpec
@@ -74,4 +74,5 @@ class BatchEncoder:
                 vector.name: stored_form(by_size[vector.size], vector) for vector in self._vectors
             },
             sparse=None if self._terms is None else self._terms.encode_documents(texts, threads=1),
+            zeros=int(np.count_nonzero(~by_size[full].any(axis=1))),
         )

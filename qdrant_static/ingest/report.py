@@ -57,6 +57,7 @@ class IngestReport:
         shipment: The account of the shipment; None where nothing was shipped.
         unchanged_since: When the run ended that stored the same input, if this one had nothing to
             do; None if it had.
+        zero_vectors: Texts of which the encoder knows no token: their vectors are zeros.
         notes: What was said meanwhile that a person should know, a sentence each.
     """
 
@@ -89,6 +90,7 @@ class IngestReport:
     built: int = 0
     shipment: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    zero_vectors: int = 0
     unreadable: tuple[UnreadableFile, ...] = ()
     not_deleted: int = 0
     unchanged_since: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,14 +26,17 @@ from qdrant_static.ingest.accounting.accounts import Run, RunState, Totals, Unre
 from qdrant_static.ingest.accounting.hashes import encoding_key
 from qdrant_static.ingest.accounting.ledger import now
 from qdrant_static.ingest.continuing import ContinuableRun
-from qdrant_static.ingest.encoding import BatchEncoder
+from qdrant_static.ingest.encoding import SAMPLE_ROWS, BatchEncoder
 from qdrant_static.ingest.finishing import Finish
 from qdrant_static.ingest.late import LateVectors
-from qdrant_static.ingest.loading import Load, in_passages, sample
+from qdrant_static.ingest.loading import Item, Load, in_passages, sample
 from qdrant_static.ingest.manifest import write_manifest
+from qdrant_static.ingest.meanlength import MeanLength
+from qdrant_static.ingest.reading.batch import Batch
 from qdrant_static.ingest.reading.passages import token_offsets
 from qdrant_static.ingest.reading.rejects import RejectsFile
 from qdrant_static.ingest.reading.rowoptions import row_options
+from qdrant_static.ingest.reading.spread import spread
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.server.bulk import deferred_indexing, restore_all_indexing
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
 
 #: Notes of the ledger: the collection that its rows are of, and what decided their vectors.
 _COLLECTION, _ENCODING = "collection", "encoding"
+#: A sample from all over the input must have so many texts to take the place of its beginning.
+_ENOUGH = 500
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,6 +130,7 @@ class IngestRun(ContinuableRun):
             raise
         if not there:
             return self._leave_nothing(run, rejected, totals, seconds, ended=ended)
+        ended = self._look_back(run, ended=ended)
         finish = Finish(
             client=self.client,
             collection=self.collection,
@@ -262,6 +268,7 @@ class IngestRun(ContinuableRun):
             ledger=self.ledger.path,
             manifest=self.files.manifest(run.id) if ended else None,
             notes=tuple(self.display.notes),
+            zero_vectors=self.ledger.encoded(run.id).zeros,
             unreadable=unreadable,
             not_deleted=not_deleted,
         )
@@ -310,16 +317,7 @@ class IngestRun(ContinuableRun):
         names = [name for name, _ in self.ledger.files(run.id)]
         settled = {names[file]: spans for file, spans in self.ledger.settled(run.id).items()}
         items = self.source.batches(settled)
-        if self.passages is not None:
-            items = in_passages(
-                items,
-                self.passages,
-                token_offsets(self.encoder, self.late_encoder),
-                self.source.selection.fields.text,
-            )
-        if self.spec.sparse is not None and self.spec.sparse.mean_length is None:
-            texts, whole, items = sample(items)
-            self._measure(texts, whole=whole)
+        items = self._sample(self._in_passages(items))
         encoder = BatchEncoder(self.spec, self.encoder)
         writer = Writer(
             self.client,
@@ -404,13 +402,61 @@ class IngestRun(ContinuableRun):
             lambda: self.client.delete(self.collection, list(points), wait=True),
         )
 
+    def _in_passages(self, items: Iterator[Item]) -> Iterator[Item]:
+        """The same items, cut into passages where the job says so."""
+        if self.passages is None:
+            return items
+        counted = token_offsets(self.encoder, self.late_encoder)
+        return in_passages(items, self.passages, counted, self.source.selection.fields.text)
+
+    def _sample(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Measure what BM25 needs to know of the texts; the same items from the beginning."""
+        if self.spec.sparse is None or self.spec.sparse.mean_length is not None:
+            return items
+        found = self._in_passages(iter(spread(self.source, SAMPLE_ROWS)))
+        texts = [text for one in found if isinstance(one, Batch) for text in one.texts.to_pylist()]
+        whole = False
+        if len(texts) < _ENOUGH:
+            texts, whole, items = sample(items)
+        self._measure(texts, whole=whole)
+        return items
+
     def _measure(self, texts: Sequence[str], *, whole: bool) -> None:
         """Complete the settings of BM25 by a sample of the texts, and say what it took."""
         if self.spec.sparse is not None and texts:
             sparse, told = measured(self.spec.sparse, texts, whole=whole)
             self.spec = replace(self.spec, sparse=sparse)
+            self.ledger.sampled(sparse.mean_length or 1.0)
             for line in told:
                 self.display.say(line)
+
+    def _look_back(self, run: Run, *, ended: bool) -> bool:
+        """Say what the load has seen, and correct what was sampled; False if it was stopped."""
+        self._tell_zeros(self.ledger.encoded(run.id).zeros)
+        return ended and self._correct_mean_length(*self.ledger.terms(run.id))
+
+    def _correct_mean_length(self, texts: int, terms: int) -> bool:
+        """Give BM25 the mean length of all texts, if a sample was off; False: stopped before."""
+        mean = MeanLength(
+            client=self.client,
+            collection=self.collection,
+            spec=self.spec,
+            notes=self.ledger.notes,
+            say=self.display.say,
+            must_stop=lambda: self.stop is not None and self.stop.is_set(),
+        )
+        spec = mean.corrected(texts=texts, terms=terms)
+        self.spec = spec or self.spec
+        return spec is not None
+
+    def _tell_zeros(self, zeros: int) -> None:
+        """Say how many texts the encoder cannot tell apart."""
+        if zeros:
+            known = "; only BM25 finds them" if self.spec.sparse is not None else ""
+            self.display.say(
+                f"{zeros:,} texts have no token that the encoder knows: their vectors are "
+                f"zeros{known}"
+            )
 
     def _know_mean_length(self) -> None:
         """What an earlier attempt has built with; the server does not know it yet."""

@@ -30,10 +30,12 @@ class EncodedBatch:
     Attributes:
         dense: Vector name -> float32 ``(n, size)``.
         sparse: n BM25 vectors; None where the collection has none.
+        zeros: How many full vectors are zeros, because no token of their text is known.
     """
 
     dense: Mapping[str, NDArray[np.float32]]
     sparse: SparseRows | None
+    zeros: int = 0
 
 
 def store(

@@ -13,7 +13,7 @@ from qdrant_client import models
 from qdrant_static.errors import PointError
 from qdrant_static.ids import id_digest
 from qdrant_static.ingest import sink
-from qdrant_static.ingest.accounting.accounts import Totals
+from qdrant_static.ingest.accounting.accounts import Encoded, Totals
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.deciding import Decided, OnDuplicate, settlement
 from qdrant_static.ingest.encoding import BatchEncoder
@@ -182,7 +182,9 @@ class Writer:
         payloads = prepared.batch.take(decided.write).payload_rows()
         self._check_texts(decided.prepared.batch.take(decided.write), payloads)
         self._sample(decided, ids, payloads)
-        self._sink.submit((decided, refused), ids, vectors, payloads)
+        terms = 0 if vectors.sparse is None else vectors.sparse.n_terms
+        encoded = Encoded(texts=len(ids), terms=terms, zeros=vectors.zeros)
+        self._sink.submit((decided, refused, encoded), ids, vectors, payloads)
 
     def flush(self) -> None:
         """Wait until everything that was sent is settled, and durable in the ledger."""
@@ -204,11 +206,14 @@ class Writer:
         if error is None:
             self._ledger.commit()
 
-    def _settled(self, token: tuple[Decided, dict[int, str]], refused: Mapping[int, str]) -> None:
+    def _settled(
+        self, token: tuple[Decided, dict[int, str], Encoded], refused: Mapping[int, str]
+    ) -> None:
         """The engine has answered: rows of what was sent are counted from 0."""
-        decided, earlier = token
+        decided, earlier, encoded = token
         self._store_late(decided, [row for n, row in enumerate(decided.write) if n not in refused])
-        self._settle(decided, earlier | {decided.write[row]: why for row, why in refused.items()})
+        refused = {decided.write[row]: why for row, why in refused.items()}
+        self._settle(decided, earlier | refused, encoded)
 
     def _store_late(self, decided: Decided, rows: Sequence[int]) -> None:
         if self._late is not None and rows:
@@ -216,8 +221,11 @@ class Writer:
             ids = [decided.prepared.ids[row] for row in rows]
             self._late.store(ids, [texts[row].as_py() for row in rows])
 
-    def _settle(self, decided: Decided, refused: Mapping[int, str]) -> None:
+    def _settle(
+        self, decided: Decided, refused: Mapping[int, str], encoded: Encoded | None = None
+    ) -> None:
         done, rejects = settlement(decided, refused, on_duplicate=self._on_duplicate)
+        done.encoded = encoded
         for row in refused:
             self.sampled.pop(decided.prepared.ids[row], None)
         self._rejected.add(*rejects)

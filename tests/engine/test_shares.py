@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ import pytest
 from qdrant_static import CollectionSpec
 from qdrant_static.edge import assemble as assembling
 from qdrant_static.errors import EngineError, JobRunningError, SpecError, TooManyRejectsError
+from qdrant_static.ingest import run as running
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.state import State
 from qdrant_static.ingest.progress import Progress
@@ -141,6 +143,22 @@ def test_once_more_changes_nothing(folder, given, expected, monkeypatch):
     no_processes(monkeypatch)
     report = build(given, folder)
     check(report, folder, expected)
+
+
+def test_a_sample_that_was_off_is_corrected_in_all_shards(given, expected, tmp_path, monkeypatch):
+    def too_short(sparse, texts, *, whole):
+        return replace(sparse, mean_length=3.0), []
+
+    monkeypatch.setattr(running, "measured", too_short)
+    report = build(given, tmp_path, shards=2, workers=2)
+    (note,) = report.notes
+    assert note.startswith("BM25's mean length is 3.0 terms by a sample, ")
+    whole, found = expected[0]["points"], outcome(tmp_path)["points"]
+    assert whole.keys() == found.keys()
+    for point, (_, vectors) in whole.items():
+        wanted, there = vectors["bm25"], found[point][1]["bm25"]
+        assert list(there.indices) == list(wanted.indices)
+        assert there.values == pytest.approx(list(wanted.values), rel=0.01)
 
 
 @pytest.mark.parametrize("step", ["join", "assemble", "moving", "finish", "write"])

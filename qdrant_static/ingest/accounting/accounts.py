@@ -121,6 +121,14 @@ def sum_line(counts: Mapping[str, int], *, word: str = "stored") -> str:
     return f"read {counts['read']:,} = {word} {stored:,}{between} + rejected {rejected:,}"
 
 
+class Encoded(NamedTuple):
+    """Texts that were encoded, their terms in BM25, and those without a known token."""
+
+    texts: int = 0
+    terms: int = 0
+    zeros: int = 0
+
+
 @dataclass(slots=True, kw_only=True)
 class Settlement:
     """A batch that is done.
@@ -133,6 +141,7 @@ class Settlement:
         rows: Its rows by outcome; those that lost against another of their key are in none.
         displaced: Keys whose row of an earlier batch loses against one of this.
         displaced_as: What becomes of those rows.
+        encoded: What was encoded of it.
     """
 
     file: int
@@ -142,6 +151,7 @@ class Settlement:
     rows: Mapping[Outcome, Rows]
     displaced: Sequence[bytes] = ()
     displaced_as: Literal["superseded", "rejected"] = "superseded"
+    encoded: Encoded | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,13 @@ from qdrant_static.ingest.accounting.accounts import DIGEST, Digests
 
 def encoding_key(spec: CollectionSpec) -> bytes:
     """What decides a row's vectors besides its text: the encoder, and the vectors of the spec."""
+    sparse = spec.to_dict()["sparse"]
+    if sparse is not None and (sampled := sparse.pop("sampled_length", None)) is not None:
+        sparse["mean_length"] = sampled  # a correction of all weights changes no row
     parts = {
         "encoder": spec.encoder.fingerprint,
         "vectors": [[vector.name, vector.size] for vector in spec.vectors],
-        "sparse": spec.to_dict()["sparse"],
+        "sparse": sparse,
     }
     return blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=DIGEST).digest()
 

@@ -25,7 +25,8 @@ def identity(spec: CollectionSpec, encoder: str, options: Mapping[str, Any]) -> 
         described.pop(found_out, None)
     if isinstance(described.get("sparse"), dict):
         described["sparse"] = {**described["sparse"], "mean_length": None}
-        described["sparse"].pop("tokenizer", None)
+        for later in ("tokenizer", "sampled_length"):
+            described["sparse"].pop(later, None)
     return {
         "encoder": encoder,
         "spec": _digest(described),

@@ -39,6 +39,7 @@ from typing import Any
 
 from qdrant_static.ingest.accounting.accounts import (
     SUM,
+    Encoded,
     Kept,
     Known,
     Rows,
@@ -68,6 +69,11 @@ _NOT_KEPT = "id NOT IN (SELECT id FROM kept)"
 _BUILT = "state <> 'refused'"
 _JSON_COLUMNS = frozenset({"identity", "versions"})
 
+#: The note of a sampled mean length whose collection is not loaded to its end.
+SAMPLED = "sampled mean length"
+#: The note of what the last run has encoded.
+_ENCODED = "encoded"
+
 Span = tuple[int, int]
 
 
@@ -86,6 +92,7 @@ class Ledger(LedgerFile):
         self._recent: dict[bytes, tuple[int, int]] = {}
         self._under_way: dict[tuple[int, int], list[bytes]] = {}
         self._unmerged = 0
+        self._encoded: tuple[int, Encoded, tuple[int, int]] | None = None
         self._there = _THERE
         self.merge()  # what the last one was about to
 
@@ -363,6 +370,8 @@ class Ledger(LedgerFile):
                 f"VALUES (?, ?, ?, ?, ?, {'?, ' * len(SUM)}?)",
                 (run, done.file, done.start, done.stop, state, *counts, reasons),
             )
+            if done.encoded is not None:
+                self._count_encoded(run, done.encoded)
             if done.totals.reasons or done.displaced:
                 self._db.execute(
                     "UPDATE runs SET rejects_bytes = ? WHERE id = ?", (rejects_bytes, run)
@@ -373,6 +382,41 @@ class Ledger(LedgerFile):
             self.merge()
         elif urgent or time.monotonic() - self._last_commit > _LAZY_COMMIT_S:
             self.commit()
+
+    def encoded(self, run: int) -> Encoded:
+        """What a run has encoded, in all its attempts."""
+        found = self.notes.get(_ENCODED, {})
+        return Encoded(*found["counts"]) if found.get("run") == run else Encoded()
+
+    def sampled(self, mean_length: float) -> None:
+        """Note that BM25's mean length was sampled: from now on terms are counted."""
+        self.notes[_ENCODED] = {}
+        self._encoded = None
+        self.notes[SAMPLED] = [mean_length]
+
+    def terms(self, run: int) -> tuple[int, int]:
+        """Texts and their terms since the mean length was sampled, of a run and those before."""
+        texts, terms, _ = self.encoded(run)
+        earlier = self._earlier(run)
+        return texts + earlier[0], terms + earlier[1]
+
+    def _earlier(self, run: int) -> tuple[int, int]:
+        """What runs before have encoded, if they did not load a sampled collection to its end."""
+        found = self.notes.get(_ENCODED, {})
+        if not found or SAMPLED not in self.notes:
+            return 0, 0
+        texts, terms = found["earlier"]
+        if found["run"] == run:
+            return texts, terms
+        return texts + found["counts"][0], terms + found["counts"][1]
+
+    def _count_encoded(self, run: int, more: Encoded) -> None:
+        if self._encoded is None or self._encoded[0] != run:
+            self._encoded = (run, self.encoded(run), self._earlier(run))
+        _, so_far, earlier = self._encoded
+        counts = Encoded(*(a + b for a, b in zip(so_far, more, strict=True)))
+        self._encoded = (run, counts, earlier)
+        self.enter_note(_ENCODED, {"run": run, "counts": counts, "earlier": earlier})
 
     def merge(self) -> None:
         """Bring what is pending into ``rows``."""

@@ -193,6 +193,7 @@ def build(job: Job, out: IO[str], stop: threading.Event) -> bool:
             passages=None,
             always_made=True,
             whole=False,
+            fills=True,  # no migration knows of a part, whose metadata is that of all the others
         )
         return not run.carry_out(None).interrupted
 

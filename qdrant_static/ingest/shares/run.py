@@ -26,12 +26,11 @@ from qdrant_static.edge.assemble import assemble, begun
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.statistics import EncodingStatistics
 from qdrant_static.errors import TooManyRejectsError
-from qdrant_static.ingest.accounting.accounts import Run, Totals, UnreadableFile
+from qdrant_static.ingest.accounting.accounts import Encoded, Run, Totals, UnreadableFile
 from qdrant_static.ingest.accounting.identity import differences, identity
 from qdrant_static.ingest.accounting.joining import JOINED, join
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.finishing import Finish
-from qdrant_static.ingest.loading import sample
 from qdrant_static.ingest.reading.joining import join_rejects
 from qdrant_static.ingest.reading.rejects import RejectsFile
 from qdrant_static.ingest.reading.sources import Source
@@ -174,10 +173,7 @@ class SharedRun(IngestRun):
 
     def _fix_mean_length(self) -> None:
         """Measure what one process would, once for all."""
-        if self.spec.sparse is None or self.spec.sparse.mean_length is not None:
-            return
-        texts, whole, _ = sample(iter(self.source.batches()))
-        self._measure(texts, whole=whole)
+        self._sample(iter(self.source.batches()))
 
     def _kept(self, run: Run) -> dict[int, Totals]:
         """Remove what parts are not of this run; shard -> the sum of those that are complete."""
@@ -325,6 +321,16 @@ class SharedRun(IngestRun):
             display=self.display,
             stop=self.stop,
         )
+        encoded = [_encoded(part) for part in self._parts]
+        self._tell_zeros(sum(one.zeros for one in encoded))
+        self._know_mean_length()
+        sampled = self.spec
+        counts = (sum(one.texts for one in encoded), sum(one.terms for one in encoded))
+        ended = self._correct_mean_length(*counts)
+        if ended and self.spec != sampled:  # what was indexed before was written again
+            ended = finish.build_index(totals.points)
+        if not ended:
+            return self._interrupted(run, rejected, totals, {"load": 0.0, **spent})
         after, new = finish.count(totals, before=0, deleted=0, complete=True)
         finish.check_indexes()
         seconds = _seconds(spent.get("load", 0.0), accounts)
@@ -338,6 +344,7 @@ class SharedRun(IngestRun):
             sampled=sum(one["sampled"] for one in accounts),
             ended=True,
         )
+        report = replace(report, zero_vectors=sum(one.zeros for one in encoded))
         self._write_down(run, report, _statistics(accounts))
         self._remove_parts()
         return report
@@ -355,6 +362,13 @@ def _mean(parts: Collection[float | None]) -> float | None:
     """Which part of the input all have read, on average; None where one does not know."""
     known = [one for one in parts if one is not None]
     return sum(known) / len(known) if known and len(known) == len(parts) else None
+
+
+def _encoded(part: Part) -> Encoded:
+    """What a part has encoded."""
+    with Ledger(part.ledger) as ledger:
+        last = ledger.last()
+        return Encoded() if last is None else ledger.encoded(last.id)
 
 
 def _account(part: Part) -> dict[str, Any]:
