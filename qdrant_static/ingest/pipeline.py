@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qdrant_static import rules
 from qdrant_static.collection.build import (
@@ -30,9 +30,10 @@ from qdrant_static.ingest.late import late_encoder_of
 from qdrant_static.ingest.limits import RejectLimit
 from qdrant_static.ingest.partitiontypes import with_types_of
 from qdrant_static.ingest.progress import Progress
+from qdrant_static.ingest.reading.inmemory import ArrowStream, open_data
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.passages import Passages, fit, token_offsets
-from qdrant_static.ingest.reading.sources import AnySource, PathLike, Source, open_source
+from qdrant_static.ingest.reading.sources import AnySource, PathLike, Source
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.run import IngestRun
 from qdrant_static.ingest.server.calls import FIRST_CONTACT, patiently
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    paths: PathLike | Sequence[PathLike] | AnySource,
+    paths: PathLike | Sequence[PathLike] | AnySource | ArrowStream | Iterable[Mapping[str, Any]],
     client: Client,
     collection: str,
     *,
@@ -85,7 +86,9 @@ def ingest(
 
     Args:
         paths: Parquet, JSON Lines, CSV and Arrow files, compressed too, folders, globs, URIs and
-            ``-`` for standard input; or a source that is open already.
+            ``-`` for standard input; or rows in memory: a pyarrow table, a frame of pandas or
+            polars (whatever has ``__arrow_c_stream__``), an iterable of dictionaries; or a source
+            that is open already.
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
         spec: What the collection is to be; None takes what is there, or the default for the
@@ -163,7 +166,7 @@ def ingest(
     source = (
         paths
         if isinstance(paths, AnySource)
-        else open_source(paths, key=key, text=text, payload=payload, options=options, stop=stop)
+        else open_data(paths, key=key, text=text, payload=payload, options=options, stop=stop)
     )
     if isinstance(source, Source):
         source.end_on(stop)

@@ -42,7 +42,7 @@ def columns(file: Input | Path, records: int = MAX_ROWS) -> tuple[str, ...]:
 
 def first_records(file: Input, records: int = MAX_ROWS) -> Iterator[dict[str, Any]]:
     """The first records of a file, without what is none."""
-    decode = _Decoder()
+    decode = Decoder()
     try:
         with file.open_sample() as opened:
             for line in lines(opened, MAX_LINE_BYTES):
@@ -82,7 +82,7 @@ def read(
         max_rows=MAX_ROWS,
         max_bytes=MAX_BYTES,
     )
-    decode = _Decoder()
+    decode = Decoder()
     number, start = 0, 1
     try:
         with given.open() as opened:
@@ -108,7 +108,7 @@ def read(
 
 def _add(
     building: Building,
-    decode: _Decoder,
+    decode: Decoder,
     types: Mapping[str, CellType] | None,
     number: int,
     line: bytes,
@@ -131,7 +131,7 @@ def _input(file: Input | Path) -> Input:
     return Input(name=str(file), path=str(file), format="jsonl", compression=compression)
 
 
-class _Decoder:
+class Decoder:
     """Parses lines strictly: what other readers of JSON refuse, or read otherwise, is refused.
 
     One decoder serves a whole file. Its hooks see every number and every object while they are

@@ -119,7 +119,7 @@ class SharedRun(IngestRun):
         if self.late_encoder is not None:
             return "other processes cannot load a late-interaction encoder that is given"
         if not isinstance(self.source, Source):
-            return "a source that is not of files is read once"
+            return "rows that are not in files are read once"
         if any(one.stream is not None for one in self.source.inputs):
             return "a pipe is read once"
         try:
