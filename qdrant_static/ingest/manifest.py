@@ -68,12 +68,12 @@ def write_manifest(
     Raises:
         StorageError: If it cannot be written.
     """
-    load = report.seconds.get("load", 0.0)
+    rate = report.rows_per_second
     content = {
         "version": VERSION,
         **report.to_dict(),
         "inputs": [{"path": name, "fingerprint": print_} for name, print_ in files],
-        "rows_per_second": round(report.read / load, 1) if load else None,
+        "rows_per_second": None if rate is None else round(rate, 1),
         "encoder_identity": spec.encoder.identity(),
         "encoding": None if statistics is None else asdict(statistics),
         "spec": spec.to_dict(),

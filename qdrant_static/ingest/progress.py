@@ -68,6 +68,11 @@ class Progress:
         """Whether anything is shown."""
         return self._shown
 
+    @property
+    def earlier(self) -> int:
+        """Rows that earlier attempts have settled."""
+        return self._earlier
+
     # --- rows --------------------------------------------------------------------------------
 
     def resume(self, rows: int, stored: int, rejected: int) -> None:

@@ -58,6 +58,7 @@ class IngestReport:
         unchanged_since: When the run ended that stored the same input, if this one had nothing to
             do; None if it had.
         zero_vectors: Texts of which the encoder knows no token: their vectors are zeros.
+        earlier: Rows of ``read`` that earlier attempts had settled; no rate counts them.
         notes: What was said meanwhile that a person should know, a sentence each.
     """
 
@@ -89,6 +90,7 @@ class IngestReport:
     manifest: Path | None = None
     built: int = 0
     shipment: Mapping[str, Any] | None = None
+    earlier: int = 0
     notes: tuple[str, ...] = ()
     zero_vectors: int = 0
     unreadable: tuple[UnreadableFile, ...] = ()
@@ -131,6 +133,12 @@ class IngestReport:
         }
 
     @property
+    def rows_per_second(self) -> float | None:
+        """Rows that this attempt read and settled, a second; None if it read none."""
+        rows, load = self.read - self.earlier, self.seconds.get("load", 0.0)
+        return rows / load if rows > 0 and load else None
+
+    @property
     def sum(self) -> str:
         """What became of the rows, in one line: ``read 10 = stored 9 + rejected 1``."""
         counts = {
@@ -146,7 +154,7 @@ class IngestReport:
     def __str__(self) -> str:
         load, index = self.seconds["load"], self.seconds.get("index", 0.0)
         settled = self.stored + self.built + self.payload_updated + self.unchanged
-        rate = f", {settled / load:,.0f} rows/s" if settled and load else ""
+        rate = f", {self.rows_per_second:,.0f} rows/s" if settled and self.rows_per_second else ""
         deleted = f", {self.deleted:,} deleted" if self.deleted else ""
         shipped = f"; ship {self.seconds['ship']:.1f} s" if "ship" in self.seconds else ""
         only_built = self.built > 0

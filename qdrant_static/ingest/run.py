@@ -267,6 +267,7 @@ class IngestRun(ContinuableRun):
             sampled=sampled,
             ledger=self.ledger.path,
             manifest=self.files.manifest(run.id) if ended else None,
+            earlier=self.display.earlier,
             notes=tuple(self.display.notes),
             zero_vectors=self.ledger.encoded(run.id).zeros,
             unreadable=unreadable,

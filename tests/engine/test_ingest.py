@@ -39,6 +39,7 @@ from qdrant_static.errors import (
 from qdrant_static.ids import point_id, text_key
 from qdrant_static.ingest import finishing, sink
 from qdrant_static.ingest.reading.passages import Passages
+from qdrant_static.ingest.server.bulk import IndexProgress
 from qdrant_static.migrate.livewriter import LiveWriter
 from qdrant_static.migrate.record import Record
 from qdrant_static.vectors import truncate
@@ -658,6 +659,21 @@ def test_a_stop_ends_the_building_of_an_index_and_the_next_run_builds_it(
     report = ingest(path, client, "c", encoder=encoder)
     assert (report.stored, report.attempts, report.interrupted) == (5, 2, False)
     assert report.seconds["index"] > 0
+
+
+def test_a_stop_ends_the_waiting_for_a_servers_indexes(client, encoder, tmp_path, monkeypatch):
+    stop = threading.Event()
+
+    def waited_for(*_args, waiting, **_options):
+        waiting(IndexProgress(ready=False, status="yellow"))
+        stop.set()
+        waiting(IndexProgress(ready=False, status="yellow"))
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(finishing, "build_index", waited_for)
+    path = write_jsonl(tmp_path / "a.jsonl", rows(5))
+    report = ingest(path, client, "c", encoder=encoder, stop=stop)
+    assert (report.stored, report.interrupted) == (5, True)
 
 
 def test_what_is_to_stop_does_not_begin_an_index(client, encoder, tmp_path):

@@ -167,6 +167,7 @@ def test_what_is_settled_is_not_read_again(client, tmp_path, capsys):
     encoder = Counting()
     report = ingest(path, client, "c", encoder=encoder, progress=True)
     assert "going on with run 1, which did not end" in capsys.readouterr().err
+    assert report.earlier == settled
     assert (report.read, report.stored, report.run, report.attempts) == (1000, 1000, 1, 2)
     assert (report.points_before, report.new, report.points_after) == (0, 1000, 1000)
     assert encoder.texts == 1000 - settled + report.sampled

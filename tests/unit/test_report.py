@@ -32,7 +32,7 @@ def test_the_summary_shows_the_sum():
 def test_the_summary_says_what_was_taken_and_where_the_rejects_are():
     text = str(report())
     for part in ("key id", "text title + text", "encoder fake", "1,400 points (0 before)",
-                 "no_text 60, null_key 40", "details: r.jsonl", "700 rows/s"):  # fmt: skip
+                 "no_text 60, null_key 40", "details: r.jsonl", "750 rows/s"):  # fmt: skip
         assert part in text, part
 
 
@@ -109,3 +109,10 @@ def test_a_manifest_of_an_earlier_version_has_no_notes():
     data = report().to_dict()
     del data["notes"]
     assert IngestReport.from_dict(data).notes == ()
+
+
+def test_the_rate_is_of_this_attempts_rows():
+    assert "100 rows/s" in str(report(earlier=1300))
+    told = str(report(earlier=1500))
+    assert "rows/s" not in told
+    assert "load 2.0 s; index" in told

@@ -109,6 +109,7 @@ class _ToldProgress(Progress):
         self._counts: dict[str, int] | None = None
 
     def resume(self, rows: int, stored: int, rejected: int) -> None:
+        super().resume(rows, stored, rejected)
         self._read = rows
         counts = {"read": rows, "stored": stored, "rejected": rejected}
         tell(self._out, earlier=counts)
