@@ -79,6 +79,13 @@ class ReadingConformance(Conformance):
         with self.refused():
             client.facet(filled, "color")
 
+    def test_query_points__a_sample_has_no_first_ones_to_leave_out(
+        self, client: Any, filled: str
+    ) -> None:
+        query = models.SampleQuery(sample=models.Sample.RANDOM)
+        hits = client.query_points(filled, query=query, limit=20, offset=15).points
+        assert len(set(ids(hits))) == 20
+
     def test_search_matrix_pairs__nearest_of_each(self, client: Any, filled: str) -> None:
         near = matrix(20) @ matrix(20).T
         pairs = client.search_matrix_pairs(filled, limit=2, sample=30, using="d").pairs

@@ -133,11 +133,13 @@ def query_request(
     for name, number in (("limit", limit), ("offset", request.offset or 0)):
         check_number(f"QueryRequest.{name}", number)
     _check_stage(request)
+    # As on a server: what is drawn by chance has no first ones to leave out.
+    offset = None if isinstance(request.query, models.SampleQuery) else request.offset
     ids = list(excluded)
     must_not = [models.HasIdCondition.model_construct(has_id=ids)] if ids else []
     return edge.QueryRequest(
         limit=limit,
-        offset=request.offset,
+        offset=offset,
         query=query(
             request.query,
             request.using,
