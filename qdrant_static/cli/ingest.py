@@ -62,7 +62,7 @@ class Command(GroupedCommand):
     groups: ClassVar[Mapping[str, Sequence[str]]] = {
         "Collection": (
             "collection", "db", "api_key", "encoder", "matryoshka", "quantization", "sparse",
-            "language", "index",
+            "language", "tokenizer", "index",
         ),
         "Input": (
             "key", "text", "template", "payload", "exclude", "rename", "vectors", "format_",
