@@ -126,7 +126,7 @@ class Progress:
         self._shown_bar("load").show(figures, done=part, final=final)
 
     def _line(self) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._waiting = time.monotonic(), False
         part = self._part()
         of = "" if self._total is None else f" of {self._total:,}"
         share = "" if part is None else f" ({min(part, 1):.0%})"

@@ -102,7 +102,7 @@ class IngestRun(ContinuableRun):
         """What a run reads, for a log."""
         rows = self.source.total_rows
         return (
-            f"{len(self.source.files):,} files"
+            f"{len(self.source.files):,} file{'s' if len(self.source.files) != 1 else ''}"
             + ("" if rows is None else f", {rows:,} rows")
             + f", encoder {self.encoder.info.name}"
         )

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from qdrant_static.ingest import progress
 from qdrant_static.ingest.progress import Progress
 from tests.unit.test_report import report
 
@@ -19,6 +20,14 @@ def test_a_line_of_a_log_has_the_time_the_job_and_the_run(capsys):
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ nightly.toml articles run 7: going on", line
     )
+
+
+def test_a_line_that_was_told_is_not_told_again_at_the_end(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "FIRST_INTERVAL_S", 0.0)
+    with Progress(10, shown=True) as display:
+        display.advance(10, 10, 0)
+        display.phase("index")
+    assert capsys.readouterr().err.count("10 of 10 rows") == 1
 
 
 def test_what_is_not_shown_is_logged_and_noted(caplog, capsys):
