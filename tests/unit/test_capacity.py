@@ -290,7 +290,7 @@ def test_the_short_form_of_every_layout_is_the_layout(sparse):
         info(), Corpus(rows=10**8), matryoshka=(256,), sparse=sparse, payload_indexes={"a": "float"}
     )
     for layout in made.layouts:
-        read = toml.from_toml(command.snippet(layout), encoder=SimpleNamespace(info=info()))
+        read = toml.from_toml(command.snippet(layout), encoder=info())
         assert replace(read, plan=None) == layout.spec, layout.name
 
 

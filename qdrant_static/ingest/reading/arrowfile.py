@@ -44,7 +44,7 @@ def read(
         with _tables(file, ()) as (found, _):
             needed = columns.leaves(found, selection)
             top = sorted({found.get_field_index(path[0]) for path in needed} - {-1})
-        with _tables(file, top) as (found, tables):
+        with _tables(file, top) as (_, tables):
             yield from batches(file, with_partition(found, file), tables, selection, settled)
     except DAMAGED as error:
         yield unreadable(file, error, 0)

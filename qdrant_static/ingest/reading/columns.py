@@ -108,12 +108,21 @@ def _unstorable(field: pa.Field, path: Steps, choice: Choice) -> Iterator[str]:
         yield ".".join(path)
 
 
-def stored(table: pa.RecordBatch, selection: Selection) -> pa.RecordBatch:
-    """The columns of the payload, under the names that they have there."""
+def stored(
+    table: pa.RecordBatch, selection: Selection, choice: Choice | None = None
+) -> pa.RecordBatch:
+    """The columns of the payload, under the names that they have there.
+
+    Args:
+        table: The columns that were read.
+        selection: The columns of the job.
+        choice: What is stored of the whole file; None: the table has all columns of it. A name with
+            a dot may be a column that was not read.
+    """
     if selection.payload is None and not selection.unwanted and not selection.rename:
         if all(arrowtypes.is_storable(kind) for kind in table.schema.types):
             return table
-    choice = choice_in(table.schema, selection)
+    choice = choice or choice_in(table.schema, selection)
     arrays: dict[str, pa.Array] = {}
     for field, column in zip(table.schema, table.columns, strict=True):
         kept = _pruned(column, (field.name,), choice)

@@ -51,6 +51,7 @@ class Records:
             for name in selection.overlooked
             if schema.get_field_index(name) >= 0
         }
+        self._choice = columns.choice_in(schema, selection)
         self._keys = [self._path(schema, name) for name in selection.keys]
         self._texts = {name: self._path(schema, name) for name in selection.text}
         self._vectors = None
@@ -89,7 +90,7 @@ class Records:
                 for row, (reason, message) in sorted(broken.items())
             ]
             positions, table = positions[sound], table.take(pa.array(sound))
-        stored = columns.stored(table, self._selection)
+        stored = columns.stored(table, self._selection, self._choice)
         whole = Whole(row=partial(_shown, columns.stored(table, _ALL)), at=range(table.num_rows))
         keys = self._key_lists(table)
         texts = self._joined(table)
