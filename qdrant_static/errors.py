@@ -62,7 +62,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
-from qdrant_static.suggestions import suggestion
+from qdrant_static.suggestions import other_delimiter, suggestion
 
 #: So much of a filter is shown in an error, in characters.
 _SHOWN = 200
@@ -301,17 +301,9 @@ class ColumnNotFoundError(UsageError):
     def message(self) -> str:
         return (
             f"no column {self.column!r} in {self.source}; its columns are: "
-            f"{_listed(self.columns)}{suggestion(self.column, self.columns)}{self._other_delimiter}"
+            f"{_listed(self.columns)}{suggestion(self.column, self.columns)}"
+            f"{other_delimiter(self.columns)}"
         )
-
-    @property
-    def _other_delimiter(self) -> str:
-        """What to do about a CSV file whose header is one cell with other separators in it."""
-        header = self.columns[0] if len(self.columns) == 1 else ""
-        found = next((one for one in (";", "\t", "|") if one in header), None)
-        if found is None:
-            return ""
-        return f". That is one column: if its cells are separated by {found!r}, name the delimiter"
 
 
 @dataclass(eq=False)

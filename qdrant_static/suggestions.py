@@ -1,9 +1,9 @@
-"""What a person may have meant by a name that is not known."""
+"""What a person may have meant by a name that is not known, or by a header of one cell."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def suggestion(given: object, known: Iterable[object]) -> str:
@@ -13,3 +13,12 @@ def suggestion(given: object, known: Iterable[object]) -> str:
     if not close:
         close = [one for one in names if one.casefold() == str(given).casefold()]
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def other_delimiter(columns: Sequence[str]) -> str:
+    """Words about a CSV file whose header is one cell with other separators in it; else empty."""
+    header = columns[0] if len(columns) == 1 else ""
+    found = next((one for one in (";", "\t", "|") if one in header), None)
+    if found is None:
+        return ""
+    return f". That is one column: if its cells are separated by {found!r}, name the delimiter"

@@ -307,6 +307,16 @@ def test_two_columns_of_one_name_are_an_error_that_names_it(path, twice):
         list(open_source(path))
 
 
+def test_a_column_that_comes_twice_may_be_left_out(path):
+    columns = [pa.array([1]), pa.array(["a"]), pa.array(["b"]), pa.array(["c"])]
+    pq.write_table(pa.table(columns, names=["id", "text", "other", "other"]), path)
+    with pytest.raises(SpecError, match="column 'other' twice: exclude it, or rename one"):
+        open_source(path)
+    for options in (SourceOptions(exclude=("other",)), SourceOptions(payload=("text",))):
+        (batch,) = open_source(path, options=options)
+        assert batch.payload_rows() == [{"id": 1, "text": "a"}]
+
+
 def test_names_with_dots_are_names_and_not_paths(path):
     write(path, {"id": [1], "text": ["a"], "a.b": [3], "s": [{"b": 4, "text": "q"}]})
     records, _ = read(path, Selection(key="id", text=("text",), payload=None))

@@ -21,15 +21,11 @@ from qdrant_static.ingest.reading.inputs import DAMAGED, Input
 from qdrant_static.ingest.reading.lines import Settled, lines, unreadable
 from qdrant_static.ingest.reading.options import CellType
 from qdrant_static.ingest.reading.rejects import Reject
-from qdrant_static.ingest.reading.selection import Selection
+from qdrant_static.ingest.reading.selection import Selection, check_names
 
 
 def columns(file: Input) -> tuple[str, ...]:
-    """The names in the header; none for an empty file.
-
-    Raises:
-        SpecError: If a name comes twice.
-    """
+    """The names in the header, as often as they come; none for an empty file."""
     try:
         with file.open_sample() as opened:
             numbered = enumerate(lines(opened, csvcells.MAX_RECORD_BYTES), 1)
@@ -39,7 +35,7 @@ def columns(file: Input) -> tuple[str, ...]:
     if header is None:
         return ()
     names = _names(file, header[1])
-    return tuple(dict.fromkeys((*names, *file.partition)))
+    return (*names, *(name for name in file.partition if name not in names))
 
 
 def check_types(file: Input, found: Sequence[str], types: Mapping[str, CellType]) -> None:
@@ -78,6 +74,7 @@ def read(
             header = next(split_records(numbered, file.delimiter), None)
             if header is not None:
                 names = _names(file, header[1])
+                check_names(file.name, names, selection)
                 convert = _Converter(names, types or {})
                 skipping = _Skipping(numbered, settled)
                 start = skipping.first
@@ -188,8 +185,4 @@ def _names(file: Input, cells: list[bytes] | RejectedError) -> list[str]:
         names = [cell.decode("utf-8").strip() for cell in cells]
     except UnicodeDecodeError as error:
         raise SpecError(field="header", problem=f"{file.name}: not UTF-8") from error
-    names = [name or f"column_{place}" for place, name in enumerate(names)]
-    for name in names:
-        if names.count(name) > 1:
-            raise SpecError(field="header", problem=f"{file.name} has the column {name!r} twice")
-    return names
+    return [name or f"column_{place}" for place, name in enumerate(names)]

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
 from qdrant_static.ingest.reading import arrowtypes, columns, readyvectors
-from qdrant_static.ingest.reading.selection import Selection
+from qdrant_static.ingest.reading.selection import Selection, check_names
 
 
 def check(source: str, schema: pa.Schema, selection: Selection) -> None:
@@ -20,7 +20,8 @@ def check(source: str, schema: pa.Schema, selection: Selection) -> None:
     """
     _check_names(source, schema, selection)
     for name in selection.needed:
-        if columns.path_to(schema, name) is None:
+        # One that comes twice and is left out has no path.
+        if name not in schema.names and columns.path_to(schema, name) is None:
             raise ColumnNotFoundError(column=name, columns=columns.names(schema), source=source)
     wanted = [(name, "a string", _is_text) for name in selection.text]
     wanted += [(name, "an integer or a string", _is_key) for name in selection.keys]
@@ -36,9 +37,7 @@ def check(source: str, schema: pa.Schema, selection: Selection) -> None:
 
 
 def _check_names(source: str, schema: pa.Schema, selection: Selection) -> None:
-    for name in schema.names:
-        if schema.names.count(name) > 1 and (selection.keeps(name) or name in selection.needed):
-            raise SpecError(field="columns", problem=f"{source} has the column {name!r} twice")
+    check_names(source, schema.names, selection)
     renamed = set(selection.rename.values())
     for name in schema.names:
         if name in renamed and name not in selection.rename and selection.keeps(name):

@@ -9,6 +9,7 @@ from qdrant_static.collection.spec import Fields
 from qdrant_static.collection.template import Template
 from qdrant_static.errors import ColumnNotFoundError, SpecError
 from qdrant_static.ingest.reading.options import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, SourceOptions
+from qdrant_static.suggestions import other_delimiter
 
 #: Taken as the key, the first that is there, where none is named.
 KEY_COLUMNS = ("id", "_id")
@@ -145,8 +146,8 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
 
     Raises:
         ColumnNotFoundError: If one is not there; it lists those that are.
-        SpecError: If no text column is named and none is found, or columns get in each other's
-            way.
+        SpecError: If no text column is named and none is found, one comes twice, or columns get in
+            each other's way.
     """
     template = None if options.template is None else Template.parse(options.template)
     found_key = tuple(name for name in KEY_COLUMNS if name in columns)[:1]
@@ -170,6 +171,7 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
     )
     if not columns:
         return chosen
+    check_names(source, columns, chosen)
     for name in chosen.needed:
         if not _is_among(name, columns):
             raise ColumnNotFoundError(column=name, columns=tuple(columns), source=source)
@@ -181,7 +183,7 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
         raise SpecError(
             field="text",
             problem=f"{source} has neither 'title' nor 'text'; name the text's columns, "
-            f"of: {', '.join(columns)}",
+            f"of: {', '.join(columns)}{other_delimiter(columns)}",
         )
     for name, new in chosen.rename.items():
         if new in columns and new != name and new not in chosen.rename and chosen.keeps(new):
@@ -190,6 +192,22 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
                 problem=f"{source} has a column {new!r} already; rename or exclude that too",
             )
     return chosen
+
+
+def check_names(source: str, columns: Sequence[str], selection: Selection) -> None:
+    """Refuse a column that comes twice, unless it is left out.
+
+    Raises:
+        SpecError: It names the column.
+    """
+    for name in columns:
+        if columns.count(name) > 1 and selection.takes(name):
+            remedy = "rename one of the two in the file"
+            if name not in (*selection.keys, *selection.text, selection.vectors):
+                remedy = f"exclude it, or {remedy}"
+            raise SpecError(
+                field="exclude", problem=f"{source} has the column {name!r} twice: {remedy}"
+            )
 
 
 def _overlooked(options: SourceOptions, keys: Sequence[str], text: Sequence[str]) -> Iterator[str]:
