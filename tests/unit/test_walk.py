@@ -64,6 +64,13 @@ def test_a_link_to_what_is_not_there_is_told(lake, way, name):
     assert unreached(found, lake) == {name: "is a link to what is not there (not-mounted)"}
 
 
+def test_a_link_to_what_is_not_there_that_a_glob_matches_is_no_pipe(lake):
+    (lake / "b.jsonl").symlink_to("nowhere")
+    for pattern in ("*.jsonl", "[b].jsonl"):
+        gone = find(str(lake / pattern)).unreached
+        assert [one.message for one in gone] == ["is a link to what is not there (nowhere)"]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_folder_that_may_not_be_listed_is_told(lake, monkeypatch, way):
     listdir = os.listdir

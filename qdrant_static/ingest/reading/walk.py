@@ -89,9 +89,9 @@ class Listing:
         """Add what a whole pattern matches; a folder only if it is called like a file of data."""
         self.matches += 1
         mode = self._mode(path)
-        if not stat.S_ISDIR(mode):
+        if mode and not stat.S_ISDIR(mode):
             self._file(path, mode)
-        elif self.is_data(path):
+        elif mode and self.is_data(path):
             before = len(self.files) + len(self.unreached)
             self.folder(path, above)
             if len(self.files) + len(self.unreached) == before:
