@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qdrant_static import rules
 from qdrant_static.cli.ingest import DEFAULT_ENCODER
 from qdrant_static.cli.reporting import reported
 
@@ -30,9 +31,9 @@ QUESTIONS = (
 
 @reported
 def command(
-    folder: Annotated[Path, typer.Option("--dir", help="Where the demo keeps its files.")] = Path(
-        "qdrant-static-demo"
-    ),
+    folder: Annotated[
+        str, typer.Option("--dir", help="Where the demo keeps its files.")
+    ] = "qdrant-static-demo",
     encoder: Annotated[
         str, typer.Option(help="A model2vec folder, a hub name, or 'wordllama'.")
     ] = DEFAULT_ENCODER,
@@ -47,20 +48,21 @@ def command(
     from qdrant_static import connect, load_encoder
     from qdrant_static.edge.directory import bytes_on_disk
 
+    place = Path(rules.place("--dir", folder))
     loaded = load_encoder(encoder)
     typer.echo(f"encoder {loaded.info.name}: {loaded.info.dimension} dimensions", err=True)
-    parquet = folder / "python_docs.parquet"
+    parquet = place / "python_docs.parquet"
     _write(_collect(), parquet)
-    client = connect(folder / "db")
+    client = connect(place / "db")
     try:
         _ingest(client, parquet, loaded)
-        typer.echo(f"on disk: {bytes_on_disk(folder / 'db' / COLLECTION) / 1e6:,.0f} MB\n")
+        typer.echo(f"on disk: {bytes_on_disk(place / 'db' / COLLECTION) / 1e6:,.0f} MB\n")
         _ask(client, loaded, limit)
     finally:
         client.close()
     typer.echo(f"all of it took {time.perf_counter() - started:.1f} s. Next:")
-    typer.echo(f'  qdrant-static search {COLLECTION} "open a web page" --db {folder / "db"}')
-    typer.echo(f"  qdrant-static ingest YOUR.parquet --db {folder / 'db'} --collection yours")
+    typer.echo(f'  qdrant-static search {COLLECTION} "open a web page" --db {place / "db"}')
+    typer.echo(f"  qdrant-static ingest YOUR.parquet --db {place / 'db'} --collection yours")
 
 
 def _collect() -> list[Entry]:

@@ -83,6 +83,7 @@ def test_an_empty_place_in_a_job_file_is_named_by_its_key(tmp_path_factory, line
         ("ingest", "a.jsonl", "-c", "c", "--db", "x", "--encoder", ""),
         ("search", "c", "moon", "--db", ""),
         ("collections", "--db", ""),
+        ("demo", "--dir", ""),
         ("verify", "c", "--db", ""),
         ("runs", "c", "--state", ""),
         ("delete", "c", "--db", "x", "--state", "", "--yes"),
