@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.state import State, state_folder
 from qdrant_static.ingest.pipeline import ingest
+from qdrant_static.ingest.reading.building import RejectedError
+from qdrant_static.ingest.reading.csvfile import read_again
 from qdrant_static.ingest.reading.inputs import Input
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.rowoptions import read_row_options
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
 LEFT_ALONE = frozenset({"duplicate_key", "unreadable_file"})
 #: In their place, for rows that the rejects file does not hold whole.
 CUT = "not_whole"
+#: And for lines of CSV that are still none.
+NOT_CSV = "not_csv"
+#: How bytes that are not UTF-8 are shown in a cell.
+_BYTES_SHOWN = re.compile(r"\\x[89a-f][0-9a-f]")
 #: Earlier versions wrote so many characters of a line that was no record.
 _EARLIER_CUT = 2000
 _LOG = logging.getLogger("qdrant_static")
@@ -67,7 +74,7 @@ def retry_rejects(
     Returns:
         The account of the rows that were tried, and how many were left alone, by reason:
         ``duplicate_key`` (the row that has their key is in the collection), ``not_whole`` (too
-        large to be written whole into the file).
+        large to be written whole into the file), ``not_csv`` (a line of CSV that is still none).
 
     Raises:
         SourceNotFoundError: If there is no such file, or it is no rejects file.
@@ -128,6 +135,9 @@ def _copy(path: Path, target: Path, say: Callable[[str], None]) -> _Copied:
                 elif not _is_whole(reject):
                     left[CUT] += 1
                     say(_not_whole(path, number, reject))
+                elif (problem := _read_cells(reject)) is not None:
+                    left[NOT_CSV] += 1
+                    say(f"not retried: {path}, line {number}: {problem}")
                 else:
                     _note_options(copied, number, reject.get("options"))
                     row, names = _row(reject)
@@ -186,6 +196,22 @@ def _not_whole(path: Path, number: int, reject: Mapping[str, Any]) -> str:
 def _note_options(copied: _Copied, number: int, options: Mapping[str, Any] | None) -> None:
     if all(options != known for _, known in copied.options):
         copied.options.append((number, options))
+
+
+def _read_cells(reject: dict[str, Any]) -> str | None:
+    """Make a line of CSV, or its cells, the record that it is now; what is wrong if it is none."""
+    value, divided = reject["value"], reject.get("csv")
+    if divided is None or not isinstance(value, str | list):
+        return None
+    instead = "Correct the value, or write the row as a JSON object"
+    cells = [value] if isinstance(value, str) else value
+    if reject["reason"] == "not_unicode" and any(_BYTES_SHOWN.search(str(one)) for one in cells):
+        return f"it still has bytes that are no text, as \\xff. {instead}"
+    try:
+        reject["value"] = read_again(value, divided)
+    except RejectedError as problem:
+        return f"{problem.message} ({', '.join(divided['columns'])}). {instead}"
+    return None
 
 
 def _row(reject: Mapping[str, Any]) -> tuple[bytes, Iterable[str]]:

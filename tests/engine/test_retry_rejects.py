@@ -277,3 +277,42 @@ def test_the_command_says_it_and_keeps(tmp_path, model_folder):
     assert (done.code, "--keep" in done.err) == (0, True)
     done = run_cli("retry-rejects", "r.jsonl", "-c", "c", "--db", "d", "--keep", cwd=tmp_path)
     assert (done.code, "--keep" in done.err) == (0, False)
+
+
+def test_lines_of_csv_that_were_no_record_are_corrected_as_csv(client, tmp_path):
+    folder = tmp_path / "lang=en"
+    folder.mkdir()
+    path = folder / "in.csv"
+    path.write_bytes(
+        b'id;text;year\n1;"a quote stays open;1\n2;b;2\n3;c;d;3\n'
+        b"4;caf\xe9;4\n5;e;f;5\n6;caf\xe9;6\n"
+    )
+    options = SourceOptions(delimiter=";", types={"year": "integer"})
+    report = ingest(tmp_path, client, "c", encoder=ENCODER, options=options)
+    assert report.rejected == {"not_csv": 3, "not_unicode": 2}
+    found = {one["line"]: one for one in lines(report.rejects_path)}
+    found[2]["value"] = '1;"now closed\nin two lines";1'
+    found[4]["value"] = '3;"c;d";3'
+    found[5]["value"] = ["4", "café", "4"]
+    again = tmp_path / "mended.jsonl"
+    again.write_text("\n".join(json.dumps(one) for one in found.values()))
+    said = []
+    report, left = retry_rejects(again, client, "c", encoder=ENCODER, say=said.append)
+    assert (report.stored, left) == (3, {"not_csv": 2})
+    points = {point.payload["id"]: point.payload for point in client.scroll("c")[0]}
+    assert points["1"] == {"id": "1", "text": "now closed\nin two lines", "year": 1, "lang": "en"}
+    assert points["3"] == {"id": "3", "text": "c;d", "year": 3, "lang": "en"}
+    assert points["4"] == {"id": "4", "text": "café", "year": 4, "lang": "en"}
+    cells, shown = (line for line in said if line.startswith("not retried"))
+    assert "line 4: 4 cells, the header has 3 (id, text, year). Correct the value" in cells
+    assert "line 5: it still has bytes that are no text" in shown
+
+
+def test_a_row_with_a_number_that_is_not_finite_is_in_the_rejects_file_as_json(client, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"id": 1, "text": "a"}\n{"id": 2, "text": "it\'s b", "v": 1e400}\n')
+    report = ingest(path, client, "c", encoder=ENCODER)
+    mend = lambda one: one.update(value=one["value"].replace("Infinity", "1.5"))  # noqa: E731
+    report, _ = retry_rejects(mended(report, tmp_path, mend), client, "c", encoder=ENCODER)
+    assert report.stored == 1
+    assert client.retrieve("c", [2])[0].payload == {"id": 2, "text": "it's b", "v": 1.5}

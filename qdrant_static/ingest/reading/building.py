@@ -182,8 +182,16 @@ class Building:
         """Whether the payload is what is large, not a vector beside it (25 bytes a number)."""
         return size - 25 * (self._dimension or 0) > self._selection.max_payload_bytes
 
-    def reject(self, position: int, reason: Reason, message: str, row: Any) -> None:
-        """Set a record apart."""
+    def reject(
+        self,
+        position: int,
+        reason: Reason,
+        message: str,
+        row: Any,
+        *,
+        csv: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Set a record apart; ``csv`` says how a line of CSV is divided."""
         self._rejects.append(
             Reject(
                 reason=reason,
@@ -193,6 +201,7 @@ class Building:
                 position=position,
                 row=row,
                 partition=None if isinstance(row, dict) else self._partition,
+                csv=None if isinstance(row, dict) else csv,
             )
         )
 

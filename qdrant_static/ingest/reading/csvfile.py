@@ -76,6 +76,7 @@ def read(
                 names = _names(file, header[1])
                 check_names(file.name, names, selection)
                 convert = _Converter(names, types or {})
+                divided = {"delimiter": file.delimiter, "columns": names}
                 skipping = _Skipping(numbered, settled)
                 start = skipping.first
                 records = split_records(iter(skipping), file.delimiter, len(names))
@@ -88,7 +89,7 @@ def read(
                     if building.is_full:
                         yield building.take(start, number)
                         start = number
-                    _add(building, convert, number, cells, size)
+                    _add(building, convert, number, cells, size, divided)
                 gap = skipping.gap_before(seen.number + 1)
                 if building.rows:
                     yield building.take(start, seen.number + 1 if gap is None else gap[0])
@@ -140,6 +141,7 @@ def _add(
     number: int,
     cells: list[bytes] | RejectedError,
     size: int,
+    divided: Mapping[str, Any],
 ) -> None:
     try:
         if isinstance(cells, RejectedError):
@@ -147,7 +149,7 @@ def _add(
         record = convert(cells)
     except RejectedError as problem:
         building.weigh(size)
-        building.reject(number, problem.reason, problem.message, problem.row)
+        building.reject(number, problem.reason, problem.message, problem.row, csv=divided)
         return
     building.add(number, record, size)
 
@@ -165,16 +167,45 @@ class _Converter:
         except UnicodeDecodeError as error:
             shown = [cell.decode("utf-8", "backslashreplace") for cell in cells]
             raise RejectedError("not_unicode", f"not UTF-8: {error.reason}", shown) from error
-        if len(texts) != len(self._names):
-            told = f"{len(texts)} cells, the header has {len(self._names)}"
-            raise RejectedError("not_csv", told, texts)
-        record: dict[str, Any] = {
-            name: text or None for name, text in zip(self._names, texts, strict=True)
-        }
+        record = _record(self._names, texts)
         for name, (kind, read_cell) in self._types.items():
             if record[name] is not None:
                 convert_cell(record, name, kind, read_cell)
         return record
+
+
+def read_again(value: str | list[Any], divided: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a rejected row that may have been corrected: a line of CSV, or its cells.
+
+    Args:
+        value: The line, which may have line breaks within quotes, or the cells.
+        divided: What the reject's ``csv`` says.
+
+    Returns:
+        Column -> cell; every cell is a string, or None where it is empty.
+
+    Raises:
+        RejectedError: If it is still no record of its file.
+    """
+    names = divided["columns"]
+    if not isinstance(value, str):
+        return _record(names, value)
+    text = value.encode("utf-8", "replace")
+    numbered = enumerate(text.splitlines(keepends=True), 1)
+    records = list(split_records(numbered, divided["delimiter"], len(names)))
+    if len(records) != 1:
+        raise RejectedError("not_csv", f"{len(records)} records in the place of one", value)
+    cells = records[0][1]
+    if isinstance(cells, RejectedError):
+        raise cells
+    return _record(names, [cell.decode() for cell in cells])
+
+
+def _record(names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    if len(cells) != len(names):
+        told = f"{len(cells)} cells, the header has {len(names)}"
+        raise RejectedError("not_csv", told, list(cells))
+    return {name: cell or None for name, cell in zip(names, cells, strict=True)}
 
 
 def _names(file: Input, cells: list[bytes] | RejectedError) -> list[str]:

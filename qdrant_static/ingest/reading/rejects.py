@@ -50,6 +50,7 @@ class Reject:
         row: The whole row, as far as it could be read.
         is_cut: Whether the row was too large to be kept whole.
         partition: Column -> value, from the file's folders, where the row is no record yet.
+        csv: Delimiter and columns of the CSV file whose line it is, where it is no record yet.
     """
 
     reason: Reason
@@ -59,6 +60,7 @@ class Reject:
     position: int | None = None
     row: Any = None
     partition: Mapping[str, Any] | None = None
+    csv: Mapping[str, Any] | None = None
     is_cut: bool = False
 
     def __post_init__(self) -> None:
@@ -80,6 +82,7 @@ class Reject:
             self.unit: self.position,
             "value": self.row,
             **({"partition": dict(self.partition)} if self.partition else {}),
+            **({"csv": dict(self.csv)} if self.csv else {}),
             **({"cut": True} if self.is_cut else {}),
         }
 
@@ -179,6 +182,6 @@ def _json(content: Mapping[str, Any]) -> str:
 
 def _shown(row: Any) -> str:
     try:
-        return repr(row)
+        return json.dumps(row, ensure_ascii=False, default=str)
     except RecursionError:
         return "(nested too deep to be shown)"
