@@ -139,7 +139,14 @@ def _metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 def _quantization(old: Any, new: Any) -> Any:
     if new is None:
         return old
-    return None if isinstance(new, models.Disabled) else new
+    if isinstance(new, str):  # models.Disabled is one
+        if new != models.Disabled.DISABLED:
+            raise SpecError(
+                field="quantization_config",
+                problem=f"{new!r} is neither a quantization nor {models.Disabled.DISABLED.value!r}",
+            )
+        return None
+    return new
 
 
 def _vectors(

@@ -166,20 +166,24 @@ class EdgeClient(DistanceMatrices, ModelLists):
         if sharding_method != models.ShardingMethod.AUTO:
             require_unset(sharding_method=sharding_method)
         require_unset(wal_config=wal_config, strict_mode_config=strict_mode_config)
+        given = convert.parsed_collection(
+            sparse_vectors_config=sparse_vectors_config or {},
+            hnsw_config=hnsw_config,
+            quantization_config=quantization_config,
+            optimizers_config=optimizers_config,
+            payload=payload,
+            id_tracker=id_tracker,
+        )
         self._collections.create(
             collection_name,
             Description(
-                vectors=by_name(vectors_config),
-                sparse_vectors=dict(sparse_vectors_config or {}),
-                hnsw_config=hnsw_config,
-                quantization_config=quantization_config,
-                optimizers_config=optimizers_config,
+                vectors=by_name(convert.parsed_vectors(vectors_config)),
+                sparse_vectors=given.pop("sparse_vectors_config"),
                 on_disk_payload=on_disk_payload,
-                payload=payload,
-                id_tracker=id_tracker,
                 metadata=plain_metadata(metadata),
                 wal=wal,
                 shard_number=shard_number or 1,
+                **given,
             ),
         )
         return True
@@ -256,15 +260,25 @@ class EdgeClient(DistanceMatrices, ModelLists):
             NotSupportedByEdgeError: If a setting cannot be expressed, or not be changed.
         """
         require_unset(strict_mode_config=strict_mode_config)
+        given = convert.parsed_collection(
+            optimizers_config=optimizers_config,
+            collection_params=collection_params,
+            hnsw_config=hnsw_config,
+            quantization_config=quantization_config,
+            sparse_vectors_config=sparse_vectors_config,
+        )
+        vectors = convert.parsed(
+            vectors_config, dict[str, models.VectorParamsDiff], "vectors_config"
+        )
         with self._collections.use(collection_name) as opened:
             changes.change_settings(
                 opened,
-                optimizers=optimizers_config,
-                params=collection_params,
-                vectors=vectors_config,
-                hnsw=hnsw_config,
-                quantization=quantization_config,
-                sparse=sparse_vectors_config,
+                optimizers=given["optimizers_config"],
+                params=given["collection_params"],
+                vectors=vectors,
+                hnsw=given["hnsw_config"],
+                quantization=given["quantization_config"],
+                sparse=given["sparse_vectors_config"],
                 metadata=plain_metadata(metadata),
             )
         return True
@@ -303,7 +317,11 @@ class EdgeClient(DistanceMatrices, ModelLists):
     ) -> models.UpdateResult:
         """Add a named vector to a collection; the same one again is no error."""
         with self._collections.use(collection_name) as opened:
-            changes.create_vector(opened, vector_name, vector_name_config)
+            changes.create_vector(
+                opened,
+                vector_name,
+                convert.parsed(vector_name_config, models.VectorNameConfig, "vector_name_config"),
+            )
             return _done(opened)
 
     def delete_vector_name(
@@ -365,7 +383,11 @@ class EdgeClient(DistanceMatrices, ModelLists):
         timeout: int | None = None,
     ) -> bool:
         """Create, rename and delete aliases: all of them, or none after an error."""
-        self._collections.change_aliases(change_aliases_operations)
+        self._collections.change_aliases(
+            convert.parsed(
+                change_aliases_operations, models.AliasOperations, "change_aliases_operations"
+            )
+        )
         return True
 
     def get_aliases(self) -> models.CollectionsAliasesResponse:
@@ -546,9 +568,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             EngineError: If the engine fails.
         """
         require_unset(shard_key_selector=shard_key_selector)
-        given = self._inference.points(
-            points.points if isinstance(points, models.PointsList) else points
-        )
+        given = self._inference.points(convert.parsed_points(points, models.PointStruct))
         return self._carry_out(
             collection_name,
             lambda opened: writing.upsert(opened, given, condition=update_filter, mode=update_mode),
@@ -669,7 +689,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
     ) -> models.UpdateResult:
         """Replace vectors of stored points; their other vectors and payloads stay."""
         require_unset(shard_key_selector=shard_key_selector)
-        given = self._inference.points(points)
+        given = self._inference.points(convert.parsed_points(points, models.PointVectors))
         return self._carry_out(
             collection_name,
             lambda opened: writing.update_vectors(opened, given, condition=update_filter),
@@ -794,7 +814,9 @@ class EdgeClient(DistanceMatrices, ModelLists):
         All are checked before the first is carried out. If one fails nevertheless (a point that
         it changes is not there), the ones before it stay, as on a server.
         """
-        operations = self._inference.operations(update_operations)
+        operations = self._inference.operations(
+            convert.parsed(update_operations, models.UpdateOperation, "update_operations")
+        )
         with self._collections.use(collection_name) as opened:
             writes = [writing.operation(opened, one) for one in operations]
             for write in writes:

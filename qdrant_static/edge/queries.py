@@ -193,7 +193,12 @@ def query_batch_points(
             if len(built) == 1
             else searched.query_batch(edge.QueryBatchRequest(built))
         )
-    return [[convert.scored_point_back(hit) for hit in hits] for hits in found]
+    answers = [[convert.scored_point_back(hit) for hit in hits] for hits in found]
+    for request, hits in zip(requests, answers, strict=True):
+        if isinstance(request.query, models.NearestQuery) and request.query.mmr is not None:
+            for hit in hits:
+                hit.vector = convert.only_asked(hit.vector, request.with_vector)
+    return answers
 
 
 def query_points_groups(
@@ -366,9 +371,9 @@ def _lookups(
         return {}
     if look_up is None:
         raise SpecError(field="with_lookup", problem="nothing here can open another collection")
-    wanted = (
-        models.WithLookup(collection=with_lookup) if isinstance(with_lookup, str) else with_lookup
-    )
+    wanted = convert.parsed(with_lookup, models.WithLookup, "with_lookup")
+    if isinstance(wanted, str):
+        wanted = models.WithLookup(collection=wanted)
     ids: dict[int | str | UUID, int | str] = {}
     for key in keys:
         try:

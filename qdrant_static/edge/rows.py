@@ -87,6 +87,8 @@ def _require_vectors(vector: Any) -> Any:
 
 
 def _vector(opened: OpenCollection, name: str, value: Any) -> Any:
+    if type(value) is dict:
+        value = convert.parsed(value, models.SparseVector, f"vector {name!r}")
     if isinstance(value, models.SparseVector):
         return _sparse(opened, name, value)
     params = opened.dense.get(name)

@@ -231,15 +231,16 @@ class QueryConformance(Conformance):
 
     def test_query_points__diverse(self, client: Any, filled: str) -> None:
         query = matrix(21)[20]
-        hits = client.query_points(
-            filled,
-            query=models.NearestQuery(
-                nearest=query.tolist(), mmr=models.Mmr(diversity=0.0, candidates_limit=20)
-            ),
-            using="d",
-            limit=5,
-        ).points
+        diverse = models.NearestQuery(
+            nearest=query.tolist(), mmr=models.Mmr(diversity=0.0, candidates_limit=20)
+        )
+        hits = client.query_points(filled, query=diverse, using="d", limit=5).points
         assert ids(hits) == _nearest(query)
+        assert [hit.vector for hit in hits] == [None] * 5
+        hits = client.query_points(
+            filled, query=diverse, using="d", limit=5, with_vectors=["s"]
+        ).points
+        assert all(set(hit.vector) <= {"s"} for hit in hits)
 
     def test_query_points__lookup_from(self, client: Any, filled: str) -> None:
         other = f"{filled}_o"

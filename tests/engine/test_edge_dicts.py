@@ -83,9 +83,119 @@ def test_selectors(client: EdgeClient) -> None:
     assert [point.id for point in client.scroll("c")[0]] == [0, 3]
 
 
+def test_points(client: EdgeClient) -> None:
+    sparse = {"indices": [1], "values": [9.0]}
+    client.upsert(
+        "c",
+        [
+            {"id": 10, "vector": {"d": [1.0, 2.0], "s": sparse}, "payload": {"n": 10}},
+            models.PointStruct(id=11, vector={}, payload={"n": 11}),
+        ],
+    )
+    client.upsert("c", {"points": [{"id": 12, "vector": {"d": [0, 1]}}]})
+    client.upsert("c", {"ids": [13], "vectors": {"d": [[0.0, 2.0]]}, "payloads": [{"n": 13}]})
+    client.upload_points("c", iter([{"id": 14, "vector": {"s": sparse}}]))
+    client.upload_collection("c", [{"s": sparse}], ids=[15])
+    client.update_vectors("c", [{"id": 12, "vector": {"d": [0.0, 5.0]}}])
+    found = client.retrieve("c", range(10, 16), with_vectors=True)
+    assert [point.vector.get("d") for point in found] == [
+        [1.0, 2.0], None, [0.0, 5.0], [0.0, 2.0], None, None,
+    ]  # fmt: skip
+    with_sparse = [point.id for point in found if "s" in point.vector]
+    assert with_sparse == [10, 14, 15]
+    assert [point.payload for point in found] == [{"n": 10}, {"n": 11}, {}, {"n": 13}, {}, {}]
+
+
+def test_operations_and_aliases(client: EdgeClient) -> None:
+    client.batch_update_points(
+        "c",
+        [
+            {"delete": {"points": [0]}},
+            {"set_payload": {"payload": {"late": True}, "filter": LATER}},
+            models.ClearPayloadOperation(clear_payload=models.PointIdsList(points=[1])),
+            {"upsert": {"points": [{"id": 7, "vector": {}}]}},
+        ],
+    )
+    assert [(point.id, point.payload) for point in client.scroll("c")[0]] == [
+        (1, {}),
+        (2, {"n": 2, "late": True}),
+        (3, {"n": 3, "late": True}),
+        (7, {}),
+    ]
+    client.update_collection_aliases(
+        [{"create_alias": {"collection_name": "c", "alias_name": "also"}}]
+    )
+    assert client.count("also").count == 4
+
+
+def test_settings(client: EdgeClient) -> None:
+    client.create_collection("unnamed", {"size": 2, "distance": "Dot"})
+    client.create_collection(
+        "named",
+        {"size": {"size": 2, "distance": "Dot"}},  # a name like any other
+        {"s": {"modifier": "idf"}},
+        hnsw_config={"m": 8},
+        quantization_config={"scalar": {"type": "int8"}},
+    )
+    unnamed = client.get_collection("unnamed").config.params.vectors
+    assert unnamed == models.VectorParams(size=2, distance=models.Distance.DOT)
+    client.create_vector_name("named", "new", {"dense": {"size": 3, "distance": "Cosine"}})
+    client.update_collection(
+        "named",
+        {"indexing_threshold": 100},
+        vectors_config={"size": {"hnsw_config": {"m": 9}}},
+        quantization_config="Disabled",
+    )
+    config = client.get_collection("named").config
+    assert {name: one.size for name, one in config.params.vectors.items()} == {"size": 2, "new": 3}
+    assert config.params.sparse_vectors["s"].modifier is models.Modifier.IDF
+    assert config.params.vectors["size"].hnsw_config.m == 9
+    assert (config.hnsw_config.m, config.optimizer_config.indexing_threshold) == (8, 100)
+    assert config.quantization_config is None
+
+
+def test_what_comes_back(client: EdgeClient) -> None:
+    client.create_payload_index("c", "n", {"type": "integer", "range": True, "lookup": True})
+    client.set_payload("c", {"other": 1}, [3])
+    last, *_ = client.scroll("c", order_by={"key": "n", "direction": "desc"})[0]
+    assert last.payload == {"n": 3, "other": 1}
+    for selector in ({"include": ["n"]}, {"exclude": ["other"]}):
+        assert client.retrieve("c", [3], with_payload=selector)[0].payload == {"n": 3}
+    first, second = client.query_batch_points(
+        "c",
+        [
+            {"query": [1.0, 3.0], "using": "d", "limit": 1},
+            {"query": {"order_by": {"key": "n"}}, "with_payload": {"include": ["n"]}},
+        ],
+    )
+    assert [point.id for point in first.points] == [3]
+    assert [point.payload["n"] for point in second.points] == [0, 1, 2, 3]
+    groups = client.query_points_groups(
+        "c", "n", query=[1.0, 0.0], using="d", with_lookup={"collection": "c"}
+    )
+    assert [group.lookup.id for group in groups.groups] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("call", "told"),
     [
+        (lambda client: client.upsert("c", [{"id": 1, "vectr": {}}]), "points[0]: "),
+        (lambda client: client.upsert("c", {"ids": [1]}), "points: "),
+        (lambda client: client.batch_update_points("c", [{"erase": {}}]), "update_operations[0]: "),
+        (
+            lambda client: client.create_collection("e", {"d": {"size": 2, "distanc": "Dot"}}),
+            "vectors_config: field required at 'd.distance'",
+        ),
+        (
+            lambda client: client.create_collection("e", None, {"s": {"modifer": "idf"}}),
+            "sparse_vectors_config: ",
+        ),
+        (lambda client: client.update_collection("c", {"flush": 1}), "optimizers_config: "),
+        (lambda client: client.update_collection("c", quantization_config="off"), "quantization_"),
+        (lambda client: client.retrieve("c", [1], with_payload={"incl": ["n"]}), "with_payload: "),
+        (lambda client: client.scroll("c", order_by={"by": "n"}), "order_by: "),
+        (lambda client: client.create_payload_index("c", "n", {"type": "int"}), "field_schema: "),
+        (lambda client: client.query_batch_points("c", [{"queri": 1}]), "requests: "),
         (lambda client: client.query_points("c", {"text": [1.0, 2.0]}), "query: "),
         (lambda client: client.count("c", {"musst": []}), "filter: "),
         (lambda client: client.count("c", {"must": [{"keyy": "n"}]}), "filter: "),

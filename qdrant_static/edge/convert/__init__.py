@@ -16,7 +16,14 @@ from qdrant_static.edge.convert.collections import (
     sparse_vector_params,
     vector_params,
 )
-from qdrant_static.edge.convert.dicts import parsed, parsed_request, parsed_stages
+from qdrant_static.edge.convert.dicts import (
+    parsed,
+    parsed_collection,
+    parsed_points,
+    parsed_request,
+    parsed_stages,
+    parsed_vectors,
+)
 from qdrant_static.edge.convert.examples import Resolve, average, referenced_ids
 from qdrant_static.edge.convert.filters import condition, filter_, narrowed, optional_filter
 from qdrant_static.edge.convert.formula import expression, formula
@@ -32,6 +39,7 @@ from qdrant_static.edge.convert.points import (
     id_back,
     named_vector,
     named_vectors,
+    only_asked,
     point,
     point_id,
     point_vectors,
@@ -75,12 +83,16 @@ __all__ = [
     "named_vector",
     "named_vectors",
     "narrowed",
+    "only_asked",
     "optimizers_config",
     "optional_filter",
     "order_by",
     "parsed",
+    "parsed_collection",
+    "parsed_points",
     "parsed_request",
     "parsed_stages",
+    "parsed_vectors",
     "payload_index_back",
     "payload_schema",
     "payload_schema_back",

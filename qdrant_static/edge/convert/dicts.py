@@ -43,12 +43,54 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
+def parsed_points(points: Any, kind: Any) -> Any:
+    """Points of which each is a model; a batch of columns may be a dictionary as well.
+
+    Args:
+        points: A batch, a list of the client's, or any iterable of points.
+        kind: The model of one point.
+
+    Raises:
+        SpecError: If a dictionary is none of these; it says where.
+    """
+    if isinstance(points, Mapping):
+        points = parsed(points, models.PointsList | models.Batch, "points")
+    if isinstance(points, models.PointsList):
+        points = points.points
+    if isinstance(points, models.Batch):
+        return points
+    return parsed(points if isinstance(points, list) else list(points), kind, "points")
+
+
+def parsed_collection(**settings: Any) -> dict[str, Any]:
+    """Settings of a collection as models, by the names of ``create_collection``'s parameters.
+
+    Raises:
+        SpecError: If a dictionary is none of what may stand there.
+    """
+    return {name: parsed(one, _SETTINGS[name], name) for name, one in settings.items()}
+
+
+def parsed_vectors(config: Any) -> Any:
+    """The dense vectors of a new collection as models: one without a name, or several by name.
+
+    Raises:
+        SpecError: If a dictionary is neither; it says where.
+    """
+    if isinstance(config, Mapping):
+        unnamed = isinstance(config.get("size"), int)
+        kind = models.VectorParams if unnamed else dict[str, models.VectorParams]
+        return parsed(config, kind, "vectors_config")
+    return config
+
+
 def parsed_request(request: models.QueryRequest) -> models.QueryRequest:
     """A request whose parts are models, whatever they were given as.
 
     Raises:
         SpecError: If a dictionary is none of what may stand there.
     """
+    request = parsed(request, models.QueryRequest, "requests")
     changed = {
         name: new
         for name, kind in _PARTS.items()
@@ -72,4 +114,13 @@ _PARTS: Mapping[str, Any] = {
     "filter": models.Filter,
     "params": models.SearchParams,
     "lookup_from": models.LookupLocation,
+}
+_SETTINGS: Mapping[str, Any] = {
+    "sparse_vectors_config": dict[str, models.SparseVectorParams],
+    "hnsw_config": models.HnswConfigDiff,
+    "optimizers_config": models.OptimizersConfigDiff,
+    "quantization_config": models.QuantizationConfig,
+    "payload": models.PayloadStorageParams,
+    "id_tracker": models.IdTrackerParams,
+    "collection_params": models.CollectionParamsDiff,
 }

@@ -9,12 +9,14 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge.convert.carry import Table, as_it_is, carry, one_of, unsupported
+from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.edge.convert.names import from_engine, to_engine
 from qdrant_static.errors import SpecError
 
 
 def payload_schema(schema: models.PayloadFieldSchema | str) -> Any:
     """The type of a payload index, or its parameters."""
+    schema = parsed(schema, models.PayloadSchemaParams, "field_schema")
     if isinstance(schema, str):
         return to_engine(models.PayloadSchemaType)(schema)
     if isinstance(schema, models.IntegerIndexParams) and (

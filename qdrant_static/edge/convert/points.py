@@ -12,6 +12,7 @@ from qdrant_client import models
 
 from qdrant_static.edge.convert.carry import unsupported
 from qdrant_static.edge.convert.construct import construct
+from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.errors import SpecError
 
 DenseValues: TypeAlias = "list[float] | np.ndarray[Any, Any]"
@@ -94,7 +95,7 @@ def record_back(record: edge.Record) -> models.Record:
 
 
 def scored_point_back(hit: edge.ScoredPoint) -> models.ScoredPoint:
-    """A point that a query found."""
+    """A point that a query found, with what the engine gives of it."""
     return construct(
         models.ScoredPoint,
         {
@@ -109,15 +110,25 @@ def scored_point_back(hit: edge.ScoredPoint) -> models.ScoredPoint:
     )
 
 
+def only_asked(vector: Any, selector: bool | Sequence[str] | None) -> Any:
+    """Which of a found point's vectors were asked for; MMR gives the one that it compared too."""
+    if not selector:
+        return None
+    if isinstance(selector, bool) or not isinstance(vector, Mapping):
+        return vector
+    return {name: one for name, one in vector.items() if name in selector}
+
+
 def id_back(value: Any) -> int | str:
     """A point's id, as the client's models give it."""
     return value if isinstance(value, int) else str(value)
 
 
 def with_payload(
-    selector: bool | Sequence[str] | models.PayloadSelector | None,
+    selector: bool | Sequence[str] | models.PayloadSelector | Mapping[str, Any] | None,
 ) -> bool | list[str] | edge.PayloadSelector:
     """Which part of the payload comes back."""
+    selector = parsed(selector, models.PayloadSelector, "with_payload")
     if isinstance(selector, models.PayloadSelectorInclude):
         return edge.PayloadSelector.Include(selector.include)
     if isinstance(selector, models.PayloadSelectorExclude):

@@ -68,6 +68,7 @@ def search_params(params: models.SearchParams | None) -> edge.SearchParams | Non
 
 def order_by(value: models.OrderByInterface) -> edge.OrderBy:
     """In which order points come, by a payload field that has an index for ranges."""
+    value = parsed(value, models.OrderBy, "order_by")
     if isinstance(value, str):
         value = models.OrderBy(key=value)
     built: edge.OrderBy = carry(value, _ORDER)
