@@ -179,8 +179,7 @@ class Writer:
             self._settle(decided, refused)
             return
         ids = [prepared.ids[row] for row in decided.write]
-        payloads = prepared.batch.take(decided.write).payload_rows()
-        self._check_texts(decided.prepared.batch.take(decided.write), payloads)
+        payloads = self._payloads(prepared.batch.take(decided.write))
         self._sample(decided, ids, payloads)
         terms = 0 if vectors.sparse is None else vectors.sparse.n_terms
         encoded = Encoded(texts=len(ids), terms=terms, zeros=vectors.zeros)
@@ -236,9 +235,8 @@ class Writer:
         """Replace payloads alone; rows whose points turn out to be missing are stored whole."""
         prepared = decided.prepared
         waiting = list(decided.payload)
-        payloads = prepared.batch.take(waiting).payload_rows()
+        payloads = self._payloads(prepared.batch.take(waiting))
         if self._journaled is not None:
-            self._check_texts(prepared.batch.take(waiting), payloads)
             found = self._journaled.upsert([prepared.ids[row] for row in waiting], payloads)
             return {waiting[number]: problem for number, problem in found.items()}
         by_row = dict(zip(waiting, payloads, strict=True))
@@ -268,11 +266,13 @@ class Writer:
                 break
         return refused
 
-    def _check_texts(self, batch: Batch, payloads: Sequence[Mapping[str, Any]]) -> None:
-        """What the journal holds is encoded by its payload: refuse what that would get wrong."""
+    def _payloads(self, batch: Batch) -> Sequence[Mapping[str, Any]]:
+        """Return the payloads of a batch; they must hold its texts if the journal encodes them."""
+        payloads = batch.payload_rows()
         if self._journaled is not None:
             texts = [] if batch.vectors is not None else batch.texts.to_pylist()
             self._journaled.check_texts(self._fields, texts, payloads)
+        return payloads
 
     def _store_whole(self, decided: Decided, row: int) -> dict[int, str]:
         batch = decided.prepared.batch
