@@ -52,6 +52,11 @@ def point_id(key: Key) -> PointId:
     raise KeyTypeError(given="an empty tuple" if key == () else f"{type(key).__name__}")
 
 
+def plain_id(given: object) -> PointId:
+    """Return a point's id as text or integer; clients may give a `uuid.UUID`."""
+    return given if isinstance(given, int) else str(given)
+
+
 def _part(part: KeyPart) -> bytes:
     """One part of several; a UUID is the same as its canonical spelling, as it is alone."""
     if isinstance(part, bool):

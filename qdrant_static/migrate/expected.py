@@ -10,6 +10,7 @@ import numpy as np
 
 from qdrant_static.collection.backfill import vector_of
 from qdrant_static.collection.stored import original_form
+from qdrant_static.ids import plain_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,9 +78,7 @@ class Expected:
         full = self.blue.vectors[0]
         found = client.retrieve(collection, list(ids), with_payload=False, with_vectors=[full.name])
         return {
-            one.id if isinstance(one.id, int) else str(one.id): original_form(
-                np.asarray([row], np.float32), full
-            )
+            plain_id(one.id): original_form(np.asarray([row], np.float32), full)
             for one in found
             if (row := vector_of(one, full.name)) is not None
         }

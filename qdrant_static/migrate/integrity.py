@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.errors import EngineError
+from qdrant_static.ids import plain_id
 from qdrant_static.ingest.encoding import BatchEncoder
 from qdrant_static.ingest.reading.payloadcompare import same_payload
 from qdrant_static.ingest.server.bulk import wait_for_indexes
@@ -264,11 +265,6 @@ def draw(client: Client, collection: str, count: int) -> list[Any]:
         if len(found) >= count:
             break
     return list(found.values())[:count]
-
-
-def plain_id(given: object) -> PointId:
-    """A point's id as the client gives it, which may be a `uuid.UUID`."""
-    return given if isinstance(given, int) else str(given)
 
 
 def _ids(client: Client, collection: str) -> Iterator[PointId]:

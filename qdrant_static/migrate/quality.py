@@ -12,8 +12,8 @@ import numpy as np
 from qdrant_static.errors import SpecError
 from qdrant_static.evaluate.metrics import ndcg, neighbor_recall
 from qdrant_static.evaluate.uncertainty import paired_test
+from qdrant_static.ids import plain_id
 from qdrant_static.migrate.gates import Gate, Thresholds, at_least, at_most, latency, noted
-from qdrant_static.migrate.integrity import plain_id
 from qdrant_static.search.answer import answer
 from qdrant_static.search.hits import nearness
 from qdrant_static.search.tuning.questions import Questions, of_judged

@@ -12,7 +12,8 @@ import numpy as np
 
 from qdrant_static.errors import SpecError
 from qdrant_static.evaluate.judged import read_queries
-from qdrant_static.migrate.integrity import draw, plain_id
+from qdrant_static.ids import plain_id
+from qdrant_static.migrate.integrity import draw
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec

@@ -14,7 +14,7 @@ from qdrant_static.collection.build import bm25_encoder
 from qdrant_static.collection.stored import original_form
 from qdrant_static.errors import SpecError
 from qdrant_static.evaluate.judged import JudgedSet, read_judged, read_queries
-from qdrant_static.ids import PointId, point_id
+from qdrant_static.ids import PointId, plain_id, point_id
 from qdrant_static.search.plan import SearchPlan
 from qdrant_static.search.query import Query
 
@@ -205,11 +205,6 @@ def _ids(client: Client, collection: str, keys: Sequence[str]) -> dict[str, Poin
 
 def _beginning(text: str) -> str:
     return " ".join(text[: 40 * _WORDS].split()[:_WORDS])
-
-
-def plain_id(given: object) -> PointId:
-    """A point's id as the client gives it, which may be a `uuid.UUID`."""
-    return given if isinstance(given, int) else str(given)
 
 
 def parts(numbers: Sequence[int], share: float) -> tuple[list[int], list[int]]:

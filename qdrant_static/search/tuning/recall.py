@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from qdrant_static.errors import SpecError
 from qdrant_static.evaluate.metrics import neighbor_recall
 from qdrant_static.evaluate.uncertainty import recall_interval
+from qdrant_static.ids import plain_id
 from qdrant_static.search.hits import nearness
-from qdrant_static.search.tuning.questions import of_points, of_texts, parts, plain_id
+from qdrant_static.search.tuning.questions import of_points, of_texts, parts
 from qdrant_static.search.tuning.report import Fresh, as_fresh
 from qdrant_static.search.tuning.session import BATCH, Session
 from qdrant_static.search.tuning.sweep import approximations, reference

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from qdrant_static.bars import Bar, duration, print_line
 from qdrant_static.errors import SpecError
+from qdrant_static.ids import plain_id
 from qdrant_static.search.answer import answer
-from qdrant_static.search.tuning.questions import Questions, plain_id
+from qdrant_static.search.tuning.questions import Questions
 from qdrant_static.search.tuning.race import Cost, Race, Trial
 from qdrant_static.search.tuning.report import Fresh, Measured, TuneReport
 from qdrant_static.search.tuning.sweep import told
