@@ -19,7 +19,6 @@ from qdrant_static.collection.build import create_collection, read_spec
 from qdrant_static.errors import (
     AliasExistsError,
     JobRunningError,
-    MigrationRunningError,
     SpecError,
     VerificationError,
 )
@@ -30,6 +29,7 @@ from qdrant_static.ingest.sink import build_index
 from qdrant_static.migrate import owner
 from qdrant_static.migrate.names import generation_name, read_metadata
 from qdrant_static.migrate.standing import under_way
+from qdrant_static.migrate.state import running_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,9 +165,7 @@ def _refuse_generation(client: Client, name: str, copy: str) -> None:
     """Refuse a collection that a migration is about to replace, or to put in use."""
     running = under_way(client, name)
     if running is not None and aliases_of(client).get(name) != copy:
-        raise MigrationRunningError(
-            alias=running.alias, green=running.green, phase=running.phase, owner=running.by
-        )
+        raise running_error(running)
 
 
 def _writers(client: Client, name: str) -> list[DirectWriter]:

@@ -36,6 +36,7 @@ from qdrant_static.migrate.state import (
     KEY,
     MigrationState,
     now,
+    running_error,
     running_state,
     who,
     write_state,
@@ -252,9 +253,7 @@ class Migration(Switching):
             if running is None:
                 raise
             # Two began at the same moment, on different machines; the other one was first.
-            raise MigrationRunningError(
-                alias=self.alias, green=running.green, phase=running.phase, owner=running.by
-            ) from None
+            raise running_error(running) from None
 
     def _blue(self) -> str:
         blue = self.target

@@ -16,7 +16,7 @@ from qdrant_static.edge.directory import make_private
 from qdrant_static.edge.forks import close_in_children
 from qdrant_static.errors import MigrationRunningError
 from qdrant_static.migrate.backfill import BEAT_S
-from qdrant_static.migrate.state import who
+from qdrant_static.migrate.state import running_error, who
 
 if TYPE_CHECKING:
     from qdrant_static.migrate.state import MigrationState
@@ -66,6 +66,4 @@ def require_mine(state: MigrationState) -> None:
     """
     here = state.by.endswith(f" on {socket.gethostname()}")
     if state.phase == "building" and not here and time.time() - state.changed < LEASE_S:
-        raise MigrationRunningError(
-            alias=state.alias, green=state.green, phase=state.phase, owner=state.by
-        )
+        raise running_error(state)

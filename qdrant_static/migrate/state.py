@@ -29,7 +29,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from qdrant_static.edge.directory import STATE_FOLDER, make_private, replace_file
-from qdrant_static.errors import CollectionNotFoundError, MigrationStepError, StorageError
+from qdrant_static.errors import (
+    CollectionNotFoundError,
+    MigrationRunningError,
+    MigrationStepError,
+    StorageError,
+)
 from qdrant_static.ingest.accounting.state import default_state
 from qdrant_static.migrate.names import is_embedded, read_metadata
 
@@ -228,6 +233,13 @@ def _root(client: Client) -> Path:
 
 def _file(client: Client, alias: str) -> Path:
     return default_state(client, alias) / FILE
+
+
+def running_error(state: MigrationState) -> MigrationRunningError:
+    """Make the error for whoever would interfere with a migration that is under way."""
+    return MigrationRunningError(
+        alias=state.alias, green=state.green, phase=state.phase, owner=state.by
+    )
 
 
 def who() -> str:

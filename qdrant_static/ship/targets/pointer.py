@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qdrant_static.collection.aliases import aliases_of, point_alias
-from qdrant_static.errors import AliasExistsError, AliasMovedError, MigrationRunningError
+from qdrant_static.errors import AliasExistsError, AliasMovedError
 from qdrant_static.ingest.server.calls import patiently
 from qdrant_static.migrate.standing import under_way
+from qdrant_static.migrate.state import running_error
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -56,9 +57,7 @@ class Pointer:
                 retry=self._retry,
             )
             if state is not None:  # it would be moved away from under it
-                raise MigrationRunningError(
-                    alias=state.alias, green=state.green, phase=state.phase, owner=state.by
-                )
+                raise running_error(state)
             self._before = aliases.get(self._alias)
         return aliases
 
