@@ -10,8 +10,9 @@ import pyarrow.ipc
 
 from qdrant_static.ingest.reading import columns
 from qdrant_static.ingest.reading.batch import MAX_ROWS, Batch
+from qdrant_static.ingest.reading.broken import unreadable_file
 from qdrant_static.ingest.reading.inputs import DAMAGED, Input, unsettled
-from qdrant_static.ingest.reading.parquet import unreadable, with_partition
+from qdrant_static.ingest.reading.parquet import with_partition
 from qdrant_static.ingest.reading.records import Records
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection
@@ -47,7 +48,7 @@ def read(
         with _tables(file, top) as (_, tables):
             yield from batches(file, with_partition(found, file), tables, selection, settled)
     except DAMAGED as error:
-        yield unreadable(file, error, 0)
+        yield unreadable_file(file, error)
 
 
 def batches(
@@ -77,7 +78,7 @@ def batches(
                     yield from records.batches(table.slice(row - start, count), row)
             start = end
     except DAMAGED as error:
-        yield unreadable(file, error, start)
+        yield unreadable_file(file, error, start)
 
 
 @contextmanager

@@ -14,11 +14,12 @@ from typing import Any
 from qdrant_static.errors import ColumnNotFoundError, SpecError
 from qdrant_static.ingest.reading import csvcells
 from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.broken import unreadable_file
 from qdrant_static.ingest.reading.building import Building, RejectedError
 from qdrant_static.ingest.reading.cells import READ, convert_cell
 from qdrant_static.ingest.reading.csvcells import Numbered, split_records
 from qdrant_static.ingest.reading.inputs import DAMAGED, Input
-from qdrant_static.ingest.reading.lines import Settled, lines, unreadable
+from qdrant_static.ingest.reading.lines import Settled, lines
 from qdrant_static.ingest.reading.options import CellType
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection, check_names
@@ -96,7 +97,7 @@ def read(
     except DAMAGED as error:
         if building.rows:
             yield building.take(start, seen.number + 1)
-        yield unreadable(file, error, seen.number)
+        yield unreadable_file(file, error, seen.number)
 
 
 class _Seen:

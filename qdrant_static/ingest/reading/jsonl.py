@@ -16,10 +16,11 @@ from typing import Any, NoReturn
 
 from qdrant_static.edge.payloads import MAX_PAYLOAD_DEPTH
 from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch
+from qdrant_static.ingest.reading.broken import unreadable_file
 from qdrant_static.ingest.reading.building import Building, RejectedError, kind_of
 from qdrant_static.ingest.reading.cells import convert_strings
 from qdrant_static.ingest.reading.inputs import DAMAGED, Input, describe
-from qdrant_static.ingest.reading.lines import Settled, lines, unreadable
+from qdrant_static.ingest.reading.lines import Settled, lines
 from qdrant_static.ingest.reading.options import CellType
 from qdrant_static.ingest.reading.rejects import Reject
 from qdrant_static.ingest.reading.selection import Selection
@@ -100,7 +101,7 @@ def read(
     except DAMAGED as error:
         if building.rows:
             yield building.take(start, number + 1)
-        yield unreadable(given, error, number)
+        yield unreadable_file(given, error, number)
         return
     if building.rows:
         yield building.take(start, number + 1)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from qdrant_static.ingest.reading.inputs import Input, problem_of
-from qdrant_static.ingest.reading.rejects import Reject
-
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -47,14 +44,3 @@ class Settled:
         if self._next == len(self._ranges) or self._ranges[self._next][0] > position:
             return None
         return self._ranges[self._next][1]
-
-
-def unreadable(file: Input, error: Exception, number: int) -> Reject:
-    """The reject of a file that breaks off after a line."""
-    problem = problem_of(error)
-    return Reject(
-        reason="unreadable_file",
-        message=f"cannot be read after line {number}: {problem}" if number else problem,
-        file=file.name,
-        unit="line",
-    )

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from qdrant_static.ingest.reading import columns
 from qdrant_static.ingest.reading.batch import MAX_BYTES, MAX_ROWS, Batch
+from qdrant_static.ingest.reading.broken import unreadable_file
 from qdrant_static.ingest.reading.inputs import (
     DAMAGED,
     DamagedError,
@@ -68,7 +69,7 @@ def read(
             for groups, start, stop in _runs(reader.metadata, settled):
                 yield from opened.read(groups, start, stop, done=start)
     except DAMAGED as error:
-        yield unreadable(given, error, 0)
+        yield unreadable_file(given, error)
         return
     if opened.broken:
         yield _break(given, opened.broken)
@@ -145,17 +146,6 @@ def _break(file: Input, broken: Sequence[tuple[int, int, str]]) -> Reject:
     return Reject(
         reason="unreadable_file",
         message=f"rows {told}{more} cannot be read: {broken[0][2]}",
-        file=file.name,
-        unit="row",
-    )
-
-
-def unreadable(file: Input, error: Exception, start: int) -> Reject:
-    """The reject of a file that breaks off before a row."""
-    problem = problem_of(error)
-    return Reject(
-        reason="unreadable_file",
-        message=f"cannot be read after row {start - 1}: {problem}" if start else problem,
         file=file.name,
         unit="row",
     )

@@ -24,8 +24,9 @@ from qdrant_static.ingest.reading import (
     registered,
 )
 from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingest.reading.broken import unreadable_file
 from qdrant_static.ingest.reading.find import PathLike, find, find_files
-from qdrant_static.ingest.reading.inputs import DAMAGED, Fingerprint, Input, problem_of
+from qdrant_static.ingest.reading.inputs import DAMAGED, Fingerprint, Input
 from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.ingest.reading.partitions import PartitionType
 from qdrant_static.ingest.reading.position import ReadPosition
@@ -219,7 +220,7 @@ def open_source(
         try:
             schema, count = _describe(file)
         except DAMAGED as error:
-            unreadable.append(_unreadable(file, error))
+            unreadable.append(unreadable_file(file, error))
             continue
         inputs.append(file)
         rows.append(count)
@@ -298,7 +299,7 @@ def _read_registered(
             schema = parquet.with_partition(found, file)
             yield from arrowfile.batches(file, schema, tables, selection, settled)
     except DAMAGED as error:
-        yield _unreadable(file, error)
+        yield unreadable_file(file, error)
 
 
 def _select(
@@ -353,9 +354,3 @@ def _dimension(file: Input, schema: pa.Schema | None, selection: Selection) -> i
         if isinstance(item, Batch) and item.vectors is not None and len(item):
             return int(item.vectors.shape[1])
     return None
-
-
-def _unreadable(file: Input, error: Exception) -> Reject:
-    return Reject(
-        reason="unreadable_file", message=problem_of(error), file=file.name, unit=file.unit
-    )
