@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from qdrant_static.collection.spec import Fields
-from qdrant_static.ingest.accounting.accounts import UnreadableFile, sum_line
+from qdrant_static.ingest.accounting.accounts import UnreadableFile, sum_line, unreadable_lines
 
 #: So many files that could not be read are named in the summary.
 MOST_NAMED = 20
@@ -197,9 +197,7 @@ class IngestReport:
         lines = []
         if self.unreadable_files:
             lines.append(f"files that could not be read to their end: {self.unreadable_files}")
-            lines += [f"  {one}" for one in self.unreadable[:MOST_NAMED]]
-            if (more := len(self.unreadable) - MOST_NAMED) > 0:
-                lines.append(f"  and {more:,} more")
+            lines += unreadable_lines(self.unreadable, MOST_NAMED)
         if self.not_deleted:
             lines.append(
                 f"nothing was deleted: the {self.not_deleted:,} points whose rows did not come may "

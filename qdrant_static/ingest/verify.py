@@ -12,7 +12,7 @@ import numpy as np
 from qdrant_static.collection.build import read_spec
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import PointId
-from qdrant_static.ingest.accounting.accounts import Known, UnreadableFile
+from qdrant_static.ingest.accounting.accounts import Known, UnreadableFile, unreadable_lines
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.state import State, state_folder
 from qdrant_static.ingest.reading.payloadcompare import agrees, same_payload
@@ -104,9 +104,7 @@ class Verification:
                 f"the input is not all in: {len(self.never_read):,} files could not be read to "
                 "their end; mend them, and repeat the ingest"
             )
-            lines += [f"  {one}" for one in self.never_read[:MOST_NAMED]]
-            if (more := len(self.never_read) - MOST_NAMED) > 0:
-                lines.append(f"  and {more:,} more")
+            lines += unreadable_lines(self.never_read, MOST_NAMED)
         return "\n".join(lines)
 
 

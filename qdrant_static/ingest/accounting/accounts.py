@@ -108,6 +108,19 @@ class Totals:
         return Totals(**counts, reasons=dict(sorted(reasons.items())))
 
 
+def unreadable_lines(files: Sequence[UnreadableFile], most: int) -> list[str]:
+    """List files that could not be read, a line each, and count those beyond the first ones.
+
+    Args:
+        files: The files.
+        most: So many are listed.
+    """
+    lines = [f"  {one}" for one in files[:most]]
+    if (more := len(files) - most) > 0:
+        lines.append(f"  and {more:,} more")
+    return lines
+
+
 def sum_line(counts: Mapping[str, int], *, word: str = "stored") -> str:
     """A sum in one line: ``read 10 = stored 9 + rejected 1``.
 
