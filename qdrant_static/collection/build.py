@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import grpc
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from qdrant_static.clock import now
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.difference import compare
 from qdrant_static.collection.params import (
@@ -92,7 +92,7 @@ def create_collection(
         sparse_vectors_config=sparse,
         metadata={
             **(metadata or {}),
-            CREATED_KEY: datetime.now(UTC).isoformat(timespec="seconds"),
+            CREATED_KEY: now(),
             METADATA_KEY: spec.to_dict(),
         },
         **settings,

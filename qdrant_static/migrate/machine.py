@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from qdrant_static.clock import now
 from qdrant_static.collection.build import create_collection
 from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import (
@@ -35,7 +36,6 @@ from qdrant_static.migrate.standing import EARLIER_KEY, POINTER_KEY, earlier
 from qdrant_static.migrate.state import (
     KEY,
     MigrationState,
-    now,
     running_error,
     running_state,
     who,

@@ -24,7 +24,6 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -245,8 +244,3 @@ def running_error(state: MigrationState) -> MigrationRunningError:
 def who() -> str:
     """This process, for messages."""
     return f"process {os.getpid()} on {socket.gethostname()}"
-
-
-def now() -> str:
-    """The time, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -13,12 +13,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qdrant_static._version import __version__
+from qdrant_static.clock import now
 from qdrant_static.collection import evidence as curves
 from qdrant_static.collection import presets
 from qdrant_static.collection import quantization as quantizations
@@ -133,7 +133,7 @@ def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) ->
     bound = {**plans, OWN: default_plan(spec)}
     measured = {
         "by": f"qdrant-static {__version__} {by}",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "points": info.points_count,
         "queries": len(asked),
         "metric": f"recall@{LIMIT}",

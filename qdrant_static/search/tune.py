@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static._version import __version__
+from qdrant_static.clock import now
 from qdrant_static.collection.build import info_of, write_spec
 from qdrant_static.collection.foreign import carried_spec, foreign_spec
 from qdrant_static.errors import SpecError
@@ -138,7 +138,7 @@ def evidence(report: TuneReport) -> dict[str, Any]:
     found = report.choice
     return {
         "by": f"qdrant-static {__version__} tune",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "engine": report.engine,
         "points": report.points,
         "filtered": report.filtered,

@@ -6,9 +6,9 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from qdrant_static.clock import now
 from qdrant_static.errors import (
     CannotShipError,
     EngineError,
@@ -249,7 +249,7 @@ class Target:
             "id": self._shipment,
             "state": state,
             "by": f"{socket.gethostname()} {os.getpid()}",
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started": now(),
             "found": self.found,
         }
 
