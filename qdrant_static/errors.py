@@ -62,7 +62,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
-from qdrant_static.suggestions import other_delimiter, suggestion
+from qdrant_static.suggestions import other_delimiter, question, suggestion
 
 #: So much of a filter is shown in an error, in characters.
 _SHOWN = 200
@@ -159,11 +159,9 @@ class FieldNotFoundError(UsageError):
 
     @property
     def message(self) -> str:
-        meant = " or ".join(map(repr, self.near))
-        hint = f"did you mean {meant}? " if self.near else ""
         return (
-            f"no point of collection {self.collection!r} has a field {self.field!r}: {hint}"
-            f"Its fields are: {_listed(self.fields)}"
+            f"no point of collection {self.collection!r} has a field {self.field!r}: "
+            f"{question(self.near)}Its fields are: {_listed(self.fields)}"
         )
 
 

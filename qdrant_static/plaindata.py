@@ -8,7 +8,6 @@ files hold secrets.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -75,18 +74,6 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise SpecError(field=where, problem=f"is not valid TOML: {error}") from error
-
-
-def parse_json(text: str, where: str) -> Any:
-    """Read JSON.
-
-    Raises:
-        SpecError: If it is not JSON.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SpecError(field=where, problem=f"is not valid JSON: {error}") from error
 
 
 def build(kind: type[T], data: object, where: str) -> T:

@@ -6,6 +6,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 
+def question(names: Sequence[str]) -> str:
+    """Ask whether one of some names is meant; empty if there are none."""
+    return f"did you mean {' or '.join(map(repr, names))}? " if names else ""
+
+
 def suggestion(given: object, known: Iterable[object]) -> str:
     """Words that name the known value that is most like a given one; empty if none is close."""
     names = [str(one) for one in known]

@@ -21,6 +21,7 @@ from qdrant_static.collection.fieldpaths import (
 )
 from qdrant_static.errors import FieldNotFoundError
 from qdrant_static.filters.literals import looks_like_time
+from qdrant_static.suggestions import question
 
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
@@ -96,10 +97,6 @@ class StoredFields:
                  for path in names_in(point.payload or {})}  # fmt: skip
         found |= {key for key, index in self._schema().items() if index.points}
         return tuple(sorted(found))
-
-    def near(self, name: str) -> tuple[str, ...]:
-        """Names that somebody may have meant."""
-        return near(name, self.names())
 
     def _found(self, name: str) -> StoredField:
         paths = candidates(name)
@@ -227,7 +224,5 @@ def _reason(fields: StoredFields, key: str, kind: str) -> str:
     if len(path) > 1 and fields.stored((".".join(path),)):
         return f"""the name has a dot in it, so quote it: '"{".".join(path)}"'"""
     names = [one for one in fields.names() if one != key]
-    close = near(key, names)
-    meant = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
     listed = ", ".join(names[:_LISTED]) or "none"
-    return f"no point has a value there; {meant}The fields are: {listed}"
+    return f"no point has a value there; {question(near(key, names))}The fields are: {listed}"
