@@ -102,14 +102,14 @@ def command(
     if as_json:
         typer.echo(json.dumps(to_dict(made, embedded=embedded), indent=2))
     else:
-        limits = [] if memory is None else [f"{_told(memory)} of RAM a copy"]
-        limits += [] if embedded else [f"machines of {_told(machine_memory)}"]
+        limits = [] if memory is None else [f"{_size_text(memory)} of RAM a copy"]
+        limits += [] if embedded else [f"machines of {_size_text(machine_memory)}"]
         typer.echo(table(made, embedded=embedded, limits=limits))
     if made.chosen is None:
         raise typer.Exit(REFUSED)
 
 
-def _told(size: str) -> str:
+def _size_text(size: str) -> str:
     """A size as it was understood."""
     return quantities.told_size(quantities.size(size, ""))
 

@@ -87,8 +87,8 @@ def command(
         opened = open_collection(client, collection, spec=spec, encoder=loaded)
         if explain:
             opened.filter(condition)
-            told = opened.explain(chosen, limit=limit)
-            typer.echo(json.dumps(told.to_dict(), indent=2) if as_json else str(told))
+            explanation = opened.explain(chosen, limit=limit)
+            typer.echo(json.dumps(explanation.to_dict(), indent=2) if as_json else str(explanation))
             return
         hits = opened.search(query, limit=limit, plan=chosen, filter=condition)
     finally:
@@ -147,7 +147,7 @@ def passages(
     room = max(20, columns - len(_INDENT))
     shown = []
     for hit in hits:
-        key = clip(_told_key(hit.key), room)
+        key = clip(_key_text(hit.key), room)
         found = excerpt(hit.text, terms, columns=room, lines=lines, marked=marked).lines
         text = found or (clip("(no text in the payload)", room),)
         shown.append("\n".join([f"{hit.score:6.3f}  {key}", *(_INDENT + one for one in text)]))
@@ -165,7 +165,7 @@ def table(hits: Sequence[Hit], *, columns: int | None = None) -> str:
     if not hits:
         return "no hits"
     columns = columns or shutil.get_terminal_size().columns
-    keys = [clip(_told_key(hit.key), _KEY_WIDTH) for hit in hits]
+    keys = [clip(_key_text(hit.key), _KEY_WIDTH) for hit in hits]
     column = max(len("key"), *map(width, keys))
     room = max(20, columns - column - 11)
     lines = [f"{'score':>7}  {padded('key', column)}  text"]
@@ -174,5 +174,5 @@ def table(hits: Sequence[Hit], *, columns: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def _told_key(key: object) -> str:
+def _key_text(key: object) -> str:
     return ", ".join(map(str, key)) if isinstance(key, tuple) else str(key)

@@ -121,11 +121,11 @@ class Transfer:
 
     def _line(self, seen: Told, *, terminal: bool) -> None:
         self._last = time.monotonic()
-        told = ": " + ", ".join(_amount(seen)) if seen.sent_bytes or seen.total_bytes else ""
+        amount = ": " + ", ".join(_amount(seen)) if seen.sent_bytes or seen.total_bytes else ""
         if terminal:
-            typer.echo(f"{seen.phase}{told}", err=True)
+            typer.echo(f"{seen.phase}{amount}", err=True)
         else:
-            print_line(f"{seen.phase}{told}")
+            print_line(f"{seen.phase}{amount}")
 
     def _end(self) -> None:
         if self._bar is not None:

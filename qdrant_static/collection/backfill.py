@@ -110,8 +110,8 @@ def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fiel
                 field="text",
                 problem=f"no payload has text in {', '.join(fields.text)}: check the name",
             )
-        sparse, told = measured(sparse, sample, whole=len(sample) < _SAMPLE)
-        for line in told:
+        sparse, notes = measured(sparse, sample, whole=len(sample) < _SAMPLE)
+        for line in notes:
             _log.warning("%s", line)
         if len(sample) >= _SAMPLE:
             mean = _mean_length(client, collection, sparse, fields)

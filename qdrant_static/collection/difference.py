@@ -41,8 +41,8 @@ class Difference:
     def __str__(self) -> str:
         """As in ``vector full: quantization is turbo4, asked none``."""
         subject, attribute = _subject(self.field)
-        told = f"{attribute} is" if attribute else "is"
-        return f"{subject}: {told} {self.is_}, asked {self.wanted}"
+        text = f"{attribute} is" if attribute else "is"
+        return f"{subject}: {text} {self.is_}, asked {self.wanted}"
 
 
 def compare(
@@ -220,23 +220,23 @@ def _server(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Differenc
 def _source(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
     filled = there.fields.all_columns and wanted.fields.all_columns
     if filled and not there.fields.agrees(wanted.fields):
-        pair = [_filled_told(spec.fields) for spec in (there, wanted)]
+        pair = [_fields_text(spec.fields) for spec in (there, wanted)]
         yield _differ(
             "fields", *pair, remedy="migration", reason="the vectors were made from other text"
         )
 
 
-def _filled_told(fields: Fields) -> str:
+def _fields_text(fields: Fields) -> str:
     """Key and text, and of a text that is made otherwise than by joining them, how."""
-    told = f"key={fields.key_told} text={','.join(fields.text)}"
+    text = f"key={fields.key_told} text={','.join(fields.text)}"
     if fields.template is not None:
-        told += f" template={str(fields.template)!r}"
-    return told + (f" not stored={','.join(fields.unstored)}" if fields.unstored else "")
+        text += f" template={str(fields.template)!r}"
+    return text + (f" not stored={','.join(fields.unstored)}" if fields.unstored else "")
 
 
 def _differ(field: str, is_: Any, wanted: Any, *, remedy: Remedy, reason: str) -> Difference:
-    told = ["none" if value is None else str(value) for value in (is_, wanted)]
-    return Difference(field=field, is_=told[0], wanted=told[1], remedy=remedy, reason=reason)
+    text = ["none" if value is None else str(value) for value in (is_, wanted)]
+    return Difference(field=field, is_=text[0], wanted=text[1], remedy=remedy, reason=reason)
 
 
 def _subject(field: str) -> tuple[str, str]:

@@ -48,7 +48,7 @@ class Fields:
         ready_vectors: Whether vectors were given with the rows, in place of the encoder's.
         mixed: Whether jobs of different templates have stored points: nobody knows which point
             has which text.
-        told: False where an earlier version wrote this, which kept key and `text` only.
+        is_complete: False where an earlier version wrote this, which kept key and `text` only.
     """
 
     key: str | tuple[str, ...] | None = None
@@ -58,7 +58,7 @@ class Fields:
     unstored: tuple[str, ...] = ()
     ready_vectors: bool = False
     mixed: bool = False
-    told: bool = field(default=True, compare=False)
+    is_complete: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         if self.columns == self.text:
@@ -119,7 +119,7 @@ class Fields:
         """
         if self.key != other.key:
             return False
-        if not (self.told and other.told):
+        if not (self.is_complete and other.is_complete):
             return self.text == other.text
         if self.all_columns != other.all_columns:
             return (self.text, self.unstored) == (other.text, other.unstored)
@@ -128,7 +128,7 @@ class Fields:
 
     def same_text(self, other: Fields) -> bool:
         """Whether both make the same text of the same columns, as far as both say how."""
-        if not self.agrees(other) or not (self.told and other.told):
+        if not self.agrees(other) or not (self.is_complete and other.is_complete):
             return self.agrees(other)
         if self.mixed or other.mixed:
             return False
@@ -147,7 +147,7 @@ class Fields:
         A column that one of them does not store is in no text that is made again from payloads.
         """
         ready = self.ready_vectors or other.ready_vectors
-        if not (self.told and other.told):
+        if not (self.is_complete and other.is_complete):
             return replace(self, ready_vectors=ready)
         mixed = not self.same_text(other)
         if self.all_columns != other.all_columns:
@@ -182,14 +182,14 @@ class Fields:
         """The text's columns or its template, for a person."""
         if not self.all_columns:
             return "not in the payload"
-        told = " + ".join(self.all_columns) if self.template is None else repr(str(self.template))
-        return f"{told} ({', '.join(self.unstored)} not stored)" if self.unstored else told
+        text = " + ".join(self.all_columns) if self.template is None else repr(str(self.template))
+        return f"{text} ({', '.join(self.unstored)} not stored)" if self.unstored else text
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-like data."""
         key = list(self.key) if isinstance(self.key, tuple) else self.key
         found: dict[str, Any] = {"key": key, "text": list(self.text)}
-        if self.told:
+        if self.is_complete:
             found["unstored"] = list(self.unstored)
         if self.columns:
             found["columns"] = list(self.columns)
@@ -214,7 +214,7 @@ class Fields:
             if isinstance(data, Mapping) and name not in data:
                 raise SpecError(field=f"{where}.{name}", problem="is missing")
         found = plaindata.build(cls, data, where)
-        return replace(found, told="unstored" in data)
+        return replace(found, is_complete="unstored" in data)
 
     def _stored(self) -> dict[str, str]:
         """Column of the text, as the input calls it -> the payload field that holds it."""

@@ -29,9 +29,9 @@ def measured(
     Returns:
         Settings with tokenizer and mean length, and what a person should know of them.
     """
-    told: list[str] = []
+    notes: list[str] = []
     if sparse.tokenizer is None:
-        chosen, told = choose_tokenizer(texts, sparse.language)
+        chosen, notes = choose_tokenizer(texts, sparse.language)
         # What earlier versions took, and took for granted.
         sparse = replace(sparse, tokenizer=None if chosen == "word" else chosen)
     if sparse.mean_length is None:
@@ -39,4 +39,4 @@ def measured(
         if not whole:
             lengths = np.minimum(lengths, _CLIPPED * max(1.0, float(np.median(lengths))))
         sparse = replace(sparse, mean_length=max(1.0, float(lengths.mean())))
-    return sparse, told
+    return sparse, notes

@@ -98,8 +98,8 @@ class VectorSpec:
         if isinstance(self.size, bool) or not isinstance(self.size, int):
             raise SpecError(field=f"{where}.size", problem=f"{self.size!r} is not an integer")
         if not 1 <= self.size <= _MAX_SIZE:
-            told = "below 1" if self.size < 1 else f"above {_MAX_SIZE}"
-            raise SpecError(field=f"{where}.size", problem=f"{self.size} is {told}")
+            bound = "below 1" if self.size < 1 else f"above {_MAX_SIZE}"
+            raise SpecError(field=f"{where}.size", problem=f"{self.size} is {bound}")
         choice(f"{where}.distance", self.distance, DISTANCES)
         choice(f"{where}.datatype", self.datatype, DATATYPES)
         choice(f"{where}.placement", self.placement, PLACEMENTS)
@@ -217,14 +217,14 @@ class SparseSpec:
     def to_dict(self) -> dict[str, Any]:
         """The sparse vector as JSON-like data."""
         words = None if self.stop_words is None else list(self.stop_words)
-        told = {**asdict(self), "stop_words": words}
+        data = {**asdict(self), "stop_words": words}
         for later in (
             "tokenizer",
             "sampled_length",
         ):  # specs of earlier versions, and their digests, have none
-            if told[later] is None:
-                del told[later]
-        return told
+            if data[later] is None:
+                del data[later]
+        return data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,23 +66,23 @@ def choose_tokenizer(texts: Sequence[str], language: str) -> tuple[str, list[str
         times as fast; and sentences.
     """
     found, total = scripts_of(texts), max(1, len(texts))
-    told = []
+    notes = []
     divided = {name: found[name] for name in _DIVIDED if found[name]}
     tokenizer = "multilingual" if sum(divided.values()) >= _MANY * total else "word"
     if tokenizer == "multilingual":
-        told.append(
+        notes.append(
             f"BM25 takes the tokenizer 'multilingual': {_shares(divided, total)} of the sampled "
             "texts, and these have no spaces between words"
         )
     elif divided:
-        told.append(
+        notes.append(
             f"BM25 takes the tokenizer 'word', which finds whole runs of letters only in the "
             f"{_shares(divided, total)} of the sampled texts; the tokenizer 'multilingual' divides "
             "them into words"
         )
     undivided = {name: found[name] for name in _UNDIVIDED if found[name] >= _MANY * total}
     if undivided:
-        told.append(
+        notes.append(
             f"no tokenizer divides {', '.join(undivided)} into words "
             f"({_shares(undivided, total)} of the sampled texts): BM25 finds whole runs of letters "
             "only, and vectors must find the rest"
@@ -90,11 +90,11 @@ def choose_tokenizer(texts: Sequence[str], language: str) -> tuple[str, list[str
     for name, (_, languages) in _SPACED.items():
         if found[name] >= _MANY * total and language not in languages:
             instead = f": name {' or '.join(map(repr, languages))}" if languages else ""
-            told.append(
+            notes.append(
                 f"BM25 has stop words and stemming of {language!r}, which do nothing for the "
                 f"{_shares({name: found[name]}, total)} of the sampled texts{instead}"
             )
-    return tokenizer, told
+    return tokenizer, notes
 
 
 def _shares(counts: dict[str, int], total: int) -> str:

@@ -169,8 +169,8 @@ def _unfit(
 ) -> str:
     """Why a value says nothing to its field."""
     if not kinds - {"geo", "object"}:
-        told = "places" if kinds == {"geo"} else "objects"
-        return f"{asked.field!r} holds {told}, which Qdrant's own JSON alone can compare"
+        what = "places" if kinds == {"geo"} else "objects"
+        return f"{asked.field!r} holds {what}, which Qdrant's own JSON alone can compare"
     known = [kind for kind in FORMS if kind in kinds]
     held = " and ".join(_PLURAL[kind] for kind in known)
     how = f"is indexed as {field.index}" if field.index else f"holds {held}"

@@ -143,9 +143,11 @@ class _Parser:
             return name
         match = _FIELD.match(self._text, self._at)
         if match is None:
-            told = "there are no parentheses; conditions are joined by 'and'"
+            problem = "there are no parentheses; conditions are joined by 'and'"
             parenthesis = self._text[self._at] in "()"
-            raise self._error(told if parenthesis else f"expected a field before {self._shown()}")
+            raise self._error(
+                problem if parenthesis else f"expected a field before {self._shown()}"
+            )
         self._at = match.end()
         return match[0]
 

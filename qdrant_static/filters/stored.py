@@ -188,8 +188,8 @@ def index_warnings(client: Client, collection: str) -> list[str]:
         if index.points:
             found += _partly(client, collection, key, kind, index.points)
             continue
-        told = f"the index on {key!r} ({kind}) holds 0 of {points:,} points: "
-        found.append(told + _reason(fields, key, kind))
+        start = f"the index on {key!r} ({kind}) holds 0 of {points:,} points: "
+        found.append(start + _reason(fields, key, kind))
     return found
 
 

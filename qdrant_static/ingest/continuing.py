@@ -37,12 +37,12 @@ def _marked(mark: Fingerprint) -> str:
     return f"{mark.size} bytes, {mark.modified_ns}, {mark.digest}"
 
 
-def _told(passages: Passages) -> dict[str, Any]:
+def _passages_data(passages: Passages) -> dict[str, Any]:
     """Passages as the ledger has them; without what earlier versions did not have."""
-    told = asdict(passages)
+    data = asdict(passages)
     if passages.characters is None:
-        del told["characters"]
-    return told
+        del data["characters"]
+    return data
 
 
 @dataclass(slots=True, kw_only=True)
@@ -178,7 +178,7 @@ class ContinuableRun:
         """How the input is read and what is done about it, as the ledger compares it."""
         return {
             "selection": asdict(self.source.selection),
-            "passages": None if self.passages is None else _told(self.passages),
+            "passages": None if self.passages is None else _passages_data(self.passages),
             "sync": self.sync,
             "on_duplicate": self.on_duplicate,
             # Only where it is said: runs that earlier versions have left can be continued.

@@ -218,7 +218,7 @@ class Finish:
             totals: The run's.
         """
         there = self.spec.fields
-        known = there.told and there.ready_vectors == given.ready_vectors
+        known = there.is_complete and there.ready_vectors == given.ready_vectors
         if not given.all_columns or (known and given.same_payload(there)):
             return self.spec
         if totals.reasons.get("refused") or self.ledger.vanished(self.run) or self.ledger.kept():

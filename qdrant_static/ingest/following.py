@@ -43,7 +43,7 @@ def asked_before(
     return next((one for one in others if _is(one, asked, encoder)), None)
 
 
-def told(there: CollectionSpec, collection: str, asked: str) -> str:
+def replaced_note(there: CollectionSpec, collection: str, asked: str) -> str:
     """What a person is told of a job that goes on with another generation."""
     return (
         f"{asked!r} stands for {collection!r} by a migration: its encoder ({there.encoder.name}) "

@@ -142,10 +142,10 @@ class Load:
         return self.numbers[file]
 
     def _decide(self, pool: ThreadPoolExecutor, prepared: Prepared) -> _Work:
-        for column, told in prepared.batch.notes.items():
+        for column, note in prepared.batch.notes.items():
             if column not in self.noted:
                 self.noted.add(column)
-                self.display.say(told)
+                self.display.say(note)
         decided = decide(
             self.ledger,
             self.run,

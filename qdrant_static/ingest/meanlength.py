@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: A sample that is so far off is told, and so far, mended: a mean that is a third too high costs
 #: up to 6% of NDCG.
-TOLD, MENDED = 0.01, 0.05
+REPORTED, CORRECTED = 0.01, 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +65,16 @@ class MeanLength:
             return self.spec
         true = max(1.0, terms / texts) if texts else used
         off = used / true - 1
-        told = f"BM25's mean length is {used:.1f} terms by a sample, {true:.1f} by all texts"
-        if abs(off) <= MENDED and tried == [used]:
-            if abs(off) > TOLD:
-                self.say(f"{told}: {off:+.0%}, too little to matter")
+        lengths = f"BM25's mean length is {used:.1f} terms by a sample, {true:.1f} by all texts"
+        if abs(off) <= CORRECTED and tried == [used]:
+            if abs(off) > REPORTED:
+                self.say(f"{lengths}: {off:+.0%}, too little to matter")
             del self.notes[SAMPLED]
             return self.spec
         # What died in the middle has left weights of several mean lengths.
         means = [used, *(one for one in tried if one != used)]
         self.notes[SAMPLED] = [*means, true]
-        self.say(f"{told} ({off:+.0%}): its weights are made again")
+        self.say(f"{lengths} ({off:+.0%}): its weights are made again")
         unclear = self._reweigh([*means, true], true)
         if unclear is None:
             return None

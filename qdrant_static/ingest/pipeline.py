@@ -25,7 +25,7 @@ from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.retention import check_keep_runs, remove_old_files
 from qdrant_static.ingest.accounting.state import State, state_folder
 from qdrant_static.ingest.deciding import ON_DUPLICATE, OnDuplicate
-from qdrant_static.ingest.following import asked_before, told
+from qdrant_static.ingest.following import asked_before, replaced_note
 from qdrant_static.ingest.late import late_encoder_of
 from qdrant_static.ingest.limits import RejectLimit
 from qdrant_static.ingest.partitiontypes import with_types_of
@@ -179,8 +179,8 @@ def ingest(
     if passages is not None:
         if spec.late is not None:
             late_encoder = late_encoder_of(spec.late, late_encoder)
-        passages, told = _fit(passages, on_duplicate, encoder, late_encoder)
-        notes += told
+        passages, lines = _fit(passages, on_duplicate, encoder, late_encoder)
+        notes += lines
     own_rejects = _rejects_path(rejects, source)
     folder = state_folder(state, client, asked)
     shards = None if build is None else shards_of(client, collection, spec, build)  # type: ignore[arg-type]
@@ -194,7 +194,7 @@ def ingest(
         )
         position = getattr(source, "position", None)  # other sources need not have one
         display.read_part = None if position is None else position.part
-        _tell(display, source, notes)
+        _show_notes(display, source, notes)
         run = IngestRun(
             client=client,
             collection=collection,
@@ -246,11 +246,11 @@ def _fit(
     return fit(passages, token_offsets(encoder, late_encoder))
 
 
-def _tell(display: Progress, source: AnySource, told: Sequence[str]) -> None:
+def _show_notes(display: Progress, source: AnySource, lines: Sequence[str]) -> None:
     """Say what a person should know before anything is read."""
     for one in source.left_out:
         display.status(f"column {one!r} is binary and is left out of the payload")
-    for line in told:
+    for line in lines:
         display.say(line)
 
 
@@ -269,7 +269,7 @@ def _join_migration(run: IngestRun, stack: ExitStack) -> None:
     run.journaled = join(run.client, run.asked, run.collection, run.encoder)
     if run.journaled is not None:
         stack.callback(run.journaled.close)
-        run.display.say(run.journaled.told)
+        run.display.say(run.journaled.notice)
 
 
 def _threads(*, embedded: bool) -> int:
@@ -334,7 +334,7 @@ def _resolve(
     if there is not None and asked is not None:
         if asked_before(client, collection, there, spec=spec, encoder=encoder) is not None:
             spec, encoder = None, None
-            notes.append(told(there, collection, asked))
+            notes.append(replaced_note(there, collection, asked))
     known = there or spec
     encoder = None if encoder is None else as_encoder(encoder)
     if encoder is None:

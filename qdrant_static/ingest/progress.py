@@ -265,5 +265,5 @@ class Progress:
     ) -> None:
         self._end_load()
         if error is not None:
-            told = "interrupted" if kind is KeyboardInterrupt else f"failed: {error}"
-            self.log(f"{told}, after {time.monotonic() - self._started:,.1f} s")
+            outcome = "interrupted" if kind is KeyboardInterrupt else f"failed: {error}"
+            self.log(f"{outcome}, after {time.monotonic() - self._started:,.1f} s")

@@ -80,11 +80,11 @@ def retry_rejects(
         SourceNotFoundError: If there is no such file, or it is no rejects file.
         SpecError: If its rows were read with different options, or come from a collection.
     """
-    telling = say or _LOG.warning
+    notify = say or _LOG.warning
     path = Path(rules.place("rejects", rejects)).expanduser()
     folder = state_folder(options.get("state"), client, collection)
     spec = read_spec(client, collection)
-    copied = _copy(path, folder / f"retry-{path.stem}.jsonl", telling)
+    copied = _copy(path, folder / f"retry-{path.stem}.jsonl", notify)
     chosen, passages = _as_read(path, copied.options, spec)
     chosen = _with_given(chosen, options)
     source = _source(copied, chosen, spec)
@@ -94,7 +94,7 @@ def retry_rejects(
         with State(folder, collection) as files, Ledger(files.ledger) as ledger:
             ledger.keep(report.run)
     elif report.stored:
-        telling(
+        notify(
             "what was stored here is deleted by the next ingest with --sync --delete-missing whose "
             "input does not have it: correct the input too, or repeat this with --keep"
         )

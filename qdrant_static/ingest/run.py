@@ -77,7 +77,7 @@ class IngestRun(ContinuableRun):
             return report
         run, again = self._begin(own_rejects)
         self.display.run = run.id
-        self.display.log(f"started: {self._told()}")
+        self.display.log(f"started: {self._describe_input()}")
         try:
             with RejectsFile(
                 Path(run.rejects or self.files.new_rejects()),
@@ -98,7 +98,7 @@ class IngestRun(ContinuableRun):
                 with suppress(QdrantStaticError):  # the server may be what has failed
                     directwriters.leave(self.client, self.collection, self.files.path)
 
-    def _told(self) -> str:
+    def _describe_input(self) -> str:
         """What a run reads, for a log."""
         rows = self.source.total_rows
         return (
@@ -425,15 +425,15 @@ class IngestRun(ContinuableRun):
     def _measure(self, texts: Sequence[str], *, whole: bool) -> None:
         """Complete the settings of BM25 by a sample of the texts, and say what it took."""
         if self.spec.sparse is not None and texts:
-            sparse, told = measured(self.spec.sparse, texts, whole=whole)
+            sparse, notes = measured(self.spec.sparse, texts, whole=whole)
             self.spec = replace(self.spec, sparse=sparse)
             self.ledger.sampled(sparse.mean_length or 1.0)
-            for line in told:
+            for line in notes:
                 self.display.say(line)
 
     def _look_back(self, run: Run, *, ended: bool) -> bool:
         """Say what the load has seen, and correct what was sampled; False if it was stopped."""
-        self._tell_zeros(self.ledger.encoded(run.id).zeros)
+        self._note_zero_vectors(self.ledger.encoded(run.id).zeros)
         return ended and self._correct_mean_length(*self.ledger.terms(run.id))
 
     def _correct_mean_length(self, texts: int, terms: int) -> bool:
@@ -450,7 +450,7 @@ class IngestRun(ContinuableRun):
         self.spec = spec or self.spec
         return spec is not None
 
-    def _tell_zeros(self, zeros: int) -> None:
+    def _note_zero_vectors(self, zeros: int) -> None:
         """Say how many texts the encoder cannot tell apart."""
         if zeros:
             known = "; only BM25 finds them" if self.spec.sparse is not None else ""

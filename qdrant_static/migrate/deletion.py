@@ -61,10 +61,10 @@ def check_deletable(client: Client, collection: str, *, state: Path | None = Non
         )
     pointing = sorted(alias for alias, target in aliases.items() if target == collection)
     if pointing:
-        told = ", ".join(map(repr, pointing))
+        which = ", ".join(map(repr, pointing))
         raise CollectionInUseError(
             collection=collection,
-            problem=f"the alias {told} points at it: point it elsewhere, or delete it, first",
+            problem=f"the alias {which} points at it: point it elsewhere, or delete it, first",
         )
     for one in find_states(client):
         if not one.is_over and collection in (one.blue, one.green):

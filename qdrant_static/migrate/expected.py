@@ -83,14 +83,14 @@ class Expected:
             if (row := vector_of(one, full.name)) is not None
         }
 
-    def told(self, *, differ: bool) -> str:
+    def remark(self, *, differ: bool) -> str:
         """What is to be added to a sentence on how many differ."""
         if not self.is_blue:
             return ""
         if not differ:
             return "; compared with blue's"
         words = " from blue's, which the same encoder made"
-        if not self.blue.fields.told:
+        if not self.blue.fields.is_complete:
             words += (
                 ". An earlier version did not keep how blue's text was made of "
                 f"{', '.join(self.blue.fields.text)} (a template, columns that are not stored): "

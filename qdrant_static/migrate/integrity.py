@@ -147,7 +147,7 @@ class Integrity:
                 else f"{told} none differs{_power(compared)}"
             )
             if name == "vectors":
-                words += self.expected.told(differ=bool(bad))
+                words += self.expected.remark(differ=bool(bad))
             gates.append(at_most(name, len(bad), 0, words))  # type: ignore[arg-type]
         return gates
 

@@ -88,10 +88,10 @@ def join(client: Client, name: str, collection: str, encoder: Encoder) -> Journa
 
 def _journal_of(client: Client, state: MigrationState, collection: str) -> WriteJournal:
     """The journal of a migration, as its collections name it."""
-    told: Mapping[str, Any] = {}
+    kept: Mapping[str, Any] = {}
     for one in (state.green, state.blue):
-        told = told or metadata_of(client, one).get(JOURNAL_KEY) or {}
-    place = str(told.get("place") or "")
+        kept = kept or metadata_of(client, one).get(JOURNAL_KEY) or {}
+    place = str(kept.get("place") or "")
     if place.startswith(IN_COLLECTION):
         return open_journal(client, place)
     for path in (default_journal(client, state.alias), Path(place)):
@@ -129,7 +129,7 @@ class JournaledWrites:
         encoder: Encoder,
         journal: WriteJournal,
     ) -> None:
-        self.told = (
+        self.notice = (
             f"a migration of {state.alias!r} is under way ({state.blue} -> {state.green}, phase "
             f"{state.phase}): rows go through its journal, so that both get them"
         )

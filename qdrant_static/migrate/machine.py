@@ -172,12 +172,12 @@ class Migration(Switching):
             raise SpecError(
                 field="spec", problem=f"is for {wanted.encoder.name}, not {encoder.info.name}"
             )
-        told = self.spec(blue)
-        rows = origin.open(self.client, blue, told, encoder.info)  # says what is wrong before all
+        there = self.spec(blue)
+        rows = origin.open(self.client, blue, there, encoder.info)  # says what is wrong before all
         fields = rows.selection.fields
-        if told.fields.told and fields.same_payload(told.fields):
+        if there.fields.is_complete and fields.same_payload(there.fields):
             # Blue's know what the files call the columns.
-            fields = replace(told.fields, ready_vectors=fields.ready_vectors)
+            fields = replace(there.fields, ready_vectors=fields.ready_vectors)
         if fields != wanted.fields:  # the mean length is that of other texts
             sparse = None if wanted.sparse is None else replace(wanted.sparse, mean_length=None)
             wanted = replace(wanted, sparse=sparse, fields=fields)
@@ -239,8 +239,8 @@ class Migration(Switching):
             )
 
     def _create(self, state: MigrationState, wanted: CollectionSpec) -> None:
-        told = {"identity": self.journal.identity, "place": self.journal.place}
-        kept = {JOURNAL_KEY: told, EARLIER_KEY: earlier(self.client, state.blue)}
+        journal = {"identity": self.journal.identity, "place": self.journal.place}
+        kept = {JOURNAL_KEY: journal, EARLIER_KEY: earlier(self.client, state.blue)}
         try:
             create_collection(
                 self.client,
@@ -413,8 +413,8 @@ class Migration(Switching):
             return []
         late = self.late_writers(state)
         words = "jobs that wrote past the journal since green was filled"
-        told = f"{words}: {'; '.join(late)}: repeat `migrate start`" if late else words
-        return [at_most("jobs", len(late), 0, told)]
+        sentence = f"{words}: {'; '.join(late)}: repeat `migrate start`" if late else words
+        return [at_most("jobs", len(late), 0, sentence)]
 
     # --- status ------------------------------------------------------------------------------
 

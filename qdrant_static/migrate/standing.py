@@ -45,12 +45,12 @@ def under_way(client: Client, name: str) -> MigrationState | None:
 
 def other_generations(client: Client, collection: str) -> list[CollectionSpec]:
     """The specs of a collection's other generations: those before it, and one beside it."""
-    told = list(metadata_of(client, collection).get(EARLIER_KEY) or ())
+    data = list(metadata_of(client, collection).get(EARLIER_KEY) or ())
     state = under_way(client, collection)
     for name in () if state is None else (state.blue, state.green):
         if name != collection:
-            told.append(metadata_of(client, name).get(METADATA_KEY))
-    return [CollectionSpec.from_dict(one) for one in told if one]
+            data.append(metadata_of(client, name).get(METADATA_KEY))
+    return [CollectionSpec.from_dict(one) for one in data if one]
 
 
 def earlier(client: Client, blue: str) -> list[dict[str, Any]]:
@@ -113,5 +113,5 @@ def metadata_of(client: Client, name: str) -> dict[str, Any]:
 
 
 def _state(metadata: dict[str, Any]) -> MigrationState | None:
-    told = metadata.get(KEY)
-    return None if not told else MigrationState.from_dict(told)
+    data = metadata.get(KEY)
+    return None if not data else MigrationState.from_dict(data)

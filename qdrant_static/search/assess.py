@@ -79,12 +79,14 @@ class Side:
 
     def __str__(self) -> str:
         what = "its own plan" if self.name == OWN else repr(self.name)
-        told = f"recall@{LIMIT} of {what} against exact search: {self.recall:.3f}"
+        sentence = f"recall@{LIMIT} of {what} against exact search: {self.recall:.3f}"
         if self.factor > 1:
-            told += f" with {self.factor} times the usual candidates ({self.usual:.3f} without)"
+            sentence += f" with {self.factor} times the usual candidates ({self.usual:.3f} without)"
         if not self.kept:
-            told = f"warning: {told}, below the {self.promised:g} that is wanted{self.advice}"
-        return told
+            sentence = (
+                f"warning: {sentence}, below the {self.promised:g} that is wanted{self.advice}"
+            )
+        return sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

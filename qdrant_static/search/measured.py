@@ -44,8 +44,8 @@ def layout_fingerprint(plan: SearchPlan, spec: CollectionSpec) -> str:
         spec: The collection's, as the engine has it (`reading.actual`).
     """
     passes = [] if plan.kind == "bm25" else dense_passes(plan, spec, _LIMIT)
-    told = {"encoder": spec.encoder.fingerprint, "passes": [_told(one) for one in passes]}
-    text = json.dumps(told, sort_keys=True)
+    content = {"encoder": spec.encoder.fingerprint, "passes": [_pass_data(one) for one in passes]}
+    text = json.dumps(content, sort_keys=True)
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -106,7 +106,7 @@ def _outdated(
         return True
 
 
-def _told(one: Pass) -> dict[str, Any]:
+def _pass_data(one: Pass) -> dict[str, Any]:
     vector = one.vector
     return {
         "name": vector.name,

@@ -67,7 +67,7 @@ def test_a_mean_length_that_was_named_is_kept(client, encoder, path):
 
 
 def test_a_sample_that_is_little_off_is_told_and_kept(client, encoder, path, monkeypatch):
-    monkeypatch.setattr(meanlength, "MENDED", 0.9)
+    monkeypatch.setattr(meanlength, "CORRECTED", 0.9)
     report = ingest(path, client, "c", encoder=encoder)
     assert any(note.endswith("-77%, too little to matter") for note in report.notes)
     assert_weights(client, "c", 2.0)

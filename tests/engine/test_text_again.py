@@ -183,7 +183,7 @@ def test_a_spec_with_a_template_is_read_again_from_toml(client, source):
     spec = read_spec(client, "a__v1")
     again = from_toml(to_toml(spec))
     assert again == spec
-    assert again.fields.told
+    assert again.fields.is_complete
     assert (spec.fields.text, spec.fields.unstored) == (("meta.body", "title"), ("note",))
 
 
@@ -346,10 +346,10 @@ def test_a_collection_of_an_earlier_version_takes_the_same_job_and_then_says_how
     options = SourceOptions(template=TEMPLATE)
     fill(client, source, options=options)
     forget(client, "a__v1")
-    assert not read_spec(client, "a__v1").fields.told
+    assert not read_spec(client, "a__v1").fields.is_complete
     fill(client, source, options=options, sync=True)
     told = read_spec(client, "a__v1").fields
-    assert told.told
+    assert told.is_complete
     assert str(told.template) == TEMPLATE
 
 

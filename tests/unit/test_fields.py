@@ -31,14 +31,14 @@ PART = Fields(key="id", text=("title",), columns=("body", "title"), unstored=("b
 def test_what_is_written_is_read_again(fields):
     again = Fields.from_dict(json.loads(json.dumps(fields.to_dict())))
     assert again == fields
-    assert again.told
+    assert again.is_complete
 
 
 def test_what_an_earlier_version_wrote_is_read_and_known_to_be_less():
     fields = Fields.from_dict({"key": None, "text": ["title"]})
     assert fields == Fields(text=("title",))
-    assert not fields.told
-    assert Fields.from_dict(fields.to_dict()).told is False
+    assert not fields.is_complete
+    assert Fields.from_dict(fields.to_dict()).is_complete is False
 
 
 def test_an_earlier_version_reads_what_is_written():
@@ -86,8 +86,8 @@ def test_what_cannot_be_made_again_is_refused_by_name():
             True,
         ),
         # An earlier version did not say.
-        (WHOLE, Fields(key="id", text=("head:line", "meta.body"), told=False), True),
-        (WHOLE, Fields(key="id", text=("x",), told=False), False),
+        (WHOLE, Fields(key="id", text=("head:line", "meta.body"), is_complete=False), True),
+        (WHOLE, Fields(key="id", text=("x",), is_complete=False), False),
     ],
 )  # fmt: skip
 def test_jobs_agree_where_they_make_the_same_text(one, other, agree):

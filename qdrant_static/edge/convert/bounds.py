@@ -119,10 +119,10 @@ def check_number(name: str, value: Any) -> None:
         kind = "a whole number" if bound.whole else "a number"
         raise SpecError(field=name, problem=f"must be {kind}, not {value!r}") from None
     if not inside:
-        raise SpecError(field=name, problem=f"must be {_told(bound)}, not {value}")
+        raise SpecError(field=name, problem=f"must be {_limits(bound)}, not {value}")
 
 
-def _told(bound: _Bound) -> str:
+def _limits(bound: _Bound) -> str:
     if bound.most in (_LARGEST_WHOLE, math.inf):
         limit = " and at most 2**64 - 1" if bound.whole else ""
         return f"at least {bound.least}{limit}"

@@ -96,15 +96,15 @@ def leave(client: Client, collection: str, folder: Path) -> None:
     name = f"{socket.gethostname()}:{folder.resolve()}"
     there = _read(client, collection)
     if any(one.name == name and one.open for one in there):
-        told = [replace(one, open=False) if one.name == name else one for one in there]
-        _write(client, collection, told)
+        changed = [replace(one, open=False) if one.name == name else one for one in there]
+        _write(client, collection, changed)
 
 
 def writers_of(metadata: Mapping[str, Any]) -> list[DirectWriter]:
     """The jobs that a collection's metadata names."""
     known = [one.name for one in fields(DirectWriter)]
     return [
-        DirectWriter(**{name: told[name] for name in known}) for told in metadata.get(KEY) or ()
+        DirectWriter(**{name: data[name] for name in known}) for data in metadata.get(KEY) or ()
     ]
 
 
@@ -131,10 +131,10 @@ def _read(client: Client, collection: str) -> list[DirectWriter]:
 
 
 def _write(client: Client, collection: str, writers: Sequence[DirectWriter]) -> None:
-    told = [asdict(one) for one in writers]
+    data = [asdict(one) for one in writers]
     patiently(
         client,
         collection,
         "noting who writes",
-        lambda: client.update_collection(collection, metadata={KEY: told}),
+        lambda: client.update_collection(collection, metadata={KEY: data}),
     )

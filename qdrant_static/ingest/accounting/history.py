@@ -69,8 +69,8 @@ class PastRun:
             reasons = counts.pop("reasons")
             lines.append(sum_line(counts, word="built" if self.state == "built" else "stored"))
             if reasons:
-                told = ", ".join(f"{name} {count:,}" for name, count in reasons.items())
-                lines.append(f"rejected: {told}")
+                parts = ", ".join(f"{name} {count:,}" for name, count in reasons.items())
+                lines.append(f"rejected: {parts}")
         if self.points_before is not None and self.points_after is not None:
             deleted = f", {self.deleted:,} deleted" if self.deleted else ""
             lines.append(f"{self.points_after:,} points ({self.points_before:,} before{deleted})")
@@ -143,12 +143,12 @@ def _totals(db: sqlite3.Connection, run: int, kept: str | None) -> Totals | None
         known = db.execute("SELECT 1 FROM files WHERE run = ?", (run,)).fetchone()
         return None if known is None else Totals()
     reasons: dict[str, int] = {}
-    for (told,) in db.execute(f"SELECT reasons {settled} AND reasons <> '{{}}'", (run,)):
-        for name, count in json.loads(told).items():
+    for (written,) in db.execute(f"SELECT reasons {settled} AND reasons <> '{{}}'", (run,)):
+        for name, count in json.loads(written).items():
             reasons[name] = reasons.get(name, 0) + count
     return Totals(**dict(zip(SUM, counts, strict=True)), reasons=dict(sorted(reasons.items())))
 
 
-def _moment(told: str) -> str:
+def _moment(written: str) -> str:
     """``2024-02-29T03:00:01.123+00:00`` -> ``2024-02-29 03:00:01``."""
-    return told[:19].replace("T", " ")
+    return written[:19].replace("T", " ")

@@ -69,7 +69,9 @@ class Building:
         self._selection = selection
         self._shape = RecordShape(selection)
         self._partition = dict(partition or {})
-        self._unfit = {name: told for name, told in (unfit or {}).items() if selection.takes(name)}
+        self._unfit = {
+            name: problem for name, problem in (unfit or {}).items() if selection.takes(name)
+        }
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._dimension = selection.dimension
@@ -123,9 +125,9 @@ class Building:
         if self._partition:
             record = {**self._partition, **record}
         try:
-            for name, told in self._unfit.items():
+            for name, problem in self._unfit.items():
                 if name not in own:
-                    raise RejectedError("wrong_type", told)
+                    raise RejectedError("wrong_type", problem)
             found = _key(record, selection) if key is None else key
             ready = self._vector(record, vector)
             text = _text(record, selection, optional=ready is not None and found is not None)
@@ -147,7 +149,7 @@ class Building:
         for name in sorted(self._overlooked & record.keys()):
             if record[name] is not None:
                 place = f"{self._file}, {self._unit} {position:,},"
-                self._notes[name] = self._selection.told_of(name, place)
+                self._notes[name] = self._selection.note_on(name, place)
                 self._overlooked.remove(name)
 
     def _vector(self, record: dict[str, Any], given: Any) -> Any:

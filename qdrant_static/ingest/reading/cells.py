@@ -60,8 +60,8 @@ def convert_cell(
     try:
         record[name] = read_cell(record[name].strip(" \t"))
     except ValueError as error:
-        told = f"{name!r} is {record[name][:100]!r}, not of type {kind}"
-        raise RejectedError("wrong_type", told, record) from error
+        problem = f"{name!r} is {record[name][:100]!r}, not of type {kind}"
+        raise RejectedError("wrong_type", problem, record) from error
 
 
 def convert_strings(record: dict[str, Any], types: Mapping[str, CellType]) -> None:

@@ -168,7 +168,7 @@ def _local(name: str, pattern: str | None, prefix: str, options: SourceOptions) 
         prefix: What names of inputs begin with.
         options: The format of what does not tell it.
     """
-    told = f"{prefix}{printable(name)}"
+    shown = f"{prefix}{printable(name)}"
     listing = Listing(is_data=lambda path: input_of("", path, options, path) is not None)
     try:
         mode = os.stat(name).st_mode
@@ -176,21 +176,21 @@ def _local(name: str, pattern: str | None, prefix: str, options: SourceOptions) 
         if pattern is None:
             missing = isinstance(error, FileNotFoundError) and not os.path.islink(name)
             problem = "there is no such file or folder" if missing else unreached(name, error)
-            raise SourceNotFoundError(path=told, problem=problem) from error
+            raise SourceNotFoundError(path=shown, problem=problem) from error
         listing.glob(pattern)
         found = _listed(listing, prefix, options)
         problem = f"none of its {listing.matches} matches ends in {known_endings()}"
-        return some_of(found, told, problem if listing.matches else "nothing matches")
+        return some_of(found, shown, problem if listing.matches else "nothing matches")
     if stat.S_ISDIR(mode):
         listing.folder(name)
         found = _listed(listing, prefix, options)
-        return some_of(found, told, f"the folder holds no file that ends in {known_endings()}")
+        return some_of(found, shown, f"the folder holds no file that ends in {known_endings()}")
     if not stat.S_ISREG(mode):
         return Found(inputs=(_pipe(name, name, options),))
     one = input_of(f"{prefix}{printable(str(Path(name)))}", name, options, _place(name))
     if one is None:
         problem = f"the file does not end in {known_endings()}; or name its format"
-        raise SourceNotFoundError(path=told, problem=problem)
+        raise SourceNotFoundError(path=shown, problem=problem)
     return Found(inputs=(one,))
 
 

@@ -27,10 +27,10 @@ def check(source: str, schema: pa.Schema, selection: Selection) -> None:
     wanted += [(name, "an integer or a string", _is_key) for name in selection.keys]
     if selection.vectors is not None:
         wanted.append((selection.vectors, "lists of numbers", readyvectors.is_vector))
-    for name, told, serves in wanted:
+    for name, types, serves in wanted:
         path = columns.path_to(schema, name)
         if path is not None and not serves(kind := columns.type_at(schema, path)):
-            raise ColumnTypeError(column=name, given=str(kind), wanted=told, source=source)
+            raise ColumnTypeError(column=name, given=str(kind), wanted=types, source=source)
     for field in schema:
         if selection.keeps(field.name):
             _check_inside(source, field.name, field.type)
@@ -53,8 +53,8 @@ def _check_inside(source: str, name: str, kind: pa.DataType) -> None:
             names = [field.name for field in inner]
             for one in names:
                 if names.count(one) > 1:
-                    told = f"{source} has the field {one!r} twice in the column {name!r}"
-                    raise SpecError(field="columns", problem=f"{told}; exclude the column")
+                    problem = f"{source} has the field {one!r} twice in the column {name!r}"
+                    raise SpecError(field="columns", problem=f"{problem}; exclude the column")
         if pa.types.is_timestamp(inner) and inner.tz is not None:
             try:
                 pa.array([0], pa.int64()).view(inner).to_pylist()

@@ -212,8 +212,8 @@ def _add(building: Building, decode: Decoder, position: int, record: Any) -> Non
     """Take a record as a line of JSON would be taken."""
     shown = repr(record)[:_SHOWN]
     if not isinstance(record, Mapping):
-        told = f"a {type(record).__name__}, not a dictionary"
-        building.reject(position, "not_an_object", told, shown)
+        message = f"a {type(record).__name__}, not a dictionary"
+        building.reject(position, "not_an_object", message, shown)
         return
     try:
         line = json.dumps(payload_of(record), ensure_ascii=False).encode("utf-8", "surrogatepass")

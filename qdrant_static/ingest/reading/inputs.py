@@ -193,8 +193,8 @@ def known_endings() -> str:
 
 def problem_of(error: BaseException) -> str:
     """What an error says, for a sentence that names the file already."""
-    told = error.strerror if isinstance(error, OSError) else None
-    return str(told or error) or type(error).__name__
+    reason = error.strerror if isinstance(error, OSError) else None
+    return str(reason or error) or type(error).__name__
 
 
 def unpacked(file: io.BufferedReader[Any], compression: Compression | None) -> IO[bytes]:

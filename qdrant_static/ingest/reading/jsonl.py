@@ -170,8 +170,8 @@ class Decoder:
         if self._too_large is not None:
             raise RejectedError("wrong_type", self._too_large, value)
         if self._twice is not None:
-            told = f"an object has the name {self._twice!r} twice"
-            raise RejectedError("not_json", told, _shown(line))
+            message = f"an object has the name {self._twice!r} twice"
+            raise RejectedError("not_json", message, _shown(line))
         return value
 
     def _parsed(self, line: bytes) -> Any:

@@ -141,11 +141,11 @@ def _break(file: Input, broken: Sequence[tuple[int, int, str]]) -> Reject:
             spans[-1][1] = stop
         else:
             spans.append([start, stop])
-    told = ", ".join(f"{start} to {stop - 1}" for start, stop in spans[:_MOST_SPANS])
+    ranges = ", ".join(f"{start} to {stop - 1}" for start, stop in spans[:_MOST_SPANS])
     more = ", ..." if len(spans) > _MOST_SPANS else ""
     return Reject(
         reason="unreadable_file",
-        message=f"rows {told}{more} cannot be read: {broken[0][2]}",
+        message=f"rows {ranges}{more} cannot be read: {broken[0][2]}",
         file=file.name,
         unit="row",
     )

@@ -96,7 +96,7 @@ def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]
     Raises:
         SpecError: If the overlap leaves nothing of what an encoder reads.
     """
-    told = []
+    notes = []
     first = tokens.first
     most, asked = first.own_tokens, passages.tokens
     if most is not None and most < asked:
@@ -106,11 +106,11 @@ def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]
                 problem=f"{passages.overlap} of the {most} tokens that {first.name!r} reads of a "
                 "text leave nothing new: lower it",
             )
-        told.append(
+        notes.append(
             f"passages have {most:,} tokens, not {asked:,}: {first.name!r} reads no more of a text"
         )
         passages = replace(passages, tokens=most)
-    told += [
+    notes += [
         f"passages are cut to {one.tokens:,} tokens of {one.name!r} as well"
         for one in tokens.others
         if one.tokens is not None and one.tokens < passages.tokens
@@ -123,7 +123,7 @@ def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]
     if widths:
         width = min([*widths, passages.characters or min(widths)])
         passages = replace(passages, characters=width)
-    return passages, told
+    return passages, notes
 
 
 def split(

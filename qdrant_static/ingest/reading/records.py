@@ -45,9 +45,11 @@ class Records:
         self._file = file
         self._selection = selection
         self._constants = {} if constants is None else constants
-        self._unfit = {name: told for name, told in (unfit or {}).items() if selection.takes(name)}
+        self._unfit = {
+            name: problem for name, problem in (unfit or {}).items() if selection.takes(name)
+        }
         self._notes = {
-            name: selection.told_of(name, file)
+            name: selection.note_on(name, file)
             for name in selection.overlooked
             if schema.get_field_index(name) >= 0
         }
@@ -77,7 +79,7 @@ class Records:
             start += part.num_rows
 
     def _batch(self, table: pa.RecordBatch, start: int) -> Batch:
-        unfit = [told for name, told in self._unfit.items() if name not in table.schema.names]
+        unfit = [problem for name, problem in self._unfit.items() if name not in table.schema.names]
         table = _plain(table, self._constants)
         stop = start + table.num_rows
         positions = np.arange(start, stop)

@@ -42,7 +42,7 @@ def opened(name: str, location: str) -> Iterator[tuple[pa.Schema, Iterator[pa.Re
     Raises:
         DamagedError: If the source fails, whatever it raises, now or at a later table.
     """
-    with _failures_told(name, location):
+    with _failures_as_damage(name, location):
         (point, *_) = entry_points(group=ENTRY_POINT_GROUP, name=name)
         reader = cast("Callable[[str], pa.RecordBatchReader]", point.load())(location)
     with reader:
@@ -52,7 +52,7 @@ def opened(name: str, location: str) -> Iterator[tuple[pa.Schema, Iterator[pa.Re
 def _tables(reader: pa.RecordBatchReader, name: str, location: str) -> Iterator[pa.RecordBatch]:
     tables = iter(reader)
     while True:
-        with _failures_told(name, location):
+        with _failures_as_damage(name, location):
             table = next(tables, None)
         if table is None:
             return
@@ -60,14 +60,16 @@ def _tables(reader: pa.RecordBatchReader, name: str, location: str) -> Iterator[
 
 
 @contextmanager
-def _failures_told(name: str, location: str) -> Iterator[None]:
+def _failures_as_damage(name: str, location: str) -> Iterator[None]:
     try:
         yield
     except QdrantStaticError:
         raise
     except Exception as error:  # another distribution's code: anything may come
-        told = without_secrets(location, problem_of(error))
-        raise DamagedError(f"the source {name!r} fails: {type(error).__name__}: {told}") from error
+        problem = without_secrets(location, problem_of(error))
+        raise DamagedError(
+            f"the source {name!r} fails: {type(error).__name__}: {problem}"
+        ) from error
 
 
 @cache

@@ -41,8 +41,8 @@ def find_remote(uri: str, options: SourceOptions) -> Found:
     except (ArrowException, OSError, ValueError, ImportError) as error:
         if isinstance(error, OSError) and not isinstance(error, ArrowException):
             raise _unreachable(uri, error) from error
-        told = without_secrets(uri, str(error))
-        raise SourceNotFoundError(path=public(uri), problem=told) from error
+        shown = without_secrets(uri, str(error))
+        raise SourceNotFoundError(path=public(uri), problem=shown) from error
     rest = uri.partition("?")[0][len(fixed) :] if fixed != uri else ""
     prefix = unquote(public(fixed)).rstrip("/").removesuffix(path.rstrip("/"))
     pattern = f"{glob.escape(path.rstrip('/'))}/{as_pattern(rest.lstrip('/'))}" if rest else None
@@ -61,7 +61,7 @@ def find_in_filesystem(
     """Files of a filesystem: one, those below a folder, or those that match."""
     from pyarrow.fs import FileSelector, FileType
 
-    told = public(uri) if uri else name
+    shown = public(uri) if uri else name
     root = name.rstrip("/")
     try:
         info = filesystem.get_file_info(root)
@@ -73,7 +73,7 @@ def find_in_filesystem(
         if info.type == FileType.Directory:
             below = filesystem.get_file_info(FileSelector(root, recursive=True))
         elif info.type == FileType.NotFound:
-            raise SourceNotFoundError(path=told, problem="there is no such file or folder")
+            raise SourceNotFoundError(path=shown, problem="there is no such file or folder")
         else:
             below = [info]
     except (OSError, UnicodeDecodeError) as error:
@@ -89,7 +89,7 @@ def find_in_filesystem(
         elif described is not None:
             unreached.append(unreached_part(described.name, "is no file that can be read"))
     result = Found(inputs=tuple(found), unreached=tuple(unreached))
-    return some_of(result, told, f"no file there ends in {known_endings()}")
+    return some_of(result, shown, f"no file there ends in {known_endings()}")
 
 
 def _is_wanted(path: str, root: str, pattern: str | None, *, whole: bool) -> bool:

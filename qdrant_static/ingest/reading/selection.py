@@ -112,7 +112,7 @@ class Selection:
             return True
         return any(self._is_within(one, (column,)) for one in self.wanted)
 
-    def told_of(self, column: str, place: str) -> str:
+    def note_on(self, column: str, place: str) -> str:
         """What a person should know of a column that was overlooked.
 
         Args:

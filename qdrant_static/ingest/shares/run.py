@@ -156,12 +156,12 @@ class SharedRun(IngestRun):
                 for part in parts
                 for name, problem in part.query("SELECT path, message FROM broken")
             }
-            told = sorted(unreadable, key=str)
+            files = sorted(unreadable, key=str)
             try:
-                self._require_few_rejects(totals, rejected, told, at_end=ended)
+                self._require_few_rejects(totals, rejected, files, at_end=ended)
             except TooManyRejectsError as error:
                 error.report = replace(
-                    self._unfinished(run, rejected, totals, spent), unreadable=tuple(told)
+                    self._unfinished(run, rejected, totals, spent), unreadable=tuple(files)
                 )
                 raise
             if not ended:
@@ -213,12 +213,12 @@ class SharedRun(IngestRun):
 
         def hear(shard: int, message: Mapping[str, Any]) -> None:
             self._show(shard, message, unreadable)
-            told = message.get("earlier") or message.get("counts")
-            if told is None:
+            counts = message.get("earlier") or message.get("counts")
+            if counts is None:
                 return
             before = counted.get(shard, Totals()).read
-            counted[shard] = Totals(**{name: told[name] for name in _SUMMED})
-            whole, rows = sum_of_all(), told["read"] - before
+            counted[shard] = Totals(**{name: counts[name] for name in _SUMMED})
+            whole, rows = sum_of_all(), counts["read"] - before
             if "earlier" in message:
                 self.display.resume(rows, whole.stored, whole.rejected)
                 return
@@ -322,7 +322,7 @@ class SharedRun(IngestRun):
             stop=self.stop,
         )
         encoded = [_encoded(part) for part in self._parts]
-        self._tell_zeros(sum(one.zeros for one in encoded))
+        self._note_zero_vectors(sum(one.zeros for one in encoded))
         self._know_mean_length()
         sampled = self.spec
         counts = (sum(one.texts for one in encoded), sum(one.terms for one in encoded))
@@ -390,11 +390,11 @@ def _seconds(wall: float, accounts: Sequence[Mapping[str, Any]]) -> dict[str, fl
 
 def _statistics(accounts: Sequence[Mapping[str, Any]]) -> EncodingStatistics | None:
     """What the encoders of all parts saw."""
-    told = [one["encoding"] for one in accounts]
-    if None in told:
+    statistics = [one["encoding"] for one in accounts]
+    if None in statistics:
         return None
     found = (
         EncodingStatistics(**{**one, "norm_histogram": tuple(one["norm_histogram"])})
-        for one in told
+        for one in statistics
     )
     return sum(found, EncodingStatistics())
