@@ -591,7 +591,7 @@ class TooManyRejectsError(QdrantStaticError):
             more = len(self.unreadable) - 1
             others = f" (and {more:,} more)" if more else ""
             return (
-                f"{self.unreadable[0]}{others}: a file that cannot be read is over any limit of "
+                f"{self.unreadable[0]}{others}: a file that cannot be read exceeds any limit of "
                 f"rejects ({self.limit}); {self.rejected:,} of {self.read:,} rows were rejected: "
                 f"see {self.rejects}. What was stored stays; mend the input, or leave the limit "
                 "out to store what can be read"

@@ -40,7 +40,7 @@ def show(
 ) -> None:
     """Print a collection's spec as TOML.
 
-    One that others made is told as the engine tells it.
+    Of a collection that others made, it shows what the engine knows.
     """
     from qdrant_static import connect
     from qdrant_static.collection.foreign import carried_spec, foreign_spec

@@ -51,6 +51,6 @@ def _ask(question: str) -> None:
     try:
         agreed = typer.confirm(question, err=True)
     except typer.Abort:
-        fail("nobody answered: nothing was deleted. Give --yes where nobody can be asked", 2)
+        fail("there was no answer: nothing was deleted. Give --yes to delete without a question", 2)
     if not agreed:
         fail("nothing was deleted", 2)

@@ -194,8 +194,8 @@ def command(
     types: Annotated[
         list[str] | None,
         typer.Option(
-            help="Type of a CSV column's values (string, integer, float, boolean; all are strings "
-            "unless said); repeatable, or a:integer,b:float.",
+            help="Type of a CSV column's values (string, integer, float, boolean); "
+            "without it all are strings. Repeatable, or a:integer,b:float.",
             metavar="COLUMN:TYPE",
         ),
     ] = None,

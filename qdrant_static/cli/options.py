@@ -43,8 +43,8 @@ KeepRuns = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Keep the rejects files and manifests of so many last runs. [default: as said last, "
-        "else 20]",
+        help="Keep the rejects files and manifests of the last RUNS runs. [default: as in the last "
+        "run, else 20]",
         metavar="RUNS",
     ),
 ]

@@ -21,7 +21,7 @@ def command(
     again: Again = False,
     as_json: Json = False,
 ) -> None:
-    """Carry out a job file, for schedulers.
+    """Run a job file, for schedulers.
 
     That is an ingest with all its options. Exit codes: 0 done; 1 failed, or a part of the input
     could not be read, and safe to repeat; 2 wrong configuration; 3 more rejects than allowed; 4 a

@@ -204,7 +204,7 @@ class SparseSpec:
             is_number(self.mean_length) and self.mean_length > 0
         ):
             raise SpecError(
-                field="sparse.mean_length", problem=f"{self.mean_length!r} is no number above 0"
+                field="sparse.mean_length", problem=f"{self.mean_length!r} is not a number above 0"
             )
         if self.stop_words is not None:
             words: Any = self.stop_words

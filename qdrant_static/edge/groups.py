@@ -46,12 +46,14 @@ class Path:
             if step is None or (text[position] == ".") != (
                 bool(self.steps) and step["index"] is None
             ):
-                raise SpecError(field="group_by", problem=f"{text!r} is no path into a payload")
+                raise SpecError(
+                    field="group_by", problem=f"{text!r} is not a valid path in a payload"
+                )
             key = step["plain"] if step["quoted"] is None else step["quoted"]
             self.steps.append(key if step["index"] is None else int(step["index"] or -1))
             position = step.end()
         if not self.steps or isinstance(self.steps[0], int):
-            raise SpecError(field="group_by", problem=f"{text!r} is no path into a payload")
+            raise SpecError(field="group_by", problem=f"{text!r} is not a valid path in a payload")
         #: The path that selects the payload that is needed.
         self.selector = text.removesuffix("[]")
 

@@ -134,11 +134,11 @@ def _written(value: Any) -> Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, _NO_JSON):
-        raise UnfitFieldError(f"holds a {type(value).__name__}, which JSON has not")
+        raise UnfitFieldError(f"holds a {type(value).__name__}, which JSON cannot hold")
     try:
         return to_jsonable_python(value)
     except PydanticSerializationError:
-        raise UnfitFieldError(f"holds a {type(value).__name__}, which JSON has not") from None
+        raise UnfitFieldError(f"holds a {type(value).__name__}, which JSON cannot hold") from None
 
 
 def _key(value: Any) -> str:
@@ -149,9 +149,9 @@ def _key(value: Any) -> str:
         plain = value.item() if isinstance(value, np.generic) else value
         (name,) = to_jsonable_python({plain: None})
     except (PydanticSerializationError, TypeError, ValueError):
-        raise UnfitFieldError(f"has a {type(value).__name__} as a key, which JSON has not").inside(
-            f".{value!r}"
-        ) from None
+        raise UnfitFieldError(
+            f"has a {type(value).__name__} as a key, which JSON cannot hold"
+        ).inside(f".{value!r}") from None
     return str(name)
 
 

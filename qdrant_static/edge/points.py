@@ -173,7 +173,7 @@ def _field_path(field: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise SpecError(
-            field="field_name", problem=f"{field!r} is no path into a payload"
+            field="field_name", problem=f"{field!r} is not a valid path in a payload"
         ) from error
 
 

@@ -82,7 +82,7 @@ def vectors(opened: OpenCollection, value: Any) -> dict[str, Any]:
 
 def _require_vectors(vector: Any) -> Any:
     if isinstance(vector, Mapping) and not vector:
-        raise UnfitError("it has no vector to put in the place of another")
+        raise UnfitError("it names no vector to replace")
     return vector
 
 
@@ -100,7 +100,7 @@ def _vector(opened: OpenCollection, name: str, value: Any) -> Any:
             return _multi(name, params.size, value)
         return _dense(name, params.size, value)
     except (TypeError, AttributeError) as error:
-        raise UnfitError(f"vector {name!r} is no vector: {convert.reason(error)}") from error
+        raise UnfitError(f"vector {name!r} is not a vector: {convert.reason(error)}") from error
 
 
 def _dense(name: str, size: int, value: Any) -> Any:

@@ -43,7 +43,7 @@ def map_safetensors(path: Path) -> dict[str, npt.NDArray[Any]]:
     except ValueError:
         header = None
     if not isinstance(header, dict):
-        raise InvalidModelError(model=str(path), problem="it is no safetensors file")
+        raise InvalidModelError(model=str(path), problem="it is not a safetensors file")
     header.pop("__metadata__", None)
     tensors: dict[str, npt.NDArray[Any]] = {}
     for name, entry in header.items():

@@ -90,7 +90,7 @@ def as_encoder(given: AnyEncoder, *, load: Callable[[str], Encoder] = load_encod
     if not isinstance(given, Encoder):
         raise SpecError(
             field="encoder",
-            problem=f"a {type(given).__name__} is no encoder: give what load_encoder returns, "
+            problem=f"a {type(given).__name__} is not an encoder: give what load_encoder returns, "
             "or the name that it takes",
         )
     return given

@@ -83,7 +83,7 @@ def read_modules(folder: Path, name: str) -> list[dict[str, Any]]:
     )
     if not whole:
         raise InvalidModelError(
-            model=name, problem="modules.json is no list of modules with a type and a path each"
+            model=name, problem="modules.json is not a list of modules, each with a type and a path"
         )
     kinds = [
         one["type"].rsplit(".", 1)[-1] if one["type"].startswith(_LIBRARY) else one["type"]

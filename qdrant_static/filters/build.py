@@ -69,7 +69,9 @@ def build_filter(
         return _from_json(given, known)
     if not isinstance(given, str):
         kind = type(given).__name__
-        raise FilterError(filter=repr(given), problem=f"{kind} is no filter: give a text or a dict")
+        raise FilterError(
+            filter=repr(given), problem=f"{kind} is not a filter: give a string or a dict"
+        )
     must: list[Any] = []
     must_not: list[Any] = []
     for comparison in parse(given):
@@ -201,10 +203,10 @@ def _from_json(given: str | Mapping[str, Any], fields: StoredFields) -> models.F
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        problem = f"is no filter of Qdrant's: {where}: {first['msg']}"
+        problem = f"is not a Qdrant filter: {where}: {first['msg']}"
         raise FilterError(filter=shown, problem=problem) from error
     except (ValueError, RecursionError) as error:
-        raise FilterError(filter=shown, problem=f"is no JSON: {error}") from error
+        raise FilterError(filter=shown, problem=f"is not valid JSON: {error}") from error
     for condition in _conditions_in(found):
         low, high, numbers = _numbers(condition)
         for number in numbers:
@@ -214,7 +216,9 @@ def _from_json(given: str | Mapping[str, Any], fields: StoredFields) -> models.F
         if not isinstance(condition, models.FieldCondition):
             continue
         if parse_key(condition.key) is None:
-            problem = f"{condition.key!r} is no key of Qdrant's: write it as '\"{condition.key}\"'"
+            problem = (
+                f"{condition.key!r} is not a valid Qdrant key: write it as '\"{condition.key}\"'"
+            )
             raise FilterError(filter=shown, problem=problem)
         if condition.is_empty is None and condition.is_null is None:
             fields.find(condition.key)

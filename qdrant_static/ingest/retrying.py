@@ -161,7 +161,7 @@ def _read(path: Path, number: int, line: bytes) -> dict[str, Any]:
             raise ValueError("no reject")
     except (ValueError, AttributeError):
         raise SourceNotFoundError(
-            path=str(path), problem=f"line {number} is no reject: it has no reason and value"
+            path=str(path), problem=f"line {number} is not a reject: it has no reason and value"
         ) from None
     if str(found.get("file", "")).startswith("collection:"):
         raise SpecError(

@@ -324,7 +324,7 @@ def test_a_plan_is_explained_and_not_run(run, plan):
         (("c", "moon", "--filter", "id"), "filter 'id', at character 1: after the field 'id'"),
         (("c", "moon", "--filter", "n>=x", "--explain"), "'n' holds integers, and 'x' is not"),
         (("c", "moon", "--filter", "titel=a"), "has a field 'titel': did you mean 'title'?"),
-        (("c", "moon", "--filter", '{"must": 5}'), "is no filter of Qdrant's: must"),
+        (("c", "moon", "--filter", '{"must": 5}'), "is not a Qdrant filter: must"),
         (("c", "moon", "--encoder", "nothing"), "no encoder 'nothing'"),
         (("a/b", "moon"), "'a/b' cannot name a collection"),
         (("c", "moon \udcff", "--plan", "bm25"), ""),
@@ -360,7 +360,7 @@ def test_an_encoder_that_has_moved_can_be_told(run, tmp_path):
 def test_a_collection_is_deleted_with_the_files_of_its_jobs(run, place):
     run("ingest", "a.jsonl")
     state = place / "data/_state/c"
-    assert "nobody answered" in run("delete", "c", code=2).stderr
+    assert "there was no answer" in run("delete", "c", code=2).stderr
     assert (state / "ledger.sqlite").exists()
     done = run("delete", "c", "--yes")
     assert "deleted collection 'c' (8 points), and its jobs' files in" in done.stdout

@@ -475,7 +475,7 @@ def test_requests_out_of_bounds_are_refused(client: EdgeClient, refused, told: s
 
 def test_new_vectors_of_a_point_that_are_none_are_refused(client: EdgeClient) -> None:
     client.upsert("c", [models.PointStruct(id=1, vector={"v": [1.0] * SIZE})])
-    with pytest.raises(PointError, match="no vector to put in the place"):
+    with pytest.raises(PointError, match="it names no vector to replace"):
         client.update_vectors("c", [models.PointVectors(id=1, vector={})])
 
 

@@ -190,17 +190,17 @@ def test_qdrants_own_form_works_too(stored, given, ids):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ('{"must": ', "is no JSON"),
-        ('{"musst": []}', "is no filter of Qdrant's: musst"),
-        ({"must": 5}, "is no filter of Qdrant's: must"),
+        ('{"must": ', "is not valid JSON"),
+        ('{"musst": []}', "is not a Qdrant filter: musst"),
+        ({"must": 5}, "is not a Qdrant filter: must"),
         ('{"must": [{"key": "year", "match": {"value": 99999999999999999999999}}]}', "not within"),
         ({"must": [{"key": "year", "match": {"any": [2**64]}}]}, "is not within"),
         ({"must": [{"has_id": [2**64]}]}, "is not within 0 to"),
         ({"must": [{"key": "a b", "match": {"value": 1}}]}, "write it as"),
         ("[" * 5000, "after the field"),
-        ('{"must": ' + "[" * 100_000, "is no JSON"),
-        (5, "int is no filter"),
-        (["year>=2000", 7], "int is no filter"),
+        ('{"must": ' + "[" * 100_000, "is not valid JSON"),
+        (5, "int is not a filter"),
+        (["year>=2000", 7], "int is not a filter"),
     ],
 )
 def test_what_is_no_filter_is_an_error(stored, given, told):

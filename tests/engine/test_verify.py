@@ -149,7 +149,7 @@ def test_what_was_not_mended_is_rejected_again(client, encoder, tmp_path):
 def test_another_file_is_no_rejects_file(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(2))
     ingest(path, client, "c", encoder=encoder)
-    with pytest.raises(SourceNotFoundError, match="line 1 is no reject"):
+    with pytest.raises(SourceNotFoundError, match="line 1 is not a reject"):
         retry_rejects(path, client, "c", encoder=encoder)
     with pytest.raises(SourceNotFoundError, match="there is no such file"):
         retry_rejects(tmp_path / "none.jsonl", client, "c", encoder=encoder)

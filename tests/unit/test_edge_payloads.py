@@ -98,14 +98,14 @@ def test_keys_become_strings_at_every_level():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"a": {"b": [1, {2}]}}, "'a.b[1]' holds a set, which JSON has not"),
-        ({"a": b"x"}, "'a' holds a bytes, which JSON has not"),
-        ({"a": [{"b": object()}]}, "'a[0].b' holds a object, which JSON has not"),
+        ({"a": {"b": [1, {2}]}}, "'a.b[1]' holds a set, which JSON cannot hold"),
+        ({"a": b"x"}, "'a' holds a bytes, which JSON cannot hold"),
+        ({"a": [{"b": object()}]}, "'a[0].b' holds a object, which JSON cannot hold"),
         ({"a": {"b": 2**64}}, "'a.b' holds the integer 18446744073709551616, which has more than"),
         ({"a": Decimal("NaN"), "b": {"c": np.void(b"x")}}, "'b.c' holds a"),
         ({"a": {"b": {1: 1, "1": 2}}}, "'a.b.1' has two values: two keys become this one"),
         ({1: 1, "1": 2}, "'1' has two values: two keys become this one"),
-        ({"a": {b"x": 1}}, "has a bytes as a key, which JSON has not"),
+        ({"a": {b"x": 1}}, "has a bytes as a key, which JSON cannot hold"),
         ({"a": np.timedelta64(1, "M")}, "'a' holds a duration of months"),
     ],
     ids=str,

@@ -205,7 +205,9 @@ def test_a_wrong_source_names_file_table_and_key():
     data["source"] = {"delimiter": "ab"}
     with (
         mock.patch.object(plaindata, "read_toml", return_value=data),
-        pytest.raises(SpecError, match=r"nightly.toml: source.delimiter: 'ab' is no ASCII char"),
+        pytest.raises(
+            SpecError, match=r"nightly.toml: source.delimiter: 'ab' is not a single ASCII char"
+        ),
     ):
         Job.load("nightly.toml", {})
 

@@ -82,7 +82,8 @@ class SourceOptions:
         ):
             raise SpecError(
                 field="delimiter",
-                problem=f"{self.delimiter!r} is no ASCII character; for a tab write tab or \\t",
+                problem=f"{self.delimiter!r} is not a single ASCII character; for a tab write tab "
+                "or \\t",
             )
         for column, kind in self.types.items():
             if kind not in CELL_TYPES:

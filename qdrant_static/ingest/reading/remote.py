@@ -87,7 +87,7 @@ def find_in_filesystem(
         if described is not None and one.type == FileType.File:
             found.append(replace(described, filesystem=filesystem))
         elif described is not None:
-            unreached.append(unreached_part(described.name, "is no file that can be read"))
+            unreached.append(unreached_part(described.name, "is not a readable file"))
     result = Found(inputs=tuple(found), unreached=tuple(unreached))
     return some_of(result, shown, f"no file there ends in {known_endings()}")
 
