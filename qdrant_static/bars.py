@@ -58,7 +58,7 @@ class Bar:
         Args:
             figures: In falling order of importance; the last ones are left out where the terminal
                 is too narrow.
-            done: Which part of the work is done, 0 to 1; None where nobody knows: there is no bar.
+            done: Which part of the work is done, 0 to 1; None if unknown: no bar is drawn.
             final: Draw it in any case, not only now and then.
         """
         if not final and time.monotonic() - self._drawn < _INTERVAL_S:

@@ -1,4 +1,4 @@
-"""What ``--plan``, ``--vector`` and ``--text`` say, as data."""
+"""Parses the values of ``--plan``, ``--vector`` and ``--text``."""
 
 from __future__ import annotations
 

@@ -120,10 +120,10 @@ def _options(command: Callable[..., Any]) -> dict[str, str]:
     for name, hint in get_type_hints(command, include_extras=True).items():
         for option in getattr(hint, "__metadata__", ()):
             if isinstance(option, OptionInfo):
-                # In an annotation, what is said first is taken for a default.
-                said = [str(one) for one in (option.default, *(option.param_decls or ()))]
+                # In an annotation, Typer takes the first name for the default.
+                names = [str(one) for one in (option.default, *(option.param_decls or ()))]
                 usual = f"--{name.replace('_', '-')}"
-                typed = next((one for one in said if one.startswith("--")), usual)
+                typed = next((one for one in names if one.startswith("--")), usual)
                 known |= {name: typed, typed[2:].replace("-", "_"): typed}
     return known
 

@@ -46,8 +46,8 @@ class Fields:
         unstored: Those of the columns that the payload does not hold. Where there are any, the
             text cannot be made again from the payload.
         ready_vectors: Whether vectors were given with the rows, in place of the encoder's.
-        mixed: Whether jobs of different templates have stored points: nobody knows which point
-            has which text.
+        mixed: Whether jobs of different templates have stored points: which point has which
+            text is not known.
         is_complete: False where an earlier version wrote this, which kept key and `text` only.
     """
 

@@ -51,7 +51,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
     ``max_retries``) is taken and ignored: every call has happened when it returns. What cannot be
     done is a `NotSupportedByEdgeError` that says why. Nothing is opened or made before it is
     needed. Threads may share a client; a collection has one opener at a time. A forked child
-    cannot use its parent's client, and nobody a closed one (`ClientForkedError`,
+    cannot use its parent's client, and a closed one cannot be used (`ClientForkedError`,
     `ClientClosedError`).
 
     Texts and images (``models.Document``, ``models.Image``) may stand for vectors in points and

@@ -49,8 +49,8 @@ def abandon(thing: Any) -> None:
 def unlock_folder(folder: Path) -> None:
     """Give up this process's copies of a lock on a folder.
 
-    The engine locks the folder of its write-ahead log by a descriptor that it tells nobody. The
-    number stays taken, by a file of nothing, since the engine's memory still refers to it.
+    The engine locks the folder of its write-ahead log by a descriptor that it does not expose.
+    The number stays in use, for the null device, since the engine's memory still refers to it.
     """
     with suppress(OSError):
         wanted = folder.stat()

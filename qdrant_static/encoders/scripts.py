@@ -55,7 +55,7 @@ def scripts_of(texts: Iterable[str]) -> Counter[str]:
 
 
 def choose_tokenizer(texts: Sequence[str], language: str) -> tuple[str, list[str]]:
-    """Choose the tokenizer of BM25, and say what a person should know of it.
+    """Choose the tokenizer of BM25, and explain the choice.
 
     Args:
         texts: A sample of the texts.

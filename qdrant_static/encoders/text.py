@@ -126,7 +126,7 @@ def read_texts(texts: Texts, *, max_characters: int | None = None) -> TextSource
 
 
 def with_prompt(texts: Texts, prompt: str) -> Texts:
-    """Put a prompt before every text, a null too; what is no text stays, for `read_texts` to say.
+    """Put a prompt before every text, a null too; what is not a text stays as it is.
 
     Args:
         texts: As for `read_texts`.

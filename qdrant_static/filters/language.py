@@ -88,7 +88,7 @@ def parse(text: str) -> tuple[Comparison, ...]:
     """Read a filter; all its comparisons must hold.
 
     Raises:
-        FilterError: If it is not in the language; it tells the position.
+        FilterError: If it is not in the language; it names the position.
     """
     return tuple(_Parser(text).comparisons())
 

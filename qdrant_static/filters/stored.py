@@ -26,9 +26,9 @@ from qdrant_static.suggestions import question
 if TYPE_CHECKING:
     from qdrant_static.connect import Client
 
-#: So many points tell the type of a field that has no index.
+#: How many points are sampled for the type of a field without an index.
 _SAMPLE = 100
-#: So many points, at most, tell which fields there are, for an error.
+#: How many points are sampled for the names of fields, for an error.
 _NAMED = 20
 #: So many fields are listed in an error.
 _LISTED = 30

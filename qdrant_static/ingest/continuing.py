@@ -181,14 +181,14 @@ class ContinuableRun:
             "passages": None if self.passages is None else _passages_data(self.passages),
             "sync": self.sync,
             "on_duplicate": self.on_duplicate,
-            # Only where it is said: runs that earlier versions have left can be continued.
+            # Only if given: runs that earlier versions have left can be continued.
             **self._cells(),
             # Only then: runs that earlier versions have left can be continued.
             **({"shards": self.shards} if self.building else {}),
         }
 
     def _cells(self) -> dict[str, Any]:
-        """How files that do not say it themselves are read."""
+        """Options for formats that do not describe themselves."""
         options = getattr(self.source, "options", None)
         names = ("format", "delimiter", "types")
         return {name: value for name in names if (value := getattr(options, name, None))}

@@ -141,7 +141,7 @@ class Finish:
         return True
 
     def measure_recall(self, spec: CollectionSpec, *, changed: bool) -> CollectionSpec:
-        """Measure what searches find, where codes make that a question, and say it.
+        """Measure the recall of searches that compare codes, and note it.
 
         Args:
             spec: As its metadata has it now.
@@ -164,7 +164,7 @@ class Finish:
         return found.spec
 
     def check_indexes(self) -> None:
-        """Say which payload indexes hold no point: a name misspelt, or values of another type."""
+        """Warn of payload indexes that lack points, as by a misspelled name or another type."""
         if not self.spec.payload_indexes:
             return
         for warning in patiently(

@@ -24,9 +24,9 @@ _LEAST_S = 1.0
 def expected_seconds(
     spec: CollectionSpec, points: int, last: Mapping[str, float] | None
 ) -> float | None:
-    """How long an embedded collection's index takes to build; None where nobody knows.
+    """How long an embedded collection's index takes to build; None if too little to mention.
 
-    The last build of the same collection tells best; before it, what the graphs cost elsewhere.
+    The last build of the same collection is the best estimate; without one, a measured cost is.
     Building a graph of n points takes n log n steps.
 
     Args:
@@ -45,7 +45,7 @@ def expected_seconds(
 
 
 def indexed_part(seen: IndexProgress, points: int) -> float | None:
-    """Which part of a server's points is indexed, 0 to 1; None where it does not tell."""
+    """Which part of a server's points is indexed, 0 to 1; None if the server does not report it."""
     if not points or seen.queued_points is None or seen.running_points is None:
         return None
     waiting = seen.queued_points + seen.running_points * (1 - (seen.fraction or 0.0))

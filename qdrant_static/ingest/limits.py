@@ -51,12 +51,12 @@ class RejectLimit:
         )
 
     def is_exceeded(self, totals: Totals, *, at_end: bool, unreadable: int = 0) -> bool:
-        """Whether a sum is over the limit; a file that cannot be read is over any.
+        """Whether a sum exceeds the limit; a file that cannot be read exceeds any.
 
         Args:
             totals: The sum so far.
             at_end: Whether it is the whole sum.
-            unreadable: Files that could not be read: nobody knows how many rows they have.
+            unreadable: Files that could not be read: how many rows they have is not known.
         """
         if unreadable:
             return True

@@ -57,13 +57,13 @@ class Load:
         on_duplicate: Which row of a key is stored.
         prepare: Called once, before the first batch that has a record: the collection must be
             there, and what it holds be known.
-        cancel: Has whoever reads ahead from a pipe end.
+        cancel: Stops reading ahead from a pipe.
         limit: When to stop because of rejects.
         threads: Of the encoder.
         stop: Set by whoever wants it to end.
         numbers: The files' numbers, filled in as they come.
         unreadable: The files that cannot be read, filled in likewise.
-        noted: Columns of which a person was told something, likewise.
+        noted: Columns whose note was shown, likewise.
     """
 
     ledger: Ledger

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.connect import Client
 
-#: A sample that is so far off is told, and so far, mended: a mean that is a third too high costs
-#: up to 6% of NDCG.
+#: From these relative errors on, a sampled mean is reported, and corrected: one that is a third too
+#: high costs up to 6% of NDCG.
 REPORTED, CORRECTED = 0.01, 0.05
 
 
@@ -38,7 +38,7 @@ class MeanLength:
         collection: The collection.
         spec: Its spec, with the sampled mean length.
         notes: The ledger's notes.
-        say: Tells a person.
+        say: Shows a note to the user.
         must_stop: Whether the job is asked to end.
     """
 

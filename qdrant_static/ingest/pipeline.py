@@ -119,7 +119,7 @@ def ingest(
             and ``"first"`` the first one, ``"last"`` the last one; with ``"reject"`` the others
             are rejects, else they count as superseded.
         max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``). A
-            file that cannot be read is over any limit.
+            file that cannot be read exceeds any limit.
         bulk: Have a server index after the load, not during it.
         passages: Cut long texts; a point is then a passage, with its row's key in its payload. No
             passage has more tokens than the encoders read.
@@ -131,7 +131,7 @@ def ingest(
             what an interrupted attempt has built.
         job: A name that log lines begin with, such as the job file's.
         keep_runs: Keep the rejects files and manifests of so many last runs, and remove those of
-            earlier ones; None: as it was said last, else 20.
+            earlier ones; None: the number that was given last, else 20.
         pinned: Refuse a collection that is not what ``spec`` and ``encoder`` say, also where a
             migration has put it in the place of one that was.
 
@@ -247,7 +247,7 @@ def _fit(
 
 
 def _show_notes(display: Progress, source: AnySource, lines: Sequence[str]) -> None:
-    """Say what a person should know before anything is read."""
+    """Show what the user should know before anything is read."""
     for one in source.left_out:
         display.status(f"column {one!r} is binary and is left out of the payload")
     for line in lines:
@@ -318,7 +318,9 @@ def _resolve(
     *,
     asked: str | None,
 ) -> tuple[CollectionSpec, Encoder, list[str]]:
-    """Agree on spec and encoder with what is there, and what to tell; nothing is written yet.
+    """Settle spec and encoder, as far as there is a collection by that, and notes for the user.
+
+    Nothing is written yet.
 
     ``asked`` is the name that the job gives, if it goes on with what a migration made of that.
     """

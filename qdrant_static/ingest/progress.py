@@ -1,4 +1,4 @@
-"""What a person and a log see while a job runs: rows, rows per second, time left, the phase."""
+"""Shows and logs the progress of a job: rows, rows per second, time left, the phase."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ LINE_INTERVAL_S = 10.0
 class Progress:
     """On standard error: a bar on a terminal, a line now and then in a log, or silence.
 
-    What is said goes to ``logging.getLogger("qdrant_static.ingest")`` as well, whatever is shown.
+    Notes and status lines go to ``logging.getLogger("qdrant_static.ingest")`` as well, whatever is
+    shown.
 
     Args:
         total: Rows to come, where they are known.
@@ -36,7 +37,7 @@ class Progress:
         job: Whose lines these are, in a log: a job file, a collection.
 
     Attributes:
-        notes: What was said that belongs into the report.
+        notes: Notes for the report.
         run: The run's number in the ledger, once it is known; log lines have it.
         read_part: Gives which part of the input was read, where its rows are not known; None where
             that is not known either.
@@ -97,7 +98,7 @@ class Progress:
             self._line()
 
     def _part(self) -> float | None:
-        """Which part of the rows is settled; None where nobody knows."""
+        """Which part of the rows is settled; None if that is not known."""
         if self._total:
             return self._rows / self._total
         return None if self.read_part is None else self.read_part()
@@ -162,7 +163,7 @@ class Progress:
 
         Args:
             elapsed_s: Seconds so far.
-            expected_s: Seconds that it may take in all; None where nobody knows.
+            expected_s: Seconds that it may take in all; None if that is not known.
             detail: What else is known.
         """
         if not self._shown:
@@ -203,15 +204,15 @@ class Progress:
             self._last_line = time.monotonic()
             self._print(f"ship: {phase} {far}".rstrip())
 
-    # --- what is said ------------------------------------------------------------------------
+    # --- notes and log lines -----------------------------------------------------------------
 
     def say(self, line: str) -> None:
-        """Tell what a person should know, now and in the report."""
+        """Show a note to the user now, and keep it for the report."""
         self.notes.append(line)
         self.status(line)
 
     def status(self, line: str) -> None:
-        """Tell what is going on; the report does not repeat it."""
+        """Show what is going on; the report does not repeat it."""
         self.log(line)
         if self._bar is not None:
             self._bar.write(line)
@@ -219,13 +220,13 @@ class Progress:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     def log(self, line: str) -> None:
-        """Tell a log, and not a terminal: when a run began and ended."""
+        """Log a line that a terminal does not show, such as when a run began."""
         _LOGGER.info("%s%s", self._place, line)
         if self._shown and not self._on_terminal:
             self._print(line)
 
     def ended(self, report: IngestReport) -> IngestReport:
-        """Tell a log the sum of a run, and give its report with all that was said."""
+        """Log the sum of a run, and return its report with all notes."""
         how = "interrupted" if report.interrupted else "finished"
         self.log(f"{how} after {time.monotonic() - self._started:,.1f} s: {report.sum}")
         return replace(report, notes=tuple(dict.fromkeys([*report.notes, *self.notes])))
@@ -246,7 +247,7 @@ class Progress:
         return self._bar
 
     def unreadable(self, part: UnreadableFile) -> None:
-        """Say that a part of the input cannot be read."""
+        """Show that a part of the input cannot be read."""
         self.status(f"cannot be read: {part}")  # the report has it by itself
 
     def _end_bar(self) -> None:

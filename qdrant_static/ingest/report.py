@@ -59,7 +59,7 @@ class IngestReport:
             do; None if it had.
         zero_vectors: Texts of which the encoder knows no token: their vectors are zeros.
         earlier: Rows of ``read`` that earlier attempts had settled; no rate counts them.
-        notes: What was said meanwhile that a person should know, a sentence each.
+        notes: What the user should know besides, a sentence each.
     """
 
     collection: str

@@ -67,7 +67,7 @@ def retry_rejects(
         collection: The collection.
         keep: Keep what is stored here when a later ``sync`` with ``delete_missing`` reads an
             input that does not have it. Else it deletes it, unless the input was corrected too.
-        say: Called with each sentence that a person should know; None logs them.
+        say: Called with each note for the user; None logs them.
         options: As for `ingest`; how rows are read is by default as the job did, and, where an
             earlier version wrote the file, as the collection was filled.
 

@@ -44,7 +44,7 @@ from qdrant_static.ingest.server.calls import patiently
 from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.unchanged import unchanged
 from qdrant_static.ingest.writing import Writer
-from qdrant_static.migrate.journaled import looked_for
+from qdrant_static.migrate.journaled import find_migration
 from qdrant_static.migrate.standing import refusal
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class IngestRun(ContinuableRun):
         return report
 
     def _look_at_searches(self, finish: Finish, *, changed: bool) -> None:
-        """Say which indexes hold nothing, and what searches find."""
+        """Warn of payload indexes that lack points, and measure the recall of searches."""
         if not self.whole:
             return
         finish.check_indexes()
@@ -388,7 +388,7 @@ class IngestRun(ContinuableRun):
         run = self.ledger.last()
         directwriters.enter(self.client, self.collection, self.files.path, run.id if run else 0)
         self.direct = True
-        if (state := looked_for(self.client, self.asked or self.collection)) is not None:
+        if (state := find_migration(self.client, self.asked or self.collection)) is not None:
             raise refusal(state, self.collection, "it began just now. Run the job again")
 
     def _delete(self, points: list[PointId]) -> None:
@@ -423,7 +423,7 @@ class IngestRun(ContinuableRun):
         return items
 
     def _measure(self, texts: Sequence[str], *, whole: bool) -> None:
-        """Complete the settings of BM25 by a sample of the texts, and say what it took."""
+        """Complete the settings of BM25 by a sample of the texts, and note what was chosen."""
         if self.spec.sparse is not None and texts:
             sparse, notes = measured(self.spec.sparse, texts, whole=whole)
             self.spec = replace(self.spec, sparse=sparse)
@@ -432,7 +432,7 @@ class IngestRun(ContinuableRun):
                 self.display.say(line)
 
     def _look_back(self, run: Run, *, ended: bool) -> bool:
-        """Say what the load has seen, and correct what was sampled; False if it was stopped."""
+        """Note what the load has counted, and correct what was sampled; False if it was stopped."""
         self._note_zero_vectors(self.ledger.encoded(run.id).zeros)
         return ended and self._correct_mean_length(*self.ledger.terms(run.id))
 
@@ -451,7 +451,7 @@ class IngestRun(ContinuableRun):
         return spec is not None
 
     def _note_zero_vectors(self, zeros: int) -> None:
-        """Say how many texts the encoder cannot tell apart."""
+        """Note how many texts have no token that the encoder knows."""
         if zeros:
             known = "; only BM25 finds them" if self.spec.sparse is not None else ""
             self.display.say(

@@ -97,7 +97,7 @@ def build_index(
         progress: Hears how far it is while an embedded collection is built. It is then built by
             another process, because the engine stops every thread of the process that it works
             in; without ``progress`` it is built here.
-        waiting: Hears how far it is while a server builds.
+        waiting: Called with the progress while a server builds.
     """
     if isinstance(client, EdgeClient):
         client.optimize(collection, another_process=progress is not None, progress=progress)

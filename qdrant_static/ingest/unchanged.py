@@ -22,7 +22,7 @@ def unchanged(job: ContinuableRun, own_rejects: Path | None) -> IngestReport | N
 
     Args:
         job: The job.
-        own_rejects: Where its rejects are to go, if that is said.
+        own_rejects: Where its rejects are to go, if that was given.
     """
     last = job.ledger.last()
     if last is None or not _is_done(job, last):

@@ -51,7 +51,7 @@ class Expected:
         return not self.is_blue or self.blue.vectors[0].datatype in ("float32", "float16")
 
     def unknown(self) -> str | None:
-        """Why nobody knows them, in words; None if somebody does."""
+        """Why they are not known, in words; None if they are."""
         fields = self.green.fields
         if self.is_blue:
             return None

@@ -52,8 +52,8 @@ def serving(client: Client, name: str, *, retry: RetryPolicy | None = None) -> s
         return name
 
 
-def looked_for(client: Client, name: str) -> MigrationState | None:
-    """The migration that a name is part of; a server that is away is waited for."""
+def find_migration(client: Client, name: str) -> MigrationState | None:
+    """Find the migration that a name is part of; retries an unreachable server."""
     return patiently(client, name, "looking for a migration", lambda: under_way(client, name))
 
 
@@ -70,7 +70,7 @@ def join(client: Client, name: str, collection: str, encoder: Encoder) -> Journa
         MigrationWritesError: If rows can not be written to it now, or its journal is not here; it
             says what to do.
     """
-    state = looked_for(client, name)
+    state = find_migration(client, name)
     if state is None:
         return None
     live = serving(client, state.alias)

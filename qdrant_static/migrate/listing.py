@@ -26,7 +26,7 @@ class CollectionLine:
         aliases: What points at it.
         number: Of its generation, if its name has one.
         encoder: Who filled it, if its metadata says so.
-        created: When, ISO 8601; None where nobody has noted it (others, or an earlier version).
+        created: When, ISO 8601; None if that was not noted (by others, or an earlier version).
         rows: Points, exactly; None where another process has it open.
         disk_bytes: What it takes on disk; None for a server's, which does not tell.
         migration: The phase of the migration that it is the green side of.

@@ -154,7 +154,7 @@ class Turns:
         return sum(len(change.ids) for change in changes)
 
     def carry_out(self, primary: Generation, changes: Sequence[Change]) -> dict[PointId, str]:
-        """Append, carry out, and let the others follow; the points that were refused, with why."""
+        """Append and apply changes, and let other generations follow; which points were refused."""
         self.journal.append(changes)
         refused = self._settle(primary)
         for name in self._followers():

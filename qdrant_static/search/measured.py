@@ -60,13 +60,13 @@ def layout_of(plan: SearchPlan, spec: CollectionSpec, info: models.CollectionInf
 def current(spec: CollectionSpec, info: models.CollectionInfo, collection: str) -> CollectionSpec:
     """A spec as its metadata have it, without what was measured on another layout.
 
-    A plan that somebody has set without evidence stays. So does what an earlier version wrote,
+    A plan that was set without evidence stays. So does what an earlier version wrote,
     which bound nothing.
 
     Args:
         spec: From the metadata.
         info: What `get_collection` gave.
-        collection: The collection's name, for the log; empty: whoever asks tells it.
+        collection: The collection's name, for the log; empty: the caller warns.
     """
     found = spec
     if _outdated(spec.evidence, spec.plan, spec, info):
@@ -83,7 +83,7 @@ def current(spec: CollectionSpec, info: models.CollectionInfo, collection: str) 
     return found
 
 
-#: What a person is told of a plan that was tuned on another layout.
+#: The warning about a plan that was tuned on another layout.
 DROPPED = (
     "its plan was tuned with other codes, graphs or vectors: the plan and its evidence no longer "
     "count, and the default plan takes its place; `tune` finds a new one"

@@ -175,7 +175,7 @@ class Run:
         state: ``built``: complete in a local folder, and not yet proved by the server.
         building: Whether its rows lie in a local folder, and not in the collection.
         totals: Its sum, as JSON, once its batches are forgotten.
-        removed: Names of its files that were removed since, as JSON; None: nobody has looked.
+        removed: Names of its files that were removed since, as JSON; None: none was looked for yet.
     """
 
     id: int

@@ -43,7 +43,7 @@ class DirectWriter:
         run: The run of the ledger.
         since: When it began to write, ISO 8601; no other run has the same.
         by: Its process.
-        open: Whether it has not said that it ended.
+        open: Whether it has not left yet.
     """
 
     host: str
@@ -65,7 +65,7 @@ class DirectWriter:
 
     @property
     def is_at_work(self) -> bool | None:
-        """Whether it may still write, by the lock of its folder; None if nobody here can tell."""
+        """Whether it may still write, by the lock of its folder; None if that is not known here."""
         if not self.open:
             return False
         return _is_locked(Path(self.folder) / LOCK) if self.is_here else None

@@ -17,7 +17,7 @@ from qdrant_static.ingest.accounting.tables import VERSION
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRun:
-    """One run, as its ledger tells of it.
+    """One run, as its ledger records it.
 
     Attributes:
         run: Its number.

@@ -9,9 +9,9 @@ from qdrant_static.errors import SpecError
 from qdrant_static.ingest.accounting.accounts import Run
 from qdrant_static.ingest.accounting.ledger import Ledger
 
-#: The files of so many runs are kept where nothing else was said.
+#: How many runs keep their files by default.
 KEPT_RUNS = 20
-#: The ledger's note of what was said last.
+#: Key of the ledger's note of the number that was given last.
 NOTE = "keep_runs"
 #: What a run's own files in the folder of its jobs are called.
 _OWN = ("rejects-", "retry-")
@@ -36,7 +36,7 @@ def remove_old_files(ledger: Ledger, folder: Path, keep: int | None) -> list[Pat
     Args:
         ledger: The collection's.
         folder: The folder of its jobs.
-        keep: Of so many last runs the files stay; None: as it was said last.
+        keep: How many of the last runs keep their files; None: the number that was given last.
 
     Returns:
         What was removed.

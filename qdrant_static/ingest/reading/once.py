@@ -46,7 +46,7 @@ class ReadOnce:
 
     @property
     def identity(self) -> tuple[int, int] | None:
-        """Device and number of what is read, where these tell it from others."""
+        """Device and inode of what is read, if these identify it."""
         try:
             found = os.fstat(sys.stdin.fileno()) if self._path is None else os.stat(self._path)
         except (OSError, ValueError, AttributeError):  # standard input that is no file
@@ -84,7 +84,7 @@ class ReadOnce:
         return file
 
     def cancel(self) -> None:
-        """Have whoever waits for bytes end."""
+        """Stop waiting for bytes."""
         self._cancelled.set()
 
     def kept(self, start: int, count: int) -> bytes:

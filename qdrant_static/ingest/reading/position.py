@@ -25,7 +25,7 @@ class ReadPosition:
         self._file: IO[bytes] | None = None
 
     def begin(self, name: str) -> None:
-        """Note that a file is read now, and those before it are over."""
+        """Note that a file is read now, and those before it were read."""
         self._file, self._name = None, name
         names = list(self._sizes)
         before = names[: names.index(name)] if name in self._sizes else names

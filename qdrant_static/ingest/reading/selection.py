@@ -113,7 +113,7 @@ class Selection:
         return any(self._is_within(one, (column,)) for one in self.wanted)
 
     def note_on(self, column: str, place: str) -> str:
-        """What a person should know of a column that was overlooked.
+        """Explain what happens with a column that was overlooked.
 
         Args:
             column: The column.

@@ -131,13 +131,13 @@ class Source:
             yield from self.read(one, () if settled is None else settled.get(one.name, ()))
 
     def end_on(self, stop: threading.Event | None) -> None:
-        """End the waiting for bytes of a pipe when this is set."""
+        """Stop waiting for bytes of pipes when this is set."""
         for one in self.inputs:
             if one.stream is not None and stop is not None:
                 one.stream.stop = stop
 
     def cancel(self) -> None:
-        """Have whoever waits for bytes of a pipe end."""
+        """Stop waiting for bytes of pipes."""
         for one in self.inputs:
             if one.stream is not None:
                 one.stream.cancel()

@@ -1,7 +1,7 @@
 """What lies below folders of this machine, and what of it cannot be reached.
 
 One rule for folders and globs: links are followed, those that lead back to a folder above are not;
-what cannot be reached (a link to what is not there, a folder that may not be listed) is told.
+what cannot be reached (a link to what is not there, a folder that may not be listed) is reported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Listing:
         is_data: Whether a file is of the input, by its name.
         files: Regular files, in order.
         matches: How many names a glob has matched, whatever they are.
-        unreached: Path -> why nobody knows what is there.
+        unreached: Path -> why it cannot be reached.
     """
 
     is_data: Callable[[str], bool]

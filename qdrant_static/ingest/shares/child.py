@@ -135,7 +135,7 @@ class _ToldProgress(Progress):
         tell(self._out, status=line)
 
     def log(self, line: str) -> None:
-        """The parent tells its own run's."""
+        """Log nothing: the parent logs the run."""
 
     def unreadable(self, part: UnreadableFile) -> None:
         tell(self._out, unreadable=asdict(part))
@@ -148,9 +148,9 @@ class _ToldProgress(Progress):
 
 
 def tell(out: IO[str], **message: Any) -> None:
-    """Tell the parent one thing.
+    """Send the parent a message.
 
-    That is ``earlier`` or ``counts`` (of rows), ``say`` or ``status`` (a line), ``indexing``,
+    It is ``earlier`` or ``counts`` (of rows), ``say`` or ``status`` (a line), ``indexing``,
     ``unfit``, ``error`` or ``ended``.
     """
     out.write(json.dumps(message) + "\n")

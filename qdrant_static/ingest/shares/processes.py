@@ -71,7 +71,7 @@ class _Child:
     def ask_to_stop(self) -> None:
         """Have it end after the batch in hand; at once where it builds its index.
 
-        The engine keeps the interpreter meanwhile, so that it would not hear. All its rows are
+        The engine holds the GIL meanwhile, so that the message would not be read. All its rows are
         settled by then, and the next attempt builds the index again.
         """
         if self._indexing:
