@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,29 +14,22 @@ from qdrant_static.collection.build import (
     read_spec,
     write_spec,
 )
-from qdrant_static.collection.terms import measured
 from qdrant_static.errors import (
     JobStoppedError,
     QdrantStaticError,
     TooManyRejectsError,
     VerificationError,
 )
+from qdrant_static.ingest.accounted import AccountedRun
 from qdrant_static.ingest.accounting import directwriters
-from qdrant_static.ingest.accounting.accounts import Run, RunState, Totals, UnreadableFile
+from qdrant_static.ingest.accounting.accounts import Run, Totals, UnreadableFile
 from qdrant_static.ingest.accounting.hashes import encoding_key
-from qdrant_static.ingest.accounting.ledger import now
-from qdrant_static.ingest.continuing import ContinuableRun
-from qdrant_static.ingest.encoding import SAMPLE_ROWS, BatchEncoder
+from qdrant_static.ingest.encoding import BatchEncoder
 from qdrant_static.ingest.finishing import Finish
 from qdrant_static.ingest.late import LateVectors
-from qdrant_static.ingest.loading import Item, Load, in_passages, sample
-from qdrant_static.ingest.manifest import write_manifest
-from qdrant_static.ingest.meanlength import MeanLength
-from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.passages import token_offsets
+from qdrant_static.ingest.loading import Load
 from qdrant_static.ingest.reading.rejects import RejectsFile
 from qdrant_static.ingest.reading.rowoptions import row_options
-from qdrant_static.ingest.reading.spread import spread
 from qdrant_static.ingest.rebuild import rebuild
 from qdrant_static.ingest.report import IngestReport
 from qdrant_static.ingest.server.bulk import deferred_indexing, restore_all_indexing
@@ -49,18 +42,15 @@ from qdrant_static.migrate.standing import refusal
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import Fields
-    from qdrant_static.encoders.statistics import EncodingStatistics
     from qdrant_static.ids import PointId
 
 
 #: Notes of the ledger: the collection that its rows are of, and what decided their vectors.
 _COLLECTION, _ENCODING = "collection", "encoding"
-#: A sample from all over the input must have so many texts to take the place of its beginning.
-_ENOUGH = 500
 
 
 @dataclass(slots=True, kw_only=True)
-class IngestRun(ContinuableRun):
+class IngestRun(AccountedRun):
     """A run of the ledger, or the next attempt of one; the fields are those of `ingest`.
 
     Attributes:
@@ -97,15 +87,6 @@ class IngestRun(ContinuableRun):
             if self.direct:
                 with suppress(QdrantStaticError):  # the server may be what has failed
                     directwriters.leave(self.client, self.collection, self.files.path)
-
-    def _describe_input(self) -> str:
-        """What a run reads, for a log."""
-        rows = self.source.total_rows
-        return (
-            f"{len(self.source.files):,} file{'s' if len(self.source.files) != 1 else ''}"
-            + ("" if rows is None else f", {rows:,} rows")
-            + f", encoder {self.encoder.info.name}"
-        )
 
     def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
         started = time.perf_counter()
@@ -180,22 +161,6 @@ class IngestRun(ContinuableRun):
             raise refused
         return report
 
-    def _leave_nothing(
-        self,
-        run: Run,
-        rejected: RejectsFile,
-        totals: Totals,
-        seconds: Mapping[str, float],
-        *,
-        ended: bool,
-    ) -> IngestReport:
-        """Finish a run whose collection was not made, as no row of the input could be stored."""
-        report = self._report(
-            run, rejected, totals, seconds=seconds, points=(0, 0, 0), sampled=0, ended=ended
-        )
-        self._write_down(run, report, None, state="finished")
-        return report
-
     def _look_at_searches(self, finish: Finish, *, changed: bool) -> None:
         """Warn of payload indexes that lack points, and measure the recall of searches."""
         if not self.whole:
@@ -203,104 +168,6 @@ class IngestRun(ContinuableRun):
         finish.check_indexes()
         if (self.shards or 1) == 1:  # several, of a collection to be shipped, are not searched
             self.spec = finish.measure_recall(self.spec, changed=changed)
-
-    def _require_few_rejects(
-        self,
-        totals: Totals,
-        rejected: RejectsFile,
-        unreadable: Sequence[UnreadableFile],
-        *,
-        at_end: bool,
-    ) -> None:
-        if self.limit is not None and self.limit.is_exceeded(
-            totals, at_end=at_end, unreadable=len(unreadable)
-        ):
-            raise TooManyRejectsError(
-                rejected=totals.rejected,
-                read=totals.read,
-                limit=self.limit.told,
-                rejects=str(rejected.path),
-                unreadable=tuple(map(str, unreadable)),
-            )
-
-    def _report(
-        self,
-        run: Run,
-        rejected: RejectsFile,
-        totals: Totals,
-        *,
-        seconds: Mapping[str, float],
-        points: tuple[int, int, int],
-        sampled: int,
-        ended: bool,
-        not_deleted: int = 0,
-    ) -> IngestReport:
-        """The account of a run; its points before, after, and how many of those are new."""
-        before, after, new = points
-        unreadable = self.ledger.unreadable(run.id)
-        done = totals.stored + totals.payload_updated + totals.unchanged
-        return IngestReport(
-            collection=self.asked or self.collection,
-            encoder=self.encoder.info.name,
-            fields=self.spec.fields,
-            files=len(self.source.files),
-            unreadable_files=len(unreadable),
-            read=totals.read,
-            stored=0 if self.building else totals.stored,
-            built=done if self.building else 0,
-            rejected=dict(totals.reasons),
-            rejects_path=rejected.path if rejected else None,
-            left_out=self.source.left_out,
-            points_before=before,
-            points_after=after,
-            seconds=seconds,
-            interrupted=not ended,
-            payload_updated=0 if self.building else totals.payload_updated,
-            unchanged=0 if self.building else totals.unchanged,
-            superseded=totals.superseded,
-            points_written=totals.points,
-            new=new,
-            deleted=run.deleted,
-            exact=run.complete and ended,
-            run=run.id,
-            attempts=run.attempts,
-            sampled=sampled,
-            ledger=self.ledger.path,
-            manifest=self.files.manifest(run.id) if ended else None,
-            earlier=self.display.earlier,
-            notes=tuple(self.display.notes),
-            zero_vectors=self.ledger.encoded(run.id).zeros,
-            unreadable=unreadable,
-            not_deleted=not_deleted,
-        )
-
-    def _write_down(
-        self,
-        run: Run,
-        report: IngestReport,
-        statistics: EncodingStatistics | None,
-        *,
-        state: RunState | None = None,
-    ) -> None:
-        """Keep what was done: the manifest, if it was done to the end, and the ledger's state."""
-        if not report.interrupted:
-            self.ledger.release(run.id)
-        if report.manifest is not None:
-            write_manifest(
-                report.manifest,
-                report,
-                spec=self.spec,
-                files=self.ledger.files(run.id),
-                statistics=statistics,
-                details={"started": run.started, "finished": now(), "options": self._options()},
-            )
-        done = state or ("built" if self.building else "finished")
-        self.ledger.note(
-            run.id,
-            state="interrupted" if report.interrupted else done,
-            finished=now(),
-            points_after=report.points_after,
-        )
 
     @property
     def _fields(self) -> Fields:
@@ -402,72 +269,6 @@ class IngestRun(ContinuableRun):
             "deleting points",
             lambda: self.client.delete(self.collection, list(points), wait=True),
         )
-
-    def _in_passages(self, items: Iterator[Item]) -> Iterator[Item]:
-        """The same items, cut into passages where the job says so."""
-        if self.passages is None:
-            return items
-        counted = token_offsets(self.encoder, self.late_encoder)
-        return in_passages(items, self.passages, counted, self.source.selection.fields.text)
-
-    def _sample(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Measure what BM25 needs to know of the texts; the same items from the beginning."""
-        if self.spec.sparse is None or self.spec.sparse.mean_length is not None:
-            return items
-        found = self._in_passages(iter(spread(self.source, SAMPLE_ROWS)))
-        texts = [text for one in found if isinstance(one, Batch) for text in one.texts.to_pylist()]
-        whole = False
-        if len(texts) < _ENOUGH:
-            texts, whole, items = sample(items)
-        self._measure(texts, whole=whole)
-        return items
-
-    def _measure(self, texts: Sequence[str], *, whole: bool) -> None:
-        """Complete the settings of BM25 by a sample of the texts, and note what was chosen."""
-        if self.spec.sparse is not None and texts:
-            sparse, notes = measured(self.spec.sparse, texts, whole=whole)
-            self.spec = replace(self.spec, sparse=sparse)
-            self.ledger.sampled(sparse.mean_length or 1.0)
-            for line in notes:
-                self.display.say(line)
-
-    def _look_back(self, run: Run, *, ended: bool) -> bool:
-        """Note what the load has counted, and correct what was sampled; False if it was stopped."""
-        self._note_zero_vectors(self.ledger.encoded(run.id).zeros)
-        return ended and self._correct_mean_length(*self.ledger.terms(run.id))
-
-    def _correct_mean_length(self, texts: int, terms: int) -> bool:
-        """Give BM25 the mean length of all texts, if a sample was off; False: stopped before."""
-        mean = MeanLength(
-            client=self.client,
-            collection=self.collection,
-            spec=self.spec,
-            notes=self.ledger.notes,
-            say=self.display.say,
-            must_stop=lambda: self.stop is not None and self.stop.is_set(),
-        )
-        spec = mean.corrected(texts=texts, terms=terms)
-        self.spec = spec or self.spec
-        return spec is not None
-
-    def _note_zero_vectors(self, zeros: int) -> None:
-        """Note how many texts have no token that the encoder knows."""
-        if zeros:
-            known = "; only BM25 finds them" if self.spec.sparse is not None else ""
-            self.display.say(
-                f"{zeros:,} texts have no token that the encoder knows: their vectors are "
-                f"zeros{known}"
-            )
-
-    def _know_mean_length(self) -> None:
-        """What an earlier attempt has built with; the server does not know it yet."""
-        sparse = self.spec.sparse
-        if not self.building or sparse is None or sparse.mean_length is not None:
-            return
-        if self.client.collection_exists(self.collection):
-            there = read_spec(self.client, self.collection).sparse
-            if there is not None and there.mean_length is not None:
-                self.spec = replace(self.spec, sparse=there)
 
     def _prepare(self, run: Run) -> None:
         """Have the collection there as it is to be, and know what it holds."""
