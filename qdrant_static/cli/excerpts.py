@@ -17,16 +17,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from qdrant_static.cli.cells import cluster_width, clusters, plain, width
+from qdrant_static.encoders.scripts import UNSPACED
 
 if TYPE_CHECKING:
     from qdrant_static.encoders.sparse import Bm25Encoder
 
 _WORD = re.compile(r"\w+")
 _SPACE, _GAP = re.compile(r"\s"), re.compile(r"\W")
-#: Runs of scripts that put no spaces between words: Thai to Burmese, Khmer, Chinese, Japanese.
-_UNSPACED = re.compile(
-    "[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
-)
+#: Runs of scripts that put no spaces between words.
+_UNSPACED = re.compile(f"[{UNSPACED}]+")
 _MARK = "\x1b[1m", "\x1b[0m"
 
 

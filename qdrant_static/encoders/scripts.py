@@ -19,6 +19,8 @@ _UNDIVIDED = {
     "Burmese": "\u1000-\u109f",
     "Khmer": "\u1780-\u17ff",
 }
+#: The letters of all scripts without spaces between words, as ranges of a regular expression.
+UNSPACED = "".join((_DIVIDED | _UNDIVIDED).values())
 #: Scripts with spaces, and the engine's languages that are written in them.
 _SPACED = {
     "Arabic": ("\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc", ("arabic",)),
