@@ -17,7 +17,7 @@ from qdrant_static.collection.backfill import pages
 from qdrant_static.collection.build import write_spec
 from qdrant_static.collection.vectorspec import BM25
 from qdrant_static.encoders.reweighing import reweigh
-from qdrant_static.ingest.accounting.ledger import SAMPLED
+from qdrant_static.ingest.accounting.encoded import SAMPLED
 from qdrant_static.ingest.server.calls import patiently
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from qdrant_static.collection import backfill
 from qdrant_static.collection.build import bm25_encoder, read_spec
 from qdrant_static.collection.spec import BM25, SparseSpec
 from qdrant_static.ingest import loading, meanlength
-from qdrant_static.ingest.accounting.ledger import SAMPLED, Ledger
+from qdrant_static.ingest.accounting.encoded import SAMPLED
+from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.reading import jsonl
 from qdrant_static.ingest.reading import spread as spreading
 from qdrant_static.migrate.inplace import add_vector

@@ -39,19 +39,18 @@ from typing import Any
 
 from qdrant_static.ingest.accounting.accounts import (
     SUM,
-    Encoded,
     Kept,
     Known,
     Rows,
     Run,
     Settlement,
     Totals,
-    UnreadableFile,
     columns,
     each_digest,
 )
-from qdrant_static.ingest.accounting.file import LedgerFile
+from qdrant_static.ingest.accounting.encoded import EncodedCounts
 from qdrant_static.ingest.accounting.tables import CLASSIFY, MERGE, PENDING, WRITE
+from qdrant_static.ingest.accounting.unreadable import UnreadableFiles
 
 #: Batches of which nothing was written may wait so long for their commit, in seconds.
 _LAZY_COMMIT_S = 1.0
@@ -69,15 +68,10 @@ _NOT_KEPT = "id NOT IN (SELECT id FROM kept)"
 _BUILT = "state <> 'refused'"
 _JSON_COLUMNS = frozenset({"identity", "versions"})
 
-#: The note of a sampled mean length whose collection is not loaded to its end.
-SAMPLED = "sampled mean length"
-#: The note of what the last run has encoded.
-_ENCODED = "encoded"
-
 Span = tuple[int, int]
 
 
-class Ledger(LedgerFile):
+class Ledger(EncodedCounts, UnreadableFiles):
     """The ledger of one collection. One thread of one process uses it at a time.
 
     Args:
@@ -92,7 +86,6 @@ class Ledger(LedgerFile):
         self._recent: dict[bytes, tuple[int, int]] = {}
         self._under_way: dict[tuple[int, int], list[bytes]] = {}
         self._unmerged = 0
-        self._encoded: tuple[int, Encoded, tuple[int, int]] | None = None
         self._there = _THERE
         self.merge()  # what the last one was about to
 
@@ -257,47 +250,6 @@ class Ledger(LedgerFile):
         reasons = Counter({name: count for name, count in reasons.items() if count})
         return Totals(**dict(zip(SUM, counts, strict=True)), reasons=dict(sorted(reasons.items())))
 
-    def unreadable(self, run: int) -> tuple[UnreadableFile, ...]:
-        """The files of a run that could not be opened, or read to their end."""
-        found = self.query(
-            "SELECT path, max(message) FROM broken WHERE run = ? GROUP BY path ORDER BY path", run
-        )
-        return tuple(UnreadableFile(file=path, problem=message) for path, message in found)
-
-    def never_read(self) -> tuple[UnreadableFile, ...]:
-        """The files that no run has read since a run could not.
-
-        A file is taken off the list by a run that ended and has read it, or that has read some
-        other file of the same input: then the file is no longer part of that.
-        """
-        found = self.query(
-            "SELECT path, message FROM broken AS part WHERE NOT EXISTS ("
-            "SELECT 1 FROM runs JOIN files ON files.run = runs.id WHERE runs.id > part.run "
-            "AND runs.state = 'finished' AND (files.path = part.path OR files.path IN "
-            "(SELECT path FROM files WHERE run = part.run))) ORDER BY path, run"
-        )
-        return tuple(
-            UnreadableFile(file=path, problem=message) for path, message in dict(found).items()
-        )
-
-    def forget_unreadable(self, before: int | None = None) -> None:
-        """Take for read what earlier runs could not: their collection is gone, or is as it is.
-
-        Args:
-            before: Only what runs before this one could not read; None: all.
-        """
-        with self._transaction():
-            self._db.execute("DELETE FROM broken WHERE run < coalesce(?, run + 1)", (before,))
-
-    def is_broken(self, run: int, path: str, message: str) -> bool:
-        """Enter a file that could not be read; whether that was known before."""
-        with self._errors():
-            self._open_transaction()
-            cursor = self._db.execute(
-                "INSERT OR IGNORE INTO broken VALUES (?, ?, ?)", (run, path, message)
-            )
-        return cursor.rowcount == 0
-
     # --- rows --------------------------------------------------------------------------------
 
     def classify(self, run: int, rows: Rows) -> dict[str, list[int]]:
@@ -382,41 +334,6 @@ class Ledger(LedgerFile):
             self.merge()
         elif urgent or time.monotonic() - self._last_commit > _LAZY_COMMIT_S:
             self.commit()
-
-    def encoded(self, run: int) -> Encoded:
-        """What a run has encoded, in all its attempts."""
-        found = self.notes.get(_ENCODED, {})
-        return Encoded(*found["counts"]) if found.get("run") == run else Encoded()
-
-    def sampled(self, mean_length: float) -> None:
-        """Note that BM25's mean length was sampled: from now on terms are counted."""
-        self.notes[_ENCODED] = {}
-        self._encoded = None
-        self.notes[SAMPLED] = [mean_length]
-
-    def terms(self, run: int) -> tuple[int, int]:
-        """Texts and their terms since the mean length was sampled, of a run and those before."""
-        texts, terms, _ = self.encoded(run)
-        earlier = self._earlier(run)
-        return texts + earlier[0], terms + earlier[1]
-
-    def _earlier(self, run: int) -> tuple[int, int]:
-        """What runs before have encoded, if they did not load a sampled collection to its end."""
-        found = self.notes.get(_ENCODED, {})
-        if not found or SAMPLED not in self.notes:
-            return 0, 0
-        texts, terms = found["earlier"]
-        if found["run"] == run:
-            return texts, terms
-        return texts + found["counts"][0], terms + found["counts"][1]
-
-    def _count_encoded(self, run: int, more: Encoded) -> None:
-        if self._encoded is None or self._encoded[0] != run:
-            self._encoded = (run, self.encoded(run), self._earlier(run))
-        _, so_far, earlier = self._encoded
-        counts = Encoded(*(a + b for a, b in zip(so_far, more, strict=True)))
-        self._encoded = (run, counts, earlier)
-        self.enter_note(_ENCODED, {"run": run, "counts": counts, "earlier": earlier})
 
     def merge(self) -> None:
         """Bring what is pending into ``rows``."""
