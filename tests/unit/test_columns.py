@@ -114,6 +114,14 @@ def test_a_key_may_have_several_parts(path):
                 "place": {"x": 1, "y": 2},
             },
         ),
+        (
+            {"exclude": ("meta.at.x", "meta.lang"), "rename": {"meta": "m"}},
+            {"id": 1, "text": "one", "m": {"title": "A", "at": {"y": 2}}, "a.b": 1},
+        ),
+        (
+            {"payload": (), "exclude": ("meta.at.x",), "rename": {"meta.at": "place"}},
+            {"id": 1, "place": {"y": 2}},
+        ),
     ],
     ids=str,
 )
