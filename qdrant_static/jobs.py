@@ -127,13 +127,13 @@ class Job:
             collection=data["collection"],
             paths=tuple(_placed(one, home, f"{file.name}: paths") for one in paths),
             db=_placed(data.get("db", "data"), home, f"{file.name}: db"),
-            encoder=_encoder(data.get("encoder"), home),
+            encoder=_encoder(data.get("encoder"), home, file.name),
             connect=data.get("connect", {}),
             spec=data.get("spec"),
             source=data.get("source", {}),
             ingest=options,
             passages=data.get("passages"),
-            build=_build(data.get("build"), home),
+            build=_build(data.get("build"), home, file.name),
         )
 
     def run(
@@ -300,15 +300,15 @@ def _placed(path: str, home: Path, key: str) -> str:
     return str(home / Path(path).expanduser())
 
 
-def _build(table: Mapping[str, Any] | None, home: Path) -> Mapping[str, Any] | None:
+def _build(table: Mapping[str, Any] | None, home: Path, name: str) -> Mapping[str, Any] | None:
     """A table of `BuildHere`, its folder as seen from the file's."""
     if table is None or "folder" not in table:
         return table
-    return {**table, "folder": _placed(table["folder"], home, "build.folder")}
+    return {**table, "folder": _placed(table["folder"], home, f"{name}: build.folder")}
 
 
-def _encoder(name: str | None, home: Path) -> str | None:
+def _encoder(name: str | None, home: Path, file: str) -> str | None:
     """An encoder's name, or the path of one that lies beside the file."""
     if name is not None and (name.startswith((".", "~")) or (home / name).is_dir()):
-        return _placed(name, home, "encoder")
+        return _placed(name, home, f"{file}: encoder")
     return name

@@ -92,6 +92,13 @@ def _field_condition(value: models.FieldCondition) -> edge.FieldCondition:
     return built
 
 
+def _range(value: Any) -> Any:
+    """A range; one of dates without a bound is one of numbers, as it arrives at a server."""
+    if isinstance(value, models.DatetimeRange) and not list(fields_set(value)):
+        value = models.Range()
+    return one_of(value, _RANGES, "a range")
+
+
 def _match_value(value: Any) -> Any:
     """The binding takes Python's bools for the numbers 0 and 1, and numpy's for what they are."""
     return np.bool_(value) if isinstance(value, bool) else value
@@ -137,7 +144,7 @@ _FIELD = Table(
     fields={
         "key": as_it_is,
         "match": lambda value: one_of(value, _MATCHES, "a match"),
-        "range": lambda value: one_of(value, _RANGES, "a range"),
+        "range": _range,
         "geo_bounding_box": lambda value: carry(value, _BOX),
         "geo_radius": lambda value: carry(value, _RADIUS),
         "geo_polygon": lambda value: carry(value, _POLYGON),
