@@ -157,7 +157,7 @@ class MigrationJobsSuite:
     def test_a_migration_waits_for_a_job_that_began_before_it(self, client, place):
         folder = place.folder / "job"
         with State(folder, place.alias):
-            directwriters.enter(client, place.blue, folder, 7)
+            directwriters.enter(client, place.blue, folder, 7, "ledger")
             with pytest.raises(JobRunningError, match=str(folder)):
                 place.start()
             assert not client.collection_exists(place.green)
@@ -169,7 +169,7 @@ class MigrationJobsSuite:
     ):
         with monkeypatch.context() as patched:
             patched.setattr(directwriters.socket, "gethostname", lambda: "another")
-            directwriters.enter(client, place.blue, place.folder / "job", 7)
+            directwriters.enter(client, place.blue, place.folder / "job", 7, "ledger")
         if not hasattr(client, "path"):
             with pytest.raises(JobRunningError, match="on another") as caught:
                 place.start()
@@ -183,9 +183,9 @@ class MigrationJobsSuite:
         place.start()
         if verified:
             assert place.verify().passed
-        directwriters.enter(client, place.blue, place.folder / "job", 7)
+        directwriters.enter(client, place.blue, place.folder / "job", 7, "ledger")
         client.set_payload(place.blue, {"version": 5}, points=[3])
-        directwriters.leave(client, place.blue, place.folder / "job")
+        directwriters.leave(client, place.blue, place.folder / "job", "")
         if verified:
             with pytest.raises(GateRefusedError, match=r"run 7 of .* past the journal"):
                 place.step("cutover")
@@ -248,13 +248,13 @@ class MigrationJobsSuite:
     def test_a_collection_that_a_job_writes_to_is_not_adopted(self, client, place, monkeypatch):
         folder = place.folder / "job"
         with State(folder, place.alias):
-            directwriters.enter(client, place.blue, folder, 1)
+            directwriters.enter(client, place.blue, folder, 1, "ledger")
             with pytest.raises(JobRunningError, match="process"):
                 keep_name(client, place.blue)
         upsert = client.upsert
 
         def meanwhile(*arguments, **options):
-            directwriters.enter(client, place.blue, folder, 2)
+            directwriters.enter(client, place.blue, folder, 2, "ledger")
             return upsert(*arguments, **options)
 
         monkeypatch.setattr(client, "upsert", meanwhile)

@@ -58,6 +58,8 @@ class ContinuableRun:
         fills: Whether a migration fills a generation by it; what is written then needs no journal.
         whole: Whether the collection is whole at the end, so that its indexes and its recall are
             worth a look; not of the parts that several processes build.
+        other: The mark of another ledger's job that has written to the collection since this
+            ledger's last run; None if there is none.
     """
 
     client: Client
@@ -85,6 +87,7 @@ class ContinuableRun:
     journaled: JournaledWrites | None = None
     fills: bool = False
     whole: bool = True
+    other: str | None = None
 
     @property
     def building(self) -> bool:
@@ -114,6 +117,8 @@ class ContinuableRun:
     ) -> list[str]:
         """What keeps an unfinished run from being continued, in words."""
         changes = differences(last.identity, who, self.ledger.files(last.id), files)
+        if self.other is not None:
+            changes.append(f"a job with another ledger has written to {self.collection!r} since")
         return changes + self._losses(last)
 
     def _begin(self, own_rejects: Path | None) -> tuple[Run, bool]:

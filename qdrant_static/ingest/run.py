@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from qdrant_static.collection.build import (
     create_collection,
@@ -23,6 +24,7 @@ from qdrant_static.errors import (
 from qdrant_static.ingest.accounted import AccountedRun
 from qdrant_static.ingest.accounting import directwriters
 from qdrant_static.ingest.accounting.accounts import Run, Totals, UnreadableFile
+from qdrant_static.ingest.accounting.directwriters import other_ledger
 from qdrant_static.ingest.accounting.hashes import encoding_key
 from qdrant_static.ingest.encoding import BatchEncoder
 from qdrant_static.ingest.finishing import Finish
@@ -38,7 +40,7 @@ from qdrant_static.ingest.telemetry import RowCounters
 from qdrant_static.ingest.unchanged import unchanged
 from qdrant_static.ingest.writing import Writer
 from qdrant_static.migrate.journaled import find_migration
-from qdrant_static.migrate.standing import refusal
+from qdrant_static.migrate.standing import metadata_of, refusal
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import Fields
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 #: Notes of the ledger: the collection that its rows are of, and what decided their vectors.
 _COLLECTION, _ENCODING = "collection", "encoding"
+#: The ledger's own name, and the mark of another one's job whose rows it has read.
+_NAME, _SEEN = "name", "seen"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,14 +58,15 @@ class IngestRun(AccountedRun):
     """A run of the ledger, or the next attempt of one; the fields are those of `ingest`.
 
     Attributes:
-        direct: Whether it has entered itself as one that writes to the collection directly.
+        mark: The mark that it has left in the collection; None before its first write.
     """
 
-    direct: bool = False
+    mark: str | None = None
 
     def carry_out(self, own_rejects: Path | None) -> IngestReport:
         """Load, finish, and write down what was done."""
         restore_all_indexing(self.client, self.ledger.notes)
+        self._look_for_others()
         if (report := unchanged(self, own_rejects)) is not None:
             self.display.log(report.nothing_to_do)
             return report
@@ -84,9 +89,9 @@ class IngestRun(AccountedRun):
                 self.ledger.note(run.id, state=state)
             raise
         finally:
-            if self.direct:
+            if self.mark is not None and self.journaled is None:
                 with suppress(QdrantStaticError):  # the server may be what has failed
-                    directwriters.leave(self.client, self.collection, self.files.path)
+                    self._leave(self.mark)
 
     def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
         started = time.perf_counter()
@@ -248,15 +253,42 @@ class IngestRun(AccountedRun):
         sound = ended and not totals.read and not unreadable
         return sound or self.always_made or self.client.collection_exists(self.collection)
 
+    def _look_for_others(self) -> None:
+        """Find out whether a job with another ledger has written since this one's last run."""
+        if not (self.building or self.fills):
+            found = other_ledger(metadata_of(self.client, self.collection), self._name)
+            self.other = None if found == self.ledger.notes.get(_SEEN) else found
+
+    @property
+    def _name(self) -> str:
+        """The ledger's own name, which it keeps wherever its folder is moved."""
+        notes = self.ledger.notes
+        if _NAME not in notes:
+            notes[_NAME] = uuid4().hex
+        return str(notes[_NAME])
+
     def _before_writing(self) -> None:
-        """Tell migrations of a run that writes directly; refuse if one began in this moment."""
-        if self.direct or self.building or self.fills or self.journaled is not None:
+        """Leave a mark, tell migrations of a run that writes directly; refuse if one just began."""
+        if self.mark is not None or self.building or self.fills:
+            return
+        self._look_for_others()
+        if self.other is not None:
+            self.ledger.notes[_COLLECTION] = ""  # what this one knows of other rows may be old
+        if self.journaled is not None:
+            self.mark = self._name
+            directwriters.sign(self.client, self.collection, self._name)
             return
         run = self.ledger.last()
-        directwriters.enter(self.client, self.collection, self.files.path, run.id if run else 0)
-        self.direct = True
+        self.mark = directwriters.enter(
+            self.client, self.collection, self.files.path, run.id if run else 0, self._name
+        )
         if (state := find_migration(self.client, self.asked or self.collection)) is not None:
             raise refusal(state, self.collection, "it began just now. Run the job again")
+
+    def _leave(self, mark: str) -> None:
+        """Say that nothing more is written; look at all points next time if others wrote too."""
+        if not directwriters.leave(self.client, self.collection, self.files.path, mark):
+            self.ledger.notes[_COLLECTION] = ""
 
     def _delete(self, points: list[PointId]) -> None:
         self._before_writing()
@@ -280,11 +312,14 @@ class IngestRun(AccountedRun):
             write_spec(self.client, self.collection, self.spec)
         if run.points_before is None:
             before = self.count()
-            moved = self._was_of_another(run)
+            moved = self._was_of_another(run) or self.other is not None
             complete = before == self.ledger.points() and not moved
             if self.sync and not complete:
+                why = (
+                    "" if self.other is None else ", to which a job with another ledger has written"
+                )
                 self.display.say(
-                    f"the ledger does not know the {before:,} points of {self.collection!r}: "
+                    f"the ledger does not know the {before:,} points of {self.collection!r}{why}: "
                     "reading them"
                 )
                 before = rebuild(self.client, self.collection, self.ledger, self.spec)
@@ -292,6 +327,8 @@ class IngestRun(AccountedRun):
             if complete or not moved:
                 self.ledger.notes[_COLLECTION] = "" if self.fills else self.collection
                 self.ledger.notes[_ENCODING] = encoding_key(self.spec).hex()
+            if self.other is not None and complete:
+                self.ledger.notes[_SEEN] = self.other
             self.ledger.note(run.id, points_before=before, complete=complete)
 
     def _was_of_another(self, run: Run) -> bool:

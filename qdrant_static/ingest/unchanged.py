@@ -64,7 +64,9 @@ def unchanged(job: ContinuableRun, own_rejects: Path | None) -> IngestReport | N
 
 def _is_done(job: ContinuableRun, last: Run) -> bool:
     """Whether a run read the whole of the same input as this job would, and in the same way."""
-    if job.again or job.sync or job.building or last.building or last.state != "finished":
+    if job.again or job.sync or job.building or job.other is not None:
+        return False
+    if last.building or last.state != "finished":
         return False
     if getattr(job.source, "unreadable", ()) or job.ledger.unreadable(last.id):
         return False

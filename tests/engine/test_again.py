@@ -71,7 +71,6 @@ def test_sync_compares_every_row(client, job):
         {"options": SourceOptions(exclude=("n",))},
         {"options": SourceOptions(rename={"n": "number"})},
         {"options": SourceOptions(max_text_bytes=1000)},
-        {"options": SourceOptions(types={"n": "integer"})},
         {"on_duplicate": "last"},
         {"key": "n"},
     ],
@@ -117,6 +116,13 @@ def test_another_number_of_points_is_something_to_do(client, job):
     client.upsert("c", [next(iter(client.scroll("c", limit=1, with_vectors=True)[0])).model_copy(
         update={"id": 77})])  # fmt: skip
     assert job().unchanged_since is None
+
+
+def test_what_a_job_with_another_ledger_wrote_is_something_to_do(client, job, tmp_path):
+    other = write_jsonl(tmp_path / "other.jsonl", [{"id": 3, "title": "dog", "text": "b"}])
+    ingest(other, client, "c", encoder=ENCODER, state=tmp_path / "elsewhere")
+    assert job().stored == 5
+    assert client.retrieve("c", [3])[0].payload["title"] == "cat"
 
 
 def test_a_collection_that_has_gone_is_something_to_do(client, job):

@@ -166,6 +166,61 @@ def test_what_another_writer_deleted_or_added_is_noticed(client, counting, tmp_p
     assert (report.new, report.points_after) == (2, 50)
 
 
+def test_what_a_job_with_another_ledger_wrote_is_noticed(client, counting, tmp_path):
+    """By another name of the collection, or from another machine: as many points as before."""
+    own, other = rows(20), rows(20)
+    other[3]["text"], other[4]["n"] = "Another text.", 400
+    paths = [write_jsonl(tmp_path / f"{n}.jsonl", told) for n, told in enumerate((own, other))]
+    sync(client, paths[0], counting)
+    elsewhere = tmp_path / "elsewhere"
+    assert sums(sync(client, paths[1], counting, state=elsewhere)) == (1, 1, 18, 0)
+    report = sync(client, paths[0], counting)
+    assert sums(report) == (1, 1, 18, 0)
+    assert any("another ledger" in note for note in report.notes)
+    assert [one.payload for one in client.retrieve("c", [3, 4])] == own[3:5]
+    # And each that has seen what the other wrote reads it once.
+    assert sums(sync(client, paths[0], counting, state=elsewhere)) == (0, 0, 20, 0)
+    assert not sync(client, paths[0], counting, state=elsewhere).notes
+    assert not sync(client, paths[0], counting).notes
+
+
+def test_a_full_write_after_another_ledgers_leaves_nothing_old_behind(client, counting, tmp_path):
+    """Without sync only the rows of the input are known: a later sync looks at the others."""
+    first, part = rows(20), rows(20)[:5]
+    paths = [write_jsonl(tmp_path / f"{n}.jsonl", told) for n, told in enumerate((first, part))]
+    sync(client, paths[0], counting)
+    changed = rows(20)
+    changed[9]["text"] = "Another text."
+    other = write_jsonl(tmp_path / "other.jsonl", changed)
+    ingest(other, client, "c", encoder=counting, state=tmp_path / "elsewhere")
+    ingest(paths[1], client, "c", encoder=counting)
+    assert sums(sync(client, paths[0], counting)) == (1, 0, 19, 0)
+    assert client.retrieve("c", [9])[0].payload == first[9]
+
+
+def test_jobs_of_two_ledgers_at_one_time_are_noticed_by_both(client, counting, tmp_path):
+    """Neither ledger knows what the other job wrote after it, whoever ends first."""
+    path = write_jsonl(tmp_path / "a.jsonl", rows(20))
+    other = write_jsonl(tmp_path / "b.jsonl", [{**rows(20)[9], "text": "Another text."}])
+    sync(client, path, counting)
+    states = (None, tmp_path / "elsewhere")
+    sync(client, path, counting, state=states[1])
+
+    class Between(CountingEncoder):
+        """Has the other job run once this one has begun to write."""
+
+        def encode(self, texts):
+            if not self.encoded:
+                self.encoded = 1
+                sync(client, other, counting, state=states[1])
+            return super().encode(texts)
+
+    more = write_jsonl(tmp_path / "c.jsonl", [*rows(19), {"id": 19, "text": "new"}])
+    ingest(more, client, "c", encoder=Between(), again=True)
+    for state in states:
+        assert sync(client, more, counting, state=state).notes
+
+
 def test_an_exchanged_point_is_a_disagreement_and_the_next_run_heals_it(client, counting, tmp_path):
     """As many points as before: nothing looks wrong until one of them is to be changed."""
     sync(client, write_jsonl(tmp_path / "a.jsonl", rows(50)), counting)

@@ -8,7 +8,12 @@ migration; a migration is first written down and then looks for jobs. So one of 
 
     "qdrant_static_writers": [
       {"host": "...", "folder": "...", "run": 7, "since": "...", "by": "process 12", "open": true}
-    ]
+    ],
+    "qdrant_static_written_by": "<ledger> <since>"
+
+A collection may have jobs with several ledgers: by its alias and by its own name, or from several
+machines. What one of them writes the other ledgers do not know, so each job that writes leaves its
+mark, and one that finds the mark of another ledger takes nothing that its own knows for granted.
 """
 
 from __future__ import annotations
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
     from qdrant_static.connect import Client
 
 KEY = "qdrant_static_writers"
+#: The ledger of the job that wrote last, and when that began, by a journal or directly.
+LAST_KEY = "qdrant_static_written_by"
 #: The lock of the job that works in a folder of state.
 LOCK = "lock"
 
@@ -74,10 +81,13 @@ class DirectWriter:
         return f"run {self.run} of {self.folder} ({self.by} on {self.host}, since {self.since})"
 
 
-def enter(client: Client, collection: str, folder: Path, run: int) -> None:
+def enter(client: Client, collection: str, folder: Path, run: int, ledger: str) -> str:
     """Note that a run of the ledger in a folder is about to write.
 
     What other jobs have entered stays while it is open.
+
+    Returns:
+        The mark that it leaves.
     """
     mine = DirectWriter(
         host=socket.gethostname(),
@@ -87,17 +97,41 @@ def enter(client: Client, collection: str, folder: Path, run: int) -> None:
         by=f"process {os.getpid()}",
         open=True,
     )
-    others = [one for one in _read(client, collection) if one.open and one.name != mine.name]
-    _write(client, collection, [*others, mine])
+    there = writers_of(_read(client, collection))
+    others = [one for one in there if one.open and one.name != mine.name]
+    mark = f"{ledger} {mine.since}"
+    _write(client, collection, {KEY: _data([*others, mine]), LAST_KEY: mark})
+    return mark
 
 
-def leave(client: Client, collection: str, folder: Path) -> None:
-    """Note that the job of a folder writes no more."""
+def leave(client: Client, collection: str, folder: Path, mark: str) -> bool:
+    """Note that the job of a folder writes no more.
+
+    Returns:
+        Whether no job of another ledger has written meanwhile. If one has, neither ledger knows
+        all: the mark is renewed, so that the other job finds that out too.
+    """
     name = f"{socket.gethostname()}:{folder.resolve()}"
     there = _read(client, collection)
-    if any(one.name == name and one.open for one in there):
-        changed = [replace(one, open=False) if one.name == name else one for one in there]
-        _write(client, collection, changed)
+    writers = writers_of(there)
+    if any(one.name == name and one.open for one in writers):
+        changed = [replace(one, open=False) if one.name == name else one for one in writers]
+        _write(client, collection, {KEY: _data(changed)})
+    alone = there.get(LAST_KEY) == mark
+    if not alone:
+        sign(client, collection, mark.partition(" ")[0])
+    return alone
+
+
+def sign(client: Client, collection: str, ledger: str) -> None:
+    """Leave the mark of a job that writes, and is no direct writer."""
+    _write(client, collection, {LAST_KEY: f"{ledger} {datetime.now(UTC).isoformat()}"})
+
+
+def other_ledger(metadata: Mapping[str, Any], ledger: str) -> str | None:
+    """The mark of another ledger's job, if that wrote last; None if this one's, or none."""
+    mark = metadata.get(LAST_KEY)
+    return None if not mark or str(mark).partition(" ")[0] == ledger else str(mark)
 
 
 def writers_of(metadata: Mapping[str, Any]) -> list[DirectWriter]:
@@ -120,21 +154,24 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _read(client: Client, collection: str) -> list[DirectWriter]:
+def _read(client: Client, collection: str) -> Mapping[str, Any]:
     info = patiently(
         client,
         collection,
         "reading the collection's description",
         lambda: client.get_collection(collection),
     )
-    return writers_of(info.config.metadata or {})
+    return info.config.metadata or {}
 
 
-def _write(client: Client, collection: str, writers: Sequence[DirectWriter]) -> None:
-    data = [asdict(one) for one in writers]
+def _data(writers: Sequence[DirectWriter]) -> list[dict[str, Any]]:
+    return [asdict(one) for one in writers]
+
+
+def _write(client: Client, collection: str, metadata: dict[str, Any]) -> None:
     patiently(
         client,
         collection,
         "noting who writes",
-        lambda: client.update_collection(collection, metadata={KEY: data}),
+        lambda: client.update_collection(collection, metadata=metadata),
     )
