@@ -111,6 +111,10 @@ class AccountedRun(SampledRun):
         ended: bool,
     ) -> IngestReport:
         """Finish a run whose collection was not made, as no row of the input could be stored."""
+        if ended:
+            self.display.say(
+                f"collection {self.collection!r} was not made: no row of the input could be stored"
+            )
         report = self._report(
             run, rejected, totals, seconds=seconds, points=(0, 0, 0), sampled=0, ended=ended
         )

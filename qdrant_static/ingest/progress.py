@@ -227,6 +227,7 @@ class Progress:
 
     def ended(self, report: IngestReport) -> IngestReport:
         """Log the sum of a run, and return its report with all notes."""
+        self._end_load()  # where no row was stored, nothing has ended it yet
         how = "interrupted" if report.interrupted else "finished"
         self.log(f"{how} after {time.monotonic() - self._started:,.1f} s: {report.sum}")
         return replace(report, notes=tuple(dict.fromkeys([*report.notes, *self.notes])))

@@ -149,6 +149,7 @@ class IngestRun(AccountedRun):
             self.spec = finish.with_fields(self._fields, totals)
         seconds["verify"] = time.perf_counter() - started
         if ended:
+            self._note_left_over(run, totals)
             self._look_at_searches(finish, changed=bool(totals.points or deleted))
         report = self._report(
             run,
@@ -165,6 +166,19 @@ class IngestRun(AccountedRun):
             refused.report = report
             raise refused
         return report
+
+    def _note_left_over(self, run: Run, totals: Totals) -> None:
+        """Note that points stay of rows that are rejected now, or of passages that are gone."""
+        compares = self.sync and not self._deletes and not self.building
+        if not compares or not (totals.rejected or self.passages is not None):
+            return
+        if points := self.ledger.vanished(run.id):
+            have = "1 point has" if points == 1 else f"{points:,} points have"
+            self.display.say(
+                f"{have} no row or passage in this input that could be stored: what earlier runs "
+                "stored stays, and is found. If this is the whole input, --sync --delete-missing "
+                "deletes it"
+            )
 
     def _look_at_searches(self, finish: Finish, *, changed: bool) -> None:
         """Warn of payload indexes that lack points, and measure the recall of searches."""

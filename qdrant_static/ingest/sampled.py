@@ -72,13 +72,18 @@ class SampledRun(ContinuableRun):
         return spec is not None
 
     def _note_zero_vectors(self, zeros: int) -> None:
-        """Note how many texts have no token that the encoder knows."""
-        if zeros:
-            known = "; only BM25 finds them" if self.spec.sparse is not None else ""
-            self.display.say(
+        """Note how many vectors are zeros: texts of no known token, or ready vectors."""
+        if not zeros:
+            return
+        known = "; only BM25 finds them" if self.spec.sparse is not None else ""
+        if self.source.selection.vectors is not None:
+            note = f"ready vectors that are all zeros, and near to no query: {zeros:,}{known}"
+        else:
+            note = (
                 f"{zeros:,} texts have no token that the encoder knows: their vectors are "
                 f"zeros{known}"
             )
+        self.display.say(note)
 
     def _know_mean_length(self) -> None:
         """What an earlier attempt has built with; the server does not know it yet."""

@@ -357,6 +357,19 @@ class WithTokenizer(FakeEncoder):
         return made
 
 
+def test_passages_that_a_text_no_longer_has_are_told(client, tmp_path):
+    options = {"encoder": WithTokenizer(), "passages": Passages(tokens=3), "sync": True}
+    path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "a b c d e f g h"}])
+    assert ingest(path, client, "c", **options).points_after == 3
+    write_jsonl(path, [{"id": 1, "text": "a b"}])
+    report = ingest(path, client, "c", **options)
+    assert report.points_after == 3
+    assert any(note.startswith("2 points have no row or passage") for note in report.notes)
+    more = {"delete_missing": True, "force": True, "again": True}
+    report = ingest(path, client, "c", **options, **more)
+    assert (report.deleted, report.points_after) == (2, 1)
+
+
 @pytest.mark.parametrize("policy", ["reject", "first"])
 def test_rows_and_passages_are_counted_apart(client, tmp_path, policy):
     table = [

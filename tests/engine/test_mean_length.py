@@ -14,6 +14,7 @@ from qdrant_static.ingest.accounting.encoded import SAMPLED
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.reading import jsonl
 from qdrant_static.ingest.reading import spread as spreading
+from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.migrate.inplace import add_vector
 from tests.fakes import write_jsonl
 
@@ -123,6 +124,16 @@ def test_a_sample_comes_from_all_over_the_input(client, encoder, tmp_path, monke
     report = ingest(path, client, "c", encoder=encoder)
     assert not any("its weights are made again" in note for note in report.notes)
     assert read_spec(client, "c").sparse.mean_length == pytest.approx(9.5, rel=0.05)
+
+
+def test_ready_vectors_of_zeros_are_not_laid_to_the_encoder(client, encoder, tmp_path):
+    size = encoder.info.dimension
+    given = [{"id": n, "text": "a", "v": [float(n)] * size} for n in range(2)]
+    path = write_jsonl(tmp_path / "a.jsonl", given)
+    options = SourceOptions(vectors="v")
+    report = ingest(path, client, "c", encoder=encoder, options=options)
+    (note,) = report.notes
+    assert note.startswith("ready vectors that are all zeros, and near to no query: 1; only BM25")
 
 
 def test_texts_without_a_known_token_are_counted(client, tmp_path, model_folder):

@@ -139,6 +139,23 @@ def test_nothing_is_deleted_because_a_file_cannot_be_read(client, counting, tmp_
     assert sync(client, folder, counting, delete_missing=True).deleted == 4
 
 
+def test_points_of_rows_that_are_rejected_now_are_told(client, counting, tmp_path):
+    """What a row said before stays in searches: nobody has asked to delete it."""
+    path = write_jsonl(tmp_path / "a.jsonl", rows(5))
+    assert sync(client, path, counting).notes == ()
+    write_jsonl(path, [*rows(2), {"id": 2, "text": ""}])
+    report = sync(client, path, counting)
+    assert report.points_after == 5
+    assert "3 points have no row or passage in this input that could be stored" in str(report)
+    report = sync(client, path, counting, delete_missing=True, force=True, again=True)
+    assert (report.deleted, report.points_after, report.notes) == (3, 2, ())
+
+
+def test_rows_that_are_added_tell_nothing_of_the_others(client, counting, tmp_path):
+    sync(client, write_jsonl(tmp_path / "a.jsonl", rows(3)), counting)
+    assert sync(client, write_jsonl(tmp_path / "b.jsonl", rows(3, 3)), counting).notes == ()
+
+
 def test_without_a_ledger_it_is_made_from_the_collection(client, counting, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(1500))
     ingest(path, client, "c", encoder=counting)

@@ -65,6 +65,7 @@ NOTHING = {
 def test_a_first_input_without_a_readable_row_leaves_no_collection(client, encoder, tmp_path, name):
     path = NOTHING[name](tmp_path / name)
     report = ingest(path, client, "c", encoder=encoder)
+    assert "collection 'c' was not made: no row of the input could be stored" in str(report)
     assert not client.collection_exists("c")
     assert (report.stored, report.points_after) == (0, 0)
     if name != "lines.jsonl":

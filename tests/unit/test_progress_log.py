@@ -46,6 +46,7 @@ def test_what_is_not_shown_is_logged_and_noted(caplog, capsys):
 
 def test_the_end_of_a_run_tells_its_sum_and_gives_the_notes_to_the_report(capsys):
     with Progress(10, shown=True, job="articles") as display:
+        display.advance(10, 10, 0)
         display.say("one")
         ended = display.ended(report())
     assert ended.notes == ("one",)
