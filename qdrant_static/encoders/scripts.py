@@ -12,6 +12,8 @@ _DIVIDED = {
     "Japanese": "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9d",
     "Thai": "\u0e00-\u0e7f",
 }
+#: The engine's languages that are written in them.
+_DIVIDED_LANGUAGES = ("chinese", "japanese")
 #: Scripts without spaces between words, which no tokenizer of the engine divides.
 _UNDIVIDED = {
     "Lao": "\u0e80-\u0eff",
@@ -64,14 +66,21 @@ def choose_tokenizer(texts: Sequence[str], language: str) -> tuple[str, list[str
         language: Of stop words and stemming.
 
     Returns:
-        ``"multilingual"`` where texts have no spaces between words, else ``"word"``, which is ten
-        times as fast; and sentences.
+        ``"multilingual"`` where texts have no spaces between words, or the language has none, else
+        ``"word"``, which is ten times as fast; and sentences.
     """
     found, total = scripts_of(texts), max(1, len(texts))
     notes = []
     divided = {name: found[name] for name in _DIVIDED if found[name]}
-    tokenizer = "multilingual" if sum(divided.values()) >= _MANY * total else "word"
-    if tokenizer == "multilingual":
+    many = sum(divided.values()) >= _MANY * total
+    named = language in _DIVIDED_LANGUAGES
+    tokenizer = "multilingual" if many or named else "word"
+    if named and not many:
+        notes.append(
+            f"BM25 takes the tokenizer 'multilingual', since {language} has no spaces between "
+            "words; few of the sampled texts are in its letters"
+        )
+    elif many:
         notes.append(
             f"BM25 takes the tokenizer 'multilingual': {_shares(divided, total)} of the sampled "
             "texts, and these have no spaces between words"
@@ -91,7 +100,7 @@ def choose_tokenizer(texts: Sequence[str], language: str) -> tuple[str, list[str
         )
     for name, (_, languages) in _SPACED.items():
         if found[name] >= _MANY * total and language not in languages:
-            instead = f": name {' or '.join(map(repr, languages))}" if languages else ""
+            instead = f"; if they are {' or '.join(languages)}, name that" if languages else ""
             notes.append(
                 f"BM25 has stop words and stemming of {language!r}, which do nothing for the "
                 f"{_shares({name: found[name]}, total)} of the sampled texts{instead}"
