@@ -25,6 +25,7 @@ class Choice:
     """
 
     def __init__(self, selection: Selection, steps: Callable[[str], Steps]) -> None:
+        self.steps = steps
         self._keys = [steps(name) for name in selection.keys]
         self._unwanted = [steps(name) for name in selection.unwanted]
         self._wanted = [steps(name) for name in selection.wanted]
@@ -42,6 +43,13 @@ class Choice:
                 self._known[path] = found
         return found  # type: ignore[no-any-return]
 
+    def of_renamed(self, path: Steps) -> Literal["whole", "part"]:
+        """Whether a value that is renamed keeps all its fields."""
+        return "part" if self._has_cuts(path) else "whole"
+
+    def _has_cuts(self, path: Steps) -> bool:
+        return _has_below(path, self._unwanted) or _has_below(path, self._moved)
+
     def _decide(self, path: Steps) -> str:
         if path in self._moved:
             return "none"
@@ -51,8 +59,7 @@ class Choice:
                 return "part" if _has_below(path, self._keys) else "none"
             if not self._takes_all and not _is_within(path, self._wanted):
                 return "part" if _has_below(path, self._wanted) else "none"
-        cuts = _has_below(path, self._unwanted) or _has_below(path, self._moved)
-        return "part" if cuts else "whole"
+        return "part" if self._has_cuts(path) else "whole"
 
 
 def steps_in(record: Mapping[str, Any], name: str) -> Steps:

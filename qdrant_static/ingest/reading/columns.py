@@ -133,8 +133,8 @@ def stored(
         path = path_to(table.schema, name)
         if path is None:
             continue
-        column = column_at(table, path)
-        if arrowtypes.is_storable(column.type):
+        column = _taken(column_at(table, path), path, choice, choice.of_renamed(path))
+        if column is not None and arrowtypes.is_storable(column.type):
             moved[name] = (new, column)
     # A column keeps its place under its new name; a field of a struct moves to the end.
     named = [
@@ -150,7 +150,10 @@ def stored(
 
 def _pruned(column: pa.Array, path: Steps, choice: Choice) -> pa.Array | None:
     """What of a column is stored; None for nothing."""
-    taken = choice.of(path)
+    return _taken(column, path, choice, choice.of(path))
+
+
+def _taken(column: pa.Array, path: Steps, choice: Choice, taken: str) -> pa.Array | None:
     if taken == "none":
         return None
     if taken == "whole" and arrowtypes.is_storable(column.type):
@@ -190,7 +193,8 @@ class RecordShape:
         """
         if self._takes_all and not self._selection.rename:
             return record
-        kept = _part(record, (), self._choice_for(record))
+        choice = self._choice_for(record)
+        kept = _part(record, (), choice)
         for name, new in self._selection.rename.items():
             value = value_at(record, name, _MISSING)
             if value is _MISSING:
@@ -198,7 +202,7 @@ class RecordShape:
             if new in kept and new not in self._selection.rename:
                 raise ValueError(f"both {name!r} and {new!r} would be stored as {new!r}")
         renamed = self._selection.rename
-        moved = {new: value_at(record, name, _MISSING) for name, new in renamed.items()}
+        moved = {new: _renamed(record, name, choice) for name, new in renamed.items()}
         kept = {name: value for name, value in kept.items() if name not in renamed}
         return kept | {new: value for new, value in moved.items() if value is not _MISSING}
 
@@ -212,6 +216,14 @@ class RecordShape:
             if len(self._choices) < _REMEMBERED:
                 self._choices[found] = choice
         return choice
+
+
+def _renamed(record: dict[str, Any], name: str, choice: Choice) -> Any:
+    """What of a value is stored under its new name."""
+    value, path = value_at(record, name, _MISSING), choice.steps(name)
+    if choice.of_renamed(path) == "whole" or not isinstance(value, dict | list):
+        return value
+    return _part_of(value, path, choice) or _MISSING
 
 
 def _part(record: dict[str, Any], path: Steps, choice: Choice) -> dict[str, Any]:
