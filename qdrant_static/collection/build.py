@@ -184,7 +184,7 @@ def info_of(client: Client, collection: str) -> models.CollectionInfo:
 
 
 def _is_missing(error: Exception) -> bool:
-    """Whether a client says that there is no such collection; asking first is a request more."""
+    """Whether a client's error means that there is no such collection; asking costs a request."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code == HTTPStatus.NOT_FOUND
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):

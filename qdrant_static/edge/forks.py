@@ -47,7 +47,7 @@ def abandon(thing: Any) -> None:
 
 
 def unlock_folder(folder: Path) -> None:
-    """Give up this process's copies of a lock on a folder.
+    """Release this process's copies of a lock on a folder.
 
     The engine locks the folder of its write-ahead log by a descriptor that it does not expose.
     The number stays in use, for the null device, since the engine's memory still refers to it.

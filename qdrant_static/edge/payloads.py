@@ -55,7 +55,7 @@ def payload(value: Mapping[Any, Any] | None, level: int = 1) -> dict[str, Any] |
         level: How deep in the point's payload it will lie; 1 is the payload itself.
 
     Raises:
-        UnfitFieldError: If it holds something that JSON has not; it names the field.
+        UnfitFieldError: If it holds something that JSON cannot hold; it names the field.
         UnfitError: If it is nested too deep.
     """
     if value is None:
@@ -76,7 +76,7 @@ def metadata(value: Mapping[Any, Any] | None) -> dict[str, Any]:
     """A collection's metadata as JSON, which it is kept in.
 
     Raises:
-        SpecError: If it holds something that JSON has not; it names the field.
+        SpecError: If it holds something that JSON cannot hold; it names the field.
     """
     try:
         return dict(payload(value) or {})
@@ -124,7 +124,7 @@ def _plain(value: Any, level: int) -> Any:
 
 
 def _written(value: Any) -> Any:
-    """What is no JSON, as pydantic writes it."""
+    """Convert what is not JSON as pydantic writes it."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, str):  # a class that is made of it

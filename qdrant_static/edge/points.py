@@ -146,7 +146,7 @@ def create_index(
     """Index a payload field.
 
     Raises:
-        SpecError: If the field is no path, or the parameters of the index cannot work.
+        SpecError: If the field is not a path, or the parameters of the index cannot work.
     """
     given = convert.payload_schema(schema)
     with _field_path(field):
@@ -158,7 +158,7 @@ def create_index(
 
 
 def delete_index(opened: OpenCollection, field: str) -> Write:
-    """Drop the index of a payload field; SpecError if the field is no path."""
+    """Drop the index of a payload field; SpecError if the field is not a path."""
     with _field_path(field):
         operation = edge.UpdateOperation.delete_field_index(field)
     return Write(

@@ -63,7 +63,7 @@ def read_json(path: Path, model: str | Path) -> Any:
     """Read a JSON file of a model.
 
     Raises:
-        InvalidModelError: If it is missing, or is no JSON.
+        InvalidModelError: If it is missing, or is not JSON.
     """
     if not path.exists():
         raise InvalidModelError(model=str(model), problem=f"it has no {path.name}")

@@ -44,7 +44,7 @@ def asked_before(
 
 
 def replaced_note(there: CollectionSpec, collection: str, asked: str) -> str:
-    """What a person is told of a job that goes on with another generation."""
+    """Describe that a job goes on with another generation than it asks for."""
     return (
         f"{asked!r} stands for {collection!r} by a migration: its encoder ({there.encoder.name}) "
         "and layout are taken, and not those that the job asks for, which are those of another "

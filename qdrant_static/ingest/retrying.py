@@ -77,7 +77,7 @@ def retry_rejects(
         large to be written whole into the file), ``not_csv`` (a line of CSV that is still none).
 
     Raises:
-        SourceNotFoundError: If there is no such file, or it is no rejects file.
+        SourceNotFoundError: If there is no such file, or it is not a rejects file.
         SpecError: If its rows were read with different options, or come from a collection.
     """
     notify = say or _LOG.warning

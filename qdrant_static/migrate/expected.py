@@ -84,7 +84,7 @@ class Expected:
         }
 
     def remark(self, *, differ: bool) -> str:
-        """What is to be added to a sentence on how many differ."""
+        """Return what to add to a sentence on how many differ."""
         if not self.is_blue:
             return ""
         if not differ:

@@ -102,7 +102,7 @@ _BOUNDS: Mapping[str, _Bound] = MappingProxyType(
 
 
 def check_number(name: str, value: Any) -> None:
-    """Refuse a number that a server would refuse, and a value that is no number at all.
+    """Refuse a number that a server would refuse, and a value that is not a number at all.
 
     Raises:
         SpecError: It names the field, the value and the bounds.
@@ -168,7 +168,7 @@ def _check_vector_name(name: Any) -> None:
 
 
 def check_indices(indices: Iterable[Any]) -> None:
-    """Refuse indices of a sparse vector that are no unsigned integers of 32 bits.
+    """Refuse indices of a sparse vector that are not unsigned integers of 32 bits.
 
     Raises:
         SpecError: It names the first one.

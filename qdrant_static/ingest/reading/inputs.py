@@ -43,7 +43,7 @@ TEXT_FORMATS: frozenset[str] = frozenset({"jsonl", "csv", "tsv"})
 
 
 class DamagedError(Exception):
-    """The rest of an input that cannot be read, where no library says so by an error of its own."""
+    """The rest of an input that cannot be read, where no library raises an error of its own."""
 
 
 #: What reading a file raises that is damaged, broken off, or cannot be opened.
@@ -192,7 +192,7 @@ def known_endings() -> str:
 
 
 def problem_of(error: BaseException) -> str:
-    """What an error says, for a sentence that names the file already."""
+    """Return an error's message, for a sentence that names the file already."""
     reason = error.strerror if isinstance(error, OSError) else None
     return str(reason or error) or type(error).__name__
 

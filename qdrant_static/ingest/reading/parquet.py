@@ -28,7 +28,7 @@ _PIECE_BYTES = 2**20
 #: Timestamps of 96 bits, as Spark writes them, become integers of 64. Counted in nanoseconds, which
 #: is pyarrow's default, those span 1677 to 2262, and any other date silently becomes one of these.
 _INT96_UNIT = "us"
-#: So many parts that cannot be read are told.
+#: How many spans of unreadable rows a message lists.
 _MOST_SPANS = 5
 
 

@@ -42,7 +42,7 @@ def spread(source: object, rows: int) -> list[Batch]:
         if all(one.format == "parquet" and one.stream is None for one in source.inputs):
             return list(_of_row_groups(source, rows))
     except (OSError, pa.ArrowException):
-        pass  # the load says so, and where
+        pass  # the load reports it, and where
     return []
 
 

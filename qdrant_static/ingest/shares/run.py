@@ -259,7 +259,7 @@ class SharedRun(IngestRun):
     def _show(
         self, shard: int, message: Mapping[str, Any], unreadable: set[UnreadableFile]
     ) -> None:
-        """Show what a process says to a person."""
+        """Show the notes and status lines of a process."""
         if "unreadable" in message:
             part = UnreadableFile(**message["unreadable"])
             if part not in unreadable:  # every process reads all files
