@@ -32,7 +32,16 @@ def place(field: str, given: str | os.PathLike[str]) -> str:
     named = os.fspath(given)
     if not named.strip():
         raise SpecError(field=field, problem="is empty; name a place (. is the working folder)")
-    return named
+    return without_null(field, named)
+
+
+def without_null(field: str, path: str) -> str:
+    """The same path; refuse one with a null character, which no file can have."""
+    if "\0" in path:
+        raise SpecError(
+            field=field, problem=f"{path!r} has a null character, which no path can have"
+        )
+    return path
 
 
 def choice(field: str, value: object, known: tuple[str, ...]) -> None:

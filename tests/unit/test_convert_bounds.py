@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from qdrant_client import models
 
+from qdrant_static import EdgeClient
 from qdrant_static.edge import convert
 from qdrant_static.edge.convert.bounds import check_vectors
 from qdrant_static.errors import SpecError
@@ -208,3 +209,14 @@ def test_the_largest_values_are_taken() -> None:
         {"": models.VectorParams(size=65_536, distance=models.Distance.DOT)},
         {"x" * 200: models.SparseVectorParams()},
     )
+
+
+def test_a_range_of_dates_without_a_bound_is_no_condition_that_all_dates_fulfil(tmp_path) -> None:
+    """A server takes it for a range of numbers: a deletion by it must not delete more here."""
+    with EdgeClient(tmp_path) as client:
+        client.create_collection("c", models.VectorParams(size=1, distance="Dot"))
+        dated = models.PointStruct(id=1, vector=[1.0], payload={"a": "2024-01-01T00:00:00Z"})
+        client.upsert("c", [dated])
+        condition = models.FieldCondition(key="a", range=models.DatetimeRange())
+        client.delete("c", models.Filter(must=[condition]))
+        assert client.count("c").count == 1

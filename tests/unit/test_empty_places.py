@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from qdrant_static import EdgeClient, connect, ingest
 from qdrant_static.cli import app
 from qdrant_static.errors import SpecError
+from qdrant_static.ingest.reading.sources import open_source
 from qdrant_static.ingest.retrying import retry_rejects
 from qdrant_static.ingest.verify import verify
 from qdrant_static.jobs import Job
@@ -29,6 +30,12 @@ def place(tmp_path, monkeypatch):
 def test_an_empty_place_is_refused(make, empty):
     with pytest.raises(SpecError, match="is empty; name a place"):
         make(empty)
+
+
+@pytest.mark.parametrize("make", [connect, EdgeClient, lambda place: open_source(place)])
+def test_a_place_with_a_null_character_is_refused(make):
+    with pytest.raises(SpecError, match="null character"):
+        make("d\0b")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from qdrant_static import rules
 from qdrant_static.errors import SourceNotFoundError, SpecError
 from qdrant_static.ingest.reading import partitions, registered
 from qdrant_static.ingest.reading.found import (
@@ -69,7 +70,7 @@ def find(
     unreached: dict[str, Reject] = {}
     pipes: dict[tuple[int, int] | str, str] = {}
     for one in given:
-        part = _part(os.fsdecode(one), chosen, filesystem)
+        part = _part(rules.without_null("path", os.fsdecode(one)), chosen, filesystem)
         unreached |= {reject.file: reject for reject in part.unreached}
         for item in part.inputs:
             _refuse_second(pipes, item)
