@@ -8,6 +8,7 @@ bytes, sets (which have no order), integers of more than 64 bits, and two keys t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -133,6 +134,8 @@ def _written(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return float(value)
+    if isinstance(value, datetime) and value != value:  # pandas' NaT
+        return None
     if isinstance(value, _NO_JSON):
         raise UnfitFieldError(f"holds a {type(value).__name__}, which JSON cannot hold")
     try:

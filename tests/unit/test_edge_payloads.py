@@ -119,3 +119,22 @@ def test_what_is_refused_is_named_by_its_place(given, told):
 def test_a_payload_of_json_alone_is_not_copied():
     given = {"a": 1, "b": "x", "c": None}
     assert payload(given) is given
+
+
+def test_a_moment_that_is_none_is_null_as_numpys_is():
+    class NaT(
+        datetime.datetime
+    ):  # as pandas makes it: a moment that equals nothing, itself neither
+        __hash__ = datetime.datetime.__hash__
+
+        def __eq__(self, other):
+            return False
+
+        def __ne__(self, other):
+            return True
+
+    nat = NaT(1, 1, 1)
+    assert payload({"at": nat, "more": [nat, {"x": nat}]}) == {
+        "at": None,
+        "more": [None, {"x": None}],
+    }
