@@ -13,7 +13,7 @@ _DIVIDED = {
     "Thai": "\u0e00-\u0e7f",
 }
 #: The engine's languages that are written in them.
-_DIVIDED_LANGUAGES = ("chinese", "japanese")
+_DIVIDED_LANGUAGES = ("chinese", "zh", "japanese", "ja")
 #: Scripts without spaces between words, which no tokenizer of the engine divides.
 _UNDIVIDED = {
     "Lao": "\u0e80-\u0eff",

@@ -31,7 +31,7 @@ KOREAN = "\ub2ec\uc740 \ubc14\ub2e4\ub97c"
         ([ARABIC] * 9, "arabic", "word", []),
         ([RUSSIAN, ENGLISH], "english", "word", ["50% Cyrillic", "if they are russian or kazakh"]),
         ([ENGLISH] * 9, "japanese", "multilingual", ["japanese has no spaces", "few of the"]),
-        ([CHINESE] * 4 + [ENGLISH] * 96, "chinese", "multilingual", ["few of the sampled"]),
+        ([CHINESE] * 4 + [ENGLISH] * 96, "zh", "multilingual", ["few of the sampled"]),
         ([LAO] * 9, "english", "word", ["no tokenizer divides Lao"]),
         ([KOREAN] * 9, "english", "word", ["100% Korean of the sampled texts"]),
         ([""], "english", "word", []),
