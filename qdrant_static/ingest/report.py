@@ -167,7 +167,7 @@ class IngestReport:
         ]
         if self.read:
             lines.insert(2, f"encoder {self.encoder}; {self._taken()}")
-        elif not self.unreadable:
+        elif not (self.unreadable or self.interrupted):
             lines.insert(0, "the input has no rows")
         if self.unchanged_since is not None:
             lines.insert(0, self.nothing_to_do)

@@ -54,6 +54,11 @@ def test_the_summary_says_what_is_out_of_the_ordinary(changes, part):
     assert part in str(report(**changes))
 
 
+def test_a_run_that_was_stopped_before_its_first_row_does_not_speak_of_an_empty_input():
+    stopped = report(read=0, stored=0, rejected={}, interrupted=True)
+    assert "has no rows" not in str(stopped)
+
+
 def test_a_clean_run_speaks_of_no_rejects():
     text = str(report(read=5, stored=5, rejected={}, rejects_path=None))
     assert "read 5 = stored 5 + rejected 0" in text
