@@ -23,9 +23,17 @@ def batches(points: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """
     if size < 1:
         raise SpecError(field="batch_size", problem=f"must be at least 1, not {size}")
-    iterator = iter(points)
+    iterator = map(_without_empty, points)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
+
+
+def _without_empty(point: Any) -> Any:
+    """A point whose vector is nothing or an empty list has none, as in the client's uploads."""
+    vector = getattr(point, "vector", ())
+    if vector is None or (type(vector) is list and not vector):
+        return Row(point.id, {}, point.payload)
+    return point
 
 
 def columns(

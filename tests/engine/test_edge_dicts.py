@@ -9,7 +9,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import EdgeClient
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import PointError, SpecError
 
 LATER = {"must": [{"key": "n", "range": {"gte": 1}}]}
 
@@ -104,6 +104,16 @@ def test_points(client: EdgeClient) -> None:
     with_sparse = [point.id for point in found if "s" in point.vector]
     assert with_sparse == [10, 14, 15]
     assert [point.payload for point in found] == [{"n": 10}, {"n": 11}, {}, {"n": 13}, {}, {}]
+
+
+def test_an_empty_vector_of_an_upload_is_none(client: EdgeClient) -> None:
+    client.upload_points("c", [models.PointStruct(id=10, vector=[], payload={"n": 10})])
+    client.upload_collection("c", [None, {"d": [1.0, 1.0]}], ids=[11, 12])
+    found = client.retrieve("c", [10, 11, 12], with_vectors=True)
+    assert [point.vector for point in found] == [{}, {}, {"d": [1.0, 1.0]}]
+    assert found[0].payload == {"n": 10}
+    with pytest.raises(PointError, match="point 13"):
+        client.upsert("c", [models.PointStruct(id=13, vector=[])])
 
 
 def test_operations_and_aliases(client: EdgeClient) -> None:
