@@ -356,6 +356,8 @@ class CollectionNotFoundError(UsageError):
 
     @property
     def message(self) -> str:
+        if not self.collections:
+            return f"no collection {self.collection!r} in {self.where}, where there is none at all"
         return (
             f"no collection {self.collection!r} in {self.where}; there are: "
             f"{_listed(self.collections)}{suggestion(self.collection, self.collections)}"

@@ -371,9 +371,10 @@ class Collections:
                     del table[alias]
 
     def _missing(self, name: str) -> CollectionNotFoundError:
-        return CollectionNotFoundError(
-            collection=name, where=str(self.root), collections=tuple(self.names())
-        )
+        names = tuple(self.names())
+        # None at all: the path may have been meant from another working directory.
+        where = self.root if names else self.root.absolute()
+        return CollectionNotFoundError(collection=name, where=str(where), collections=names)
 
 
 def _load(folder: CollectionFolder, lock: FolderLock) -> OpenCollection:

@@ -93,8 +93,9 @@ def _vector(opened: OpenCollection, name: str, value: Any) -> Any:
         return _sparse(opened, name, value)
     params = opened.dense.get(name)
     if params is None:
-        known = ", ".join(opened.dense) or "none"
-        raise UnfitError(f"no dense vector {name!r}; there are: {known}")
+        known = ", ".join(one or "one without a name" for one in opened.dense) or "none"
+        asked = repr(name) if name else "without a name"
+        raise UnfitError(f"no dense vector {asked}; there are: {known}")
     try:
         if params.multivector_config is not None:
             return _multi(name, params.size, value)

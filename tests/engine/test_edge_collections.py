@@ -25,6 +25,7 @@ from qdrant_static.errors import (
     CollectionNotFoundError,
     EngineError,
     NotAPlannedCollectionError,
+    PointError,
     SpecError,
     StorageError,
 )
@@ -47,6 +48,27 @@ def test_nothing_is_created_before_the_first_collection(client, tmp_path):
         read_spec(client, "a")
     client.close()
     assert files(tmp_path) == set()
+
+
+def test_a_folder_without_collections_is_named_in_full(tmp_path, monkeypatch):
+    """The path may have been meant from another working directory."""
+    monkeypatch.chdir(tmp_path)
+    with (
+        EdgeClient("data") as client,
+        pytest.raises(CollectionNotFoundError) as caught,
+    ):
+        client.count("a")
+    assert (
+        str(caught.value) == f"no collection 'a' in {tmp_path / 'data'}, where there is none at all"
+    )
+
+
+def test_a_vector_by_name_for_one_without_is_told_so(client):
+    client.create_collection("c", PARAMS)
+    point = models.PointStruct(id=1, vector={"v": [1.0, 2.0, 3.0, 4.0]})
+    with pytest.raises(PointError, match="no dense vector 'v'; there are: one without a name"):
+        client.upsert("c", [point])
+    assert client.count("c").count == 0
 
 
 def test_a_collection_lies_where_the_layout_says(client, tmp_path):

@@ -92,7 +92,10 @@ def test_no_points_are_no_work(articles):
             point(9, bm25=models.SparseVector.model_construct(indices=[1, 1], values=[1.0, 2.0])),
             "bm25",
         ),
-        (models.PointStruct.model_construct(id=9, vector=FULL, payload={}), "no dense vector ''"),
+        (
+            models.PointStruct.model_construct(id=9, vector=FULL, payload={}),
+            "no dense vector without a name; there are: full, mrl_8",
+        ),
         (point(-1), "extract|id"),
         (point(2**64), "extract|id"),
         (point("abc"), "UUID"),
