@@ -22,7 +22,7 @@ import pytest
 from qdrant_static import CollectionSpec
 from qdrant_static.edge import assemble as assembling
 from qdrant_static.errors import EngineError, JobRunningError, SpecError, TooManyRejectsError
-from qdrant_static.ingest import run as running
+from qdrant_static.ingest import sampled
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.accounting.state import State
 from qdrant_static.ingest.progress import Progress
@@ -149,7 +149,7 @@ def test_a_sample_that_was_off_is_corrected_in_all_shards(given, expected, tmp_p
     def too_short(sparse, texts, *, whole):
         return replace(sparse, mean_length=3.0), []
 
-    monkeypatch.setattr(running, "measured", too_short)
+    monkeypatch.setattr(sampled, "measured", too_short)
     report = build(given, tmp_path, shards=2, workers=2)
     (note,) = report.notes
     assert note.startswith("BM25's mean length is 3.0 terms by a sample, ")

@@ -17,8 +17,7 @@ from unittest.mock import patch
 from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, ingest
-from qdrant_static.ingest import run as run_module
-from qdrant_static.ingest import shipping
+from qdrant_static.ingest import accounted, shipping
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.reading import jsonl
 from qdrant_static.ship.options import BuildHere
@@ -47,7 +46,7 @@ def die_at(step: str) -> None:
     if step == "batch":
         _after(Ledger, "settle", times=4)
     elif step == "built":
-        _after(run_module, "write_manifest")
+        _after(accounted, "write_manifest")
     elif step == "manifest":
         _after(shipping, "rewrite_manifest")
     elif step == "shipped":

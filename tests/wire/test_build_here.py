@@ -31,8 +31,7 @@ from qdrant_static.errors import (
     SpecError,
     StorageError,
 )
-from qdrant_static.ingest import run as run_module
-from qdrant_static.ingest import shipping
+from qdrant_static.ingest import accounted, shipping
 from qdrant_static.ingest.accounting.ledger import Ledger
 from qdrant_static.ingest.reading import jsonl
 from qdrant_static.ingest.verify import verify
@@ -187,7 +186,7 @@ def die_at(step, carrier, monkeypatch) -> None:
     if step == "batch":
         after(Ledger, "settle", times=3)
     elif step == "built":
-        after(run_module, "write_manifest")
+        after(accounted, "write_manifest")
     elif step == "manifest":
         after(shipping, "rewrite_manifest")
     elif step == "shipped":
