@@ -123,6 +123,12 @@ def test_more_than_one_batch_of_records(tmp_path):
     assert [(one.start, one.stop) for one in batches] == [(0, 1000), (1000, 2000), (2000, 2500)]
 
 
+def test_a_single_column_is_no_table():
+    """As a Series of polars is offered."""
+    with pytest.raises(SpecError, match="a ChunkedArray cannot be read as a table of named"):
+        open_data(pa.chunked_array([["a", "b"]]))
+
+
 @pytest.mark.parametrize("data", [{"id": [1], "text": ["a"]}, 5, None])
 def test_what_is_neither_paths_nor_rows_is_refused_by_its_type(data):
     with pytest.raises(SpecError, match=f"a {type(data).__name__} is neither paths, nor"):

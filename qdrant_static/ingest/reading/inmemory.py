@@ -132,9 +132,15 @@ def open_table(data: Any, options: SourceOptions) -> MemorySource:
     Raises:
         ColumnNotFoundError: If a column is not there.
         ColumnTypeError: If a column's type cannot serve.
-        SpecError: If no column for the text is found.
+        SpecError: If no column for the text is found, or if it is no table.
     """
-    reader = pa.RecordBatchReader.from_stream(data)
+    try:
+        reader = pa.RecordBatchReader.from_stream(data)
+    except pa.ArrowInvalid as error:  # such as a single column: it has no names
+        raise SpecError(
+            field="paths",
+            problem=f"a {type(data).__name__} cannot be read as a table of named columns ({error})",
+        ) from error
     schema = reader.schema
     selection = select(tuple(schema.names), TABLE, options)
     fitness.check(TABLE, schema, selection)
