@@ -21,7 +21,7 @@ def identity(spec: CollectionSpec, encoder: str, options: Mapping[str, Any]) -> 
         options: How the input is read, and what is done about it.
     """
     described = spec.to_dict()
-    for found_out in ("fields", "plan"):
+    for found_out in ("fields", "plan", "evidence", "measured"):
         described.pop(found_out, None)
     if isinstance(described.get("sparse"), dict):
         described["sparse"] = {**described["sparse"], "mean_length": None}
