@@ -16,7 +16,8 @@ def main() -> None:
     job = b""
     while len(job) < length:
         job += os.read(0, length - len(job))
-    sys.stdout.write(json.dumps({"counts": {"read": 1, "stored": 1, "rejected": 0}}) + "\n")
+    counts = {"read": 1, "stored": 1, "rejected": 0}
+    sys.stdout.write(json.dumps({"counts": counts, "part": None}) + "\n")
     sys.stdout.flush()
     if b"dies" in job:
         sys.stderr.write("something of the system's\n")

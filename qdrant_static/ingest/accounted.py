@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qdrant_static.errors import TooManyRejectsError
@@ -118,6 +118,7 @@ class AccountedRun(SampledRun):
         report = self._report(
             run, rejected, totals, seconds=seconds, points=(0, 0, 0), sampled=0, ended=ended
         )
+        report = replace(report, exact=ended)  # nothing before, and nothing after
         self._write_down(run, report, None, state="finished")
         return report
 

@@ -51,7 +51,7 @@ def test_filters(client: EdgeClient) -> None:
     ("asked", "first"),
     [
         ({"query": {"nearest": [1.0, 3.0]}, "using": "d"}, 3),
-        ({"query": {"nearest": 2}, "using": "d", "query_filter": LATER}, 1),
+        ({"query": {"nearest": 3}, "using": "d", "query_filter": LATER}, 2),
         ({"query": {"indices": [1], "values": [1.0]}, "using": "s"}, 3),
         (
             {

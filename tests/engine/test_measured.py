@@ -310,7 +310,7 @@ def test_a_vector_that_the_plan_does_not_look_at_may_come(client, encoder):
 
 def test_tune_binds_its_evidence(client, encoder):
     made(client, encoder, "turbo4")
-    report = tune(client, "c", target_recall=0.5, sample=40, budget_s=60)
+    report = tune(client, "c", target_recall=0.5, sample=40, budget_s=60, cost="bytes")
     assert report.stored
     assert read_spec(client, "c").evidence[LAYOUT]
     settle(client, "c")
@@ -323,7 +323,7 @@ def test_a_collection_that_others_made_is_told_too(client):
     client.create_collection("c", {"v": params})
     rows = np.random.default_rng(3).standard_normal((ROWS, 32)).astype(np.float32)
     client.upload_collection("c", vectors={"v": rows}, ids=range(ROWS))
-    report = tune(client, "c", target_recall=0.5, sample=40, budget_s=60)
+    report = tune(client, "c", target_recall=0.5, sample=40, budget_s=60, cost="bytes")
     assert report.stored
     assert foreign_spec(client, "c").plan == report.choice.plan.to_dict()
     report = quantize(client, "c", quantization="turbo4", target_recall=0.5)

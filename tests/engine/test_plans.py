@@ -354,6 +354,9 @@ def test_an_unnamed_vector_of_a_collection_that_others_made(client, made):
         def vector(self, name: str) -> VectorSpec:
             return self.vectors[0]
 
+        def candidates_factor(self, side: str) -> float:
+            return 1.0
+
     client.create_collection(
         "foreign", models.VectorParams(size=DIM, distance=models.Distance.COSINE)
     )

@@ -372,7 +372,7 @@ class OtherSource:
     ("changes", "why"),
     [
         ({"passages": Passages(tokens=5)}, "passages"),
-        ({"source": "other"}, "not of files"),
+        ({"source": "other"}, "not in files"),
         ({"workers": 1}, ""),
         ({"shards": 1}, ""),
     ],

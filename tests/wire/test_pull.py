@@ -263,7 +263,8 @@ def test_two_shards_are_one_collection(server, canned, local):
     ]
     assert edits_take(local, range(2 * EACH))
     local.close()
-    assert local.count("there").count == EACH
+    with EdgeClient(local.path) as again:
+        assert again.count("there").count == EACH
 
 
 @pytest.mark.parametrize("log", ["none", "behind", "of another form"])

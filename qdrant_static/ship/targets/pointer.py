@@ -49,16 +49,17 @@ class Pointer:
             )
             if self._alias in names:
                 raise AliasExistsError(alias=self._alias)
-            state = patiently(
-                self._server,
-                self._alias,
-                "looking for a migration",
-                lambda: under_way(self._server, str(self._alias)),
-                retry=self._retry,
-            )
-            if state is not None:  # it would be moved away from under it
-                raise running_error(state)
-            self._before = aliases.get(self._alias)
+            self._before = before = aliases.get(self._alias)
+            if before is not None:
+                state = patiently(
+                    self._server,
+                    before,
+                    "looking for a migration",
+                    lambda: under_way(self._server, before),
+                    retry=self._retry,
+                )
+                if state is not None:  # it would be moved away from under it
+                    raise running_error(state)
         return aliases
 
     def point(self, target: str) -> None:
