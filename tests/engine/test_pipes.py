@@ -60,8 +60,13 @@ def test_ctrl_c_ends_a_job_that_waits_for_more_rows(client, pipe):
     def interrupt() -> None:
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        ingest(pipe, client, "c", encoder=Stopping(interrupt))
+    # A shell starts what runs in the background with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ingest(pipe, client, "c", encoder=Stopping(interrupt))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_job_that_is_to_stop_before_the_first_row_makes_nothing(client, encoder, tmp_path):
