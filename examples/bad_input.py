@@ -1,4 +1,4 @@
-"""A night in which much goes wrong: what is stored, what is told, and how it is mended.
+"""A night in which much goes wrong: what is stored, what is reported, and how it is repaired.
 
 python bad_input.py
 """
