@@ -22,9 +22,10 @@ ENCODER = FakeEncoder()
 SPEC = CollectionSpec.for_encoder(ENCODER, sparse=None, quantization=None)
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="."), min_size=1, max_size=6)
+# The engine reads a decimal number exactly if its digits fit 53 bits: quarters below 2**43 do.
+numbers = st.integers(-(2**45), 2**45).map(lambda n: n / 4)
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.text(max_size=8),
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.text(max_size=8), numbers,
 )  # fmt: skip
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
@@ -94,6 +95,8 @@ def test_both_sums_hold_for_any_table_and_for_its_next_version(first, second, po
             )  # fmt: skip
 
         def stored() -> dict:
+            if not client.collection_exists("c"):  # of rows that are all rejected none is made
+                return {}
             found, _ = client.scroll("c", limit=1000)
             return {record.id: record.payload for record in found}
 
