@@ -294,7 +294,7 @@ def recipe(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     from qdrant_client import models
 
     from qdrant_static import EdgeClient
-    from qdrant_static.collection.build import create_collection
+    from qdrant_static.collection.create import create_collection
     from qdrant_static.encoders.loading import load_folder
 
     spec = our_spec(load_folder(folder / "model"), layout)
@@ -333,10 +333,10 @@ def recall(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     from qdrant_client import models
 
     from qdrant_static import CollectionSpec, EdgeClient
-    from qdrant_static.collection.build import create_collection
+    from qdrant_static.collection.create import create_collection
+    from qdrant_static.collection.plan import SearchPlan, default_plan
     from qdrant_static.encoders.loading import load_folder
-    from qdrant_static.search.plan import SearchPlan, default_plan
-    from qdrant_static.search.run import Query, answer
+    from qdrant_static.querying.run import Query, answer
 
     rows = int(os.environ.get("RECALL_ROWS", "171000"))
     dice = np.random.default_rng(SEED)
@@ -380,7 +380,7 @@ def server(layout: str, *, indexed: bool) -> Any:
     from qdrant_client import models
 
     from qdrant_static import connect
-    from qdrant_static.collection.build import create_collection
+    from qdrant_static.collection.create import create_collection
     from qdrant_static.encoders.base import EncoderInfo
 
     client = connect(os.environ["QDRANT_URL"])
@@ -433,8 +433,8 @@ def sent_by_upload(folder: Path, client: Any, names: tuple[str, ...]) -> float:
 
 def sent_by_sink(folder: Path, client: Any, names: tuple[str, ...]) -> float:
     """Our sink, the same matrices; seconds."""
-    from qdrant_static.ingest.server.sink import ServerSink
-    from qdrant_static.ingest.sink import EncodedBatch
+    from qdrant_static.sinks.serversink import ServerSink
+    from qdrant_static.sinks.sink import EncodedBatch
 
     seconds = 0.0
     sizes = {"full": DIM, "mrl_256": SMALL}
@@ -476,7 +476,7 @@ def server_points(folder: Path, place: Path, layout: str) -> dict[str, Any]:
 def server_green(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     """File -> green by `ingest`, beside vectors made beforehand -> green by `upload_collection`."""
     from qdrant_static import ingest, load_encoder
-    from qdrant_static.ingest.server.bulk import wait_for_indexes
+    from qdrant_static.clients.indexing import wait_for_indexes
 
     client = server("recommended", indexed=True)
     started = time.perf_counter()

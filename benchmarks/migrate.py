@@ -42,10 +42,10 @@ from qdrant_static import (
     ingest,
     load_encoder,
 )  # fmt: skip
-from qdrant_static.collection.aliases import aliases_of, point_alias, target_of
-from qdrant_static.evaluate.judged import read_judged
+from qdrant_static.clients.aliases import aliases_of, point_alias, target_of
 from qdrant_static.ids import point_id
-from qdrant_static.migrate.report import Moved
+from qdrant_static.measuring.judged import read_judged
+from qdrant_static.migration.migrationreport import Moved
 
 ALIAS = "bench-articles"
 WRITES_S, READS_S = 50, 20

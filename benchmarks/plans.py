@@ -109,7 +109,7 @@ def below(ours: np.ndarray, theirs: np.ndarray) -> float:
 def quality(folder: Path, plans: dict[str, Any]) -> dict[str, np.ndarray]:
     """NDCG@10 of every query, by plan."""
     from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
-    from qdrant_static.search.run import open_collection
+    from qdrant_static.querying.run import open_collection
 
     queries, relevant = judged(folder)
     encoder = load_encoder("wordllama")
@@ -184,7 +184,7 @@ class Named:
 def built(client: Any, name: str, rows: np.ndarray, graph: str, quantization: str | None) -> Any:
     """A collection of these rows with its graph on one vector; its spec."""
     from qdrant_static import CollectionSpec, create_collection
-    from qdrant_static.collection.stored import stored_form
+    from qdrant_static.collection.vectorform import stored_form
 
     spec = CollectionSpec.for_encoder(
         Named(DIM),
@@ -207,7 +207,8 @@ def built(client: Any, name: str, rows: np.ndarray, graph: str, quantization: st
 def tell_cascade(points: int) -> dict[str, Any]:
     """The second table."""
     from qdrant_static import EdgeClient, SearchPlan
-    from qdrant_static.search.run import Query, answer
+    from qdrant_static.querying.explain import explain
+    from qdrant_static.querying.run import Query, answer
 
     rows, asked = matrices(points)
     queries = [Query(dense=one) for one in asked]
@@ -233,7 +234,7 @@ def tell_cascade(points: int) -> dict[str, Any]:
                 "build_s": seconds_of[collection],
                 "recall": hits / (TOP * len(queries)),
                 "p50_ms": float(np.median(seconds)) * 1e3,
-                "bytes_read": plan.explain(spec, rows=points, limit=TOP).bytes_read,
+                "bytes_read": explain(plan, spec, rows=points, limit=TOP).bytes_read,
             }
     head = f"plan, {points:,} points"
     print(f"{head:<28}{'build s':>9}{'recall@10':>10}{'p50 ms':>9}{'MB':>9}")

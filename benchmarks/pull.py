@@ -55,8 +55,8 @@ def fill(server: Any, work: Path, encoder: Any, shards: int) -> None:
     from dataclasses import replace
 
     from qdrant_static import ingest
+    from qdrant_static.clients.indexing import wait_for_indexes
     from qdrant_static.collection.spec import ServerSpec
-    from qdrant_static.ingest.server.bulk import wait_for_indexes
 
     server.delete_collection(NAME)
     spec = replace(our_spec(encoder, "bm25"), server=ServerSpec(shards=shards))
@@ -88,7 +88,7 @@ def compared(server: Any, local: Any, encoder: Any, asked: list[str]) -> dict[st
     import numpy as np
     from qdrant_client import models
 
-    from qdrant_static.search.run import Searcher
+    from qdrant_static.querying.run import Searcher
 
     theirs = Searcher(server, NAME, encoder=encoder)
     ours = Searcher(local, NAME, encoder=encoder)
@@ -121,7 +121,7 @@ def compared(server: Any, local: Any, encoder: Any, asked: list[str]) -> dict[st
 def measure(server: Any, work: Path, encoder: Any) -> dict[str, Any]:
     """Pull it, and compare."""
     from qdrant_static import EdgeClient
-    from qdrant_static.ship.pull import pull
+    from qdrant_static.shipping.pull import pull
 
     with tempfile.TemporaryDirectory(dir=work) as folder, EdgeClient(folder) as local:
         report = pull(server, NAME, local)

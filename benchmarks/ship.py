@@ -110,7 +110,7 @@ def fill_read(client: Any) -> None:
     """The collection that is read: indexed before anything is measured."""
     from qdrant_client import models
 
-    from qdrant_static.ingest.server.bulk import wait_for_indexes
+    from qdrant_static.clients.indexing import wait_for_indexes
 
     client.delete_collection(READ)
     client.create_collection(
@@ -235,7 +235,7 @@ def contend(name: str, server: Server, work: Path, shards: int, bulk: bool) -> d
 
 def stamp(ends: list[float]) -> None:
     """Have the end of a shipment noted: what comes after it (the ledger) is no server's work."""
-    from qdrant_static.ship import push
+    from qdrant_static.shipping import push
 
     real = push.ship
 

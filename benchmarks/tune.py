@@ -129,9 +129,9 @@ def checked(client: Any, encoder: Any, plan: Any, asked: list[str], k: int = 10)
     Equal scores count as found: the k-th nearest may have twins.
     """
     from qdrant_static import SearchPlan
-    from qdrant_static.evaluate.metrics import neighbor_recall
-    from qdrant_static.evaluate.uncertainty import recall_interval
-    from qdrant_static.search.run import answer, open_collection
+    from qdrant_static.measuring.metrics import neighbor_recall
+    from qdrant_static.measuring.uncertainty import recall_interval
+    from qdrant_static.querying.run import answer, open_collection
 
     searcher = open_collection(client, "passages", encoder=encoder)
     exact = SearchPlan(kind="exact")

@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 from qdrant_static import connect, ingest
-from qdrant_static.ingest.retrying import retry_rejects
-from qdrant_static.ingest.verify import verify
+from qdrant_static.ingestion.retrying import retry_rejects
+from qdrant_static.ingestion.verify import verify
 
 ARTICLES = [
     {"id": 1, "title": "Bread", "text": "Knead the dough and let it rise."},

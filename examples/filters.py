@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 from qdrant_static import CollectionSpec, QdrantStaticError, connect, ingest, load_encoder, search
-from qdrant_static.filters import build_filter
-from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.querying.filters import build_filter
+from qdrant_static.reading.options import SourceOptions
 
 BOOKS = """id,title,year,price,lang,published
 b1,The whale and the sea,1851,9.5,en,1851-10-18

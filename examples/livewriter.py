@@ -19,7 +19,7 @@ from qdrant_static import (
     load_encoder,
     search,
 )
-from qdrant_static.migrate.replay import replay
+from qdrant_static.journal.replay import replay
 
 
 def point_alias_at(client, alias: str, collection: str) -> None:

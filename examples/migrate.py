@@ -24,7 +24,7 @@ from qdrant_static import (
     ingest,
     load_encoder,
 )
-from qdrant_static.collection.aliases import point_alias
+from qdrant_static.clients.aliases import point_alias
 
 THINGS = ("tides", "bread", "volcanoes", "compilers", "whales", "bridges", "clocks", "rivers")
 SIDES = ("history", "physics", "economics", "chemistry", "repair", "measurement")

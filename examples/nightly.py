@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qdrant_static import connect
 from qdrant_static.errors import DeletionRefusedError
-from qdrant_static.ingest.verify import verify
+from qdrant_static.ingestion.verify import verify
 from qdrant_static.jobs import Job
 
 JOB = """

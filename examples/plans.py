@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from qdrant_static import CollectionSpec, connect, ingest, load_encoder
-from qdrant_static.search.run import open_collection
+from qdrant_static.querying.run import open_collection
 
 TEXTS = [
     "The moon raises the tide twice a day.",

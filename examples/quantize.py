@@ -11,7 +11,7 @@ import numpy as np
 from qdrant_client import models
 
 from qdrant_static import EdgeClient
-from qdrant_static.collection.quantize import quantize
+from qdrant_static.measuring.quantize import quantize
 
 COUNT, SIZE = 3_000, 256
 

@@ -27,8 +27,8 @@ from qdrant_static import (
     search,
     ship,
 )
-from qdrant_static.ship.packing.segments import read_shards
-from qdrant_static.ship.route import shard_of
+from qdrant_static.routing import shard_of
+from qdrant_static.shipping.packing.segments import read_shards
 
 THINGS = ("tides", "bread", "volcanoes", "compilers", "whales", "bridges", "clocks", "rivers")
 SIDES = ("history", "physics", "economics", "chemistry", "repair", "measurement")

@@ -42,9 +42,9 @@ from qdrant_static.suggestions import suggestion
 if TYPE_CHECKING:
     import threading
 
-    from qdrant_static.connect import Client
+    from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder, EncoderInfo
-    from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.ingestion.ingestreport import IngestReport
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _TOP: Mapping[str, Any] = {"collection": str, "paths": (str, list), "db": str, "encoder": str}
@@ -74,10 +74,10 @@ class Job:
         paths: Its input.
         db: A directory or a server's URL.
         encoder: Name or path of the encoder; None takes the collection's.
-        connect: Arguments of `qdrant_static.connect.connect`.
+        connect: Arguments of `qdrant_static.clients.connect.connect`.
         spec: The table of the spec; None takes what is there, or the default.
         source: Arguments of `SourceOptions`.
-        ingest: Arguments of `qdrant_static.ingest.pipeline.ingest`.
+        ingest: Arguments of `qdrant_static.ingestion.pipeline.ingest`.
         passages: Arguments of `Passages`; None: rows are not cut.
         build: Arguments of `BuildHere`; None: the server builds its indexes itself.
     """
@@ -150,13 +150,13 @@ class Job:
             stop: As for `ingest`.
             changed: Arguments of `ingest` in place of the file's, such as ``force=True``.
         """
-        from qdrant_static.collection.toml import from_data
-        from qdrant_static.connect import connect
+        from qdrant_static.clients.connect import connect
+        from qdrant_static.collection.specfile import from_data
         from qdrant_static.encoders.base import EncoderInfo
-        from qdrant_static.ingest.pipeline import ingest
-        from qdrant_static.ingest.reading.options import SourceOptions
-        from qdrant_static.ingest.reading.passages import Passages
-        from qdrant_static.ship.options import BuildHere
+        from qdrant_static.ingestion.pipeline import ingest
+        from qdrant_static.reading.options import SourceOptions
+        from qdrant_static.reading.passages import Passages
+        from qdrant_static.shipping.build.buildhere import BuildHere
 
         options = SourceOptions.from_dict(self.source)
         passages = None if self.passages is None else Passages(**self.passages)
@@ -194,9 +194,9 @@ class Job:
 
         The model of a generation that was replaced need not be there any more.
         """
-        from qdrant_static.collection.build import read_spec
+        from qdrant_static.collection.create import read_spec
+        from qdrant_static.collection.migrationcheck import other_generations
         from qdrant_static.encoders.registry import load_encoder
-        from qdrant_static.migrate.standing import other_generations
 
         name = self.encoder
         if client.collection_exists(self.collection):
@@ -257,10 +257,10 @@ def _check(data: Mapping[str, Any], name: str) -> None:
 
 def _check_objects(data: Mapping[str, Any], name: str) -> None:
     """Refuse what the objects that tables stand for refuse, before anything is opened."""
-    from qdrant_static.collection.toml import is_long, short_form
-    from qdrant_static.ingest.reading.options import SourceOptions
-    from qdrant_static.ingest.reading.passages import Passages
-    from qdrant_static.ship.options import BuildHere
+    from qdrant_static.collection.specfile import is_long, short_form
+    from qdrant_static.reading.options import SourceOptions
+    from qdrant_static.reading.passages import Passages
+    from qdrant_static.shipping.build.buildhere import BuildHere
 
     with plaindata.placed(f"{name}: source"):
         SourceOptions.from_dict(data.get("source", {}), f"{name}: source")

@@ -10,7 +10,7 @@ import pytest
 import qdrant_edge as edge
 from qdrant_client import models
 
-from qdrant_static.edge import convert, queries
+from qdrant_static.edge import convert, pointreads
 from qdrant_static.errors import CollectionNotFoundError
 
 COUNT = 200
@@ -149,7 +149,9 @@ def ask(opened, query=None, *, look_up=True, **given):
             raise CollectionNotFoundError(collection=name, where="here", collections=("other",))
         return opened.others[name]
 
-    return queries.query_points(opened, query, look_up=open_other if look_up else None, **arguments)
+    return pointreads.query_points(
+        opened, query, look_up=open_other if look_up else None, **arguments
+    )
 
 
 def rows(hits) -> list[int]:

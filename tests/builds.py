@@ -18,15 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qdrant_static import CollectionSpec, EdgeClient, load_encoder
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.accounting.state import State
-from qdrant_static.ingest.building import BuildPlace, build_locally
-from qdrant_static.ingest.limits import RejectLimit
-from qdrant_static.ingest.progress import Progress
-from qdrant_static.ingest.reading.sources import open_source
-from qdrant_static.ingest.report import IngestReport
-from qdrant_static.ingest.run import IngestRun
-from qdrant_static.ingest.shares.processes import Processes
+from qdrant_static.clients.statefolder import State
+from qdrant_static.ingestion.ingestreport import IngestReport
+from qdrant_static.ingestion.progress import Progress
+from qdrant_static.ingestion.rejectlimits import RejectLimit
+from qdrant_static.ingestion.run import IngestRun
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.reading.sources import open_source
+from qdrant_static.shipping.build.local import BuildPlace, build_locally
+from qdrant_static.shipping.build.shardprocesses import Processes
 from tests.fakes import build_static_model, write_jsonl
 
 COLLECTION = "c"

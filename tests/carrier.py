@@ -9,9 +9,9 @@ from typing import Any
 from qdrant_client import models
 
 from qdrant_static import EdgeClient
-from qdrant_static.collection.build import create_collection, read_spec
-from qdrant_static.ship.packing.segments import fingerprint, read_shards
-from qdrant_static.ship.targets.target import LIVE, MARK
+from qdrant_static.collection.create import create_collection, read_spec
+from qdrant_static.shipping.packing.segments import fingerprint, read_shards
+from qdrant_static.shipping.targets.target import LIVE, MARK
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Brought:
 
 
 class Carrier:
-    """Takes `qdrant_static.ship.push.ship`'s place.
+    """Takes `qdrant_static.shipping.push.ship`'s place.
 
     Attributes:
         calls: The arguments of every call.

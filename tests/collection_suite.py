@@ -13,14 +13,12 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, create_collection
-from qdrant_static.collection.build import bm25_encoder, check_spec, read_spec, write_spec
-from qdrant_static.collection.changes import FILLING_KEY
+from qdrant_static.collection.create import bm25_encoder, check_spec, read_spec, write_spec
 from qdrant_static.collection.diff import apply, diff, ensure_collection
 from qdrant_static.collection.foreign import carried_spec, foreign_spec, spec_of
-from qdrant_static.collection.measure import settle
 from qdrant_static.collection.quantization import Binary, Product, Scalar, Turbo
-from qdrant_static.collection.quantize import quantize
 from qdrant_static.collection.spec import Fields
+from qdrant_static.collection.updates import FILLING_KEY
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec
 from qdrant_static.errors import (
     CollectionNotFoundError,
@@ -29,6 +27,8 @@ from qdrant_static.errors import (
     SpecError,
     SpecMismatchError,
 )
+from qdrant_static.measuring.ownvectors import settle
+from qdrant_static.measuring.quantize import quantize
 from qdrant_static.vectors import truncate
 from tests.fakes import FakeEncoder
 
@@ -526,7 +526,7 @@ class CollectionSuite:
 
     def test_what_is_left_after_an_interruption_is_said(self, client, name, monkeypatch):
         self._clusters(client, name)
-        from qdrant_static.collection import probe
+        from qdrant_static.measuring import probe
 
         def stopped(*_):
             raise KeyboardInterrupt

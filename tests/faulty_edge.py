@@ -7,7 +7,7 @@ from typing import Any
 
 from qdrant_static import EdgeClient
 from qdrant_static.errors import ServerUnavailableError
-from qdrant_static.migrate.journal import Journal
+from qdrant_static.journal.sqlitejournal import Journal
 
 
 class Killed(BaseException):

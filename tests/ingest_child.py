@@ -14,8 +14,8 @@ from typing import Any
 from unittest.mock import patch
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.reading import arrowfile, jsonl, parquet
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.reading import arrowfile, jsonl, parquet
 from tests.fakes import FakeEncoder
 
 COLLECTION = "c"

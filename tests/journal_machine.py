@@ -19,9 +19,9 @@ from qdrant_client import models
 from qdrant_static import CollectionSpec, LiveWriter, Record, create_collection
 from qdrant_static.collection.spec import Fields
 from qdrant_static.ids import point_id
-from qdrant_static.migrate.entries import Change
-from qdrant_static.migrate.generations import Generations
-from qdrant_static.migrate.replay import replay
+from qdrant_static.journal.entries import Change
+from qdrant_static.journal.generations import Generations
+from qdrant_static.journal.replay import replay
 from tests.fakes import FakeEncoder
 from tests.faulty_edge import Faults, FaultyEdge, FaultyJournal, Killed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qdrant_static.errors import SpecError
-from qdrant_static.migrate.entries import Change
+from qdrant_static.journal.entries import Change
 
 
 def change(*ids: int | str) -> Change:

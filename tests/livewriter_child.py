@@ -15,7 +15,7 @@ from typing import Any
 from qdrant_client import models
 
 from qdrant_static import LiveWriter, Record, connect
-from qdrant_static.migrate.replay import replay
+from qdrant_static.journal.replay import replay
 from tests.fakes import FakeEncoder
 
 ENCODERS = [FakeEncoder(f"fake-{n}", salt=str(n), dimension=16) for n in range(2)]

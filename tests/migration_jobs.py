@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from qdrant_static import ingest
-from qdrant_static.collection.aliases import target_of
-from qdrant_static.collection.build import read_spec
+from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.clients.statefolder import State
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
-from qdrant_static.collection.quantize import quantize
+from qdrant_static.collection.generationnames import read_metadata
 from qdrant_static.errors import (
     GateRefusedError,
     JobRunningError,
@@ -19,16 +21,14 @@ from qdrant_static.errors import (
     VerificationError,
 )
 from qdrant_static.ids import point_id
-from qdrant_static.ingest.accounting import directwriters
-from qdrant_static.ingest.accounting.state import State
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.retrying import retry_rejects
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.migrate.adopt import keep_name
-from qdrant_static.migrate.inplace import add_vector
-from qdrant_static.migrate.journaled import join
-from qdrant_static.migrate.names import read_metadata
-from qdrant_static.ship.targets.pointer import Pointer
+from qdrant_static.ingestion.retrying import retry_rejects
+from qdrant_static.journal import directwriters
+from qdrant_static.journal.jobwrites import join
+from qdrant_static.measuring.quantize import quantize
+from qdrant_static.migration.adopt import keep_name
+from qdrant_static.migration.inplace import add_vector
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.shipping.targets.aliasswitch import Pointer
 from tests.fakes import write_jsonl
 from tests.migration_suite import NEW, OLD, Place, assert_generation, model, record
 
@@ -221,7 +221,7 @@ class MigrationJobsSuite:
             with pytest.raises(JobRunningError):
                 place.start()
             with monkeypatch.context() as patched:  # what no order of steps can give
-                patched.setattr("qdrant_static.migrate.machine.writers_of", lambda _: [])
+                patched.setattr("qdrant_static.migration.migration.writers_of", lambda _: [])
                 place.start()
 
         monkeypatch.setattr(directwriters, "enter", begun)

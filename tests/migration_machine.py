@@ -17,8 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pytest import MonkeyPatch  # noqa: PT013  (hypothesis makes its own fixtures)
 
 from qdrant_static import ingest
-from qdrant_static.collection.aliases import target_of
-from qdrant_static.collection.build import read_spec
+from qdrant_static.clients.aliases import target_of
+from qdrant_static.collection import migrationstate as states
+from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import (
     GateRefusedError,
     MigrationNotFoundError,
@@ -26,7 +27,6 @@ from qdrant_static.errors import (
     MigrationStepError,
 )
 from qdrant_static.ids import point_id
-from qdrant_static.migrate import state as states
 from tests.fakes import write_jsonl
 from tests.migration_suite import (
     NEW,

@@ -13,8 +13,9 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, create_collection, ingest
-from qdrant_static.collection.aliases import aliases_of, point_alias, target_of
-from qdrant_static.collection.build import read_spec, write_spec
+from qdrant_static.clients.aliases import aliases_of, point_alias, target_of
+from qdrant_static.collection import migrationstate as states
+from qdrant_static.collection.create import read_spec, write_spec
 from qdrant_static.errors import (
     AliasMovedError,
     CollectionNotFoundError,
@@ -25,14 +26,13 @@ from qdrant_static.errors import (
     SpecError,
 )
 from qdrant_static.ids import point_id
-from qdrant_static.migrate import state as states
-from qdrant_static.migrate.gates import Thresholds
-from qdrant_static.migrate.journalcollection import JournalCollection
-from qdrant_static.migrate.listing import list_collections
-from qdrant_static.migrate.livesearcher import LiveSearcher
-from qdrant_static.migrate.livewriter import LiveWriter
-from qdrant_static.migrate.machine import Migration
-from qdrant_static.migrate.record import Record
+from qdrant_static.journal.record import Record
+from qdrant_static.journal.serverjournal import JournalCollection
+from qdrant_static.migration.gates import Thresholds
+from qdrant_static.migration.listing import list_collections
+from qdrant_static.migration.livesearcher import LiveSearcher
+from qdrant_static.migration.livewriter import LiveWriter
+from qdrant_static.migration.migration import Migration
 from tests.fakes import FakeEncoder, write_jsonl
 
 OLD = FakeEncoder(dimension=32)

@@ -17,13 +17,13 @@ from qdrant_client import models
 from qdrant_client.http.models import QueryResponse  # models.QueryResponse is fastembed's
 
 from qdrant_static import EdgeClient
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import ShipmentRefusedError
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.packing.segments import BuiltShard
-from qdrant_static.ship.proofs.edits import PROBE
-from qdrant_static.ship.proofs.prove import prove
-from qdrant_static.ship.proofs.shipped import Proof
-from qdrant_static.ship.route import shard_of
+from qdrant_static.routing import shard_of
+from qdrant_static.shipping.packing.segments import BuiltShard
+from qdrant_static.shipping.proofs.edits import PROBE
+from qdrant_static.shipping.proofs.prove import prove
+from qdrant_static.shipping.proofs.shipped import Proof
 
 SHARDS = 2
 POINTS = 120

@@ -9,7 +9,7 @@ import typer
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
-    from qdrant_static.ship.options import BuildHere
+    from qdrant_static.shipping.build.buildhere import BuildHere
 
 To = Annotated[
     str | None,
@@ -71,7 +71,7 @@ def build_here(build: str | None, to: str | None, **options: Any) -> BuildHere |
     Raises:
         SpecError: If it is something else, or if an option is given that means nothing without it.
     """
-    from qdrant_static.ship.options import BuildHere
+    from qdrant_static.shipping.build.buildhere import BuildHere
 
     if build is None:
         given = [

@@ -13,8 +13,8 @@ from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json
 from qdrant_static.cli.reporting import reported
 
 if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
     from qdrant_static.collection.spec import CollectionSpec
-    from qdrant_static.connect import Client
 
 app = typer.Typer(
     help="Show a collection's spec, compare it, or change it.",
@@ -44,7 +44,7 @@ def show(
     """
     from qdrant_static import connect
     from qdrant_static.collection.foreign import carried_spec, foreign_spec
-    from qdrant_static.collection.toml import to_toml
+    from qdrant_static.collection.specfile import to_toml
 
     with closing(connect(db, api_key=api_key)) as client:
         spec = carried_spec(client, collection)
@@ -92,12 +92,12 @@ def apply(
     As far as that needs no migration. If anything needs one, nothing is changed.
     """
     from qdrant_static import connect
-    from qdrant_static.collection.build import read_spec
+    from qdrant_static.collection.create import read_spec
     from qdrant_static.collection.diff import apply as change
     from qdrant_static.collection.diff import diff as compare
-    from qdrant_static.collection.measure import settle
-    from qdrant_static.filters import index_warnings
-    from qdrant_static.search.assess import assess
+    from qdrant_static.measuring.assess import assess
+    from qdrant_static.measuring.ownvectors import settle
+    from qdrant_static.querying.filters import index_warnings
 
     with closing(connect(db, api_key=api_key)) as client:
         found = compare(client, collection, _spec(client, collection, spec))
@@ -115,7 +115,7 @@ def apply(
 
 def _spec(client: Client, collection: str, path: Path) -> CollectionSpec:
     """The file's spec; the short form names no encoder, and takes the collection's."""
-    from qdrant_static.collection.build import read_spec
-    from qdrant_static.collection.toml import read_spec_file
+    from qdrant_static.collection.create import read_spec
+    from qdrant_static.collection.specfile import read_spec_file
 
     return read_spec_file(path, encoder=read_spec(client, collection).encoder)

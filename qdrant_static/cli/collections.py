@@ -21,7 +21,7 @@ def command(db: Db = DEFAULT_DB, api_key: ApiKey = None, as_json: Json = False) 
     With their aliases, encoder, when they were made, rows, size and migrations.
     """
     from qdrant_static import connect
-    from qdrant_static.migrate.listing import list_collections
+    from qdrant_static.migration.listing import list_collections
 
     with closing(connect(db, api_key=api_key)) as client:
         found = list_collections(client)

@@ -11,8 +11,8 @@ from qdrant_static.cli.options import listed
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
     from qdrant_static.collection.spec import CollectionSpec
-    from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
 
 

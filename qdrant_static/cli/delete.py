@@ -30,7 +30,7 @@ def command(
     migration needs it, and while a job or another process has it open.
     """
     from qdrant_static import connect
-    from qdrant_static.migrate.deletion import check_deletable, delete_collection
+    from qdrant_static.migration.deletion import check_deletable, delete_collection
 
     with closing(connect(db, api_key=api_key)) as client:
         folder = None if state is None else Path(rules.place("--state", state)).expanduser()

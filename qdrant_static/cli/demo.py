@@ -15,7 +15,7 @@ from qdrant_static.cli.reporting import reported
 
 if TYPE_CHECKING:
     from qdrant_static.cli.demo_corpus import Entry
-    from qdrant_static.connect import Client
+    from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder
 
 COLLECTION = "python_docs"
@@ -117,7 +117,7 @@ def _ingest(client: Client, parquet: Path, encoder: Encoder) -> None:
 def _ask(client: Client, encoder: Encoder, limit: int) -> None:
     from qdrant_static import search
     from qdrant_static.cli.search import passages
-    from qdrant_static.collection.build import read_spec
+    from qdrant_static.collection.create import read_spec
 
     sparse = read_spec(client, COLLECTION).sparse
     for question in QUESTIONS:

@@ -45,10 +45,10 @@ from qdrant_static.cli.reporting import INTERRUPTED, fail, reported, show_report
 from qdrant_static.errors import SpecError
 
 if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
     from qdrant_static.collection.spec import CollectionSpec
-    from qdrant_static.connect import Client
     from qdrant_static.encoders.base import Encoder
-    from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.ingestion.ingestreport import IngestReport
 
 #: Works without a network, so that the first command of a newcomer does.
 DEFAULT_ENCODER = "wordllama"
@@ -230,8 +230,8 @@ def command(
     """
     from qdrant_static import connect
     from qdrant_static import ingest as run
-    from qdrant_static.ingest.reading.options import SourceOptions
-    from qdrant_static.ingest.reading.passages import Passages
+    from qdrant_static.reading.options import SourceOptions
+    from qdrant_static.reading.passages import Passages
 
     given = {
         "key": listed(key),
@@ -319,7 +319,7 @@ def _spec(
 ) -> tuple[CollectionSpec, Encoder]:
     """The spec that the options ask for; what they leave open is as the collection has it."""
     from qdrant_static import CollectionSpec, load_encoder
-    from qdrant_static.collection.build import read_spec
+    from qdrant_static.collection.create import read_spec
     from qdrant_static.collection.vectorspec import FULL, matryoshka_name
 
     there = read_spec(client, collection) if client.collection_exists(collection) else None

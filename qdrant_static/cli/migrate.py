@@ -31,7 +31,7 @@ from qdrant_static.cli.options import (
 from qdrant_static.cli.reporting import REFUSED, reported
 
 if TYPE_CHECKING:
-    from qdrant_static.migrate.machine import Migration
+    from qdrant_static.migration.migration import Migration
 
 app = typer.Typer(
     help="Replace a collection by a new one without downtime.\n\nBlue/green: build another "
@@ -101,9 +101,9 @@ def start(
     import threading
 
     from qdrant_static import load_encoder
-    from qdrant_static.collection.toml import read_spec_file
+    from qdrant_static.collection.specfile import read_spec_file
     from qdrant_static.errors import SpecError
-    from qdrant_static.ingest.reading.options import SourceOptions
+    from qdrant_static.reading.options import SourceOptions
 
     if bool(from_source) == from_collection:
         raise SpecError(field="source", problem="give --from-source FILE or --from-collection")
@@ -206,7 +206,7 @@ def verify(
     """
     from dataclasses import replace
 
-    from qdrant_static.migrate.gates import Thresholds
+    from qdrant_static.migration.gates import Thresholds
 
     usual = Thresholds()
     share = min(1.0, min_overlap / usual.overlap_mean)
@@ -331,7 +331,7 @@ def adopt(
     """Put an alias in front of a collection that has none. Without an option it tells the ways."""
     from qdrant_static import connect
     from qdrant_static.errors import SpecError
-    from qdrant_static.migrate import adopt as adopting
+    from qdrant_static.migration import adopt as adopting
 
     if as_name and keep_name:
         raise SpecError(field="adopt", problem="give --as NAME or --keep-name, not both")
@@ -361,7 +361,7 @@ def add_vector(
     from dataclasses import asdict
 
     from qdrant_static import connect
-    from qdrant_static.migrate.inplace import add_vector as add
+    from qdrant_static.migration.inplace import add_vector as add
 
     with closing(connect(db, api_key=api_key)) as client:
         found = add(client, collection, vector)
@@ -375,7 +375,7 @@ def _migration(
     """The migration of an alias; says what to do where an application has a folder open."""
     from qdrant_static import connect
     from qdrant_static.errors import CollectionLockedError
-    from qdrant_static.migrate.machine import Migration
+    from qdrant_static.migration.migration import Migration
 
     with (
         closing(connect(db, api_key=api_key)) as client,
@@ -387,7 +387,7 @@ def _migration(
             typer.echo(
                 f"{error.collection!r} must be read for this, and on a folder one process at a "
                 "time can: end the application for as long as this takes, or take this step in "
-                "its own process, with qdrant_static.migrate.machine.Migration(client, "
+                "its own process, with qdrant_static.migration.migration.Migration(client, "
                 f"{alias!r})",
                 err=True,
             )

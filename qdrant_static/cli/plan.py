@@ -209,7 +209,7 @@ def _parts(taken: Footprint) -> list[str]:
 
 def snippet(layout: Layout) -> str:
     """The layout as the short form of a spec: arguments of `CollectionSpec.for_encoder`."""
-    from qdrant_static.collection import toml
+    from qdrant_static.collection import specfile
     from qdrant_static.collection.quantization import SHORT_NAMES
 
     names = {value: name for name, value in SHORT_NAMES.items()}
@@ -226,7 +226,7 @@ def snippet(layout: Layout) -> str:
         "server": spec.server.to_dict(),
         "sparse": {"placement": spec.sparse.placement} if spec.sparse else "none",
     }
-    return toml.dumps({name: value for name, value in short.items() if value})
+    return specfile.dumps({name: value for name, value in short.items() if value})
 
 
 def to_dict(plan: CapacityPlan, *, embedded: bool) -> dict[str, Any]:

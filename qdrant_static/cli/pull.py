@@ -53,7 +53,7 @@ def command(
     It comes with its indexes: nothing is built anew. The server is only read. A collection that is
     in the folder already is refused, and what ends the command sooner leaves nothing there.
     """
-    from qdrant_static.ship.pull import pull
+    from qdrant_static.shipping.pull import pull
 
     peers = peers_of(peer)
     shown = sys.stderr.isatty() or not as_json

@@ -55,8 +55,8 @@ def command(
     """
     from qdrant_static import connect
     from qdrant_static.collection.foreign import carried_spec
-    from qdrant_static.collection.quantize import quantize
     from qdrant_static.collection.vectorspec import SparseSpec
+    from qdrant_static.measuring.quantize import quantize
 
     if not bm25 and (text or language):
         raise SpecError(field="--text, --language", problem="are for --bm25")

@@ -18,7 +18,7 @@ from qdrant_static.bars import print_line
 from qdrant_static.errors import QdrantStaticError, SpecError
 
 if TYPE_CHECKING:
-    from qdrant_static.ingest.report import IngestReport
+    from qdrant_static.ingestion.ingestreport import IngestReport
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -142,7 +142,7 @@ def _of_server(error: Exception, place: str) -> str | None:
     """
     if "qdrant_client" not in sys.modules:
         return None
-    from qdrant_static.ingest.reading.places import public
+    from qdrant_static.reading.redaction import public
 
     server = f"the server {public(place)}" if "://" in place else "the server"
     import grpc

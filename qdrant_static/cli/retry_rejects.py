@@ -42,7 +42,7 @@ def command(
     rejected them. Rows whose key another row has are left alone.
     """
     from qdrant_static import connect
-    from qdrant_static.ingest.retrying import retry_rejects
+    from qdrant_static.ingestion.retrying import retry_rejects
 
     chosen = {"key": listed(key), "text": listed(text)}
     client = connect(db, api_key=api_key)

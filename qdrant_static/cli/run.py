@@ -27,8 +27,8 @@ def command(
     could not be read, and safe to repeat; 2 wrong configuration; 3 more rejects than allowed; 4 a
     gate refused (--force); 130 interrupted.
     """
-    from qdrant_static.ingest.reading.places import public
     from qdrant_static.jobs import Job
+    from qdrant_static.reading.redaction import public
 
     given = {"force": force, "again": again}
     changed: dict[str, Any] = {name: True for name, value in given.items() if value}

@@ -14,7 +14,7 @@ from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, State
 from qdrant_static.cli.reporting import reported
 
 if TYPE_CHECKING:
-    from qdrant_static.connect import Client
+    from qdrant_static.clients.connect import Client
 
 
 @reported
@@ -32,8 +32,8 @@ def command(
     also while a job is running; the collection is not opened.
     """
     from qdrant_static import connect
-    from qdrant_static.ingest.accounting.history import past_runs
-    from qdrant_static.ingest.accounting.state import default_state
+    from qdrant_static.clients.statefolder import default_state
+    from qdrant_static.ledger.history import past_runs
 
     if state is not None:
         folder = Path(rules.place("--state", state)).expanduser()
@@ -51,7 +51,7 @@ def command(
 
 def _behind(client: Client, name: str) -> str:
     """The collection that a name stands for; the name itself where nobody can be asked."""
-    from qdrant_static.collection.aliases import target_of
+    from qdrant_static.clients.aliases import target_of
 
     try:
         return target_of(client, name)

@@ -17,7 +17,7 @@ from qdrant_static.cli.reporting import reported
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import SparseSpec
-    from qdrant_static.search.run import Hit
+    from qdrant_static.querying.run import Hit
 
 _KEY_WIDTH = 48
 #: Longer lines are hard to read.
@@ -77,7 +77,7 @@ def command(
     """
     from qdrant_static import connect, load_encoder
     from qdrant_static.cli.conditions import named_spec, plan_of
-    from qdrant_static.search.run import open_collection
+    from qdrant_static.querying.run import open_collection
 
     chosen = None if plan is None else plan_of(plan)
     client = connect(db, api_key=api_key)
@@ -136,7 +136,7 @@ def passages(
         marked: Whether the query's words are bold; None: on a terminal.
     """
     from qdrant_static.cli.excerpts import Terms, excerpt
-    from qdrant_static.collection.build import bm25_encoder
+    from qdrant_static.collection.create import bm25_encoder
     from qdrant_static.collection.vectorspec import SparseSpec
 
     if not hits:

@@ -56,7 +56,7 @@ def command(
     points at it: counts, ids, vectors, payloads, indexes, and that edits take. Exit code 4: a proof
     failed, and nothing is left behind. Repeat the command after an interruption.
     """
-    from qdrant_static.ship.push import ship
+    from qdrant_static.shipping.push import ship
 
     peers = peers_of(peer)
     shown = sys.stderr.isatty() or not as_json

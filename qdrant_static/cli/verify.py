@@ -35,7 +35,7 @@ def command(
     payload is compared.
     """
     from qdrant_static import connect
-    from qdrant_static.ingest.verify import verify
+    from qdrant_static.ingestion.verify import verify
 
     client = connect(db, api_key=api_key)
     try:

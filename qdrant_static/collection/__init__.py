@@ -1,1 +1,1 @@
-"""What a collection is."""
+"""What a collection is: its spec, its vectors, its search plan; created, compared, changed."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.collection import params, reading
-from qdrant_static.collection.backfill import TERMS_FROM_FILES, fill_prefix, fill_terms
-from qdrant_static.collection.build import (
+from qdrant_static.clients.serverversion import is_remote, server_version
+from qdrant_static.collection import fromparams, params
+from qdrant_static.collection.create import (
     check_version,
     create_collection,
     info_of,
@@ -22,7 +22,12 @@ from qdrant_static.collection.build import (
     read_spec,
     write_spec,
 )
-from qdrant_static.collection.changes import (
+from qdrant_static.collection.migrationcheck import refuse_layout_change
+from qdrant_static.collection.plan import SearchPlan
+from qdrant_static.collection.planevidence import DROPPED, LAYOUT, current, layout_of
+from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
+from qdrant_static.collection.specdiff import Difference, Remedy, compare
+from qdrant_static.collection.updates import (
     VECTOR_NAMES_SINCE,
     change_vectors,
     create_dense_vector,
@@ -30,17 +35,12 @@ from qdrant_static.collection.changes import (
     terms_are_filled,
     vector_diff,
 )
-from qdrant_static.collection.difference import Difference, Remedy, compare
-from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
+from qdrant_static.collection.vectorbackfill import TERMS_FROM_FILES, fill_prefix, fill_terms
 from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
 from qdrant_static.errors import SpecError, SpecMismatchError
-from qdrant_static.migrate.standing import refuse_layout_change
-from qdrant_static.search.measured import DROPPED, LAYOUT, current, layout_of
-from qdrant_static.search.plan import SearchPlan
-from qdrant_static.serverversion import is_remote, server_version
 
 if TYPE_CHECKING:
-    from qdrant_static.connect import Client
+    from qdrant_static.clients.connect import Client
 
 __all__ = ["CollectionDiff", "Difference", "Remedy", "apply", "diff", "ensure_collection"]
 
@@ -114,7 +114,7 @@ def diff(client: Client, collection: str, spec: CollectionSpec) -> CollectionDif
     server = is_remote(client)
     wanted = spec if server else replace(spec, server=ServerSpec())
     tiers = knows_tiers(client)
-    real = reading.actual(told, info, server=server)
+    real = fromparams.actual(told, info, server=server)
     drift = {
         one.field: one
         for one in compare(told, real, tiers=tiers)
@@ -273,7 +273,7 @@ def _change_settings(client: Client, collection: str, found: CollectionDiff) -> 
 
 
 def _change_payload_indexes(client: Client, collection: str, found: CollectionDiff) -> None:
-    there = reading.payload_indexes(client.get_collection(collection))
+    there = fromparams.payload_indexes(client.get_collection(collection))
     wanted = found.wanted.payload_indexes
     for one in found.needing("in place"):
         head, _, name = one.field.partition(".")

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from qdrant_client import models
 
-from qdrant_static.collection import reading
-from qdrant_static.collection.build import info_of
+from qdrant_static.collection import fromparams
+from qdrant_static.collection.create import info_of
+from qdrant_static.collection.planevidence import current
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec, Fields
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import NotAPlannedCollectionError, SpecError
-from qdrant_static.search.measured import current
 
 if TYPE_CHECKING:
-    from qdrant_static.connect import Client
+    from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.registry import AnyEncoder
 
 #: The encoder of a collection of which nobody has said who filled it.
@@ -104,7 +104,7 @@ def foreign_spec(
     spec = CollectionSpec(
         encoder=who or EncoderInfo(name=UNKNOWN_ENCODER, dimension=chosen.size, fingerprint=""),
         vectors=(chosen, *others),
-        payload_indexes=reading.payload_indexes(info),
+        payload_indexes=fromparams.payload_indexes(info),
         fields=Fields(key=key, text=fields),
         planned=False,
     )
@@ -112,7 +112,7 @@ def foreign_spec(
         return spec
     return replace(
         spec,
-        sparse=carried.sparse if BM25 in reading.sparse_names(info) else None,
+        sparse=carried.sparse if BM25 in fromparams.sparse_names(info) else None,
         fields=replace(
             Fields(text=fields) if fields else carried.fields, key=key or carried.fields.key
         ),
@@ -148,7 +148,7 @@ def _chosen(
 ) -> VectorSpec:
     sizes = {
         one: given.size
-        for one, given in reading.dense_params(info).items()
+        for one, given in fromparams.dense_params(info).items()
         if given.multivector_config is None
     }
     told = ", ".join(f"{one!r} ({size}-d)" for one, size in sizes.items()) or "none"
@@ -170,18 +170,18 @@ def _chosen(
             problem=f"{name!r} has {sizes[name]} dimensions, and the encoder {encoder.name!r} "
             f"makes {encoder.dimension}",
         )
-    if reading.dense_params(info)[name].datatype == models.Datatype.UINT8:
+    if fromparams.dense_params(info)[name].datatype == models.Datatype.UINT8:
         raise SpecError(
             field="vector",
             problem=f"{name!r} is of uint8: who filled it alone knows how it was scaled",
         )
-    return reading.vector_spec(name, info)
+    return fromparams.vector_spec(name, info)
 
 
 def _others(info: models.CollectionInfo, chosen: str) -> tuple[VectorSpec, ...]:
     return tuple(
-        reading.vector_spec(name, info)
-        for name, given in reading.dense_params(info).items()
+        fromparams.vector_spec(name, info)
+        for name, given in fromparams.dense_params(info).items()
         # Of a uint8 vector nobody but who filled it knows what its numbers stand for.
         if name != chosen
         and given.multivector_config is None

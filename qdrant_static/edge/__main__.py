@@ -2,7 +2,7 @@
 
 import sys
 
-from qdrant_static.edge.build import main
+from qdrant_static.edge.indexbuild import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from qdrant_static.edge.aliases import Aliases
+from qdrant_static.edge.aliasfile import Aliases
 from qdrant_static.edge.description import Description
 from qdrant_static.edge.directory import (
     CREATED_KEY,

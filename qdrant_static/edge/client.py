@@ -14,18 +14,18 @@ from qdrant_client import models
 from qdrant_client.http.models import QueryResponse  # models.QueryResponse is fastembed's
 
 from qdrant_static import rules
-from qdrant_static.edge import changes, convert, matrices, samples, uploads
-from qdrant_static.edge import points as writing
-from qdrant_static.edge import queries as reading
-from qdrant_static.edge.build import BuildProgress, build_elsewhere, build_here, worth_building
-from qdrant_static.edge.collections import Collections
+from qdrant_static.edge import collectionupdates, convert, matrices, shardsamples, uploads
+from qdrant_static.edge import pointreads as reading
+from qdrant_static.edge import pointwrites as writing
+from qdrant_static.edge.collectionstore import Collections
 from qdrant_static.edge.description import Description, VectorsConfig, by_name
 from qdrant_static.edge.distances import DistanceMatrices
+from qdrant_static.edge.indexbuild import BuildProgress, build_elsewhere, build_here, worth_building
 from qdrant_static.edge.inference import Inference
 from qdrant_static.edge.modellists import ModelLists
-from qdrant_static.edge.opened import OpenCollection, describe
-from qdrant_static.edge.payloads import metadata as plain_metadata
-from qdrant_static.edge.receiving import Incoming
+from qdrant_static.edge.opencollection import OpenCollection, describe
+from qdrant_static.edge.payloadjson import metadata as plain_metadata
+from qdrant_static.edge.snapshotimport import Incoming
 from qdrant_static.edge.unsupported import (
     REASONS,
     refusing,
@@ -271,7 +271,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             vectors_config, dict[str, models.VectorParamsDiff], "vectors_config"
         )
         with self._collections.use(collection_name) as opened:
-            changes.change_settings(
+            collectionupdates.change_settings(
                 opened,
                 optimizers=given["optimizers_config"],
                 params=given["collection_params"],
@@ -317,7 +317,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
     ) -> models.UpdateResult:
         """Add a named vector to a collection; the same one again is no error."""
         with self._collections.use(collection_name) as opened:
-            changes.create_vector(
+            collectionupdates.create_vector(
                 opened,
                 vector_name,
                 convert.parsed(vector_name_config, models.VectorNameConfig, "vector_name_config"),
@@ -334,7 +334,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
     ) -> models.UpdateResult:
         """Drop a named vector with all its values; one that is not there is no error."""
         with self._collections.use(collection_name) as opened:
-            changes.delete_vector(opened, vector_name)
+            collectionupdates.delete_vector(opened, vector_name)
             return _done(opened)
 
     def create_payload_index(
@@ -481,7 +481,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
     def shard_counts(self, collection_name: str) -> list[int]:
         """How many points each shard holds, exactly."""
         with self._collections.use(collection_name) as opened:
-            return samples.shard_counts(opened)
+            return shardsamples.shard_counts(opened)
 
     def sample_points(
         self,
@@ -504,7 +504,9 @@ class EdgeClient(DistanceMatrices, ModelLists):
             for a point without a dense vector, of which the engine does not tell it.
         """
         with self._collections.use(collection_name) as opened:
-            return samples.sample_points(opened, count, payload=with_payload, vectors=with_vectors)
+            return shardsamples.sample_points(
+                opened, count, payload=with_payload, vectors=with_vectors
+            )
 
     def nearest(
         self, collection_name: str, vector_name: str, vectors: Sequence[Any], *, limit: int = 10
@@ -524,7 +526,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             By query, the nearest first.
         """
         with self._collections.use(collection_name) as opened:
-            return samples.nearest(opened, vector_name, vectors, limit)
+            return shardsamples.nearest(opened, vector_name, vectors, limit)
 
     def shard_ids(
         self, collection_name: str, *, page: int = 10_000
@@ -542,7 +544,9 @@ class EdgeClient(DistanceMatrices, ModelLists):
             following: Any = None
             while True:
                 with self._collections.use(collection_name) as opened:
-                    ids, following = samples.shard_ids(opened, number, offset=following, limit=page)
+                    ids, following = shardsamples.shard_ids(
+                        opened, number, offset=following, limit=page
+                    )
                 yield number, ids
                 if following is None:
                     break

@@ -12,9 +12,9 @@ from uuid import UUID
 from qdrant_client import models
 
 from qdrant_static.edge import convert
-from qdrant_static.edge import queries as reading
-from qdrant_static.edge.collections import Collections
-from qdrant_static.edge.opened import OpenCollection
+from qdrant_static.edge import pointreads as reading
+from qdrant_static.edge.collectionstore import Collections
+from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.edge.unsupported import require_unset
 
 #: The ids of the drawn points, and of each the nearest others.

@@ -20,7 +20,7 @@ from qdrant_client.fastembed_common import FastEmbedMisc
 
 from qdrant_static.edge.bm25 import BM25, Bm25, bm25_config
 from qdrant_static.edge.convert.updates import structs
-from qdrant_static.edge.rows import Row
+from qdrant_static.edge.pointrows import Row
 from qdrant_static.encoders.registry import known_encoders
 from qdrant_static.errors import (
     EncoderNotFoundError,

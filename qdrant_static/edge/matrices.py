@@ -1,7 +1,7 @@
 """Points of matrices: what a bulk load stores, checked by the matrix rather than by the row.
 
-`rows.build` looks at every part of every point; here names, sizes and finite numbers are looked at
-once a batch, and what is left per point is the engine's own constructor and its payload.
+`pointrows.build` looks at every part of every point; here names, sizes and finite numbers are
+checked once a batch, and what is left per point is the engine's own constructor and its payload.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import qdrant_edge as edge
 
-from qdrant_static.edge import convert, rows
-from qdrant_static.edge.payloads import payload as plain_payload
+from qdrant_static.edge import convert, pointrows
+from qdrant_static.edge.payloadjson import payload as plain_payload
 from qdrant_static.errors import PointError, SpecError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from qdrant_static.edge.opened import OpenCollection
+    from qdrant_static.edge.opencollection import OpenCollection
     from qdrant_static.encoders.sparsevectors import SparseRows
 
 
@@ -62,7 +62,7 @@ def points(
             if first < last:
                 vectors[name] = sparse_vector(indices[first:last].data, values[first:last].data)
         try:
-            built.append(edge.Point(rows.point_id(identity), vectors, plain_payload(payload)))
+            built.append(edge.Point(pointrows.point_id(identity), vectors, plain_payload(payload)))
         except (TypeError, ValueError, OverflowError, SpecError) as error:
             raise PointError(point=identity, problem=convert.reason(error)) from error
     return built

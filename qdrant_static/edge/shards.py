@@ -16,7 +16,7 @@ from uuid import UUID
 import numpy as np
 import qdrant_edge as edge
 
-from qdrant_static.ship.route import shard_of
+from qdrant_static.routing import shard_of
 
 Shards: TypeAlias = Sequence[edge.EdgeShard]
 _Item = TypeVar("_Item")

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from qdrant_static.edge.rows import Row
+from qdrant_static.edge.pointrows import Row
 from qdrant_static.errors import SpecError
 
 _MISSING = object()

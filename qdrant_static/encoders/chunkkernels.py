@@ -34,7 +34,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from qdrant_static.encoders.intrinsics import (
+from qdrant_static.intrinsics import (
     compiled,
     load_int32,
     load_uint8,

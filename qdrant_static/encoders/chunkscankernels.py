@@ -28,7 +28,7 @@ from qdrant_static.encoders.chunkkernels import (
     inlined,
     short_hash,
 )
-from qdrant_static.encoders.intrinsics import (
+from qdrant_static.intrinsics import (
     compiled,
     load_int32,
     load_uint8,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdrant_static.encoders.intrinsics import compiled
+from qdrant_static.intrinsics import compiled
 
 WHOLE = 1 << 62
 """Tokens per run where all are one run."""

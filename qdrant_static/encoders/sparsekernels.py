@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdrant_static.encoders.intrinsics import compiled
+from qdrant_static.intrinsics import compiled
 
 ROOM = 6
 """The scratch table needs this many slots per term of the longest row, and 64 more."""

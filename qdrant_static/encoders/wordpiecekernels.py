@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 
 from qdrant_static.encoders.chunkkernels import lookup
-from qdrant_static.encoders.intrinsics import (
+from qdrant_static.intrinsics import (
     address,
     classify,
     compiled,

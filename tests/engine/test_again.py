@@ -12,9 +12,9 @@ import pytest
 
 from qdrant_static import CollectionSpec, ingest
 from qdrant_static.errors import SpecMismatchError, TooManyRejectsError
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.report import IngestReport
+from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.jobs import Job
+from qdrant_static.reading.options import SourceOptions
 from tests.fakes import FakeEncoder, run_cli, write_jsonl
 
 ENCODER = FakeEncoder()
@@ -157,7 +157,7 @@ def test_standard_input_is_always_read(client, monkeypatch):
 
 
 def test_another_version_reads_again(client, job, monkeypatch):
-    module = sys.modules["qdrant_static.ingest.unchanged"]
+    module = sys.modules["qdrant_static.ingestion.unchanged"]
     monkeypatch.setattr(module, "versions", lambda: {"qdrant-static": "9"})
     assert job().stored == 5
 

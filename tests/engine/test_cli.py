@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from qdrant_static import EdgeClient, __version__, ingest
 from qdrant_static.cli import app
-from qdrant_static.collection.aliases import point_alias
-from qdrant_static.collection.build import read_spec
-from qdrant_static.ingest.accounting.state import State
-from qdrant_static.migrate.state import MigrationState, write_state
+from qdrant_static.clients.aliases import point_alias
+from qdrant_static.clients.statefolder import State
+from qdrant_static.collection.create import read_spec
+from qdrant_static.collection.migrationstate import MigrationState, write_state
 from tests.fakes import build_static_model, run_cli, write_jsonl
 
 ROWS = [
@@ -452,7 +452,7 @@ def test_a_process_prints_json_alone_and_exits_0(tmp_path, model_folder):
 
 INGEST_SLOWLY = """
 import sys, time
-from qdrant_static.ingest import sink
+from qdrant_static.ingestion import sink
 store = sink.store
 def slow(*arguments):
     refused = store(*arguments)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
 from qdrant_static.cli import app
-from qdrant_static.collection.build import read_spec
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.foreign import carried_spec, foreign_spec
 from qdrant_static.collection.quantization import Turbo
 from tests.fakes import FakeEncoder

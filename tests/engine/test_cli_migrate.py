@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
 from qdrant_static.cli import app
-from qdrant_static.collection.aliases import point_alias, target_of
+from qdrant_static.clients.aliases import point_alias, target_of
 from tests.fakes import VOCABULARY, build_static_model, write_jsonl
 
 WORDS = VOCABULARY[6:26]

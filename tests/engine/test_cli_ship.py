@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
 from qdrant_static.cli import app
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import ShipmentRefusedError
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship import push
-from qdrant_static.ship.report import Shipment, ShipProgress
-from qdrant_static.ship.targets import prepare
+from qdrant_static.shipping import push
+from qdrant_static.shipping.shipreport import Shipment, ShipProgress
+from qdrant_static.shipping.targets import prepare
 from tests.fakes import write_jsonl
 
 SHIPMENT = Shipment(

@@ -9,8 +9,8 @@ from qdrant_client import models
 from qdrant_static import CollectionSpec, ingest
 from qdrant_static.errors import CollectionNotFoundError, ColumnNotFoundError, SpecError
 from qdrant_static.ids import point_id
-from qdrant_static.ingest.reading.fromcollection import open_collection
-from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.reading.fromcollection import open_collection
+from qdrant_static.reading.options import SourceOptions
 from tests.fakes import DIMENSION, FakeEncoder, write_jsonl
 
 ROWS = 2345

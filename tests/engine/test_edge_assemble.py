@@ -12,7 +12,7 @@ from qdrant_client import models
 from qdrant_static import EdgeClient
 from qdrant_static.edge import assemble as assembling
 from qdrant_static.edge.assemble import assemble, begun
-from qdrant_static.edge.collections import Collections
+from qdrant_static.edge.collectionstore import Collections
 from qdrant_static.edge.directory import CollectionFolder, FolderLock
 from qdrant_static.errors import (
     AliasExistsError,
@@ -22,7 +22,7 @@ from qdrant_static.errors import (
     SpecError,
     StorageError,
 )
-from qdrant_static.ship.route import shard_of
+from qdrant_static.routing import shard_of
 from tests.faulty_edge import Killed
 
 SHARDS = 2

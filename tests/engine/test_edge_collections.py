@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
-from qdrant_static.collection.build import read_spec
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import SparseSpec
 from qdrant_static.edge.directory import check_name
 from qdrant_static.errors import (

@@ -18,7 +18,7 @@ import gc, json, os, sys
 from qdrant_client import models
 from qdrant_static import EdgeClient
 from qdrant_static.errors import QdrantStaticError
-from qdrant_static.ingest.accounting.state import State
+from qdrant_static.clients.statefolder import State
 
 root, what = sys.argv[1:]
 PARAMS = models.VectorParams(size=1, distance=models.Distance.DOT)
@@ -110,7 +110,7 @@ def test_a_child_is_refused_by_its_process_and_the_parent_goes_on(tmp_path: Path
 
 def test_a_child_that_outlives_its_parent_keeps_nothing_locked(tmp_path: Path) -> None:
     from qdrant_static import EdgeClient
-    from qdrant_static.ingest.accounting.state import State
+    from qdrant_static.clients.statefolder import State
 
     program = run(tmp_path / "db", "die")
     assert program.stdout.readline().startswith("[")

@@ -15,7 +15,7 @@ from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
 from qdrant_static.collection.diff import diff
-from qdrant_static.edge.opened import carry_out_vector
+from qdrant_static.edge.opencollection import carry_out_vector
 from qdrant_static.encoders.sparsevectors import SparseRows
 from qdrant_static.errors import (
     CollectionLockedError,
@@ -23,7 +23,7 @@ from qdrant_static.errors import (
     PointError,
     SpecError,
 )
-from qdrant_static.ship.route import shard_of
+from qdrant_static.routing import shard_of
 from tests.fakes import FakeEncoder
 
 SHARDS = 3
@@ -347,7 +347,7 @@ def test_a_creation_that_died_leaves_nothing(
                 raise KeyboardInterrupt
             return create(path, config)
 
-    monkeypatch.setattr("qdrant_static.edge.opened.edge.EdgeShard", Dying)
+    monkeypatch.setattr("qdrant_static.edge.opencollection.edge.EdgeShard", Dying)
     with pytest.raises(KeyboardInterrupt):
         client.create_collection("c", models.VectorParams(size=2, distance="Dot"), shard_number=2)
     monkeypatch.undo()

@@ -10,8 +10,8 @@ from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection, search
 from qdrant_static.errors import FieldNotFoundError, FilterError, QdrantStaticError, SpecError
-from qdrant_static.filters import StoredFields, build_filter, index_warnings
-from qdrant_static.search.run import Searcher
+from qdrant_static.querying.filters import StoredFields, build_filter, index_warnings
+from qdrant_static.querying.run import Searcher
 from tests.fakes import FakeEncoder
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"

@@ -21,10 +21,11 @@ from qdrant_static import (
     load_encoder,
     search,
 )
-from qdrant_static.collection.aliases import point_alias
-from qdrant_static.collection.build import read_spec
+from qdrant_static.clients.aliases import point_alias
+from qdrant_static.clients.indexing import IndexProgress
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import Fields, SparseSpec
-from qdrant_static.edge import build
+from qdrant_static.edge import indexbuild
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
     CollectionNameError,
@@ -37,11 +38,11 @@ from qdrant_static.errors import (
     VerificationError,
 )
 from qdrant_static.ids import point_id, text_key
-from qdrant_static.ingest import finishing, sink
-from qdrant_static.ingest.reading.passages import Passages
-from qdrant_static.ingest.server.bulk import IndexProgress
-from qdrant_static.migrate.livewriter import LiveWriter
-from qdrant_static.migrate.record import Record
+from qdrant_static.ingestion import finishing
+from qdrant_static.journal.record import Record
+from qdrant_static.migration.livewriter import LiveWriter
+from qdrant_static.reading.passages import Passages
+from qdrant_static.sinks import sink
 from qdrant_static.vectors import truncate
 from tests.fakes import FakeEncoder, build_static_model, write_jsonl
 
@@ -562,7 +563,7 @@ def test_another_writers_deletion_is_found_by_the_exact_count(
 def test_rows_are_never_all_in_memory(client, tmp_path, monkeypatch):
     """At most one batch per thread is encoded, one waits per thread, and two are in hands."""
     made = written = most = 0
-    from qdrant_static.ingest.reading import jsonl
+    from qdrant_static.reading import jsonl
 
     read = jsonl.read
 
@@ -641,7 +642,7 @@ def test_a_stop_ends_the_building_of_an_index_and_the_next_run_builds_it(
 ):
     monkeypatch.setattr(finishing, "WATCHED_BUILD_ROWS", 1)
     stop = threading.Event()
-    monkeypatch.setattr(build, "_POLL_S", 0.001)
+    monkeypatch.setattr(indexbuild, "_POLL_S", 0.001)
     given = []
 
     def begun(*_args, **_options):
@@ -649,8 +650,8 @@ def test_a_stop_ends_the_building_of_an_index_and_the_next_run_builds_it(
         stop.set()
         return given[-1]
 
-    popen = build.subprocess.Popen
-    monkeypatch.setattr(build.subprocess, "Popen", begun)
+    popen = indexbuild.subprocess.Popen
+    monkeypatch.setattr(indexbuild.subprocess, "Popen", begun)
     path = write_jsonl(tmp_path / "a.jsonl", rows(5))
     report = ingest(path, client, "c", encoder=encoder, stop=stop)
     assert (report.stored, report.points_after, report.interrupted) == (5, 5, True)

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from qdrant_static import EdgeClient
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.verify import verify
+from qdrant_static.ingestion.verify import verify
+from qdrant_static.ledger.ledger import Ledger
 from tests.fakes import REPOSITORY, write_jsonl
 from tests.ingest_child import COLLECTION, run
 

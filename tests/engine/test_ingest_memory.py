@@ -16,9 +16,9 @@ import json, resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
-from qdrant_static.ingest import finishing
-from qdrant_static.ingest import run
-from qdrant_static.ingest import sink
+from qdrant_static.ingestion import finishing
+from qdrant_static.ingestion import run
+from qdrant_static.ingestion import sink
 
 sink.store = lambda *_arguments: {}
 finishing.build_index = lambda *_arguments, **_options: None

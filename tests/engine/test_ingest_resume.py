@@ -16,10 +16,10 @@ from qdrant_static.errors import (
     StorageError,
     TooManyRejectsError,
 )
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.reading import arrowfile, jsonl, parquet
-from qdrant_static.ingest.reading.fromcollection import open_collection
-from qdrant_static.ingest.reading.passages import Passages
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.reading import arrowfile, jsonl, parquet
+from qdrant_static.reading.fromcollection import open_collection
+from qdrant_static.reading.passages import Passages
 from tests.fakes import FakeEncoder, write_jsonl
 
 

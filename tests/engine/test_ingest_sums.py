@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest
 from qdrant_static.ids import point_id
-from qdrant_static.ingest.reading import jsonl, parquet
+from qdrant_static.reading import jsonl, parquet
 from tests.fakes import FakeEncoder, write_jsonl
 
 ENCODER = FakeEncoder()

@@ -8,8 +8,8 @@ import pytest
 
 from qdrant_static import CollectionSpec, EdgeClient, LiveWriter, Record, create_collection
 from qdrant_static.errors import SpecError, StorageError
-from qdrant_static.migrate.journalcollection import JournalCollection
-from qdrant_static.migrate.replay import replay
+from qdrant_static.journal.replay import replay
+from qdrant_static.journal.serverjournal import JournalCollection
 from tests.fakes import FakeEncoder
 from tests.journal_machine import check, point_at, read
 from tests.journal_suite import *  # noqa: F403

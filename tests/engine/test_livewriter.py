@@ -19,7 +19,7 @@ from qdrant_static import (
     ingest,
     search,
 )
-from qdrant_static.collection.build import read_spec
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import (
     CollectionNotFoundError,
@@ -32,9 +32,9 @@ from qdrant_static.errors import (
     TextInputError,
 )
 from qdrant_static.ids import point_id
-from qdrant_static.migrate.journal import Journal
-from qdrant_static.migrate.livewriter import default_journal
-from qdrant_static.migrate.replay import replay
+from qdrant_static.journal.replay import replay
+from qdrant_static.journal.sqlitejournal import Journal
+from qdrant_static.migration.livewriter import default_journal
 from tests.fakes import FakeEncoder, write_jsonl
 from tests.faulty_edge import Faults, FaultyEdge, FaultyJournal, Killed
 from tests.journal_machine import check, matches, point_at, read

@@ -13,8 +13,8 @@ import pytest
 
 from qdrant_static import CollectionSpec, EdgeClient, LiveWriter, create_collection
 from qdrant_static.collection.spec import Fields
-from qdrant_static.migrate.journal import Journal
-from qdrant_static.migrate.replay import replay
+from qdrant_static.journal.replay import replay
+from qdrant_static.journal.sqlitejournal import Journal
 from tests import livewriter_child as child
 from tests.fakes import REPOSITORY
 from tests.journal_machine import check, point_at, read

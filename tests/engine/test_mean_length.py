@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from qdrant_static import CollectionSpec, ingest
-from qdrant_static.collection import backfill
-from qdrant_static.collection.build import bm25_encoder, read_spec
+from qdrant_static.collection import vectorbackfill
+from qdrant_static.collection.create import bm25_encoder, read_spec
 from qdrant_static.collection.spec import BM25, SparseSpec
-from qdrant_static.ingest import loading, meanlength
-from qdrant_static.ingest.accounting.encoded import SAMPLED
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.reading import jsonl
-from qdrant_static.ingest.reading import spread as spreading
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.migrate.inplace import add_vector
+from qdrant_static.ingestion import loading, meanlength
+from qdrant_static.ledger.encoded import SAMPLED
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.migration.inplace import add_vector
+from qdrant_static.reading import jsonl
+from qdrant_static.reading import textsample as spreading
+from qdrant_static.reading.options import SourceOptions
 from tests.fakes import write_jsonl
 
 ROWS = 60
@@ -79,7 +79,7 @@ def test_a_sample_that_is_little_off_is_told_and_kept(client, encoder, path, mon
 def test_what_dies_in_the_correction_is_corrected_by_the_next_attempt(
     client, encoder, path, monkeypatch, sync
 ):
-    monkeypatch.setattr(backfill, "_PAGE", 10)
+    monkeypatch.setattr(vectorbackfill, "_PAGE", 10)
     real, calls = type(client).update_vectors, []
 
     def dies(self, collection, points, **options):
@@ -109,8 +109,8 @@ def test_a_vector_that_is_added_later_has_the_mean_length_of_all(
 ):
     spec = CollectionSpec.for_encoder(encoder, sparse=None)
     ingest(path, client, "c", encoder=encoder, spec=spec)
-    monkeypatch.setattr(backfill, "_SAMPLE", 20)
-    monkeypatch.setattr(backfill, "_PAGE", 10)
+    monkeypatch.setattr(vectorbackfill, "_SAMPLE", 20)
+    monkeypatch.setattr(vectorbackfill, "_PAGE", 10)
     add_vector(client, "c", "bm25")
     assert_weights(client, "c", true_mean())
 

@@ -11,25 +11,27 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection, ingest, tune
-from qdrant_static.collection.build import read_spec, write_spec
+from qdrant_static.collection.create import read_spec, write_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.foreign import carried_spec, foreign_spec
-from qdrant_static.collection.measure import settle
-from qdrant_static.collection.quantize import quantize
-from qdrant_static.collection.toml import from_toml, to_toml
-from qdrant_static.migrate.inplace import add_vector
-from qdrant_static.search import assess as assessing
-from qdrant_static.search.answer import answer
-from qdrant_static.search.assess import assess
-from qdrant_static.search.measured import LAYOUT
-from qdrant_static.search.passes import dense_passes
-from qdrant_static.search.plan import SearchPlan
-from qdrant_static.search.query import Query
-from qdrant_static.search.run import Searcher
+from qdrant_static.collection.passes import dense_passes
+from qdrant_static.collection.plan import SearchPlan
+from qdrant_static.collection.planevidence import LAYOUT
+from qdrant_static.collection.specfile import from_toml, to_toml
+from qdrant_static.measuring import assess as assessing
+from qdrant_static.measuring.assess import assess
+from qdrant_static.measuring.ownvectors import settle
+from qdrant_static.measuring.quantize import quantize
+from qdrant_static.migration.inplace import add_vector
+from qdrant_static.querying.answer import answer
+from qdrant_static.querying.query import Query
+from qdrant_static.querying.run import Searcher
 from tests.fakes import FakeEncoder, write_jsonl
 
 ROWS = 300
-FINISHING = import_module("qdrant_static.ingest.finishing")  # the package's `ingest` is a function
+FINISHING = import_module(
+    "qdrant_static.ingestion.finishing"
+)  # the package's `ingest` is a function
 TUNED = {"kind": "dense", "vector": "full", "rescore": False}
 INT8 = models.ScalarQuantization(
     scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99)
@@ -58,7 +60,7 @@ def made(
 
 def with_plan(client: EdgeClient, *, bound: bool = True) -> CollectionSpec:
     """The collection's spec with a plan that `tune` might have found, and its evidence."""
-    from qdrant_static.search.measured import layout_of
+    from qdrant_static.collection.planevidence import layout_of
 
     spec = read_spec(client, "c")
     layout = layout_of(SearchPlan.of(TUNED), spec, client.get_collection("c"))

@@ -15,8 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
-from qdrant_static.collection.aliases import target_of
-from qdrant_static.collection.build import read_spec
+from qdrant_static.clients.aliases import target_of
+from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import (
     AliasExistsError,
     CollectionLockedError,
@@ -24,9 +24,9 @@ from qdrant_static.errors import (
     StorageError,
     VerificationError,
 )
-from qdrant_static.migrate import adopt
-from qdrant_static.migrate.inplace import add_vector
-from qdrant_static.migrate.machine import Migration
+from qdrant_static.migration import adopt
+from qdrant_static.migration.inplace import add_vector
+from qdrant_static.migration.migration import Migration
 from tests.fakes import REPOSITORY
 from tests.migration_machine import MigrationMachine
 from tests.migration_suite import (
@@ -169,7 +169,7 @@ def _reached(folder: Path, place: Place, expected: dict, at: int) -> int:
 
 
 def _states(one: Migration) -> list:
-    from qdrant_static.migrate.state import find_states
+    from qdrant_static.collection.migrationstate import find_states
 
     return find_states(one.client, one.alias)
 

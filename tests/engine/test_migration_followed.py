@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
 from qdrant_static.cli import app
-from qdrant_static.collection.aliases import point_alias
+from qdrant_static.clients.aliases import point_alias
 from qdrant_static.errors import EncoderMismatchError, SpecMismatchError
 from qdrant_static.jobs import Job
-from qdrant_static.migrate.inplace import add_vector
-from qdrant_static.migrate.machine import Migration
+from qdrant_static.migration.inplace import add_vector
+from qdrant_static.migration.migration import Migration
 from tests.fakes import build_static_model, write_jsonl
 from tests.migration_suite import LOOSE, NEW, OLD, QUERIES, Place, assert_generation, model, record
 
@@ -98,7 +98,7 @@ def test_a_vector_that_was_added_in_place_is_not_written_again(client, place, ve
 
 
 def test_a_ledger_of_an_earlier_version_is_recognized_by_its_encoder(client, place):
-    from qdrant_static.ingest.accounting.ledger import Ledger
+    from qdrant_static.ledger.ledger import Ledger
 
     rows = [record(n) for n in range(COUNT)]
     sync(place, OLD, rows)

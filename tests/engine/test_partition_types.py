@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qdrant_static import CollectionSpec, ingest
-from qdrant_static.ingest.reading.options import SourceOptions
+from qdrant_static.reading.options import SourceOptions
 from tests.fakes import write_jsonl
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from qdrant_static import ingest
 from qdrant_static.errors import JobStoppedError
-from qdrant_static.ingest.encoding import SAMPLE_ROWS
-from qdrant_static.ingest.reading.batch import MAX_ROWS
-from qdrant_static.ingest.reading.sources import open_source
+from qdrant_static.reading.batch import MAX_ROWS
+from qdrant_static.reading.sources import open_source
+from qdrant_static.sinks.encoding import SAMPLE_ROWS
 from tests.fakes import FakeEncoder
 
 

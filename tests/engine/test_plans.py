@@ -11,10 +11,10 @@ from qdrant_client import models
 from qdrant_static import CollectionSpec, EdgeClient, SearchPlan, create_collection
 from qdrant_static.collection.presets import CASCADE_PROMISED_RECALL
 from qdrant_static.collection.spec import Fields, Hnsw, LateSpec, VectorSpec
-from qdrant_static.collection.stored import stored_form
+from qdrant_static.collection.vectorform import stored_form
 from qdrant_static.collection.vectorspec import uint8_scale
 from qdrant_static.encoders.sparsevectors import SparseQuery
-from qdrant_static.search.run import Query, answer, open_collection
+from qdrant_static.querying.run import Query, answer, open_collection
 from qdrant_static.vectors import normalize, truncate
 from tests.fakes import FakeEncoder
 

@@ -15,6 +15,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import EdgeClient
+from qdrant_static.collection.fromparams import vector_spec
 from qdrant_static.collection.params import vector_params
 from qdrant_static.collection.presets import preset
 from qdrant_static.collection.quantization import (
@@ -28,8 +29,7 @@ from qdrant_static.collection.quantization import (
     Scalar,
     Turbo,
 )
-from qdrant_static.collection.reading import vector_spec
-from qdrant_static.collection.stored import stored_form
+from qdrant_static.collection.vectorform import stored_form
 from qdrant_static.collection.vectorspec import DATATYPES, VectorSpec, uint8_scale
 from qdrant_static.errors import SpecError
 

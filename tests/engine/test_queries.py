@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from qdrant_static.edge import queries
+from qdrant_static.edge import pointreads
 from qdrant_static.errors import (
     CollectionNotFoundError,
     NotSupportedByEdgeError,
@@ -67,7 +67,7 @@ def test_a_bool_is_no_number(opened):
         condition = models.Filter(
             must=[models.FieldCondition(key="even", match=models.MatchValue(value=value))]
         )
-        assert queries.count(opened, condition, exact=True) == COUNT // 2
+        assert pointreads.count(opened, condition, exact=True) == COUNT // 2
 
 
 def test_payload_and_vectors_come_as_they_were_stored(opened, data):

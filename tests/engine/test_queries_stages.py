@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qdrant_client import models
 
-from qdrant_static.edge import queries
+from qdrant_static.edge import pointreads
 from qdrant_static.errors import EngineError, NotSupportedByEdgeError, SpecError
 from tests.brute_force import COUNT, ask, best, identity, rows, same
 
@@ -235,11 +235,11 @@ def test_a_batch_answers_in_its_order(opened, data):
         models.QueryRequest(query=data.query.tolist(), using="cos", limit=3, params=EXACT),
         models.QueryRequest(query=identity(4), using="dot", limit=2, offset=1, params=EXACT),
     ]
-    first, second = queries.query_batch_points(opened, requests)
+    first, second = pointreads.query_batch_points(opened, requests)
     same(first, best(data.scores("cos", data.query), 3))
     expected = best(data.scores("dot", data.dense["dot"][4]), 3, without=[4])
     same(second, tuple(part[1:] for part in expected))
-    assert queries.query_batch_points(opened, []) == []
+    assert pointreads.query_batch_points(opened, []) == []
 
 
 def groups(opened, query, **given):
@@ -247,7 +247,7 @@ def groups(opened, query, **given):
         "limit": 3, "group_size": 4, "using": None, "prefetch": None, "condition": None,
         "params": EXACT, "payload": True, "vectors": False, "score_threshold": None, **given,
     }  # fmt: skip
-    return queries.query_points_groups(
+    return pointreads.query_points_groups(
         opened, query, look_up=opened.others.__getitem__, **arguments
     ).groups
 
@@ -287,29 +287,29 @@ def test_groups_with_the_points_that_their_keys_name(opened, data):
 
 def test_facets_and_counts(opened, data):
     wanted = Counter(payload["group"] for payload in data.payload)
-    found = queries.facet(opened, "group", condition=None, limit=10, exact=True)
+    found = pointreads.facet(opened, "group", condition=None, limit=10, exact=True)
     assert {hit.value: hit.count for hit in found.hits} == dict(wanted)
     assert [hit.count for hit in found.hits] == sorted(wanted.values(), reverse=True)
-    found = queries.facet(opened, "even", condition=EVEN, limit=10, exact=True)
+    found = pointreads.facet(opened, "even", condition=EVEN, limit=10, exact=True)
     assert [(hit.value, hit.count) for hit in found.hits] == [(True, COUNT // 2)]
-    assert queries.count(opened, None, exact=True) == COUNT
+    assert pointreads.count(opened, None, exact=True) == COUNT
     with pytest.raises(EngineError, match="No appropriate index"):
-        queries.facet(opened, "nothing", condition=None, limit=10, exact=True)
+        pointreads.facet(opened, "nothing", condition=None, limit=10, exact=True)
     with pytest.raises(SpecError, match="limit"):
-        queries.facet(opened, "group", condition=None, limit=0, exact=True)
+        pointreads.facet(opened, "group", condition=None, limit=0, exact=True)
 
 
 def test_pages_hold_every_point_once(opened):
     seen, offset = [], None
     while True:
-        page, offset = queries.scroll(
+        page, offset = pointreads.scroll(
             opened, None, limit=37, offset=offset, payload=False, vectors=False
         )
         seen += rows(page)
         if offset is None:
             break
     assert seen == [*range(1, COUNT, 2), *range(0, COUNT, 2)]
-    page, offset = queries.scroll(
+    page, offset = pointreads.scroll(
         opened, EVEN, limit=3, offset=None, payload=["n"], vectors=False,
         order_by=models.OrderBy(key="n", start_from=51),
     )  # fmt: skip
@@ -319,14 +319,14 @@ def test_pages_hold_every_point_once(opened):
     assert offset is None
     for given_ in ({"limit": 0, "offset": None}, {"limit": 1, "offset": 3, "order_by": "n"}):
         with pytest.raises(SpecError):
-            queries.scroll(opened, None, payload=False, vectors=False, **given_)
+            pointreads.scroll(opened, None, payload=False, vectors=False, **given_)
 
 
 def test_points_by_id(opened, data):
-    found = queries.retrieve(opened, [3, identity(4), 3, 7777], payload=True, vectors=["dot"])
+    found = pointreads.retrieve(opened, [3, identity(4), 3, 7777], payload=True, vectors=["dot"])
     assert [(record.id, record.payload) for record in found] == [
         (3, data.payload[3]), (identity(4), data.payload[4]),
     ]  # fmt: skip
     assert found[0].vector["dot"] == pytest.approx(data.dense["dot"][3])
     with pytest.raises(SpecError, match="point id"):
-        queries.retrieve(opened, ["abc"], payload=True, vectors=False)
+        pointreads.retrieve(opened, ["abc"], payload=True, vectors=False)

@@ -11,10 +11,10 @@ import pytest
 
 from qdrant_static import ingest
 from qdrant_static.errors import SpecError
-from qdrant_static.ingest.reading import rejects as rejects_module
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.passages import Passages
-from qdrant_static.ingest.retrying import retry_rejects
+from qdrant_static.ingestion.retrying import retry_rejects
+from qdrant_static.reading import rejects as rejects_module
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.passages import Passages
 from tests.fakes import FakeEncoder, run_cli, write_jsonl
 
 ENCODER = FakeEncoder()

@@ -19,7 +19,7 @@ from qdrant_static import (
     load_encoder,
     search,
 )
-from qdrant_static.collection.build import read_spec, write_spec
+from qdrant_static.collection.create import read_spec, write_spec
 from qdrant_static.collection.spec import SparseSpec, VectorSpec
 from qdrant_static.collection.vectorspec import uint8_scale
 from qdrant_static.encoders.sparse import Bm25Encoder
@@ -30,7 +30,7 @@ from qdrant_static.errors import (
     QdrantStaticError,
     SpecError,
 )
-from qdrant_static.search.run import open_collection, search_batch
+from qdrant_static.querying.run import open_collection, search_batch
 from qdrant_static.vectors import truncate
 from tests.fakes import VOCABULARY, FakeEncoder, run_cli, write_jsonl
 

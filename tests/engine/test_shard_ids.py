@@ -8,7 +8,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import EdgeClient
-from qdrant_static.ship.route import shard_of
+from qdrant_static.routing import shard_of
 
 IDS = [number if number % 3 else str(UUID(int=number)) for number in range(50)]
 

@@ -20,17 +20,17 @@ from types import SimpleNamespace
 import pytest
 
 from qdrant_static import CollectionSpec
+from qdrant_static.clients.statefolder import State
 from qdrant_static.edge import assemble as assembling
 from qdrant_static.errors import EngineError, JobRunningError, SpecError, TooManyRejectsError
-from qdrant_static.ingest import sampled
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.accounting.state import State
-from qdrant_static.ingest.progress import Progress
-from qdrant_static.ingest.reading.passages import Passages
-from qdrant_static.ingest.reading.sources import open_source
-from qdrant_static.ingest.shares import child, processes
-from qdrant_static.ingest.shares import run as module
-from qdrant_static.ingest.shares.processes import Processes, UnfitError
+from qdrant_static.ingestion import textstats
+from qdrant_static.ingestion.progress import Progress
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.reading.passages import Passages
+from qdrant_static.reading.sources import open_source
+from qdrant_static.shipping.build import shardchild, shardprocesses
+from qdrant_static.shipping.build import shardedrun as module
+from qdrant_static.shipping.build.shardprocesses import Processes, UnfitError
 from tests.builds import COLLECTION, build, outcome, rejects_of, watch, write_input
 from tests.fakes import REPOSITORY, FakeEncoder
 
@@ -57,7 +57,7 @@ def no_processes(monkeypatch) -> None:
     def refuse(*_, **__):
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(processes.subprocess, "Popen", refuse)
+    monkeypatch.setattr(shardprocesses.subprocess, "Popen", refuse)
 
 
 def die(*_, **__):
@@ -149,7 +149,7 @@ def test_a_sample_that_was_off_is_corrected_in_all_shards(given, expected, tmp_p
     def too_short(sparse, texts, *, whole):
         return replace(sparse, mean_length=3.0), []
 
-    monkeypatch.setattr(sampled, "measured", too_short)
+    monkeypatch.setattr(textstats, "measured", too_short)
     report = build(given, tmp_path, shards=2, workers=2)
     (note,) = report.notes
     assert note.startswith("BM25's mean length is 3.0 terms by a sample, ")
@@ -330,7 +330,7 @@ def test_rejects_are_limited_over_all_processes_together(given, tmp_path, expect
 
 
 def test_what_other_processes_cannot_do_this_one_does(given, tmp_path, expected, monkeypatch):
-    monkeypatch.setattr(processes, "_MODULE", "tests.stubchild")
+    monkeypatch.setattr(shardprocesses, "_MODULE", "tests.stubchild")
     folder = tmp_path / "unfit"  # which the stand-ins understand
     display = Heard()
     report = build(given, folder, display=display)
@@ -354,7 +354,7 @@ def test_a_process_says_that_it_cannot_load_the_encoder(
     monkeypatch.chdir(model_folder.parent)
     job = SimpleNamespace(spec=CollectionSpec.for_encoder(encoder))
     out = io.StringIO()
-    assert not child.build(job, out, threading.Event())
+    assert not shardchild.build(job, out, threading.Event())
     assert why in json.loads(out.getvalue())["unfit"]
 
 
@@ -393,7 +393,7 @@ def test_one_process_builds_what_several_cannot(changes, why, given, tmp_path, m
 
 @pytest.fixture
 def stubs(monkeypatch):
-    monkeypatch.setattr(processes, "_MODULE", "tests.stubchild")
+    monkeypatch.setattr(shardprocesses, "_MODULE", "tests.stubchild")
 
     def make(*ways, at_once=9, must_stop=lambda: False):
         jobs = [SimpleNamespace(part=SimpleNamespace(shard=n), way=way) for n, way in
@@ -450,7 +450,7 @@ def test_nothing_is_left_running_when_this_process_is_interrupted(stubs):
 
 def test_an_error_comes_home_as_it_was(stubs):
     for error in (SpecError(field="f", problem="p"), ValueError("v")):
-        packed = child._packed(error)
+        packed = shardchild._packed(error)
         back = pickle.loads(base64.b64decode(packed))  # noqa: S301
         assert type(back) is type(error)
         assert str(back) == str(error)
@@ -465,6 +465,6 @@ class Stubborn(Exception):  # noqa: N818
 
 
 def test_an_error_that_cannot_travel_is_told_in_words():
-    back = pickle.loads(base64.b64decode(child._packed(Stubborn("why", 1))))  # noqa: S301
+    back = pickle.loads(base64.b64decode(shardchild._packed(Stubborn("why", 1))))  # noqa: S301
     assert isinstance(back, EngineError)
     assert "Stubborn: why" in back.message

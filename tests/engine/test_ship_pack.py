@@ -13,15 +13,15 @@ import qdrant_edge as edge
 
 from qdrant_static import EdgeClient
 from qdrant_static.errors import StorageError
-from qdrant_static.ship.packing.pack import Frame, Packed
-from qdrant_static.ship.packing.segments import (
+from qdrant_static.shipping.packing.pack import Frame, Packed
+from qdrant_static.shipping.packing.segments import (
     BuiltShard,
     fingerprint,
     read_shards,
     same_settings,
     unknown_versions,
 )
-from qdrant_static.ship.packing.tarstream import END, Content, File, members_of
+from qdrant_static.shipping.packing.tarstream import END, Content, File, members_of
 from tests.shipping import build, empty_frame, target_config, vectors
 
 

@@ -17,11 +17,11 @@ from qdrant_client import models
 
 from qdrant_static import EdgeClient
 from qdrant_static.errors import EngineError, ServerUnavailableError
-from qdrant_static.ship.nodes.peers import Holder
-from qdrant_static.ship.packing.segments import BuiltSegment, BuiltShard
-from qdrant_static.ship.proofs import searches
-from qdrant_static.ship.proofs.shipped import Shipped
-from qdrant_static.ship.route import shard_of
+from qdrant_static.routing import shard_of
+from qdrant_static.shipping.nodes.peers import Holder
+from qdrant_static.shipping.packing.segments import BuiltSegment, BuiltShard
+from qdrant_static.shipping.proofs import searches
+from qdrant_static.shipping.proofs.shipped import Shipped
 from tests.proof_suite import NAMES, SHARDS, Pair, ProofSuite, built_once, create
 
 GRAPH = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000, "on_disk": False}

@@ -260,7 +260,7 @@ def test_an_exchanged_point_is_a_disagreement_and_the_next_run_heals_it(client, 
 
 def test_another_way_of_encoding_encodes_everything(client, tmp_path):
     """The text's columns are the same, but their template is not."""
-    from qdrant_static.ingest.reading.options import SourceOptions
+    from qdrant_static.reading.options import SourceOptions
 
     path = write_jsonl(tmp_path / "a.jsonl", rows(10))
     for template, expected in (("{text}", 10), ("{text}", 0), ("about {text}", 10)):

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from qdrant_static import CollectionSpec, LiveWriter, Migration, Record, ingest
-from qdrant_static.collection.aliases import point_alias
-from qdrant_static.collection.build import read_spec
+from qdrant_static.clients.aliases import point_alias
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
-from qdrant_static.collection.quantize import quantize
+from qdrant_static.collection.plan import default_plan
 from qdrant_static.collection.spec import METADATA_KEY
-from qdrant_static.collection.toml import from_toml, to_toml
+from qdrant_static.collection.specfile import from_toml, to_toml
 from qdrant_static.errors import SpecError, SpecMismatchError
-from qdrant_static.ingest.reading.fromcollection import open_collection
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.passages import Passages
-from qdrant_static.ingest.verify import verify
-from qdrant_static.migrate.inplace import add_vector
-from qdrant_static.search.plan import default_plan
-from qdrant_static.search.tuning.questions import of_points
+from qdrant_static.ingestion.verify import verify
+from qdrant_static.measuring.quantize import quantize
+from qdrant_static.measuring.tuning.questions import of_points
+from qdrant_static.migration.inplace import add_vector
+from qdrant_static.reading.fromcollection import open_collection
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.passages import Passages
 from tests.fakes import FakeEncoder, write_jsonl
 
 SAME, OTHER = FakeEncoder(), FakeEncoder(salt="other")

@@ -17,11 +17,11 @@ from qdrant_static import (
     load_encoder,
     search,
 )
-from qdrant_static.collection.build import read_spec
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.foreign import foreign_spec
 from qdrant_static.collection.quantization import Binary
 from qdrant_static.errors import CollectionNotFoundError, SourceNotFoundError, SpecError
-from qdrant_static.search.tune import tune
+from qdrant_static.measuring.tune import tune
 from tests.fakes import VOCABULARY, FakeEncoder, run_cli, write_jsonl
 
 POINTS = 2000
@@ -339,10 +339,10 @@ def test_missing_things_are_named(client, tmp_path, encoder):
 
 def test_when_the_time_is_up_what_was_measured_counts(client, encoder, monkeypatch):
     """A clock that jumps past the budget in the middle of the sweep."""
-    from qdrant_static.search.tuning import session
+    from qdrant_static.measuring.tuning import tuningsession
 
     seconds = iter(np.arange(0.0, 1e6, 1.0))
-    monkeypatch.setattr(session.time, "perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr(tuningsession.time, "perf_counter", lambda: float(next(seconds)))
     report = tune(
         client, "c", target_recall=0.9, sample=60, budget_s=1500, cost="bytes", store=False
     )
@@ -351,12 +351,12 @@ def test_when_the_time_is_up_what_was_measured_counts(client, encoder, monkeypat
 
 
 def test_interrupting_it_stores_nothing(client, encoder, monkeypatch):
-    from qdrant_static.search.tuning import session
+    from qdrant_static.measuring.tuning import tuningsession
 
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session, "answer", interrupted)
+    monkeypatch.setattr(tuningsession, "answer", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tune(client, "c", sample=60, target_recall=0.9)
     assert read_spec(client, "c").plan is None

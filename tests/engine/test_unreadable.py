@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from qdrant_static import ingest
 from qdrant_static.cli import app
 from qdrant_static.errors import TooManyRejectsError
-from qdrant_static.ingest.reading.sources import open_source
-from qdrant_static.ingest.retrying import retry_rejects
-from qdrant_static.ingest.verify import verify
+from qdrant_static.ingestion.retrying import retry_rejects
+from qdrant_static.ingestion.verify import verify
+from qdrant_static.reading.sources import open_source
 from tests.builds import build, write_input
 from tests.fakes import build_static_model, write_jsonl
 

@@ -15,8 +15,8 @@ from qdrant_static.errors import (
     VerificationError,
 )
 from qdrant_static.ids import id_digest, point_id
-from qdrant_static.ingest.retrying import retry_rejects
-from qdrant_static.ingest.verify import point_of, verify
+from qdrant_static.ingestion.retrying import retry_rejects
+from qdrant_static.ingestion.verify import point_of, verify
 from qdrant_static.jobs import Job
 from tests.fakes import run_cli, write_jsonl
 

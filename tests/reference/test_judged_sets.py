@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
-from qdrant_static.search.run import open_collection
+from qdrant_static.querying.run import open_collection
 from tests.fakes import shared_path
 from tests.judged import judged, ndcg
 

@@ -7,7 +7,7 @@ import pytest
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
 from qdrant_static.collection.presets import CASCADE_PROMISED_RECALL
-from qdrant_static.search.run import Searcher, open_collection
+from qdrant_static.querying.run import Searcher, open_collection
 from tests.fakes import shared_path
 from tests.judged import judged, ndcg
 

@@ -17,11 +17,12 @@ from unittest.mock import patch
 from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, ingest
-from qdrant_static.ingest import accounted, shipping
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.reading import jsonl
-from qdrant_static.ship.options import BuildHere
-from qdrant_static.ship.report import ShipProgress
+from qdrant_static.ingestion import account
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.reading import jsonl
+from qdrant_static.shipping.build import buildrun
+from qdrant_static.shipping.build.buildhere import BuildHere
+from qdrant_static.shipping.shipreport import ShipProgress
 from tests.fakes import FakeEncoder
 
 BATCH_ROWS = 100
@@ -46,20 +47,20 @@ def die_at(step: str) -> None:
     if step == "batch":
         _after(Ledger, "settle", times=4)
     elif step == "built":
-        _after(accounted, "write_manifest")
+        _after(account, "write_manifest")
     elif step == "manifest":
-        _after(shipping, "rewrite_manifest")
+        _after(buildrun, "rewrite_manifest")
     elif step == "shipped":
         _after(Ledger, "shipped")
     else:
-        tell = shipping._Told.__call__
+        tell = buildrun._Told.__call__
 
         def told(self: Any, seen: ShipProgress) -> None:
             tell(self, seen)
             if seen.phase == step and (step != "sending" or seen.sent_bytes):
                 _die()
 
-        shipping._Told.__call__ = told  # type: ignore[method-assign]
+        buildrun._Told.__call__ = told  # type: ignore[method-assign]
 
 
 def _after(owner: Any, name: str, *, times: int = 1) -> None:

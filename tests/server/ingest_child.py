@@ -13,7 +13,7 @@ from unittest.mock import patch
 from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, ingest
-from qdrant_static.ingest.reading import jsonl
+from qdrant_static.reading import jsonl
 from tests.fakes import FakeEncoder
 from tests.ingest_child import COLLECTION, tell_settled
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from qdrant_static.ship.nodes.node import Node
+from qdrant_static.shipping.nodes.node import Node
 
 #: Of a segment's file, by path in the segment, another content; None leaves it out.
 Change = Callable[[str, bytes], bytes | None]

@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 
 from qdrant_static import CollectionSpec, create_collection
 from qdrant_static.cli import app
-from qdrant_static.collection.aliases import aliases_of
-from qdrant_static.collection.build import read_spec
+from qdrant_static.clients.aliases import aliases_of
+from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import CannotShipError, ShipmentRefusedError
 from qdrant_static.ids import point_id
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.verify import verify
-from qdrant_static.ship import push
+from qdrant_static.ingestion.verify import verify
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.shipping import push
 from tests.fakes import REPOSITORY, FakeEncoder
 from tests.server.build_child import STEPS, run
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from qdrant_static import CollectionSpec, EdgeClient, connect, ingest, load_encoder
 from qdrant_static.cli import app
-from qdrant_static.collection.aliases import target_of
+from qdrant_static.clients.aliases import target_of
 from tests.fakes import VOCABULARY, write_jsonl
 
 pytestmark = pytest.mark.server

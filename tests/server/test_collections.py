@@ -10,12 +10,12 @@ import pytest
 from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, create_collection
-from qdrant_static.collection.build import read_spec
+from qdrant_static.clients.serverversion import server_version
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import ServerSpec
 from qdrant_static.errors import SpecError
-from qdrant_static.serverversion import server_version
 from tests.collection_suite import CollectionSuite, spec_with, vectors
 
 pytestmark = pytest.mark.server

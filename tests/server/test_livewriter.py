@@ -16,10 +16,10 @@ import pytest
 
 from qdrant_static import CollectionSpec, LiveWriter, Record, connect, create_collection
 from qdrant_static.collection.spec import Fields
-from qdrant_static.migrate.entries import WriteJournal
-from qdrant_static.migrate.journal import Journal
-from qdrant_static.migrate.journalcollection import JournalCollection
-from qdrant_static.migrate.replay import replay
+from qdrant_static.journal.entries import WriteJournal
+from qdrant_static.journal.replay import replay
+from qdrant_static.journal.serverjournal import JournalCollection
+from qdrant_static.journal.sqlitejournal import Journal
 from tests import livewriter_child as child
 from tests.engine.test_livewriter_kills import run_and_kill
 from tests.fakes import REPOSITORY
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.server
 WRITER = """
 import random, sys
 from qdrant_static import LiveWriter, Record, connect
-from qdrant_static.migrate.journalcollection import JournalCollection
+from qdrant_static.journal.serverjournal import JournalCollection
 from tests.livewriter_child import ENCODERS
 from tests.journal_machine import matches
 url, alias, place, seed = sys.argv[1:]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qdrant_static.migrate.machine import Migration
-from qdrant_static.ship.options import BuildHere
+from qdrant_static.migration.migration import Migration
+from qdrant_static.shipping.build.buildhere import BuildHere
 from tests.migration_suite import (
     NEW,
     MigrationSuite,

@@ -15,10 +15,10 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import CollectionSpec, EdgeClient, SearchPlan, ingest, load_encoder
-from qdrant_static.collection.build import bm25_encoder, read_spec
+from qdrant_static.collection.create import bm25_encoder, read_spec
 from qdrant_static.collection.spec import LateSpec, SparseSpec
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.search.run import Searcher, open_collection
+from qdrant_static.querying.run import Searcher, open_collection
 from qdrant_static.vectors import truncate
 from tests.fakes import write_jsonl
 

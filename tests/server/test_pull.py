@@ -17,6 +17,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.collection.diff import diff
 from qdrant_static.collection.spec import ServerSpec
 from qdrant_static.errors import (
@@ -28,9 +29,8 @@ from qdrant_static.errors import (
     SpecError,
     VerificationError,
 )
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.search.run import Searcher
-from qdrant_static.ship.pull import PullProgress, pull
+from qdrant_static.querying.run import Searcher
+from qdrant_static.shipping.pull import PullProgress, pull
 from tests.fakes import run_cli, write_jsonl
 from tests.server.own_cluster import OwnCluster
 from tests.server.own_server import OwnServer, needs_binary

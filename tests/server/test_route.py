@@ -10,7 +10,7 @@ import pytest
 import qdrant_edge as edge
 from qdrant_client import QdrantClient, models
 
-from qdrant_static.ship.route import shard_of
+from qdrant_static.routing import shard_of
 from tests.routed import INTEGERS, PLACED, UUIDS, summed
 
 pytestmark = pytest.mark.server

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from qdrant_static.encoders.sparsevectors import SparseRows
-from qdrant_static.errors import AccessDeniedError, SpecMismatchError
-from qdrant_static.ingest.server.bulk import (
+from qdrant_static.clients.indexing import (
     deferred_indexing,
     index_progress,
     restore_indexing,
     wait_for_indexes,
 )
-from qdrant_static.ingest.server.payload import MAX_DEPTH
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ingest.server.sink import ServerSink, Settled
-from qdrant_static.ingest.sink import EncodedBatch
-from qdrant_static.serverversion import server_version
+from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.clients.serverversion import server_version
+from qdrant_static.encoders.sparsevectors import SparseRows
+from qdrant_static.errors import AccessDeniedError, SpecMismatchError
+from qdrant_static.sinks.payloadbytes import MAX_DEPTH
+from qdrant_static.sinks.serversink import ServerSink, Settled
+from qdrant_static.sinks.sink import EncodedBatch
 from tests.server.own_server import OwnServer, needs_binary
 
 pytestmark = pytest.mark.server

@@ -13,7 +13,8 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
-from qdrant_static.collection.build import read_spec
+from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import METADATA_KEY, ServerSpec
 from qdrant_static.errors import (
@@ -22,11 +23,10 @@ from qdrant_static.errors import (
     CollectionNotFoundError,
     SpecError,
 )
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.nodes.node import collection_path, node_of
-from qdrant_static.ship.push import ship
-from qdrant_static.ship.report import ShipProgress
-from qdrant_static.ship.targets.target import MARK
+from qdrant_static.shipping.nodes.node import collection_path, node_of
+from qdrant_static.shipping.push import ship
+from qdrant_static.shipping.shipreport import ShipProgress
+from qdrant_static.shipping.targets.target import MARK
 from tests.fakes import FakeEncoder
 from tests.shipping import INDEXED, build, point_id, points, vectors
 

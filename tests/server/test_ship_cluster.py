@@ -11,15 +11,15 @@ from tempfile import TemporaryFile
 import pytest
 
 from qdrant_static import EdgeClient
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import ServerUnavailableError, ShipmentRefusedError, SpecError
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship import push
-from qdrant_static.ship.nodes.node import collection_path, node_of
-from qdrant_static.ship.nodes.peers import Peers
-from qdrant_static.ship.packing import pack
-from qdrant_static.ship.push import ship
-from qdrant_static.ship.report import ShipProgress
-from qdrant_static.ship.send import Sender
+from qdrant_static.shipping import push
+from qdrant_static.shipping.nodes.node import collection_path, node_of
+from qdrant_static.shipping.nodes.peers import Peers
+from qdrant_static.shipping.packing import pack
+from qdrant_static.shipping.push import ship
+from qdrant_static.shipping.send import Sender
+from qdrant_static.shipping.shipreport import ShipProgress
 from tests.server.own_cluster import OwnCluster
 from tests.server.own_server import needs_binary
 from tests.shipping import build, point_id

@@ -13,8 +13,8 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import EdgeClient, connect
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.push import ship
+from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.shipping.push import ship
 
 pytestmark = pytest.mark.server
 

@@ -11,8 +11,8 @@ import pytest
 from qdrant_client import QdrantClient
 
 from qdrant_static import EdgeClient
-from qdrant_static.ship.nodes.node import node_of
-from qdrant_static.ship.nodes.peers import Peers
+from qdrant_static.shipping.nodes.node import node_of
+from qdrant_static.shipping.nodes.peers import Peers
 from tests.proof_suite import Pair, ProofSuite, built_once, create
 
 pytestmark = pytest.mark.server

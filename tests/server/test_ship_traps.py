@@ -17,6 +17,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import EdgeClient, connect
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import (
     AliasMovedError,
     CannotShipError,
@@ -25,12 +26,11 @@ from qdrant_static.errors import (
     ServerUnavailableError,
     ShipmentRefusedError,
 )
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship import push
-from qdrant_static.ship.packing import segments
-from qdrant_static.ship.push import ship
-from qdrant_static.ship.route import shard_of
-from qdrant_static.ship.targets import prepare
+from qdrant_static.routing import shard_of
+from qdrant_static.shipping import push
+from qdrant_static.shipping.packing import segments
+from qdrant_static.shipping.push import ship
+from qdrant_static.shipping.targets import prepare
 from tests.server.own_server import OwnServer, needs_binary
 from tests.server.ship_traps import AS_IT_WAS, NOTHING, TRAPS
 from tests.server.snapshots_changed import cut, midway, uploads, with_files

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qdrant_static import CollectionSpec, SearchPlan, connect, create_collection, search, tune
-from qdrant_static.collection.build import read_spec
+from qdrant_static.collection.create import read_spec
 from tests.fakes import FakeEncoder
 
 pytestmark = pytest.mark.server

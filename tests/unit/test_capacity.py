@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from qdrant_static.cli import app, quantities
 from qdrant_static.cli import plan as command
-from qdrant_static.collection import evidence, toml
+from qdrant_static.collection import evidence, specfile
 from qdrant_static.collection.capacity import (
     Corpus,
     code_bytes,
@@ -290,7 +290,7 @@ def test_the_short_form_of_every_layout_is_the_layout(sparse):
         info(), Corpus(rows=10**8), matryoshka=(256,), sparse=sparse, payload_indexes={"a": "float"}
     )
     for layout in made.layouts:
-        read = toml.from_toml(command.snippet(layout), encoder=info())
+        read = specfile.from_toml(command.snippet(layout), encoder=info())
         assert replace(read, plan=None) == layout.spec, layout.name
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
-from qdrant_static.ingest.reading import columns
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.sources import open_source
+from qdrant_static.reading import columns
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.sources import open_source
 
 ROWS = [
     {

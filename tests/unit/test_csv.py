@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdrant_static.errors import ColumnNotFoundError, SpecError
-from qdrant_static.ingest.reading import csvcells, csvfile
-from qdrant_static.ingest.reading.building import Building
-from qdrant_static.ingest.reading.inputs import Input
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.rejects import Reject
-from qdrant_static.ingest.reading.selection import Selection
-from qdrant_static.ingest.reading.sources import open_source
+from qdrant_static.reading import csvcells, csvfile
+from qdrant_static.reading.batchbuilder import Building
+from qdrant_static.reading.inputs import Input
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.rejects import Reject
+from qdrant_static.reading.selection import Selection
+from qdrant_static.reading.sources import open_source
 
 SELECTION = Selection(key="id", text=("text",), payload=None)
 HEAD = b"id,text,n\n"

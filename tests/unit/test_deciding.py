@@ -9,11 +9,11 @@ import pytest
 
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import id_digest, point_id
-from qdrant_static.ingest.accounting.accounts import Totals
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.deciding import decide, prepare, settlement
-from qdrant_static.ingest.limits import RejectLimit
-from qdrant_static.ingest.reading.batch import Batch
+from qdrant_static.ingestion.deciding import decide, prepare, settlement
+from qdrant_static.ingestion.rejectlimits import RejectLimit
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.ledger.records import Totals
+from qdrant_static.reading.batch import Batch
 
 KEY = b"k" * 16
 FILES = ["a.jsonl", "b.jsonl"]

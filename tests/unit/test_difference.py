@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from qdrant_static.collection import build
-from qdrant_static.collection.difference import Difference, compare
+from qdrant_static.collection import create
 from qdrant_static.collection.quantization import Binary, Scalar
 from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
+from qdrant_static.collection.specdiff import Difference, compare
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, uint8_scale
 from qdrant_static.errors import SpecError
 from tests.fakes import FakeEncoder
@@ -186,10 +186,10 @@ def test_a_difference_of_a_vector_with_a_dot_in_its_name_is_told_whole():
     ],
 )
 def test_what_a_server_is_too_old_for_is_refused(monkeypatch, values, version, told):
-    monkeypatch.setattr(build, "server_version", lambda _: version)
+    monkeypatch.setattr(create, "server_version", lambda _: version)
     spec = replace(SPEC, vectors=(replace(SPEC.vectors[0], **{"quantization": None, **values}),))
     if told is None:
-        build.check_version(None, spec)
+        create.check_version(None, spec)
         return
     with pytest.raises(SpecError, match="^vectors.full." + told):
-        build.check_version(None, spec)
+        create.check_version(None, spec)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from qdrant_client import models
 
-from qdrant_static.collection.changes import FILLING_KEY
 from qdrant_static.collection.spec import METADATA_KEY
-from qdrant_static.ship.receiving.embedded import embedded, indexes
+from qdrant_static.collection.updates import FILLING_KEY
+from qdrant_static.shipping.receiving.localconfig import embedded, indexes
 
 HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000, "on_disk": False}
 HNSW |= {"max_indexing_threads": 0}

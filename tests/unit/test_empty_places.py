@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 from qdrant_static import EdgeClient, connect, ingest
 from qdrant_static.cli import app
 from qdrant_static.errors import SpecError
-from qdrant_static.ingest.reading.sources import open_source
-from qdrant_static.ingest.retrying import retry_rejects
-from qdrant_static.ingest.verify import verify
+from qdrant_static.ingestion.retrying import retry_rejects
+from qdrant_static.ingestion.verify import verify
 from qdrant_static.jobs import Job
-from qdrant_static.ship.options import BuildHere
+from qdrant_static.reading.sources import open_source
+from qdrant_static.shipping.build.buildhere import BuildHere
 from tests.fakes import FakeEncoder, write_jsonl
 
 

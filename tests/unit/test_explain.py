@@ -7,9 +7,10 @@ import json
 import pytest
 from hypothesis import given
 
+from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.spec import CollectionSpec, LateSpec
 from qdrant_static.errors import SpecError
-from qdrant_static.search.plan import SearchPlan
+from qdrant_static.querying.explain import explain
 from tests.fakes import FakeEncoder
 from tests.unit.test_plan import plans
 from tests.unit.test_plan_requests import spec_of
@@ -21,7 +22,7 @@ def spec(**options) -> CollectionSpec:
 
 
 def explained(plan, spec, **given):
-    return SearchPlan.of(plan).explain(spec, **given)
+    return explain(SearchPlan.of(plan), spec, **given)
 
 
 def test_an_exact_search_reads_every_original():
@@ -90,6 +91,6 @@ def test_a_plan_that_the_collection_cannot_serve_is_not_explained():
 def test_every_plan_is_explained_in_words_and_as_json(plan):
     from dataclasses import replace
 
-    found = replace(plan, rerank=None).explain(spec_of(), rows=10_000)
+    found = explain(replace(plan, rerank=None), spec_of(), rows=10_000)
     assert str(found).count("\n") == len(found.stages)
     assert json.loads(json.dumps(found.to_dict()))["requests"] == found.requests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -48,31 +49,38 @@ def test_star_import_gives_exactly_the_names():
     assert {name for name in scope if name not in ("__builtins__",)} == set(NAMES)
 
 
+def test_no_name_hides_a_module_below():
+    below = {path.stem for path in Path(qdrant_static.__file__).parent.iterdir()}
+    assert not below & set(NAMES)
+
+
 @pytest.mark.parametrize(
     "order",
     [
         "from qdrant_static import ingest, search, connect, ship",
-        "import qdrant_static.ingest.pipeline, qdrant_static.ship.route;"
+        "import qdrant_static.ingestion.pipeline, qdrant_static.routing;"
         "from qdrant_static import connect, ship, search, ingest",
-        "from qdrant_static import search, ship; import qdrant_static.search.plan;"
-        "from qdrant_static import ingest; import qdrant_static.ingest.reading.sources;"
-        "from qdrant_static import connect; from qdrant_static.connect import connect as again;"
+        "from qdrant_static import search, ship; import qdrant_static.collection.plan;"
+        "from qdrant_static import ingest; import qdrant_static.reading.sources;"
+        "from qdrant_static import connect;"
+        "from qdrant_static.clients.connect import connect as again;"
         "assert again is connect",
-        "from qdrant_static import ship; import qdrant_static.ship.route;"
+        "from qdrant_static import ship; import qdrant_static.routing;"
         "from qdrant_static import connect, ingest, search;"
-        "from qdrant_static.ship.push import ship as again; assert again is ship",
+        "from qdrant_static.shipping.push import ship as again; assert again is ship",
     ],
 )
 def test_functions_stay_functions_in_every_order_of_imports(order, tmp_path):
     code = (
         f"{order}\nimport qdrant_static as package\n"
-        "import qdrant_static.ingest.pipeline, qdrant_static.search.run, qdrant_static.ship.push\n"
+        "import qdrant_static.ingestion.pipeline, qdrant_static.querying.run\n"
+        "import qdrant_static.shipping.push\n"
         "from types import FunctionType\n"
         "for name in ('ingest', 'search', 'connect', 'ship'):\n"
         "    assert type(getattr(package, name)) is FunctionType, name\n"
         "    assert globals()[name] is getattr(package, name), name\n"
-        "from qdrant_static.ingest.reading import selection\n"
-        "from qdrant_static.search import plan\n"
+        "from qdrant_static.reading import selection\n"
+        "from qdrant_static.collection import plan\n"
         "assert selection.select and plan.SearchPlan\n"
     )
     done = run_python(code, cwd=tmp_path)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.template import Template
 from qdrant_static.errors import SpecError
-from qdrant_static.ingest.reading.building import _text
-from qdrant_static.ingest.reading.columns import RecordShape
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.selection import select
+from qdrant_static.reading.batchbuilder import _text
+from qdrant_static.reading.columns import RecordShape
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.selection import select
 
 WHOLE = Fields(
     key="id",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qdrant_static.collection.fieldpaths import as_key, candidates, key_of, parse_key, values_at
 from qdrant_static.errors import FilterError
-from qdrant_static.filters.language import parse
+from qdrant_static.querying.filters.language import parse
 
 
 def read(text: str) -> list[tuple[str, str, tuple[str | None, ...]]]:

@@ -7,7 +7,7 @@ from tests.fakes import REPOSITORY, run_python
 CODE = """
 from qdrant_static import CollectionSpec
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.ingest.accounting.identity import identity
+from qdrant_static.ledger.runidentity import identity
 spec = CollectionSpec.for_encoder(EncoderInfo(name="e", dimension=8, fingerprint="f"))
 print(identity(spec, "f", {"flat": frozenset("abcdefghij"), "kind": {1.5: None}}))
 """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from qdrant_static import CollectionSpec
-from qdrant_static.ingest import indexing
-from qdrant_static.ingest.indexing import expected_seconds, indexed_part
-from qdrant_static.ingest.server.bulk import IndexProgress
+from qdrant_static.clients.indexing import IndexProgress
+from qdrant_static.ingestion import indexestimate
+from qdrant_static.ingestion.indexestimate import expected_seconds, indexed_part
 from tests.fakes import FakeEncoder
 
 
@@ -23,10 +23,10 @@ def test_the_last_build_of_a_collection_tells_best(spec):
 
 
 def test_a_first_build_is_estimated_by_its_graphs(spec, monkeypatch):
-    monkeypatch.setattr(indexing, "core_count", lambda: 2)
+    monkeypatch.setattr(indexestimate, "core_count", lambda: 2)
     seconds = expected_seconds(spec, 1_000_000, None)
     assert 100 < seconds < 1000
-    monkeypatch.setattr(indexing, "core_count", lambda: 4)
+    monkeypatch.setattr(indexestimate, "core_count", lambda: 4)
     assert expected_seconds(spec, 1_000_000, None) == pytest.approx(seconds / 2)
 
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from qdrant_static.errors import ColumnNotFoundError, SourceNotFoundError, SpecError
-from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.inmemory import open_data
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.inmemory import open_data
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.rejects import Reject
 
 TABLE = pa.table({"id": [1, 2, 3], "text": ["a b", "c d", None], "year": [1999, None, 2001]})
 

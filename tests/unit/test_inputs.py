@@ -17,13 +17,13 @@ import pytest
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
-from qdrant_static.ingest.reading import registered
-from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.find import find_inputs
-from qdrant_static.ingest.reading.inputs import unsettled
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.places import public
-from qdrant_static.ingest.reading.sources import open_source
+from qdrant_static.reading import plugins
+from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.find import find_inputs
+from qdrant_static.reading.inputs import unsettled
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.redaction import public
+from qdrant_static.reading.sources import open_source
 from tests.fakes import write_jsonl
 
 ROW = {"id": 1, "text": "one"}
@@ -443,19 +443,19 @@ def open_numbers(location: str) -> pa.RecordBatchReader:
 @pytest.fixture
 def numbers(monkeypatch):
     points = [
-        EntryPoint("numbers", f"{__name__}:open_numbers", registered.ENTRY_POINT_GROUP),
-        EntryPoint("count", f"{__name__}:open_numbers", registered.ENTRY_POINT_GROUP),
+        EntryPoint("numbers", f"{__name__}:open_numbers", plugins.ENTRY_POINT_GROUP),
+        EntryPoint("count", f"{__name__}:open_numbers", plugins.ENTRY_POINT_GROUP),
     ]
 
     def entry_points(*, group: str, name: str | None = None):
         assert group == "qdrant_static.sources"
         return [one for one in points if name in (None, one.name)]
 
-    monkeypatch.setattr(registered, "entry_points", entry_points)
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
     monkeypatch.setattr(EntryPoint, "load", lambda _: open_numbers)
-    registered._names.cache_clear()
+    plugins._names.cache_clear()
     yield
-    registered._names.cache_clear()
+    plugins._names.cache_clear()
 
 
 def test_a_distribution_may_add_an_ending_and_a_scheme(numbers, tmp_path):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qdrant_static.errors import SpecError, StorageError
-from qdrant_static.migrate.entries import Change
-from qdrant_static.migrate.journal import Journal
+from qdrant_static.journal.entries import Change
+from qdrant_static.journal.sqlitejournal import Journal
 from tests.fakes import run_python
 from tests.journal_suite import *  # noqa: F403
 from tests.journal_suite import change
@@ -123,7 +123,7 @@ def test_a_process_that_holds_it_keeps_others_out_until_it_is_gone(tmp_path):
     code = """
 import sys
 from qdrant_static.errors import StorageError
-from qdrant_static.migrate.journal import Journal
+from qdrant_static.journal.sqlitejournal import Journal
 try:
     Journal(sys.argv[1], patience_s=0.2)
 except StorageError as error:

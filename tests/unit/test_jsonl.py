@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.ingest.reading import jsonl
-from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.rejects import Reject
-from qdrant_static.ingest.reading.selection import Selection
+from qdrant_static.reading import jsonl
+from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.rejects import Reject
+from qdrant_static.reading.selection import Selection
 
 SELECTION = Selection(key="id", text=("title", "text"), payload=None)
 GOOD = b'{"id": 1, "text": "one"}'

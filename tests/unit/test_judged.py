@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qdrant_static.errors import SourceNotFoundError, SpecError
-from qdrant_static.evaluate.judged import read_judged, read_queries
+from qdrant_static.measuring.judged import read_judged, read_queries
 
 QRELS = "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\nq2\td3\t1\nq3\td1\t0\n"
 

@@ -9,12 +9,12 @@ import pytest
 
 from qdrant_static.errors import StorageError
 from qdrant_static.ids import id_digest
-from qdrant_static.ingest.accounting import ledger as module
-from qdrant_static.ingest.accounting.accounts import Rows, Settlement, Totals
-from qdrant_static.ingest.accounting.hashes import as_digests
-from qdrant_static.ingest.accounting.identity import differences
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.accounting.tables import CHANGES
+from qdrant_static.ledger import ledger as module
+from qdrant_static.ledger.contentdigests import as_digests
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.ledger.records import Rows, Settlement, Totals
+from qdrant_static.ledger.runidentity import differences
+from qdrant_static.ledger.tables import CHANGES
 
 
 def digest(value: int) -> bytes:

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from qdrant_static.ship.proofs.likeness import payload_difference, vector_difference, vectors_of
+from qdrant_static.shipping.proofs.pointcompare import (
+    payload_difference,
+    vector_difference,
+    vectors_of,
+)
 
 DENSE = [0.1, -0.25, 0.5]
 SPARSE = models.SparseVector(indices=[3, 9], values=[0.5, 1.5])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qdrant_static.errors import SpecError
-from qdrant_static.evaluate.metrics import ndcg, neighbor_recall, recall, reciprocal_rank
+from qdrant_static.measuring.metrics import ndcg, neighbor_recall, recall, reciprocal_rank
 
 RANKING = ["a", "b", "c", "d", "e"]
 JUDGED = {"b": 2.0, "d": 1.0, "x": 1.0, "y": 0.0}

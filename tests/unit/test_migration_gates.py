@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qdrant_static.collection.generationnames import generation_name, split_name
+from qdrant_static.collection.migrationstate import NEXT, PHASES, STEPS, MigrationState
 from qdrant_static.errors import MigrationStepError, SpecError
-from qdrant_static.migrate.gates import (
+from qdrant_static.migration.gates import (
     ACCEPTABLE,
     NAMES,
     Thresholds,
@@ -20,11 +22,9 @@ from qdrant_static.migrate.gates import (
     noted,
     table,
 )
-from qdrant_static.migrate.integrity import _differing
-from qdrant_static.migrate.names import generation_name, split_name
-from qdrant_static.migrate.quality import of_shadow, spearman
-from qdrant_static.migrate.report import Moved
-from qdrant_static.migrate.state import NEXT, PHASES, STEPS, MigrationState
+from qdrant_static.migration.integrity import _differing
+from qdrant_static.migration.migrationreport import Moved
+from qdrant_static.migration.quality import of_shadow, spearman
 from tests.fakes import FakeEncoder
 
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from qdrant_static import plaindata
 from qdrant_static.collection import params
+from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.spec import CollectionSpec
-from qdrant_static.collection.toml import SHORT, from_data
+from qdrant_static.collection.specfile import SHORT, from_data
 from qdrant_static.errors import QdrantStaticError, SpecError
-from qdrant_static.ingest.reading.options import SourceOptions
 from qdrant_static.jobs import Job
-from qdrant_static.search.plan import SearchPlan
+from qdrant_static.querying.explain import explain
+from qdrant_static.reading.options import SourceOptions
 from qdrant_static.suggestions import suggestion
 from tests.fakes import FakeEncoder
 
@@ -148,7 +149,7 @@ def test_a_plan_is_one_or_refused(data):
     except QdrantStaticError:
         return
     assert SearchPlan.of(plan.to_dict()) == plan
-    assert plan.explain(spec, rows=1000).to_dict()
+    assert explain(plan, spec, rows=1000).to_dict()
 
 
 @given(raw=st.binary(max_size=60))

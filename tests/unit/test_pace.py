@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qdrant_static.ingest.server.pace import FEWEST, FIRST, LONG_S, MOST, SHORT_S, Pace
+from qdrant_static.sinks.pace import FEWEST, FIRST, LONG_S, MOST, SHORT_S, Pace
 
 
 def test_quick_answers_make_requests_larger_up_to_a_bound():

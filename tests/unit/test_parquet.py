@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
-from qdrant_static.ingest.reading import parquet
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.rejects import Reject
-from qdrant_static.ingest.reading.selection import Selection
-from qdrant_static.ingest.reading.sources import open_source
+from qdrant_static.reading import parquet
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.rejects import Reject
+from qdrant_static.reading.selection import Selection
+from qdrant_static.reading.sources import open_source
 
 SELECTION = Selection(key="id", text=("title", "text"), payload=None)
 

@@ -17,12 +17,12 @@ from qdrant_static.encoders.limits import ReadingLimit
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import text_key
-from qdrant_static.ingest.reading import passages as module
-from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.cutting import cut_all
-from qdrant_static.ingest.reading.passages import Passages, cut, fit, split, token_offsets
-from qdrant_static.ingest.reading.payloadrows import PayloadRows
-from qdrant_static.ingest.reading.rejects import Reject
+from qdrant_static.reading import passages as module
+from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.passagecuts import cut_all
+from qdrant_static.reading.passages import Passages, cut, fit, split, token_offsets
+from qdrant_static.reading.payloadrows import PayloadRows
+from qdrant_static.reading.rejects import Reject
 from tests.fakes import FakeEncoder
 from tests.small_tokenizers import wordpiece
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from qdrant_static.ingest.reading import payloadcompare
-from qdrant_static.ingest.reading.floats import rounded
-from qdrant_static.ingest.reading.payloadcompare import agrees, same_payload
-from qdrant_static.ingest.reading.payloadrows import payload_digest
+from qdrant_static.reading import payloadcompare
+from qdrant_static.reading.floatdigests import rounded
+from qdrant_static.reading.payloadcompare import agrees, same_payload
+from qdrant_static.reading.payloadrows import payload_digest
 
 
 def edges(count: int) -> list[tuple[float, float]]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.ingest.reading.payloadrows import PayloadRows, payload_digest, payload_digests
+from qdrant_static.reading.payloadrows import PayloadRows, payload_digest, payload_digests
 
 COLUMNS = pa.record_batch({"b": ["x", None, ""], "a": [1, None, 3], "c": [1.5, None, math.nan]})
 ROWS = [

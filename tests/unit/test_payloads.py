@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.ingest.reading.arrowtypes import is_storable, plain
-from qdrant_static.ingest.reading.payloads import DoubledNameError, to_json
+from qdrant_static.reading.arrowtypes import is_storable, plain
+from qdrant_static.reading.payloads import DoubledNameError, to_json
 
 NS = pa.array(np.array(["2020-01-02T03:04:05.123456789", "NaT"], "datetime64[ns]"))
 NS_OUT = ["2020-01-02T03:04:05.123456", None]

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from qdrant_static.errors import JobStoppedError, SourceNotFoundError, SpecError
-from qdrant_static.ingest.reading import once as module
-from qdrant_static.ingest.reading import registered
-from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.once import ReadOnce
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.sources import Source, open_source
+from qdrant_static.reading import once as module
+from qdrant_static.reading import plugins
+from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.once import ReadOnce
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.sources import Source, open_source
 
 ROWS = 2500
 TABLE = pa.table({"id": range(ROWS), "text": [f"row {n}" for n in range(ROWS)]})
@@ -105,7 +105,7 @@ def test_standard_input_by_two_names_is_refused(monkeypatch, tmp_path):
 
 
 def test_a_pipe_of_a_registered_source_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(registered, "ending_of", lambda path: "avro" if "avro" in path else None)
+    monkeypatch.setattr(plugins, "ending_of", lambda path: "avro" if "avro" in path else None)
     os.mkfifo(tmp_path / "a.avro")
     with pytest.raises(SourceNotFoundError, match="store it as a file first"):
         open_source(tmp_path / "a.avro")

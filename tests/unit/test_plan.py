@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qdrant_static.collection.plan import FUSIONS, SearchPlan, Stage, default_plan
 from qdrant_static.collection.spec import PLAN_KINDS, CollectionSpec, Fields, LateSpec
-from qdrant_static.collection.toml import dumps
+from qdrant_static.collection.specfile import dumps
 from qdrant_static.errors import SpecError
-from qdrant_static.search.plan import FUSIONS, SearchPlan, Stage, default_plan
 from tests.fakes import FakeEncoder
 
 CASCADE = {"kind": "cascade", "stages": [{"vector": "mrl_8", "limit": 50}, {"vector": "full"}]}

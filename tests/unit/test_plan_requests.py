@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from qdrant_client import models
 
+from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.presets import passed_on
 from qdrant_static.collection.spec import CollectionSpec, Hnsw, LateSpec, VectorSpec
 from qdrant_static.encoders.sparsevectors import SparseQuery
 from qdrant_static.errors import SpecError
-from qdrant_static.search.plan import SearchPlan
-from qdrant_static.search.query import Query
+from qdrant_static.querying.query import Query
+from qdrant_static.querying.request import compile_request
 from qdrant_static.vectors import truncate
 from tests.fakes import FakeEncoder
 from tests.unit.test_plan import plans
@@ -38,7 +39,7 @@ SPEC = spec_of()
 
 
 def compiled(plan, *, spec: CollectionSpec = SPEC, query: Query = QUERY, limit: int = 5, **given):
-    return SearchPlan.of(plan).request(query, spec, limit=limit, **given)
+    return compile_request(SearchPlan.of(plan), query, spec, limit=limit, **given)
 
 
 def part(size: int) -> list[float]:

@@ -10,10 +10,10 @@ import types
 import pytest
 
 from qdrant_static import bars
-from qdrant_static.ingest import progress
-from qdrant_static.ingest.accounting.accounts import Totals
-from qdrant_static.ingest.progress import Progress
-from qdrant_static.ingest.telemetry import RowCounters
+from qdrant_static.ingestion import progress
+from qdrant_static.ingestion.progress import Progress
+from qdrant_static.ingestion.telemetry import RowCounters
+from qdrant_static.ledger.records import Totals
 
 
 def undated(told: str) -> list[str]:

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from qdrant_static.ingest import progress
-from qdrant_static.ingest.progress import Progress
+from qdrant_static.ingestion import progress
+from qdrant_static.ingestion.progress import Progress
 from tests.unit.test_report import report
 
 
@@ -40,7 +40,7 @@ def test_what_is_not_shown_is_logged_and_noted(caplog, capsys):
     assert [one.getMessage() for one in caplog.records] == [
         "articles: a note", "articles: compiling", "articles: indexing",
     ]  # fmt: skip
-    assert {one.name for one in caplog.records} == {"qdrant_static.ingest"}
+    assert {one.name for one in caplog.records} == {"qdrant_static.ingestion"}
     assert capsys.readouterr() == ("", "")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qdrant_static.search.plan import SearchPlan
-from qdrant_static.search.tuning.race import Race, Trial
+from qdrant_static.collection.plan import SearchPlan
+from qdrant_static.measuring.tuning.race import Race, Trial
 
 
 class Made:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qdrant_static.ingest.reading.position import ReadPosition
-from qdrant_static.ingest.reading.sources import open_source
+from qdrant_static.reading.position import ReadPosition
+from qdrant_static.reading.sources import open_source
 
 
 def lines(count: int) -> bytes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from qdrant_client import models
 
+from qdrant_static.collection.fromparams import quantization, vector_spec
 from qdrant_static.collection.params import vector_params
 from qdrant_static.collection.quantization import SHORT_NAMES, Binary, Product, Scalar, Turbo
-from qdrant_static.collection.reading import quantization, vector_spec
 from qdrant_static.collection.vectorspec import Hnsw, VectorSpec
 
 KINDS = [

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.sources import open_source
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.sources import open_source
 
 NAN, INF = float("nan"), float("inf")
 VECTORS = [[1, 2, 3], None, [4, 5], [6, NAN, 8], [9, None, 1], [2, 3, 1e39], [-1, 0, 0.5], []]

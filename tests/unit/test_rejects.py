@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.passages import Passages
-from qdrant_static.ingest.reading.rejects import Reject, RejectsFile
-from qdrant_static.ingest.reading.rowoptions import read_row_options, row_options
-from qdrant_static.ingest.reading.selection import Selection, select
-from qdrant_static.ingest.reading.sources import Source
+from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.passages import Passages
+from qdrant_static.reading.rejects import Reject, RejectsFile
+from qdrant_static.reading.rowoptions import read_row_options, row_options
+from qdrant_static.reading.selection import Selection, select
+from qdrant_static.reading.sources import Source
 
 
 def reject(**changes) -> Reject:

@@ -9,7 +9,7 @@ import pytest
 
 from qdrant_static import IngestReport
 from qdrant_static.collection.spec import Fields
-from qdrant_static.ingest.accounting.accounts import UnreadableFile
+from qdrant_static.ledger.records import UnreadableFile
 
 TORN = (UnreadableFile(file="a.jsonl.gz", problem="cut off"),)
 

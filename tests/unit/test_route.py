@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qdrant_static.errors import SpecError
 from qdrant_static.ids import id_digest, point_id
-from qdrant_static.ship.route import shard_of, shard_of_digests
+from qdrant_static.routing import shard_of, shard_of_digests
 from tests.fakes import run_python
 from tests.routed import INTEGERS, PLACED, UUIDS, summed
 
@@ -143,7 +143,7 @@ def test_a_number_of_shards_is_at_least_one() -> None:
 def test_one_shard_needs_no_numba(tmp_path: Path) -> None:
     done = run_python(
         "import sys\n"
-        "from qdrant_static.ship.route import shard_of\n"
+        "from qdrant_static.routing import shard_of\n"
         "shard_of([1], 1)\n"
         "assert 'numba' not in sys.modules\n",
         cwd=tmp_path,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from qdrant_static.errors import LedgerNotFoundError, SpecError, StorageError
-from qdrant_static.ingest.accounting import ledger as ledger_module
-from qdrant_static.ingest.accounting.history import past_runs
-from qdrant_static.ingest.accounting.ledger import Ledger, now
-from qdrant_static.ingest.accounting.retention import check_keep_runs, remove_old_files
+from qdrant_static.ledger import ledger as ledger_module
+from qdrant_static.ledger.history import past_runs
+from qdrant_static.ledger.ledger import Ledger, now
+from qdrant_static.ledger.retention import check_keep_runs, remove_old_files
 from tests.unit.test_ledger import begin, make_version_1, rows, settle
 
 

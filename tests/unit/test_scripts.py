@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from qdrant_static.collection.bm25stats import measured
 from qdrant_static.collection.spec import SparseSpec
-from qdrant_static.collection.terms import measured
 from qdrant_static.encoders.scripts import choose_tokenizer, scripts_of
 
 ENGLISH = "the moon raises the sea"

@@ -6,8 +6,8 @@ import pytest
 
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ColumnNotFoundError, SpecError
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.selection import Selection, select
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.selection import Selection, select
 
 
 def chosen(columns, **options) -> Selection:

@@ -12,15 +12,15 @@ import pytest
 
 from qdrant_static.errors import StorageError
 from qdrant_static.ids import point_id
-from qdrant_static.ingest.accounting.accounts import Settlement, Totals
-from qdrant_static.ingest.accounting.joining import JOINED, join
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.joining import join_rejects
-from qdrant_static.ingest.reading.rejects import Reject, RejectsFile
-from qdrant_static.ingest.reading.sources import AnySource, open_source
-from qdrant_static.ingest.shares.source import Share
-from qdrant_static.ship.route import shard_of
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.ledger.merge import JOINED, join
+from qdrant_static.ledger.records import Settlement, Totals
+from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.rejects import Reject, RejectsFile
+from qdrant_static.reading.rejectsmerge import join_rejects
+from qdrant_static.reading.sources import AnySource, open_source
+from qdrant_static.routing import shard_of
+from qdrant_static.shipping.build.shardsource import Share
 from tests.fakes import write_jsonl
 from tests.unit.test_ledger import begin, rows
 

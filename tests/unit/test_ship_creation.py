@@ -12,8 +12,8 @@ from qdrant_client import models
 from qdrant_static import CollectionSpec
 from qdrant_static.collection.spec import METADATA_KEY, ServerSpec
 from qdrant_static.edge.description import Description
-from qdrant_static.ship.packing.segments import BuiltSegment, BuiltShard
-from qdrant_static.ship.targets.creation import creation, index_body, recreation, schema_of
+from qdrant_static.shipping.packing.segments import BuiltSegment, BuiltShard
+from qdrant_static.shipping.targets.targetconfig import creation, index_body, recreation, schema_of
 from tests.fakes import FakeEncoder
 
 MEMORY = models.Memory

@@ -11,7 +11,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from qdrant_static.errors import AccessDeniedError, EngineError, ServerUnavailableError
-from qdrant_static.ship.nodes.node import Node, collection_path, node_of
+from qdrant_static.shipping.nodes.node import Node, collection_path, node_of
 
 
 def node(answer) -> Node:

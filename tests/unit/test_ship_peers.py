@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from qdrant_static.errors import ServerUnavailableError, SpecError
-from qdrant_static.ship.nodes import peers as peers_module
-from qdrant_static.ship.nodes.node import Node
-from qdrant_static.ship.nodes.peers import Peers
+from qdrant_static.shipping.nodes import peers as peers_module
+from qdrant_static.shipping.nodes.node import Node
+from qdrant_static.shipping.nodes.peers import Peers
 
 FIRST, SECOND, THIRD = 11, 22, 33
 COUNTS = {0: 5, 1: 7}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qdrant_static.ship.rate import Rate
+from qdrant_static.shipping.rate import Rate
 
 
 class Clock:

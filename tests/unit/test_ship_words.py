@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qdrant_static.ship.packing.words import in_words_of
+from qdrant_static.shipping.packing.segmentconfig import in_words_of
 
 GRAPH = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000, "max_indexing_threads": 0}
 

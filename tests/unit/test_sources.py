@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from qdrant_static.errors import ColumnNotFoundError, SourceNotFoundError, SpecError
-from qdrant_static.ingest.reading.batch import Batch
-from qdrant_static.ingest.reading.sources import find_files, open_source
+from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.sources import find_files, open_source
 from tests.fakes import write_jsonl
 
 

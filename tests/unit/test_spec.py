@@ -21,7 +21,7 @@ from qdrant_static.collection.spec import (
     VectorSpec,
     matryoshka_name,
 )
-from qdrant_static.collection.toml import from_toml, to_toml
+from qdrant_static.collection.specfile import from_toml, to_toml
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import SpecError
 from tests.fakes import FakeEncoder

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qdrant_static.ingest.reading import spread as module
-from qdrant_static.ingest.reading.sources import open_source
-from qdrant_static.ingest.reading.spread import spread
+from qdrant_static.reading import textsample as module
+from qdrant_static.reading.sources import open_source
+from qdrant_static.reading.textsample import spread
 
 ROWS = 2000
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qdrant_static.collection.spec import VectorSpec
-from qdrant_static.collection.stored import original_form, stored_form
+from qdrant_static.collection.vectorform import original_form, stored_form
 from qdrant_static.collection.vectorspec import uint8_scale
 from qdrant_static.errors import SpecError
 from qdrant_static.vectors import normalize, truncate

@@ -6,7 +6,8 @@ import pytest
 
 from qdrant_static import CollectionSpec, SearchPlan
 from qdrant_static.collection.vectorspec import LateSpec
-from qdrant_static.search.tuning.sweep import approximations, kinds, reference, refinements, told
+from qdrant_static.measuring.tuning.sweep import approximations, kinds, reference, refinements, told
+from qdrant_static.querying.explain import explain
 from tests.fakes import FakeEncoder
 
 SPECS = {
@@ -40,7 +41,7 @@ def test_every_plan_can_be_served_and_none_comes_twice(name):
         assert len(plans) == len(set(plans)) <= 120
         for plan in [*plans, reference(made, base)]:
             plan.check(made)
-            assert plan.explain(made, rows=1000, limit=10).bytes_read is not None
+            assert explain(plan, made, rows=1000, limit=10).bytes_read is not None
             assert len(told(plan, made)) < 64
         words = [told(plan, made) for plan in plans]
         assert len(set(words)) == len(words)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from qdrant_static.collection.template import Template
 from qdrant_static.errors import SpecError
-from qdrant_static.ingest.reading.options import SourceOptions
-from qdrant_static.ingest.reading.sources import open_source
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.sources import open_source
 
 ROWS = [
     {"id": 1, "title": "A", "meta": {"body": "b"}},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qdrant_static.errors import SpecError
-from qdrant_static.evaluate.uncertainty import bootstrap_interval, paired_test, recall_interval
+from qdrant_static.measuring.uncertainty import bootstrap_interval, paired_test, recall_interval
 
 
 def test_wilson_by_hand():

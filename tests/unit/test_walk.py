@@ -9,9 +9,9 @@ import pytest
 from pyarrow.fs import LocalFileSystem
 
 from qdrant_static.errors import SourceNotFoundError
-from qdrant_static.ingest.reading.find import find, find_inputs
-from qdrant_static.ingest.reading.patterns import as_expression, as_pattern
-from qdrant_static.ingest.reading.sources import open_source
+from qdrant_static.reading.find import find, find_inputs
+from qdrant_static.reading.patterns import as_expression, as_pattern
+from qdrant_static.reading.sources import open_source
 from tests.fakes import write_jsonl
 
 #: The same lake by a path, a glob, a URI, a glob in a URI, and a filesystem that is given.

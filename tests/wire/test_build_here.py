@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 import qdrant_static
 from qdrant_static import CollectionSpec, EdgeClient, ingest
 from qdrant_static.cli import app
-from qdrant_static.collection.aliases import point_alias
-from qdrant_static.collection.build import create_collection, read_spec
+from qdrant_static.clients.aliases import point_alias
+from qdrant_static.collection.create import create_collection, read_spec
 from qdrant_static.collection.spec import LateSpec, ServerSpec
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import (
@@ -31,12 +31,13 @@ from qdrant_static.errors import (
     SpecError,
     StorageError,
 )
-from qdrant_static.ingest import accounted, shipping
-from qdrant_static.ingest.accounting.ledger import Ledger
-from qdrant_static.ingest.reading import jsonl
-from qdrant_static.ingest.verify import verify
-from qdrant_static.ship.options import BuildHere
-from qdrant_static.ship.targets import prepare
+from qdrant_static.ingestion import account
+from qdrant_static.ingestion.verify import verify
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.reading import jsonl
+from qdrant_static.shipping.build import buildrun
+from qdrant_static.shipping.build.buildhere import BuildHere
+from qdrant_static.shipping.targets import prepare
 from tests.carrier import Carrier
 from tests.fakes import FakeEncoder, write_jsonl
 
@@ -52,7 +53,7 @@ class Death(BaseException):
 @pytest.fixture
 def carrier(wire, monkeypatch) -> Carrier:
     made = Carrier(wire.engine)
-    monkeypatch.setitem(sys.modules, "qdrant_static.ship.push", SimpleNamespace(ship=made))
+    monkeypatch.setitem(sys.modules, "qdrant_static.shipping.push", SimpleNamespace(ship=made))
     monkeypatch.setattr(jsonl, "MAX_ROWS", 100)
     return made
 
@@ -115,7 +116,7 @@ def check_whole(report, wire, tmp_path) -> None:
         )  # fmt: skip
         assert ledger.points() == ROWS
         assert ledger.totals(last.id).adds_up
-        assert shipping.NOTE not in ledger.notes
+        assert buildrun.NOTE not in ledger.notes
     manifest = json.loads(Path(report.manifest).read_text())
     assert manifest["stored"] == ROWS
     assert manifest["shipment"] == dict(report.shipment)
@@ -186,9 +187,9 @@ def die_at(step, carrier, monkeypatch) -> None:
     if step == "batch":
         after(Ledger, "settle", times=3)
     elif step == "built":
-        after(accounted, "write_manifest")
+        after(account, "write_manifest")
     elif step == "manifest":
-        after(shipping, "rewrite_manifest")
+        after(buildrun, "rewrite_manifest")
     elif step == "shipped":
         after(Ledger, "shipped")
     else:
@@ -430,7 +431,7 @@ def test_a_target_that_is_not_empty_is_refused_before_anything_is_built(job, wir
         job()
     assert not (tmp_path / "st" / "build").exists()
     with ledger_of(tmp_path) as ledger:
-        assert shipping.NOTE not in ledger.notes
+        assert buildrun.NOTE not in ledger.notes
 
 
 def test_a_shipment_of_somebody_else_is_named(job, wire, carrier):

@@ -8,8 +8,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import EdgeClient
-from qdrant_static.errors import CollectionNotFoundError, EngineError
-from qdrant_static.ingest.server.bulk import (
+from qdrant_static.clients.indexing import (
     NOTE,
     IndexProgress,
     deferred_indexing,
@@ -18,7 +17,8 @@ from qdrant_static.ingest.server.bulk import (
     restore_indexing,
     wait_for_indexes,
 )
-from qdrant_static.serverversion import is_remote, server_version
+from qdrant_static.clients.serverversion import is_remote, server_version
+from qdrant_static.errors import CollectionNotFoundError, EngineError
 from tests.wire.server import VERSION
 
 

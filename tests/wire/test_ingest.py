@@ -11,6 +11,7 @@ import pytest
 from qdrant_client.http.exceptions import ResponseHandlingException
 
 from qdrant_static import CollectionSpec, ingest
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import (
     AccessDeniedError,
     CollectionNotFoundError,
@@ -19,8 +20,7 @@ from qdrant_static.errors import (
     SpecMismatchError,
 )
 from qdrant_static.ids import point_id
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ingest.server.sink import ServerSink
+from qdrant_static.sinks.serversink import ServerSink
 from tests.fakes import FakeEncoder
 from tests.wire.faults import Fault, What
 from tests.wire.server import WireServer

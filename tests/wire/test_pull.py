@@ -18,6 +18,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import EdgeClient
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.edge import directory
 from qdrant_static.errors import (
     AccessDeniedError,
@@ -29,8 +30,7 @@ from qdrant_static.errors import (
     StorageError,
     VerificationError,
 )
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship.pull import pull
+from qdrant_static.shipping.pull import pull
 from tests.fakes import clean_environment
 
 SIZE, EACH = 4, 30
@@ -467,7 +467,7 @@ CHILD = """
 import sys
 from qdrant_client import QdrantClient
 from qdrant_static import EdgeClient
-from qdrant_static.ship.pull import pull
+from qdrant_static.shipping.pull import pull
 
 def told(progress):
     if progress.shards_done == 1:

@@ -10,14 +10,14 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from qdrant_static import EdgeClient
+from qdrant_static.clients.calls import address, patiently
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import (
     CollectionNotFoundError,
     EngineError,
     PointError,
     ServerUnavailableError,
 )
-from qdrant_static.ingest.server.calls import address, patiently
-from qdrant_static.ingest.server.retry import RetryPolicy
 
 QUICK = RetryPolicy(first_s=0.01, longest_s=0.02, budget_s=5.0)
 

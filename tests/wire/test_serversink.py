@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.encoders.sparsevectors import SparseRows
 from qdrant_static.errors import (
     AccessDeniedError,
@@ -19,9 +20,8 @@ from qdrant_static.errors import (
     SpecError,
     SpecMismatchError,
 )
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ingest.server.sink import ServerSink, Settled
-from qdrant_static.ingest.sink import EncodedBatch
+from qdrant_static.sinks.serversink import ServerSink, Settled
+from qdrant_static.sinks.sink import EncodedBatch
 from tests.wire.faults import Fault, What
 
 DIMENSION = 8

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from qdrant_static import EdgeClient
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import (
     AccessDeniedError,
     AliasMovedError,
@@ -25,11 +26,10 @@ from qdrant_static.errors import (
     ShipmentRefusedError,
     SpecError,
 )
-from qdrant_static.ingest.server.retry import RetryPolicy
-from qdrant_static.ship import push
-from qdrant_static.ship.report import ShipProgress
-from qdrant_static.ship.route import shard_of
-from qdrant_static.ship.targets.target import MARK
+from qdrant_static.routing import shard_of
+from qdrant_static.shipping import push
+from qdrant_static.shipping.shipreport import ShipProgress
+from qdrant_static.shipping.targets.target import MARK
 from tests.shipping import build
 from tests.wire.shipdoor import ShipDoor
 

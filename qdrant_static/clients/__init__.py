@@ -1,0 +1,1 @@
+"""Connects to Qdrant, retries calls, reads versions and aliases, waits for indexes."""

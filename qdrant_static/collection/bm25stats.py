@@ -1,0 +1,42 @@
+"""What BM25 needs to know of a collection's texts: how to divide them, and how long they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from qdrant_static.collection.create import bm25_encoder
+from qdrant_static.collection.vectorspec import SparseSpec
+from qdrant_static.encoders.scripts import choose_tokenizer
+
+#: A sampled text counts as so many times as long as the middle one, at most: one text of 2 MB
+#: would else double the mean of 4,000.
+_CLIPPED = 20
+
+
+def measured(
+    sparse: SparseSpec, texts: Sequence[str], *, whole: bool = False
+) -> tuple[SparseSpec, list[str]]:
+    """Complete the settings of BM25 by the texts; what is set already stays.
+
+    Args:
+        sparse: The settings.
+        texts: A sample of the texts, not empty.
+        whole: Whether the sample is all there is.
+
+    Returns:
+        Settings with tokenizer and mean length, and what a person should know of them.
+    """
+    notes: list[str] = []
+    if sparse.tokenizer is None:
+        chosen, notes = choose_tokenizer(texts, sparse.language)
+        # What earlier versions took, and took for granted.
+        sparse = replace(sparse, tokenizer=None if chosen == "word" else chosen)
+    if sparse.mean_length is None:
+        lengths = bm25_encoder(sparse).lengths(texts)
+        if not whole:
+            lengths = np.minimum(lengths, _CLIPPED * max(1.0, float(np.median(lengths))))
+        sparse = replace(sparse, mean_length=max(1.0, float(lengths.mean())))
+    return sparse, notes

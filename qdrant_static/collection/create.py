@@ -1,0 +1,234 @@
+"""Spec -> collection: created, read back, compared. Nothing is ever dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from qdrant_client import models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from qdrant_static.clients.serverversion import is_remote, server_version
+from qdrant_static.clock import now
+from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.params import (
+    late_params,
+    server_arguments,
+    sparse_params,
+    vector_params,
+)
+from qdrant_static.collection.plan import default_plan
+from qdrant_static.collection.planevidence import current
+from qdrant_static.collection.quantization import Turbo
+from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
+from qdrant_static.collection.specdiff import compare
+from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
+from qdrant_static.edge.directory import CREATED_KEY
+from qdrant_static.encoders.sparse import Bm25Encoder
+from qdrant_static.errors import (
+    CollectionExistsError,
+    CollectionNotFoundError,
+    EncoderMismatchError,
+    NotAPlannedCollectionError,
+    SpecError,
+    SpecMismatchError,
+)
+
+if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
+    from qdrant_static.encoders.base import EncoderInfo
+
+#: An older server ignores placements over gRPC, and refuses them over REST.
+_TIERS_SINCE = (1, 19, 0)
+#: An older server takes the request, and makes a vector without codes.
+_TURBO_SINCE = (1, 18, 0)
+#: 1.18 refuses 8 bits, and fails on vectors that are stored so.
+_TURBO_8_SINCE = (1, 19, 0)
+_TURBO_DATATYPES_SINCE = (1, 19, 0)
+
+
+def create_collection(
+    client: Client,
+    collection: str,
+    spec: CollectionSpec,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    shards: int | None = None,
+) -> None:
+    """Create a collection from its spec, payload indexes included.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: Its name.
+        spec: What it is to be.
+        metadata: What its metadata holds from the first moment, beside the spec.
+        shards: How many shards, in the place of the spec's number; one of an `EdgeClient` that
+            has several is for shipping, and cannot be searched. None: as the spec says on a
+            server, one embedded.
+
+    Raises:
+        CollectionExistsError: If it is there; it is left as it is.
+        SpecError: If no search could use it: an unknown language, a plan that it cannot serve.
+    """
+    default_plan(spec).check(spec)
+    check_version(client, spec)
+    if spec.sparse is not None:
+        bm25_encoder(spec.sparse)
+    if client.collection_exists(collection):
+        raise CollectionExistsError(collection=collection, where=place_of(client))
+    tiers = knows_tiers(client)
+    vectors = {vector.name: vector_params(vector, tiers=tiers) for vector in spec.vectors}
+    if spec.late is not None:
+        vectors[LATE] = late_params(spec.late, tiers=tiers)
+    sparse = None if spec.sparse is None else {BM25: sparse_params(spec.sparse, tiers=tiers)}
+    settings = server_arguments(spec) if is_remote(client) else {}
+    if shards is not None:
+        settings["shard_number"] = shards
+    client.create_collection(
+        collection,
+        vectors_config=vectors,
+        sparse_vectors_config=sparse,
+        metadata={
+            **(metadata or {}),
+            CREATED_KEY: now(),
+            METADATA_KEY: spec.to_dict(),
+        },
+        **settings,
+    )
+    for field, kind in spec.payload_indexes.items():
+        client.create_payload_index(collection, field, models.PayloadSchemaType(kind))
+
+
+def knows_tiers(client: Client) -> bool:
+    """Whether the engine tells pinned, cached and cold data apart (`models.Memory`)."""
+    version = server_version(client)
+    return version is None or version >= _TIERS_SINCE
+
+
+def check_version(client: Client, spec: CollectionSpec) -> None:
+    """Refuse what the server is too old for, before it ignores it.
+
+    Raises:
+        SpecError: If it is; it names the vector.
+    """
+    version = server_version(client)
+    if version is None:
+        return
+    for vector in spec.vectors:
+        if vector.datatype.startswith("turbo"):
+            what, since, instead = str(vector.datatype), _TURBO_DATATYPES_SINCE, "'float16'"
+            field = f"vectors.{vector.name}.datatype"
+        elif isinstance(vector.quantization, Turbo):
+            what, instead = quantizations.told(vector.quantization), "'int8' or 'binary2'"
+            since = _TURBO_8_SINCE if vector.quantization.bits == 8 else _TURBO_SINCE
+            field = f"vectors.{vector.name}.quantization"
+        else:
+            continue
+        if version < since:
+            needed, here = (".".join(map(str, numbers)) for numbers in (since, version))
+            raise SpecError(
+                field=field,
+                problem=f"{what} needs Qdrant {needed}; this server is {here}. Take {instead}",
+            )
+
+
+def bm25_encoder(sparse: SparseSpec) -> Bm25Encoder:
+    """The encoder of a collection's BM25 vector.
+
+    Raises:
+        SpecError: If the language is unknown.
+    """
+    settings: dict[str, Any] = {"language": sparse.language}
+    if sparse.tokenizer is not None:
+        settings["tokenizer"] = sparse.tokenizer
+    if sparse.stop_words is not None:
+        settings["stopwords"] = sparse.stop_words
+    if sparse.mean_length is not None:
+        settings["avg_len"] = sparse.mean_length
+    return Bm25Encoder(**settings)
+
+
+def read_spec(client: Client, collection: str) -> CollectionSpec:
+    """The spec that a collection carries in its metadata.
+
+    A plan whose evidence was measured on another layout is left out (`search.measured`).
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+        NotAPlannedCollectionError: If it carries none.
+    """
+    info = info_of(client, collection)
+    metadata = info.config.metadata or {}
+    if METADATA_KEY not in metadata:
+        raise NotAPlannedCollectionError(collection=collection)
+    return current(CollectionSpec.from_dict(metadata[METADATA_KEY]), info, collection)
+
+
+def info_of(client: Client, collection: str) -> models.CollectionInfo:
+    """What the engine says of a collection.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection; it lists those that are.
+    """
+    try:
+        return client.get_collection(collection)
+    except Exception as error:
+        if not _is_missing(error):
+            raise
+        names = sorted(one.name for one in client.get_collections().collections)
+        raise CollectionNotFoundError(
+            collection=collection, where=place_of(client), collections=tuple(names)
+        ) from error
+
+
+def _is_missing(error: Exception) -> bool:
+    """Whether a client's error means that there is no such collection; asking costs a request."""
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code == HTTPStatus.NOT_FOUND
+    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
+        return bool(error.code() == grpc.StatusCode.NOT_FOUND)
+    # The client's own local mode; an `EdgeClient` raises what is wanted.
+    return isinstance(error, ValueError) and "not found" in str(error)
+
+
+def write_spec(client: Client, collection: str, spec: CollectionSpec) -> None:
+    """Replace the spec in a collection's metadata; the collection itself does not change."""
+    client.update_collection(collection, metadata={METADATA_KEY: spec.to_dict()})
+
+
+def check_encoder(collection: str, expected: EncoderInfo, given: EncoderInfo) -> None:
+    """Refuse an encoder that is not the collection's.
+
+    Raises:
+        EncoderMismatchError: If the fingerprints differ.
+    """
+    if expected.fingerprint != given.fingerprint:
+        raise EncoderMismatchError(
+            collection=collection,
+            expected=expected.name,
+            expected_fingerprint=expected.fingerprint,
+            given=given.name,
+            given_fingerprint=given.fingerprint,
+        )
+
+
+def check_spec(collection: str, there: CollectionSpec, wanted: CollectionSpec) -> None:
+    """Refuse a spec that is not the collection's.
+
+    What the wanted spec leaves open (mean length, fields, the default plan, a server's own
+    settings) is no difference.
+
+    Raises:
+        EncoderMismatchError: If the encoders differ.
+        SpecMismatchError: If anything else does; it names all differences.
+    """
+    check_encoder(collection, there.encoder, wanted.encoder)
+    if differences := compare(there, wanted):
+        raise SpecMismatchError(collection=collection, differences=tuple(map(str, differences)))
+
+
+def place_of(client: Client) -> str:
+    """Where a client's collections lie, in words."""
+    return str(getattr(client, "path", "the server"))

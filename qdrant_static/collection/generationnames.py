@@ -1,0 +1,74 @@
+"""Names of generations, ``articles__v1``, and what a collection says of itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from qdrant_static.collection.create import place_of
+from qdrant_static.errors import CollectionNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qdrant_static.clients.connect import Client
+
+_NAME = re.compile(r"(?P<base>.+)__v(?P<number>[1-9][0-9]*)")
+
+
+def is_embedded(client: Client) -> bool:
+    """Whether the collections lie in a folder, which one process at a time has open."""
+    from qdrant_static.edge import EdgeClient
+
+    return isinstance(client, EdgeClient)
+
+
+def split_name(collection: str) -> tuple[str, int | None]:
+    """``articles__v2`` -> ``("articles", 2)``; a name without a number keeps None."""
+    found = _NAME.fullmatch(collection)
+    return (found["base"], int(found["number"])) if found else (collection, None)
+
+
+def generation_name(alias: str, number: int) -> str:
+    """``("articles", 2)`` -> ``articles__v2``."""
+    return f"{alias}__v{number}"
+
+
+def generations_of(client: Client, alias: str) -> dict[str, int]:
+    """The numbered generations of an alias that are there, by name."""
+    found = {}
+    for one in client.get_collections().collections:
+        base, number = split_name(one.name)
+        if base == alias and number is not None:
+            found[one.name] = number
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def next_generation(client: Client, alias: str, blue: str) -> str:
+    """A name that is free, above all that are there; the first migration's green is number 2."""
+    numbers = [*generations_of(client, alias).values(), split_name(blue)[1] or 1]
+    return generation_name(alias, max(numbers) + 1)
+
+
+def read_metadata(client: Client, collection: str) -> Mapping[str, Any]:
+    """A collection's metadata; an embedded one's also while another process has it open.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+    """
+    if is_embedded(client):
+        from qdrant_static.edge.directory import CollectionFolder
+
+        folder = CollectionFolder(client.path, collection)  # type: ignore[union-attr]
+        if folder.exists():
+            return dict(folder.read().get("metadata") or {})
+    else:
+        try:
+            return dict(client.get_collection(collection).config.metadata or {})
+        except Exception:  # two protocols have two errors for one that is not there
+            if client.collection_exists(collection):
+                raise
+    names = sorted(one.name for one in client.get_collections().collections)
+    raise CollectionNotFoundError(
+        collection=collection, where=place_of(client), collections=tuple(names)
+    )

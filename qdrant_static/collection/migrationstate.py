@@ -1,0 +1,246 @@
+"""What a migration remembers, where any process that can go on with it finds it.
+
+On a server that is green's metadata; on a folder, a file, because there green may be open in
+another process: ``<db>/_state/<alias>/migration.json``.
+
+::
+
+    "qdrant_static_migration": {
+      "version": 1, "alias": "articles", "blue": "articles__v1", "green": "articles__v2",
+      "phase": "building", "started": "...", "changed": "...", "by": "process 12 on host",
+      "source": {...}, "encoder": "...", "gates": [...], "switched": null
+    }
+
+On a server green's creation is the moment at which a migration begins: a collection is made once,
+whoever tries, and has this from its first moment. The phase says what was begun; where the alias
+points says what was carried out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+from qdrant_static.clients.statefolder import default_state
+from qdrant_static.collection.generationnames import is_embedded, read_metadata
+from qdrant_static.edge.directory import STATE_FOLDER, make_private, replace_file
+from qdrant_static.errors import (
+    CollectionNotFoundError,
+    MigrationRunningError,
+    MigrationStepError,
+    StorageError,
+)
+
+if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
+
+#: Under this key of green's metadata, or of the file.
+KEY = "qdrant_static_migration"
+FILE = "migration.json"
+VERSION = 1
+
+Phase = Literal[
+    "building", "replaying", "verified", "switching", "switched", "returning", "rolled_back",
+    "retiring", "retired", "aborting",
+]  # fmt: skip
+PHASES: tuple[Phase, ...] = get_args(Phase)
+#: Of a migration that is over; another may begin.
+OVER: tuple[Phase, ...] = ("retired",)
+
+Step = Literal["build", "verify", "cutover", "rollback", "retire", "abort"]
+#: Which step may come in which phase. A step that a crash cut short may be repeated.
+STEPS: Mapping[Step, tuple[Phase, ...]] = {
+    "build": ("building", "replaying", "verified"),
+    "verify": ("replaying", "verified", "rolled_back"),
+    "cutover": ("verified", "switching", "switched"),
+    "rollback": ("switching", "switched", "returning", "rolled_back"),
+    "retire": ("switched", "retiring", "retired"),
+    "abort": (
+        "building",
+        "replaying",
+        "verified",
+        "switching",
+        "returning",
+        "rolled_back",
+        "aborting",
+    ),
+}
+#: What a person does next.
+NEXT: Mapping[Phase, str] = {
+    "building": "repeat `migrate start {alias}`: it goes on where it was",
+    "replaying": "`migrate verify {alias}`",
+    "verified": "`migrate cutover {alias}`",
+    "switching": "repeat `migrate cutover {alias}`, or `migrate rollback {alias}`",
+    "switched": "watch it; then `migrate retire {alias}`, or `migrate rollback {alias}`",
+    "returning": "repeat `migrate rollback {alias}`",
+    "rolled_back": "`migrate verify {alias}` and `migrate cutover {alias}` once more, or "
+    "`migrate abort {alias}`",
+    "retiring": "repeat `migrate retire {alias}`",
+    "retired": "nothing: it is over",
+    "aborting": "repeat `migrate abort {alias}`",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationState:
+    """A migration as green's metadata holds it.
+
+    Attributes:
+        alias: What applications ask.
+        blue: The collection that the alias pointed at when it began.
+        green: The new one, which holds this.
+        phase: What was begun.
+        started: When, ISO 8601.
+        changed: When this was last written, in seconds since 1970.
+        by: Who wrote it.
+        source: ``{"kind": "collection"}``, or ``{"kind": "files", "paths": [...], ...}``.
+        encoder: Green's encoder: name and fingerprint.
+        frozen: Whether the applications promised not to write.
+        journal: The identity of the journal that its writes are in.
+        gates: What the last verification found.
+        switched: When the alias was last moved, in seconds since 1970.
+        writers: When each job that wrote to blue directly had begun to, as green was last filled;
+            None of a migration that an earlier version began.
+    """
+
+    alias: str
+    blue: str
+    green: str
+    phase: Phase = "building"
+    started: str = ""
+    changed: float = 0.0
+    by: str = ""
+    source: Mapping[str, Any]
+    encoder: Mapping[str, str]
+    frozen: bool = False
+    journal: str = ""
+    gates: Sequence[Mapping[str, Any]] = ()
+    switched: float | None = None
+    writers: Mapping[str, str] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like data."""
+        return {"version": VERSION, **asdict(self), "gates": [dict(one) for one in self.gates]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` gave.
+
+        Raises:
+            MigrationStepError: If a later version of this package wrote it.
+        """
+        if data.get("version") != VERSION:
+            raise MigrationStepError(
+                alias=str(data.get("alias")),
+                step="reading the state",
+                phase=str(data.get("phase")),
+                problem=f"it was written in version {data.get('version')}: upgrade qdrant-static",
+            )
+        known = {one.name for one in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})
+
+    @property
+    def is_over(self) -> bool:
+        """Whether another migration of the alias may begin."""
+        return self.phase in OVER
+
+    @property
+    def what_next(self) -> str:
+        """What to do next, in words."""
+        return NEXT[self.phase].format(alias=self.alias)
+
+    def check(self, step: Step) -> None:
+        """Refuse a step that cannot come now.
+
+        Raises:
+            MigrationStepError: It says what can.
+        """
+        if self.phase not in STEPS[step]:
+            raise MigrationStepError(
+                alias=self.alias, step=step, phase=self.phase, problem=f"next is {self.what_next}"
+            )
+
+    def at(self, phase: Phase, **changes: Any) -> Self:
+        """The same migration in another phase."""
+        return replace(self, phase=phase, **changes)
+
+
+def write_state(client: Client, state: MigrationState) -> MigrationState:
+    """Write a migration down; gives it as it was written."""
+    written = replace(state, changed=time.time(), by=who())
+    if is_embedded(client):
+        path = _file(client, state.alias)
+        make_private(path.parent)
+        replace_file(path, json.dumps({KEY: written.to_dict()}, indent=2).encode())
+    else:
+        client.update_collection(state.green, metadata={KEY: written.to_dict()})
+    return written
+
+
+def forget_state(client: Client, state: MigrationState) -> None:
+    """Forget a migration; on a server it goes with green."""
+    if is_embedded(client):
+        _file(client, state.alias).unlink(missing_ok=True)
+    elif client.collection_exists(state.green):
+        client.update_collection(state.green, metadata={KEY: None})
+
+
+def find_states(client: Client, alias: str | None = None) -> list[MigrationState]:
+    """All migrations that are written down, of one alias or of all, the oldest first."""
+    found = _in_files(client) if is_embedded(client) else _in_metadata(client)
+    chosen = [one for one in found if alias is None or one.alias == alias]
+    return sorted(chosen, key=lambda one: one.started)
+
+
+def running_state(client: Client, alias: str) -> MigrationState | None:
+    """The migration of an alias that is not over; the newest, if there should be several."""
+    found = [one for one in find_states(client, alias) if not one.is_over]
+    return found[-1] if found else None
+
+
+def _in_metadata(client: Client) -> list[MigrationState]:
+    found = []
+    for one in client.get_collections().collections:
+        try:
+            data = read_metadata(client, one.name).get(KEY)
+        except CollectionNotFoundError:  # somebody else's, deleted since the list was read
+            continue
+        if data:
+            found.append(MigrationState.from_dict(data))
+    return found
+
+
+def _in_files(client: Client) -> list[MigrationState]:
+    found = []
+    for path in sorted((_root(client) / STATE_FOLDER).glob(f"*/{FILE}")):
+        try:
+            found.append(MigrationState.from_dict(json.loads(path.read_bytes())[KEY]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(path=str(path), problem=f"cannot be read ({error})") from error
+    return found
+
+
+def _root(client: Client) -> Path:
+    return Path(client.path)  # type: ignore[union-attr]
+
+
+def _file(client: Client, alias: str) -> Path:
+    return default_state(client, alias) / FILE
+
+
+def running_error(state: MigrationState) -> MigrationRunningError:
+    """Make the error for whoever would interfere with a migration that is under way."""
+    return MigrationRunningError(
+        alias=state.alias, green=state.green, phase=state.phase, owner=state.by
+    )
+
+
+def who() -> str:
+    """This process, for messages."""
+    return f"process {os.getpid()} on {socket.gethostname()}"

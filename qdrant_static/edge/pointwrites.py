@@ -1,0 +1,281 @@
+"""Writing points. A request is checked whole before any of it reaches the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+import qdrant_edge as edge
+from qdrant_client import models
+
+from qdrant_static.edge import convert, pointrows
+from qdrant_static.edge.convert.updates import structs
+from qdrant_static.edge.engine import engine_errors
+from qdrant_static.edge.opencollection import OpenCollection
+from qdrant_static.edge.payloadjson import payload
+from qdrant_static.edge.shards import retrieve, split
+from qdrant_static.errors import NotSupportedByEdgeError, PointError, SpecError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """A checked request.
+
+    Attributes:
+        what: What it does, for an error.
+        operations: The engine's part of it, each with the number of the shard that it is for.
+        needs: Ids of points that must be there; the engine would change the others, and then say
+            that these are missing.
+        points: How many points it stores.
+    """
+
+    what: str
+    operations: Sequence[tuple[int, edge.UpdateOperation]]
+    needs: Sequence[int | str] = ()
+    points: int = 0
+
+
+def upsert(
+    opened: OpenCollection,
+    points: models.Batch | Iterable[models.PointStruct],
+    *,
+    condition: models.Filter | None = None,
+    mode: models.UpdateMode | str | None = None,
+) -> Write:
+    """Store points, all or none.
+
+    Raises:
+        PointError: If a point does not fit the collection; it names the point.
+        SpecError: If the columns of a batch differ in length.
+    """
+    given = structs(points) if isinstance(points, models.Batch) else points
+    built = [pointrows.build(opened, struct) for struct in given]
+    return upsert_built(
+        opened, built, convert.optional_filter(condition), convert.update_mode(mode)
+    )
+
+
+def upsert_built(
+    opened: OpenCollection,
+    built: list[edge.Point],
+    condition: edge.Filter | None = None,
+    mode: edge.UpdateMode | None = None,
+) -> Write:
+    """Store points that are the engine's already."""
+    return Write(
+        what=f"storing {len(built)} points",
+        operations=[
+            (number, edge.UpdateOperation.upsert_points(part, condition, mode))
+            for number, part in split(built, len(opened.shards), attrgetter("id"))
+        ],
+        points=len(built),
+    )
+
+
+def update_vectors(
+    opened: OpenCollection,
+    points: Iterable[models.PointVectors],
+    *,
+    condition: models.Filter | None = None,
+) -> Write:
+    """Replace vectors of stored points; the others of the point stay. Errors as `upsert`."""
+    given = list(points)
+    built = [pointrows.build_vectors(opened, struct) for struct in given]
+    narrowed = convert.optional_filter(condition)
+    return Write(
+        what=f"replacing the vectors of {len(built)} points",
+        operations=[
+            (number, edge.UpdateOperation.update_vectors(part, narrowed))
+            for number, part in split(built, len(opened.shards), attrgetter("id"))
+        ],
+        needs=[convert.point_id(struct.id) for struct in given],
+    )
+
+
+def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
+    """One of the client's update operations.
+
+    Raises:
+        PointError: If a point does not fit the collection.
+        SpecError: If a vector to delete is unknown, or nothing says which points.
+        NotSupportedByEdgeError: If it cannot be expressed.
+    """
+    if isinstance(given, models.UpsertOperation):
+        inner = given.upsert
+        _require_no_shard_key(inner)
+        return upsert(
+            opened,
+            inner.points if isinstance(inner, models.PointsList) else inner.batch,
+            condition=inner.update_filter,
+            mode=inner.update_mode,
+        )
+    if isinstance(given, models.UpdateVectorsOperation):
+        update = given.update_vectors
+        _require_no_shard_key(update)
+        return update_vectors(opened, update.points, condition=update.update_filter)
+    if isinstance(given, models.DeleteVectorsOperation):
+        _require_vectors(opened, given.delete_vectors.vector)
+    if isinstance(given, models.OverwritePayloadOperation) and given.overwrite_payload.key:
+        raise NotSupportedByEdgeError(
+            what="overwrite_payload with a key",
+            why="the engine, as a server, ignores the key: use set_payload",
+        )
+    name = type(given).__name__.removesuffix("Operation")
+    try:
+        operations = [
+            (number, one)
+            for number, part in _by_shard(_with_plain_payload(given), len(opened.shards))
+            for one in convert.update_operation(part)
+        ]
+    except (TypeError, ValueError, OverflowError) as error:  # the binding's, and a payload's
+        raise SpecError(field=name, problem=convert.reason(error)) from error
+    return Write(
+        what=name,
+        operations=operations,
+        needs=[] if isinstance(given, models.DeleteOperation) else _ids_of(given),
+    )
+
+
+def create_index(
+    opened: OpenCollection, field: str, schema: models.PayloadFieldSchema | str
+) -> Write:
+    """Index a payload field.
+
+    Raises:
+        SpecError: If the field is not a path, or the parameters of the index cannot work.
+    """
+    given = convert.payload_schema(schema)
+    with _field_path(field):
+        operation = edge.UpdateOperation.create_field_index(field, given)
+    return Write(
+        what=f"indexing the payload field {field!r}",
+        operations=[(number, operation) for number in range(len(opened.shards))],
+    )
+
+
+def delete_index(opened: OpenCollection, field: str) -> Write:
+    """Drop the index of a payload field; SpecError if the field is not a path."""
+    with _field_path(field):
+        operation = edge.UpdateOperation.delete_field_index(field)
+    return Write(
+        what=f"dropping the index of {field!r}",
+        operations=[(number, operation) for number in range(len(opened.shards))],
+    )
+
+
+@contextmanager
+def _field_path(field: str) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise SpecError(
+            field="field_name", problem=f"{field!r} is not a valid path in a payload"
+        ) from error
+
+
+#: What a dictionary in the place of points may be.
+_SELECTORS = models.FilterSelector | models.PointIdsList | models.Filter
+
+
+def selected(selector: Any) -> dict[str, Any]:
+    """Which points: `points` (ids) or `filter`, as the models of operations have them."""
+    if isinstance(selector, Mapping):
+        selector = convert.parsed(selector, _SELECTORS, "points")
+    if isinstance(selector, models.FilterSelector):
+        _require_no_shard_key(selector)
+        selector = selector.filter
+    if isinstance(selector, models.PointIdsList):
+        _require_no_shard_key(selector)
+        selector = selector.points
+    if isinstance(selector, models.Filter):
+        return {"points": None, "filter": selector}
+    if isinstance(selector, int | str | UUID):
+        selector = [selector]
+    if not isinstance(selector, Iterable):
+        raise SpecError(
+            field="points", problem=f"give ids or a filter, not a {type(selector).__name__}"
+        )
+    return {"points": list(selector), "filter": None}
+
+
+def carry_out(opened: OpenCollection, write: Write) -> None:
+    """Hand a request to the engine.
+
+    Raises:
+        PointError: If a point that it changes is not there; nothing was changed.
+        StorageError: If the disk is full.
+        EngineError: If the engine fails.
+    """
+    if write.needs:
+        _require_points(opened, write.needs)
+    opened.require_room()
+    with engine_errors(write.what):
+        for number, one in write.operations:
+            opened.shards[number].update(one)
+    opened.written += write.points
+
+
+def _require_points(opened: OpenCollection, ids: Sequence[int | str]) -> None:
+    with engine_errors("looking up points"):
+        records = retrieve(opened.shards, list(ids), False, False)
+    found = {convert.id_back(record.id) for record in records}
+    for one in ids:
+        if one not in found:
+            raise PointError(point=one, problem="it is not in the collection; nothing was changed")
+
+
+def _require_vectors(opened: OpenCollection, names: Sequence[str]) -> None:
+    if not names:
+        raise SpecError(field="vectors", problem="name at least one vector to delete")
+    for name in names:
+        if name not in opened.dense and name not in opened.sparse:
+            known = ", ".join(repr(one) for one in [*opened.dense, *opened.sparse])
+            raise SpecError(field=f"vector {name!r}", problem=f"there is none; there are: {known}")
+
+
+def _require_no_shard_key(model: Any) -> None:
+    if getattr(model, "shard_key", None) is not None:
+        raise NotSupportedByEdgeError(
+            what="shard_key", why="an embedded collection has no keys of shards"
+        )
+
+
+def _with_plain_payload(given: Any) -> Any:
+    """The operation with a payload that the engine stores as it is meant."""
+    if not isinstance(given, models.SetPayloadOperation | models.OverwritePayloadOperation):
+        return given
+    ((field, inner),) = given.__dict__.items()
+    key = inner.key or ""
+    level = 1 + bool(key) + key.count(".") + key.count("[")
+    plain = inner.model_copy(update={"payload": payload(inner.payload, level)})
+    return type(given).model_construct(**{field: plain})
+
+
+def _ids_of(given: Any) -> list[int | str]:
+    ((_, inner),) = given.__dict__.items()
+    return [convert.point_id(one) for one in getattr(inner, "points", None) or ()]
+
+
+def _by_shard(given: Any, shard_number: int) -> list[tuple[int, Any]]:
+    """The part of an operation for each shard: the ids that lie in it; a filter is for all."""
+    if shard_number == 1:
+        return [(0, given)]
+    ((field, inner),) = given.__dict__.items()
+    ids = getattr(inner, "points", None)
+    everywhere = ids is None or getattr(inner, "filter", None) is not None
+    parts: dict[int, Any] = dict.fromkeys(range(shard_number)) if everywhere else {}
+    if ids is not None:
+        parts.update(split(list(ids), shard_number, convert.point_id))
+    return [
+        (
+            number,
+            given
+            if ids is None
+            else type(given).model_construct(**{field: inner.model_copy(update={"points": part})}),
+        )
+        for number, part in parts.items()
+    ]

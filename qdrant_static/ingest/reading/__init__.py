@@ -1,1 +1,0 @@
-"""Where rows come from: files, streams, collections -> batches, each with its address."""

@@ -1,1 +1,0 @@
-"""Into a server: points as bytes, several requests under way, retries, and its indexing."""

@@ -1,1 +1,0 @@
-"""An embedded collection of several shards, built by a process for each."""

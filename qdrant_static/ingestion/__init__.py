@@ -1,0 +1,1 @@
+"""Reads, encodes and stores rows, and accounts for each of them."""

@@ -1,0 +1,81 @@
+"""A ledger's rows, found again in the collection itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.ids import id_digest
+from qdrant_static.ledger.contentdigests import as_digests, encoding_key, text_digests
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.ledger.records import DIGEST, Rows
+from qdrant_static.reading.payloadrows import payload_digests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qdrant_static.clients.connect import Client
+
+_PAGE = 1000
+_UNKNOWN = bytes(DIGEST)
+
+
+def rebuild(
+    client: Client,
+    collection: str,
+    ledger: Ledger,
+    spec: CollectionSpec,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """Enter all points of a collection, in place of what the ledger knew.
+
+    A point whose payload holds the text has both digests, and a sync leaves it alone if they
+    agree with the input. Any other is encoded once more.
+
+    Args:
+        client: Where the collection is.
+        collection: The collection.
+        ledger: The ledger.
+        spec: The collection's.
+        on_progress: Hears how many points were read.
+
+    Returns:
+        How many points were found.
+    """
+    import pyarrow as pa
+
+    key = encoding_key(spec)
+    # Of vectors that were given, and of texts that the payload holds in part, there is no digest.
+    fields = spec.fields
+    whole = not (fields.unstored or fields.ready_vectors or fields.mixed)
+    ledger.clear_rows()
+    count = 0
+    offset: Any = None
+    while True:
+        records, offset = client.scroll(
+            collection, limit=_PAGE, offset=offset, with_payload=True, with_vectors=False
+        )
+        payloads = [record.payload or {} for record in records]
+        texts = [spec.fields.text_of(payload) if whole else "" for payload in payloads]
+        known = text_digests(pa.array(texts, pa.large_string()), key)
+        ledger.found(
+            Rows(
+                ids=as_digests(id_digest(_plain(record.id)) for record in records),
+                texts=as_digests(
+                    digest.tobytes() if text else _UNKNOWN
+                    for text, digest in zip(texts, known, strict=True)
+                ),
+                payloads=as_digests(payload_digests(payloads)),
+                positions=range(count, count + len(records)),
+            )
+        )
+        count += len(records)
+        if on_progress is not None:
+            on_progress(count)
+        if offset is None:
+            return count
+
+
+def _plain(point: Any) -> int | str:
+    return point if isinstance(point, int) else str(point)

@@ -1,0 +1,1 @@
+"""The journal of a migration: writes that must reach the old collection and the new one."""

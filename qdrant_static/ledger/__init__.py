@@ -1,0 +1,1 @@
+"""The ledger: what became of every row, and how an interrupted run is continued."""

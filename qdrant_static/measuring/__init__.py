@@ -1,0 +1,1 @@
+"""Measures what a collection finds: sampled queries, exact answers, recall, latency, bytes."""

@@ -1,0 +1,262 @@
+"""Measure what a collection's searches find, and widen them until they keep the promise.
+
+1. Points of the collection, drawn at random, are the queries; exact search is the truth.
+2. The dense side of the default plan, and the cascade where there are several vectors, answer
+   them with the usual number of candidates, then with twice, four and eight times as many, until
+   recall@10 is what the preset promises.
+3. The factor is kept in the collection's metadata, where every plan that names no number of
+   candidates takes it from, with the recall, bound to the layout (`measured`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qdrant_static._version import __version__
+from qdrant_static.clock import now
+from qdrant_static.collection import evidence as curves
+from qdrant_static.collection import presets
+from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.create import info_of, write_spec
+from qdrant_static.collection.passes import dense_passes
+from qdrant_static.collection.plan import SearchPlan, default_plan
+from qdrant_static.collection.planevidence import LAYOUT, OWN, layout_of
+from qdrant_static.collection.vectorform import original_form
+from qdrant_static.measuring.ownvectors import recall_of, sample_queries
+from qdrant_static.querying.answer import answer, dense_side
+from qdrant_static.querying.query import Query
+
+if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
+    from qdrant_static.collection.passes import Pass
+    from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.measuring import ownvectors
+
+#: Queries; the standard error of the recall is then below 0.01.
+QUERIES = 200
+#: Hits: recall@10.
+LIMIT = 10
+#: A smaller collection is as good as compared whole.
+FEWEST_POINTS = 500
+#: Times the usual number of candidates.
+_FACTORS = (1, 2, 4, 8)
+#: Seconds that exact search may take, and fewest queries that are worth a figure.
+_TRUTH_S, _FEWEST_QUERIES = 1.0, 30
+#: Two figures that are so near are the same.
+_SAME = 0.002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What one way through the dense vectors finds.
+
+    Attributes:
+        name: ``"dense"`` (also of a hybrid), ``"cascade"``, or ``"plan"``: the collection's own,
+            where that says how many candidates it takes.
+        recall: Mean recall@10 against exact search by the full vector.
+        factor: How many times the usual number of candidates it takes.
+        usual: The recall with the usual number.
+        promised: What it should be.
+        advice: Which codes would keep the promise; empty where it is kept, or none would.
+    """
+
+    name: str
+    recall: float
+    factor: int
+    usual: float
+    promised: float
+    advice: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promise is kept."""
+        return self.recall >= self.promised
+
+    def __str__(self) -> str:
+        what = "its own plan" if self.name == OWN else repr(self.name)
+        sentence = f"recall@{LIMIT} of {what} against exact search: {self.recall:.3f}"
+        if self.factor > 1:
+            sentence += f" with {self.factor} times the usual candidates ({self.usual:.3f} without)"
+        if not self.kept:
+            sentence = (
+                f"warning: {sentence}, below the {self.promised:g} that is wanted{self.advice}"
+            )
+        return sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What was measured of a collection.
+
+    Attributes:
+        spec: The collection's, with what was measured in it.
+        sides: Each way that was measured.
+        queries: How many of its own points asked.
+    """
+
+    spec: CollectionSpec
+    sides: tuple[Side, ...]
+    queries: int
+
+    def lines(self) -> list[str]:
+        """A sentence for each side."""
+        return [f"{side}; {self.queries} of its own points asked" for side in self.sides]
+
+
+def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) -> Assessment | None:
+    """Measure a collection's recall, and keep the figures and what they take in its metadata.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+        spec: The collection's, as its metadata has it.
+        by: Who measures, for the metadata.
+
+    Returns:
+        What was found; None if nothing is approximate there, or there are too few points, or
+        exact search is too slow here to be compared with.
+    """
+    spec = replace(spec, measured=None)
+    plans = _approximate(spec)
+    info = info_of(client, collection)
+    if not plans or (info.points_count or 0) < FEWEST_POINTS:
+        return None
+    full = spec.vectors[0]
+    deadline = time.monotonic() + _TRUTH_S
+    asked = sample_queries(client, collection, full, count=QUERIES, limit=LIMIT, deadline=deadline)
+    if len(asked) < _FEWEST_QUERIES:
+        return None
+    sides = [_side(client, collection, spec, plan, asked, name) for name, plan in plans.items()]
+    bound = {**plans, OWN: default_plan(spec)}
+    measured = {
+        "by": f"qdrant-static {__version__} {by}",
+        "date": now(),
+        "points": info.points_count,
+        "queries": len(asked),
+        "metric": f"recall@{LIMIT}",
+        **{
+            side.name: {
+                "recall": round(side.recall, 4), "factor": side.factor,
+                "promised": side.promised, LAYOUT: layout_of(bound[side.name], spec, info),
+            }
+            for side in sides
+        },
+    }  # fmt: skip
+    found = replace(spec, measured=measured)
+    write_spec(client, collection, found)
+    return Assessment(spec=found, sides=tuple(sides), queries=len(asked))
+
+
+def is_assessed(spec: CollectionSpec) -> bool:
+    """Whether all that is approximate there has been measured, on the layout that is there."""
+    return all(side in (spec.measured or {}) for side in _approximate(spec))
+
+
+def _approximate(spec: CollectionSpec) -> dict[str, SearchPlan]:
+    """The ways through the dense vectors that compare codes."""
+    plans = {"dense": SearchPlan(kind="dense")}
+    if len(spec.vectors) > 1 and spec.planned:
+        plans["cascade"] = SearchPlan(kind="cascade")
+    own = default_plan(spec)
+    if own.kind != "bm25" and (own.stages or own.vector or own.oversampling or own.ef):
+        plans[OWN] = replace(dense_side(own), feedback=0.0, rerank=None)
+    return {
+        side: plan
+        for side, plan in plans.items()
+        if any(one.codes for one in dense_passes(plan, spec, LIMIT))
+    }
+
+
+def _side(
+    client: Client,
+    collection: str,
+    spec: CollectionSpec,
+    plan: SearchPlan,
+    asked: Sequence[ownvectors.Query],
+    name: str,
+) -> Side:
+    """The least factor that keeps the promise; else the least that is as good as any."""
+    passes = dense_passes(plan, spec, LIMIT)
+    promised = (
+        presets.CASCADE_PROMISED_RECALL
+        if len(passes) > 1
+        else presets.preset(passes[0].vector.size).promised_recall
+    )
+    found: dict[int, float] = {}
+    for factor in _FACTORS if name != OWN else (1,):
+        wider = replace(spec, measured={name: {"factor": factor}})
+        found[factor] = _recall(client, collection, wider, plan, asked)
+        if found[factor] >= promised:
+            break
+    best = max(found.values())
+    factor = next(one for one, recall in found.items() if recall >= min(promised, best - _SAME))
+    return Side(
+        name=name,
+        recall=found[factor],
+        factor=factor,
+        usual=found[1],
+        promised=promised,
+        advice="" if name == OWN else _advice(collection, passes, promised),
+    )
+
+
+def _recall(
+    client: Client,
+    collection: str,
+    spec: CollectionSpec,
+    plan: SearchPlan,
+    asked: Sequence[ownvectors.Query],
+) -> float:
+    full = spec.vectors[0]
+    rows = original_form(np.array([query.vector for query in asked], np.float32), full)
+    # One more than wanted, for the point itself.
+    found = answer(
+        client, collection, spec, plan, [Query(dense=row) for row in rows], limit=LIMIT + 1
+    )
+    others = [
+        [one for one in points if one.id != query.point][:LIMIT]
+        for query, points in zip(asked, found, strict=True)
+    ]
+    last = dense_passes(plan, spec, LIMIT)[-1]
+    if last.codes and not last.rescore:
+        # Scores by codes are no scores of originals: they tell no ties.
+        recalls = [
+            len({one.id for one in points} & query.truth) / len(query.truth)
+            for query, points in zip(asked, others, strict=True)
+        ]
+    else:
+        recalls = [
+            recall_of(query, points, full) for query, points in zip(asked, others, strict=True)
+        ]
+    return float(np.mean(recalls))
+
+
+def _advice(collection: str, passes: Sequence[Pass], promised: float) -> str:
+    """Codes that are expected to keep the promise, of more bits than those that are there."""
+    coded = next(one.vector for one in passes if one.codes)
+    now = coded.quantization
+    if now is None:
+        return ""
+    finer = sorted(
+        (
+            (codes.bits_per_dimension, name)
+            for name, codes in quantizations.SHORT_NAMES.items()
+            if name in curves.CODES and codes.bits_per_dimension > now.bits_per_dimension
+        ),
+    )
+    for bits, name in finer:
+        usual = presets.oversampling(quantizations.SHORT_NAMES[name])
+        expected = curves.expected(coded.size, name, promised)
+        if expected.recall >= promised and expected.candidates <= usual * LIMIT:
+            return (
+                f": the codes ({quantizations.told(now)}) are too coarse for these vectors. "
+                f"{name!r}, {bits:g} bits a dimension, is expected to keep "
+                f"{expected.recall:.3f}: qdrant-static quantize {collection} --quantization {name}"
+                f"{'' if coded.name == 'full' else f' --vector {coded.name}'}"
+            )
+    return ""

@@ -1,0 +1,171 @@
+"""Sweep plans against exact search on the user's own data: the cheapest that reaches a target."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from qdrant_static._version import __version__
+from qdrant_static.clock import now
+from qdrant_static.collection.create import info_of, write_spec
+from qdrant_static.collection.foreign import carried_spec, foreign_spec
+from qdrant_static.collection.plan import SearchPlan
+from qdrant_static.collection.planevidence import LAYOUT, layout_of
+from qdrant_static.errors import SpecError
+from qdrant_static.measuring.tuning.judgements import ByJudgements
+from qdrant_static.measuring.tuning.race import Cost
+from qdrant_static.measuring.tuning.recall import ByRecall
+from qdrant_static.measuring.tuning.tunereport import TuneReport
+from qdrant_static.measuring.tuning.tuningsession import Clock
+from qdrant_static.querying.run import Searcher
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+    from qdrant_static.clients.connect import Client
+    from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.encoders.registry import AnyEncoder
+    from qdrant_static.measuring.judged import JudgedSet
+    from qdrant_static.querying.filters import FilterLike
+
+
+def tune(
+    client: Client,
+    collection: str,
+    *,
+    target_recall: float = 0.99,
+    k: int = 10,
+    queries: Sequence[str] | str | os.PathLike[str] | None = None,
+    sample: int = 500,
+    judged: JudgedSet | str | os.PathLike[str] | None = None,
+    plan: str | Mapping[str, Any] | SearchPlan | None = None,
+    filter: FilterLike = None,  # noqa: A002
+    query_filter: models.Filter | None = None,
+    cost: Cost = "time",
+    budget_s: float = 300.0,
+    spec: CollectionSpec | None = None,
+    encoder: AnyEncoder | None = None,
+    late_encoder: Any = None,
+    store: bool = True,
+    progress: bool = False,
+    seed: int = 0,
+) -> TuneReport:
+    """Find the cheapest search plan that is good enough here, and make it the collection's own.
+
+    Without judgements, good is what exact search finds: a plan is taken if the whole 95% interval
+    of its recall@k lies at the target or above. The kind of search is kept (a hybrid stays one;
+    its dense side is tuned), since recall cannot tell which kind is better. A third of the
+    queries has no part in the choice, and tells the recall of the choice afterwards.
+
+    With judgements, good is NDCG@k, of all kinds of plans, their weights and feedback: the
+    cheapest of those within 0.5% of the best on one half of the queries, if it is significantly
+    better than the plan before, or clearly cheaper and not worse. The report is of the other half,
+    and a choice that is significantly worse there than the plan before is refused.
+
+    Nothing is stored before the end; interrupting it changes nothing.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+        target_recall: Above 0 and below 1.
+        k: Depth of recall and NDCG.
+        queries: Texts, or a file of them (JSON Lines with ``text``, or one a line). None takes
+            points of the collection: their vectors, each left out of its own answer. Such
+            queries are easier than real ones.
+        sample: So many queries choose; half as many check, where there are enough.
+        judged: A data set in BEIR's form whose corpus the collection holds.
+        plan: The plan to start from; None: the collection's own.
+        filter: A condition that all queries have, as `search` takes it.
+        query_filter: The same, as the client has it.
+        cost: What makes a plan cheap: the median ``"time"`` of a query, measured here one at a
+            time and warm, or the ``"bytes"`` that it reads by its own computation.
+        budget_s: How long it may take, in seconds.
+        spec: What the collection is, if others made it (`foreign_spec`).
+        encoder: The collection's encoder, or its name, if it is at hand and there are texts.
+        late_encoder: Likewise, of the late-interaction vector.
+        store: Whether the choice becomes the collection's own plan.
+        progress: Show a progress display on standard error.
+        seed: Of the order of the queries.
+
+    Returns:
+        What was measured, the choice, and whether it was stored.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+        SpecError: If there are too few points or queries to show that recall, the budget is too
+            small for it, or an argument is impossible.
+    """
+    _check(target_recall=target_recall, k=k, sample=sample, budget_s=budget_s, cost=cost)
+    if queries is not None and judged is not None:
+        raise SpecError(field="judged", problem="has its own queries; leave `queries` out")
+    if spec is None:
+        spec = carried_spec(client, collection) or foreign_spec(client, collection, encoder=encoder)
+    searcher = Searcher(client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder)
+    base = searcher.plan(plan)
+    info = info_of(client, collection)
+    narrowed = searcher.filter(filter, query_filter)
+    with Clock(budget_s, shown=progress, collection=collection) as clock:
+        given = (client, collection, searcher, base, k, narrowed, cost, clock)
+        run: ByRecall | ByJudgements
+        if judged is not None:
+            run = ByJudgements(*given)
+            run.run(judged, seed)
+        else:
+            run = ByRecall(*given)
+            run.run(queries, sample, target_recall, seed)
+    storing = store and run.reached and run.choice is not None
+    report = run.report(target=None if judged is not None else target_recall, stored=storing)
+    if storing and report.choice is not None:
+        # Read again: a tuning takes minutes, and others may have written meanwhile.
+        carried = carried_spec(client, collection)
+        now = spec if carried is None or not carried.planned else carried
+        write_spec(
+            client,
+            collection,
+            replace(
+                now,
+                plan=report.choice.plan.to_dict(),
+                evidence={**evidence(report), LAYOUT: layout_of(report.choice.plan, now, info)},
+            ),
+        )
+    return report
+
+
+def evidence(report: TuneReport) -> dict[str, Any]:
+    """What is stored beside a plan: why it was chosen, by what, when, and where."""
+    found = report.choice
+    return {
+        "by": f"qdrant-static {__version__} tune",
+        "date": now(),
+        "engine": report.engine,
+        "points": report.points,
+        "filtered": report.filtered,
+        "metric": report.metric,
+        "target": report.target,
+        "source": report.source,
+        "queries": report.queries,
+        **({} if found is None else {
+            "value": found.value, "low": found.low, "high": found.high,
+            "p50_ms": found.p50_ms, "p95_ms": found.p95_ms, "bytes_read": found.bytes_read,
+        }),
+        "exact_p50_ms": None if report.exact is None else report.exact.p50_ms,
+        "fresh": None if report.fresh is None else asdict(report.fresh),
+    }  # fmt: skip
+
+
+def _check(*, target_recall: float, k: int, sample: int, budget_s: float, cost: str) -> None:
+    if not 0 < target_recall < 1:
+        raise SpecError(
+            field="target_recall",
+            problem=f"{target_recall!r} is not above 0 and below 1; no sample can show 1: for "
+            "that, search by the plan 'exact'",
+        )
+    for name, value in (("k", k), ("sample", sample)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SpecError(field=name, problem=f"{value!r} is not an integer of at least 1")
+    if not budget_s > 0:
+        raise SpecError(field="budget_s", problem=f"{budget_s!r} s is no time to measure anything")
+    if cost not in ("time", "bytes"):
+        raise SpecError.of_choice("cost", cost, "time, bytes")

@@ -1,0 +1,102 @@
+"""Tuning by judgements: the cheapest of the plans that are as good as the best."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from qdrant_static.errors import SpecError
+from qdrant_static.measuring.metrics import ndcg
+from qdrant_static.measuring.tuning.questions import of_judged, parts
+from qdrant_static.measuring.tuning.sweep import kinds, refinements
+from qdrant_static.measuring.tuning.tunereport import Fresh, as_fresh
+from qdrant_static.measuring.tuning.tuningsession import Session
+from qdrant_static.measuring.uncertainty import bootstrap_interval, paired_test
+
+if TYPE_CHECKING:
+    from qdrant_static.collection.plan import SearchPlan
+    from qdrant_static.ids import PointId
+    from qdrant_static.measuring.judged import JudgedSet
+    from qdrant_static.measuring.tuning.race import Trial
+
+#: Of paired tests: one that is better takes the place of what is there, one that turns out worse
+#: on the other half is refused.
+_LEVEL = 0.05
+#: A plan that costs at most so much of another is clearly cheaper.
+_CLEARLY = 0.8
+
+
+class ByJudgements(Session):
+    """A tuning whose yardstick is what people found relevant."""
+
+    def run(self, judged: JudgedSet | str | os.PathLike[str], seed: int) -> None:
+        """Choose by NDCG on one half of the queries, and report on the other."""
+        self.asked, notes = of_judged(self.client, self.collection, judged, seed)
+        self.notes += notes
+        chosen, fresh = parts(list(range(len(self.asked))), 1 / 2)
+        if not chosen or not fresh:
+            raise SpecError(field="judged", problem="one query cannot be split in halves")
+        race = self.new_race(chosen, self._ndcg, depth=None)
+        first = [self.trial(plan) for plan in kinds(self.spec, self.base)]
+        self.trials = first
+        self.before = before = first[0]
+        self.exact = next((one for one in first if one.plan.kind == "exact"), None)
+        self.clock.phase(f"{len(first)} kinds and weights")
+        best = race.best(first)
+        if best is not None:
+            known = {one.plan: one for one in first}
+            wanted = [plan for one in _leaders(best, first) for plan in refinements(self.spec, one)]
+            second = [known.get(plan) or self.trial(plan) for plan in dict.fromkeys(wanted)]
+            self.trials = list({id(one): one for one in [*first, *second]}.values())
+            self.clock.phase(f"{len(second)} refinements")
+            best = race.best(second) or best
+        race.extend(before, len(chosen))
+        self.choice = best if best is None or self._deserves(best, before) else before
+        if race.cut_short:
+            self.notes.append("the time was up before all was measured; more of it may find more")
+        if self.choice is not None:
+            self.clock.phase("check")
+            self._compare(self.choice, fresh)
+
+    def _deserves(self, best: Trial, before: Trial) -> bool:
+        """Whether the best takes the place of what is there.
+
+        The best of thirty plans on some queries is a little better than the rest by chance alone:
+        it must be so in a paired test, or be clearly cheaper and not worse.
+        """
+        count = min(len(best.values), len(before.values))
+        if best is before or not count:
+            return True
+        test = paired_test(best.values[:count], before.values[:count])
+        if test.difference > 0 and test.p_value < _LEVEL:
+            return True
+        return test.difference >= 0 and best.cost(self.by) <= _CLEARLY * before.cost(self.by)
+
+    def _compare(self, best: Trial, fresh: list[int]) -> None:
+        """The choice and the plan before it, on the other half."""
+        ours = self.values(best.plan, fresh, self._ndcg)
+        theirs = self.values(self.base, fresh, self._ndcg)
+        count = min(len(ours), len(theirs))
+        if not count:
+            self.notes.append("no time was left for the other half; nothing can be said of it")
+            return
+        test = paired_test(ours[:count], theirs[:count])
+        self.reached = not (test.difference < 0 and test.p_value < _LEVEL)
+        self.fresh = Fresh(
+            queries=count,
+            **as_fresh(bootstrap_interval(ours[:count])),
+            before=sum(theirs[:count]) / count,
+            p_value=test.p_value,
+        )
+
+    def _ndcg(self, number: int, found: list[PointId]) -> float:
+        relevant = (self.asked.relevant or [])[number]
+        return ndcg(found, relevant, self.k)
+
+
+def _leaders(best: Trial, trials: list[Trial]) -> list[SearchPlan]:
+    """The best plan, and the best that has knobs: BM25 alone has none."""
+    most = max(len(one.values) for one in trials)
+    knobs = [one for one in trials if one.plan.needs_dense and len(one.values) == most]
+    leaders = [best, *sorted(knobs, key=lambda one: -one.mean)[:1]]
+    return list(dict.fromkeys(one.plan for one in leaders))

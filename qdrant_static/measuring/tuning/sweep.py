@@ -1,0 +1,208 @@
+"""Which plans `tune` tries: pure, from a collection's spec and the plan that it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+from qdrant_static.collection.plan import SearchPlan, Stage
+from qdrant_static.collection.vectorspec import matryoshka_name
+
+if TYPE_CHECKING:
+    from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.collection.vectorspec import VectorSpec
+    from qdrant_static.encoders.sparse import RepeatedTerms
+
+#: Candidates by codes per wanted hit.
+_OVERSAMPLING = (1.0, 2.0, 3.0, 4.0, 8.0, 16.0)
+#: Candidates that the graph keeps.
+_EF = (32, 64, 128, 256, 512)
+#: Candidates that a smaller vector passes on, per wanted hit.
+_PASSED_ON = (2, 5, 10, 20, 50, 100)
+#: So much more passes the first of three stages on than the second.
+_WIDENING = 4
+#: How often the dense score counts, and how often BM25's.
+_WEIGHTS = ((1, 1), (1, 2), (1, 3), (2, 1), (3, 1))
+_REPEATED_TERMS: tuple[RepeatedTerms, ...] = ("sqrt", "one")
+_CANDIDATES = (25, 50, 100, 200)
+_FEEDBACK = (0.0, 0.3, 0.6)
+
+
+def reference(spec: CollectionSpec, base: SearchPlan) -> SearchPlan:
+    """The plan whose answers are right by definition: the base with an exact dense side.
+
+    The recall of a hybrid is that of its dense side, the only one that is approximate: against
+    the same fusion, with the same weights and number of candidates.
+    """
+    full = spec.vectors[0].name
+    if base.kind in ("hybrid", "late"):
+        return _with_side(base, (Stage(vector=full, exact=True),))
+    return SearchPlan(
+        kind="exact", vector=full, feedback=base.feedback, feedback_hits=base.feedback_hits
+    )
+
+
+def approximations(spec: CollectionSpec, base: SearchPlan, k: int, rows: int) -> list[SearchPlan]:
+    """All plans of the base's family whose recall is worth measuring, the base among them.
+
+    Args:
+        spec: The collection's.
+        base: What is kept: the kind of search, and all that is no matter of recall.
+        k: Wanted hits.
+        rows: Points in the collection.
+    """
+    # Within a hybrid the dense side must give its candidates, not the hits that are wanted.
+    depth = {"hybrid": base.candidates, "late": base.late_candidates}.get(base.kind, k)
+    plans = [] if base.kind == "exact" else [base]
+    for side in dense_sides(spec, max(depth, k), rows):
+        plans.append(_with_side(base, side))
+    return list(dict.fromkeys(plans))
+
+
+def dense_sides(spec: CollectionSpec, depth: int, rows: int) -> Iterator[tuple[Stage, ...]]:
+    """Ways to the nearest by the full vector: alone, or by smaller vectors first.
+
+    Args:
+        spec: The collection's.
+        depth: How many points the last stage passes on.
+        rows: Points in the collection; a stage that passes on most of them saves nothing.
+    """
+    full = spec.vectors[0]
+    # Of a collection that others made, another vector may be of something else.
+    smaller = [one for one in spec.vectors[1:] if one.name == matryoshka_name(one.size)]
+    yield from _alone(full, depth)
+    last = Stage(vector=full.name)
+    limits = [factor * depth for factor in _PASSED_ON if factor * depth <= rows / 2]
+    for vector, limit in product(smaller, limits):
+        for ef in _efs(vector, limit):
+            yield (_first(vector, limit, ef), last)
+    for (narrow, wide), limit in product(_pairs(smaller), limits):
+        # Codes before originals: cheaper, and the last stage compares originals anyway.
+        second = Stage(vector=wide.name, limit=limit, rescore=wide.quantization is None)
+        if _WIDENING * limit <= rows / 2:
+            yield (_first(narrow, _WIDENING * limit, None), second, last)
+
+
+def _alone(vector: VectorSpec, depth: int) -> Iterator[tuple[Stage, ...]]:
+    """One vector, by codes or graph; without either, that is exact search."""
+    if vector.quantization is not None:
+        for factor in _OVERSAMPLING:
+            for ef in _efs(vector, factor * depth):
+                yield (Stage(vector=vector.name, oversampling=factor, ef=ef),)
+    if vector.quantization is not None or vector.hnsw is not None:
+        codes_alone = vector.quantization is not None
+        for ef in _efs(vector, depth):
+            yield (Stage(vector=vector.name, rescore=not codes_alone, ef=ef),)
+
+
+def kinds(spec: CollectionSpec, base: SearchPlan) -> list[SearchPlan]:
+    """The first round with judgements: what to search by, and how to weigh it."""
+    plans = [base, SearchPlan(kind="exact"), SearchPlan(kind="dense")]
+    if spec.sparse is not None:
+        plans += [SearchPlan(kind="bm25", repeated_terms=terms) for terms in _REPEATED_TERMS]
+        for (dense, sparse), terms in product(_WEIGHTS, _REPEATED_TERMS):
+            plans.append(
+                SearchPlan(
+                    kind="hybrid", dense_weight=dense, sparse_weight=sparse, repeated_terms=terms
+                )
+            )
+        plans.append(SearchPlan(kind="hybrid", fusion="rrf", dense_weight=1, sparse_weight=1))
+    if spec.late is not None:
+        plans.append(SearchPlan(kind="late"))
+    return list(dict.fromkeys(plans))
+
+
+def refinements(spec: CollectionSpec, best: SearchPlan) -> list[SearchPlan]:
+    """The second round with judgements: the knobs of the plan that won the first."""
+    plans = [best]
+    if best.kind == "hybrid":
+        plans += [replace(best, candidates=count) for count in _CANDIDATES]
+    if best.kind != "bm25":
+        plans += [replace(best, feedback=weight) for weight in _FEEDBACK]
+    if best.kind in ("hybrid", "late"):
+        plans.append(reference(spec, best))
+    return list(dict.fromkeys(plans))
+
+
+def told(plan: SearchPlan, spec: CollectionSpec) -> str:
+    """A plan in a few words: ``mrl_64 x100->full``, ``hybrid 1:2 @50: full 4x ef 128``.
+
+    ``x100`` is what a stage passes on, ``4x`` oversampling, ``1:2`` the weights of dense and BM25,
+    ``@50`` the candidates of each, ``one`` how repeated terms count.
+    """
+    words = _side_told(plan, spec)
+    terms = "" if plan.repeated_terms == "sqrt" else f" {plan.repeated_terms}"
+    if plan.kind == "bm25":
+        words = f"bm25{terms}"
+    elif plan.kind == "hybrid":
+        fusion = "" if plan.fusion == "complete" else f" {plan.fusion}"
+        weights = f"{plan.dense_weight}:{plan.sparse_weight}"
+        words = f"hybrid{fusion} {weights} @{plan.candidates}{terms}: {words}"
+    elif plan.kind == "late":
+        words = f"late @{plan.late_candidates}: {words}"
+    words += f", feedback {plan.feedback:g}" if plan.feedback else ""
+    return words + (f", rerank {plan.rerank}" if plan.rerank else "")
+
+
+def _side_told(plan: SearchPlan, spec: CollectionSpec) -> str:
+    if plan.kind == "bm25":
+        return ""
+    if plan.kind == "exact":
+        return f"exact {plan.vector or spec.vectors[0].name}".strip()
+    if plan.stages:
+        return "->".join(map(_stage_told, plan.stages))
+    if plan.kind == "dense" and plan.vector is not None:
+        alone = Stage(
+            vector=plan.vector, oversampling=plan.oversampling, rescore=plan.rescore, ef=plan.ef
+        )
+        return _stage_told(alone)
+    return "preset" if plan.kind in ("hybrid", "late") else f"{plan.kind} preset"
+
+
+def _stage_told(stage: Stage) -> str:
+    words = [stage.vector or "vector"]
+    words += ["exact"] if stage.exact else []
+    words += [f"x{stage.limit}"] if stage.limit is not None else []
+    words += [f"{stage.oversampling:g}x"] if stage.oversampling is not None else []
+    # A stage that passes on is rescored by what follows.
+    words += ["codes"] if not stage.rescore and stage.limit is None else []
+    words += [f"ef {stage.ef}"] if stage.ef is not None else []
+    return " ".join(words)
+
+
+def _with_side(base: SearchPlan, side: tuple[Stage, ...]) -> SearchPlan:
+    """The base with another dense side."""
+    if base.kind in ("hybrid", "late"):
+        return replace(base, vector=None, stages=side, oversampling=None, rescore=True, ef=None)
+    kept = {"feedback": base.feedback, "feedback_hits": base.feedback_hits}
+    if len(side) > 1:
+        return SearchPlan.of({"kind": "cascade", "stages": side, **kept})
+    (stage,) = side
+    alone = {"oversampling": stage.oversampling, "rescore": stage.rescore, "ef": stage.ef}
+    return SearchPlan.of({"kind": "dense", "vector": stage.vector, **alone, **kept})
+
+
+def _first(vector: VectorSpec, limit: int, ef: int | None) -> Stage:
+    # The next stage compares more than these originals would tell.
+    return Stage(vector=vector.name, limit=limit, rescore=vector.quantization is None, ef=ef)
+
+
+def _efs(vector: VectorSpec, found: float) -> list[int | None]:
+    """Settings of a graph, where ``found`` candidates come out of it.
+
+    The engine keeps at least that many: of the settings below, one stands for all.
+    """
+    if vector.hnsw is None:
+        return [None]
+    below = [ef for ef in _EF if ef <= found]
+    return [*below[-1:], *(ef for ef in _EF if ef > found)]
+
+
+def _pairs(vectors: Iterable[VectorSpec]) -> Iterator[tuple[VectorSpec, VectorSpec]]:
+    """Smaller and larger, from a falling order."""
+    falling = list(vectors)
+    for number, wide in enumerate(falling):
+        for narrow in falling[number + 1 :]:
+            yield narrow, wide

@@ -1,0 +1,199 @@
+"""An alias for a collection that has none: the ways there are, and what each of them costs.
+
+An alias cannot have a collection's name, so a plain ``articles`` must either get another name in
+front of it, or leave its own: it is copied to ``articles__v1``, point by point with its vectors,
+and then deleted; until the alias is made right after that, nobody finds ``articles``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from qdrant_client import models
+
+from qdrant_static.clients.aliases import aliases_of, point_alias
+from qdrant_static.clients.calls import exact_count
+from qdrant_static.clients.statefolder import default_state
+from qdrant_static.collection.create import create_collection, read_spec
+from qdrant_static.collection.generationnames import generation_name, read_metadata
+from qdrant_static.collection.migrationcheck import under_way
+from qdrant_static.collection.migrationstate import running_error
+from qdrant_static.collection.vectorbackfill import pages
+from qdrant_static.errors import (
+    AliasExistsError,
+    JobRunningError,
+    SpecError,
+    VerificationError,
+)
+from qdrant_static.journal.directwriters import DirectWriter, writers_of
+from qdrant_static.migration import ownership
+from qdrant_static.sinks.sink import build_index
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qdrant_static.clients.connect import Client
+
+#: In the copy's metadata while the name is taken over: what it is a copy of.
+KEY = "qdrant_static_adopted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """An alias that is there now.
+
+    Attributes:
+        alias: What applications ask from now on.
+        collection: What it points at.
+        copied: Points that were copied; 0 where the collection stayed.
+        gap_s: How long nobody found the name, in seconds; 0 where it stayed.
+    """
+
+    alias: str
+    collection: str
+    copied: int = 0
+    gap_s: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        if not self.copied and not self.gap_s:
+            return (
+                f"{self.alias} -> {self.collection}. Let applications ask {self.alias!r}; what "
+                f"asks {self.collection!r} goes on as before"
+            )
+        return (
+            f"{self.alias} -> {self.collection}: {self.copied:,} points were copied; for "
+            f"{self.gap_s * 1e3:.0f} ms nobody found {self.alias!r}"
+        )
+
+
+def ways(client: Client, collection: str) -> str:
+    """What can be done about a collection that has no alias, in words."""
+    points = exact_count(client, collection)
+    return (
+        f"{collection!r} is a collection of {points:,} points, and a migration moves an alias. "
+        "Two ways:\n"
+        f"  migrate adopt {collection} --as NAME   an alias NAME for it, now and without a gap; "
+        "then let the applications ask NAME\n"
+        f"  migrate adopt {collection} --keep-name copy it to "
+        f"{generation_name(collection, 1)!r}, delete it, and make {collection!r} an alias of the "
+        "copy: applications stay as they are, must not write meanwhile, and find nothing while the "
+        "collection is deleted (half a second was seen); it takes the room of both"
+    )
+
+
+def adopt_as(client: Client, collection: str, alias: str) -> Adopted:
+    """Make an alias for a collection; the collection stays as it is.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+        AliasExistsError: If the alias points elsewhere, or is a collection's name.
+    """
+    read_metadata(client, collection)
+    at = aliases_of(client).get(alias)
+    if at not in (None, collection):
+        raise AliasExistsError(alias=alias, collection=at)
+    if client.collection_exists(alias) and at is None:
+        raise AliasExistsError(alias=alias)
+    point_alias(client, alias, collection)
+    return Adopted(alias=alias, collection=collection)
+
+
+def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopted:
+    """Copy a collection to its first generation, and make its name an alias of the copy.
+
+    May be repeated after a crash at any line. Nobody may write meanwhile.
+
+    Raises:
+        CollectionNotFoundError: If there is neither the collection nor a finished copy.
+        VerificationError: If the copy does not hold the same points, or a job wrote meanwhile;
+            nothing was deleted.
+        JobRunningError: If a job writes to it.
+        MigrationRunningError: If it is part of a migration.
+    """
+    copy = generation_name(name, 1)
+    with ownership.held(state or default_state(client, name), name):
+        _refuse_generation(client, name, copy)
+        if aliases_of(client).get(name) == copy:
+            return Adopted(alias=name, collection=copy)
+        there = client.collection_exists(copy)
+        mark = read_metadata(client, copy).get(KEY) if there else None
+        if there and mark is None:
+            raise SpecError(field="keep_name", problem=f"{copy!r} is there, and no copy of ours")
+        if not client.collection_exists(name) and mark == "complete":
+            started = time.perf_counter()  # a crash between deletion and alias
+            point_alias(client, name, copy)
+            return Adopted(
+                alias=name, collection=copy, copied=exact_count(client, copy),
+                gap_s=time.perf_counter() - started,
+            )  # fmt: skip
+        spec = read_spec(client, name)
+        if not there:
+            metadata = {**read_metadata(client, name), KEY: "copying"}
+            create_collection(client, copy, spec, metadata=metadata)
+        writers = _writers(client, name)
+        copied = _copy(client, name, copy)
+        build_index(client, copy)
+        counts = [exact_count(client, one) for one in (name, copy)]
+        if counts[0] != counts[1]:
+            raise VerificationError(
+                collection=copy,
+                problem=f"{counts[1]:,} points, and {counts[0]:,} in {name!r}: somebody writes. "
+                "Nothing was deleted; repeat it while nobody does",
+            )
+        if _writers(client, name) != writers:
+            raise VerificationError(
+                collection=copy,
+                problem=f"a job wrote to {name!r} while it was copied. Nothing was deleted; repeat "
+                "it while nobody writes",
+            )
+        client.update_collection(copy, metadata={KEY: "complete"})
+        started = time.perf_counter()
+        client.delete_collection(name)
+        point_alias(client, name, copy)
+        return Adopted(
+            alias=name, collection=copy, copied=copied, gap_s=time.perf_counter() - started
+        )
+
+
+def _refuse_generation(client: Client, name: str, copy: str) -> None:
+    """Refuse a collection that a migration is about to replace, or to put in use."""
+    running = under_way(client, name)
+    if running is not None and aliases_of(client).get(name) != copy:
+        raise running_error(running)
+
+
+def _writers(client: Client, name: str) -> list[DirectWriter]:
+    """The jobs that wrote to a collection.
+
+    Raises:
+        JobRunningError: If one of this machine is at it.
+    """
+    known = writers_of(read_metadata(client, name))
+    for one in known:
+        if one.is_at_work:
+            raise JobRunningError(collection=name, state=one.folder, owner=one.by)
+    return known
+
+
+def _copy(client: Client, name: str, copy: str) -> int:
+    """All points, vectors as they are."""
+    copied = 0
+    for page in pages(client, name, payload=True, vectors=True):
+        client.upsert(
+            copy,
+            [
+                models.PointStruct.model_construct(
+                    id=one.id, vector=one.vector or {}, payload=one.payload or {}
+                )
+                for one in page
+            ],
+            wait=True,
+        )
+        copied += len(page)
+    return copied

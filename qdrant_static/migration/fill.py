@@ -1,0 +1,272 @@
+"""Green is filled by the ingest pipeline: from files or from blue's texts, at a bounded rate."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from qdrant_static.collection.generationnames import read_metadata
+from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.errors import SpecError
+from qdrant_static.ingestion.partitiontypes import with_types_of
+from qdrant_static.ingestion.pipeline import ingest
+from qdrant_static.reading.fromcollection import open_collection
+from qdrant_static.reading.inputs import Fingerprint
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.sources import AnySource, PathLike, SettledRanges, open_source
+from qdrant_static.shipping.targets.target import MARK
+
+if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
+    from qdrant_static.encoders.base import Encoder, EncoderInfo
+    from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.reading.batch import Batch
+    from qdrant_static.reading.rejects import Reject
+    from qdrant_static.shipping.build.buildhere import BuildHere
+
+#: How often whoever fills green says that it is still at it, in seconds.
+BEAT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class From:
+    """Where green's rows come from.
+
+    Attributes:
+        paths: Files; None: the texts of the collection that the alias points at.
+        options: How files are read; by default as blue was filled.
+    """
+
+    paths: tuple[str, ...] | None = None
+    options: SourceOptions | None = None
+
+    @classmethod
+    def of(
+        cls, paths: PathLike | Sequence[PathLike] | None, options: SourceOptions | None = None
+    ) -> From:
+        """Files, or None for the collection itself."""
+        if paths is None:
+            if options is not None and options.key:
+                raise SpecError(field="key", problem="points keep their ids; leave the key out")
+            return cls(options=options)
+        several = [paths] if isinstance(paths, str) or hasattr(paths, "__fspath__") else paths
+        return cls(paths=tuple(map(str, several)), options=options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the migration's state holds it."""
+        options = None if self.options is None else _plain(asdict(self.options))
+        if self.paths is None:
+            return {"kind": "collection", "options": options}
+        return {"kind": "files", "paths": list(self.paths), "options": options}
+
+    def open(
+        self, client: Client, blue: str, spec: CollectionSpec, encoder: EncoderInfo
+    ) -> AnySource:
+        """The source.
+
+        Args:
+            client: Where blue is.
+            blue: The collection that serves.
+            spec: Blue's: how it was filled, where the options do not say.
+            encoder: Green's. Vectors that blue was given with its rows are taken along, where
+                green's encoder is blue's: no encoder makes them again.
+        """
+        options = self.options or SourceOptions()
+        fields = spec.fields
+        if self.paths is None:
+            same = encoder.fingerprint == spec.encoder.fingerprint
+            if same and fields.ready_vectors and options.vectors is None:
+                options = replace(options, vectors=spec.vectors[0].name)
+            return open_collection(client, blue, options=options)
+        key = None if options.key else _in_files(fields.key, options)
+        if not options.text and options.template is None:
+            if fields.template is not None:
+                options = replace(options, template=str(fields.template))
+            elif fields.all_columns:
+                options = options.with_columns(text=fields.all_columns)
+            if fields.unstored and options.payload is None and not options.exclude:
+                options = replace(options, exclude=fields.unstored)
+        source = open_source(self.paths, key=key, options=options)
+        return with_types_of(source, client, blue, spec)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttled:
+    """A source that gives so many rows a second at most.
+
+    Attributes:
+        source: The source.
+        rate: Rows a second; None: as fast as may be.
+        moving: Whether its rows change while it is read. Places then shift, and what was read
+            once is no guide to where to go on.
+        sleep: How to wait, in seconds.
+    """
+
+    source: AnySource
+    rate: float | None
+    moving: bool
+    sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def selection(self) -> Any:
+        """The columns."""
+        return self.source.selection
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Columns that no payload can hold."""
+        return self.source.left_out
+
+    @property
+    def total_rows(self) -> int | None:
+        """Rows, where that is known beforehand."""
+        return self.source.total_rows
+
+    @property
+    def files(self) -> Any:
+        """The files, by name."""
+        return self.source.files
+
+    def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
+        """All batches but what is settled, no faster than the rate."""
+        started, rows = time.monotonic(), 0
+        for one in self.source.batches(None if self.moving else settled):
+            if self.rate is not None:
+                early = rows / self.rate - (time.monotonic() - started)
+                if early > 0:
+                    self.sleep(early)
+                rows += getattr(one, "rows", 0)
+            yield one
+
+    def fingerprints(self) -> Mapping[str, Any]:
+        """File name -> what changes when the file does; of a moving source, always another."""
+        found = self.source.fingerprints()
+        if not self.moving:
+            return found
+        return {name: Fingerprint(size=-1, modified_ns=0, digest=uuid4().hex) for name in found}
+
+
+def backfill(
+    source: AnySource,
+    client: Client,
+    green: str,
+    *,
+    spec: CollectionSpec,
+    encoder: Encoder,
+    moving: bool,
+    rate: float | None,
+    progress: bool,
+    stop: threading.Event | None,
+    build: BuildHere | None = None,
+    options: Mapping[str, Any],
+) -> IngestReport:
+    """Fill green; again, where a run was cut short: what is there already costs no encoding.
+
+    Args:
+        source: The rows.
+        client: Where green is.
+        green: The collection, which is there.
+        spec: Its spec.
+        encoder: Its encoder.
+        moving: Whether the source is a collection in use.
+        rate: Rows a second at most.
+        progress: Whether a person sees it.
+        stop: Set by whoever wants it to end.
+        build: Build it on this machine and ship it; None has the server index it.
+        options: What else `ingest` takes.
+    """
+    if rate is not None and not rate > 0:
+        raise SpecError(field="max_rate", problem=f"{rate!r} is not above 0")
+    # What has left blue since an earlier run leaves green too; where green is built here, the
+    # journal says so, because nothing is deleted from a collection that is still to be shipped.
+    gone = moving and build is None
+    return ingest(
+        Throttled(source=source, rate=rate, moving=moving),  # type: ignore[arg-type]
+        client,
+        green,
+        spec=spec,
+        encoder=encoder,
+        sync=True,
+        delete_missing=gone,
+        force=gone,
+        again=True,
+        bulk=build is None,
+        build=build,
+        progress=progress,
+        stop=stop,
+        _fills=True,
+        **options,
+    )
+
+
+def _in_files(
+    key: str | tuple[str, ...] | None, options: SourceOptions
+) -> str | tuple[str, ...] | None:
+    """What files call the key's fields of the payload."""
+    names = {new: name for name, new in options.rename.items()}
+    if isinstance(key, tuple):
+        return tuple(names.get(one, one) for one in key)
+    return None if key is None else names.get(key, key)
+
+
+def is_shipped(client: Client, green: str) -> bool:
+    """Whether green came as a shipment, and was proved."""
+    mark = read_metadata(client, green).get(MARK) or {}
+    return mark.get("state") == "live"
+
+
+@contextmanager
+def beating(beat: Callable[[], object] | None) -> Iterator[None]:
+    """Say now and then that somebody is at work, from a thread of its own."""
+    if beat is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(BEAT_S):
+            beat()
+
+    thread = threading.Thread(target=run, name="migrate-beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def like(blue: CollectionSpec, encoder: Encoder) -> CollectionSpec:
+    """Blue's layout for another encoder: sizes that fit, BM25, payload indexes, server settings.
+
+    Codes and graphs follow the presets of the new sizes; so does the default plan, because what
+    was tuned for one encoder says little about another.
+    """
+    info = encoder.info
+    full = blue.vectors[0].size
+    if info.fingerprint == blue.encoder.fingerprint and info.dimension == full:
+        return blue
+    sizes = tuple(one.size for one in blue.vectors[1:] if one.size < info.dimension)
+    made = CollectionSpec.for_encoder(
+        encoder,
+        matryoshka=sizes,
+        sparse=blue.sparse,
+        late=blue.late,
+        payload_indexes=blue.payload_indexes,
+        server=blue.server,
+    )
+    return made.with_source(
+        fields=blue.fields,
+        mean_length=None if blue.sparse is None else blue.sparse.mean_length,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

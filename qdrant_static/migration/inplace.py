@@ -1,0 +1,97 @@
+"""A further vector for a live collection: added while it serves, filled from what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.calls import exact_count
+from qdrant_static.collection.create import read_spec
+from qdrant_static.collection.diff import apply, diff
+from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.collection.vectorbackfill import fill_prefix, fill_terms
+from qdrant_static.collection.vectorspec import BM25, SparseSpec
+from qdrant_static.errors import SpecError
+from qdrant_static.measuring.ownvectors import points_with, settle
+
+if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """A vector that is there now.
+
+    Attributes:
+        collection: The collection.
+        vector: Its name.
+        points: Points of the collection.
+        filled: Points that have the vector.
+    """
+
+    collection: str
+    vector: str
+    points: int
+    filled: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.collection}: {self.filled:,} of {self.points:,} points have {self.vector!r}. "
+            "Try it with `search --plan`, or let `tune` choose"
+        )
+
+
+def add_vector(
+    client: Client, name: str, vector: str, *, say: Callable[[str], None] | None = None
+) -> Added:
+    """Add a Matryoshka size (``mrl_<size>``) or ``bm25`` to a live collection, and fill it.
+
+    Searches go on as before: the collection's default plan stays. May be repeated after a crash;
+    what was written meanwhile without the vector gets it in a second pass. A vector of another
+    encoder is a matter for a migration.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient` of a server from 1.18 on.
+        name: A collection or an alias.
+        vector: Its name.
+        say: Hears what is done.
+
+    Raises:
+        SpecError: If it is no such vector, or the server is too old.
+        SpecMismatchError: If the collection has one of that name that differs.
+    """
+    collection = target_of(client, name)
+    there = read_spec(client, collection)
+    wanted = _with(there, vector)
+    found = diff(client, collection, wanted)
+    apply(client, collection, found, say=say)
+    points = exact_count(client, collection)
+    filled = points_with(client, collection, vector)
+    if filled < points:  # written by others before the metadata told them of it
+        spec = read_spec(client, collection)
+        if vector == BM25 and spec.sparse is not None:
+            fill_terms(client, collection, spec.sparse, spec.fields)
+        else:
+            fill_prefix(client, collection, spec.vectors[0], spec.vector(vector))
+        filled = points_with(client, collection, vector)
+    settle(client, collection)
+    return Added(collection=collection, vector=vector, points=points, filled=filled)
+
+
+def _with(spec: CollectionSpec, vector: str) -> CollectionSpec:
+    if vector == BM25:
+        return spec if spec.sparse is not None else replace(spec, sparse=SparseSpec())
+    kind, _, size = vector.partition("_")
+    if kind != "mrl" or not size.isdecimal():
+        raise SpecError(
+            field="vector", problem=f"{vector!r} is neither 'mrl_<size>' nor 'bm25'; another "
+            "encoder's vector is a matter for `migrate start`",
+        )  # fmt: skip
+    if any(one.name == vector for one in spec.vectors):
+        return spec
+    made = CollectionSpec.for_encoder(spec.encoder, matryoshka=(int(size),), sparse=None)
+    new = replace(made.vector(vector), hnsw=None)  # the full one keeps the graph
+    later = sorted([*spec.vectors[1:], new], key=lambda one: -one.size)
+    return replace(spec, vectors=(spec.vectors[0], *later))

@@ -1,0 +1,228 @@
+"""Which payload fields a collection's points have, and of which types."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from qdrant_client import models
+
+from qdrant_static.collection.create import info_of
+from qdrant_static.collection.fieldpaths import (
+    Path,
+    candidates,
+    key_of,
+    names_in,
+    parse_key,
+    values_at,
+)
+from qdrant_static.errors import FieldNotFoundError
+from qdrant_static.querying.filters.literals import looks_like_time
+from qdrant_static.suggestions import question
+
+if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
+
+#: How many points are sampled for the type of a field without an index.
+_SAMPLE = 100
+#: How many points are sampled for the names of fields, for an error.
+_NAMED = 20
+#: So many fields are listed in an error.
+_LISTED = 30
+#: Type of an index -> what its values are.
+_INDEXED = {
+    "keyword": "string", "text": "string", "integer": "integer", "float": "float", "bool": "bool",
+    "datetime": "datetime", "uuid": "uuid", "geo": "geo",
+}  # fmt: skip
+#: Index that fits -> values of one kind, in words.
+_FITTING = {
+    "string": ("keyword", "texts"), "integer": ("integer", "integers"), "geo": ("geo", "places"),
+    "float": ("float", "numbers"), "datetime": ("datetime", "dates"), "bool": ("bool", "booleans"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredField:
+    """A payload field.
+
+    Attributes:
+        key: Qdrant's key of it.
+        kinds: What its values are: ``string``, ``integer``, ``float``, ``bool``, ``datetime``,
+            ``uuid``, ``geo``, ``object``; empty where no point has a value.
+        index: Type of its index; None without one.
+    """
+
+    key: str
+    kinds: frozenset[str]
+    index: str | None = None
+
+
+class StoredFields:
+    """The payload fields of a collection; each is asked for once.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+    """
+
+    def __init__(self, client: Client, collection: str) -> None:
+        self._client = client
+        self._collection = collection
+        self._info: models.CollectionInfo | None = None
+        self._known: dict[str, StoredField] = {}
+
+    def find(self, name: str) -> StoredField:
+        """The field of that name.
+
+        Raises:
+            CollectionNotFoundError: If there is no such collection.
+            FieldNotFoundError: If no point has such a field; it names those that are near.
+        """
+        if name not in self._known:
+            self._known[name] = self._found(name)
+        return self._known[name]
+
+    def stored(self, path: Path) -> frozenset[str]:
+        """The kinds of the values that some points have at a path; empty if none has one."""
+        has_value = models.IsEmptyCondition(is_empty=models.PayloadField(key=key_of(path)))
+        points = self._scroll(models.Filter(must_not=[has_value]), _SAMPLE, [key_of(path)])
+        return kinds_of(one for point in points for one in values_at(point.payload, path))
+
+    def names(self) -> tuple[str, ...]:
+        """The fields of some points, and those that have an index, as keys of Qdrant's."""
+        found = {key_of(path) for point in self._scroll(None, _NAMED, True)
+                 for path in names_in(point.payload or {})}  # fmt: skip
+        found |= {key for key, index in self._schema().items() if index.points}
+        return tuple(sorted(found))
+
+    def _found(self, name: str) -> StoredField:
+        paths = candidates(name)
+        empty = not self._read().points_count
+        for path in paths:
+            key, index = self._index(path)
+            if index is not None and (index.points or empty):
+                kind = _INDEXED[index.data_type.value]
+                return StoredField(key=key, kinds=frozenset((kind,)), index=index.data_type.value)
+        for path in paths:
+            if kinds := self.stored(path):
+                return StoredField(key=key_of(path), kinds=kinds)
+        if empty and paths:
+            return StoredField(key=key_of(paths[-1]), kinds=frozenset())
+        for path in paths:
+            null = models.IsNullCondition(is_null=models.PayloadField(key=key_of(path)))
+            if self._scroll(models.Filter(must=[null]), 1, False):
+                return StoredField(key=key_of(path), kinds=frozenset())
+        names = self.names()
+        raise FieldNotFoundError(
+            field=name, collection=self._collection, fields=names[:_LISTED], near=near(name, names)
+        )
+
+    def _index(self, path: Path) -> tuple[str, models.PayloadIndexInfo | None]:
+        for key, index in self._schema().items():
+            if parse_key(key) == path:
+                return key, index
+        return key_of(path), None
+
+    def _schema(self) -> dict[str, models.PayloadIndexInfo]:
+        return dict(self._read().payload_schema or {})
+
+    def _read(self) -> models.CollectionInfo:
+        if self._info is None:
+            self._info = info_of(self._client, self._collection)
+        return self._info
+
+    def _scroll(self, condition: models.Filter | None, limit: int, payload: Any) -> list[Any]:
+        points, _ = self._client.scroll(
+            self._collection, scroll_filter=condition, limit=limit, with_payload=payload
+        )
+        return points
+
+
+def kinds_of(values: Iterable[Any]) -> frozenset[str]:
+    """What values are; texts that all are dates or times are both."""
+    found: set[str] = set()
+    texts = []
+    for value in values:
+        if isinstance(value, bool):
+            found.add("bool")
+        elif isinstance(value, int | float):
+            found.add("integer" if isinstance(value, int) else "float")
+        elif isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, dict):
+            found.add("geo" if {"lat", "lon"} <= set(value) else "object")
+    if texts:
+        found.add("datetime" if all(map(looks_like_time, texts)) else "string")
+    return frozenset(found)
+
+
+def near(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Up to three known names that are spelled like a name, the nearest first."""
+    by_form = {one.casefold().replace('"', ""): one for one in known}
+    for form, one in list(by_form.items()):
+        by_form.setdefault(form.replace("[]", ""), one)
+        # Of a long path people also type the last name alone.
+        by_form.setdefault(form.rpartition(".")[2], one)
+    close = get_close_matches(name.casefold().replace('"', ""), by_form, n=3, cutoff=0.65)
+    return tuple(dict.fromkeys(by_form[one] for one in close))
+
+
+def index_warnings(client: Client, collection: str) -> list[str]:
+    """A sentence for each payload index that lacks points which have a value in its field.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+    """
+    fields = StoredFields(client, collection)
+    info = info_of(client, collection)
+    points = info.points_count or 0
+    found = []
+    for key, index in sorted((info.payload_schema or {}).items()):
+        if index.points >= points:
+            continue
+        kind = index.data_type.value
+        if index.points:
+            found += _partly(client, collection, key, kind, index.points)
+            continue
+        start = f"the index on {key!r} ({kind}) holds 0 of {points:,} points: "
+        found.append(start + _reason(fields, key, kind))
+    return found
+
+
+def _partly(client: Client, collection: str, key: str, kind: str, indexed: int) -> list[str]:
+    """Compare an index with the points that have a value in its field."""
+    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+    valued = client.count(collection, models.Filter(must_not=[empty]), exact=True).count
+    if valued <= indexed:
+        return []
+    return [
+        f"the index on {key!r} ({kind}) holds {indexed:,} of the {valued:,} points that have a "
+        f"value there: the values of the other {valued - indexed:,} are not of that type, and "
+        "filters on the field do not find them"
+    ]
+
+
+def _reason(fields: StoredFields, key: str, kind: str) -> str:
+    """Why an index holds nothing, and what to do."""
+    path = parse_key(key) or (key,)
+    kinds = fields.stored(path)
+    if kinds:
+        if kinds == {"datetime"} and kind not in ("datetime", "keyword"):
+            kinds = frozenset(("string",))
+        values = " and ".join(_FITTING.get(one, ("", "objects"))[1] for one in sorted(kinds))
+        fitting = {_FITTING[one][0] for one in kinds if one in _FITTING}
+        advice = f"index it as {key}:{' or '.join(sorted(fitting))}" if fitting else ""
+        if "string" in kinds and kind in ("integer", "float", "bool"):
+            cell = "boolean" if kind == "bool" else kind
+            column = f"{'.'.join(path)}:{cell}"
+            advice += f", or, of a CSV file, read the column so: --types {shlex.quote(column)}"
+        return f"the values are {values}" + (f"; {advice}" if advice else "")
+    if len(path) > 1 and fields.stored((".".join(path),)):
+        return f"""the name has a dot in it, so quote it: '"{".".join(path)}"'"""
+    names = [one for one in fields.names() if one != key]
+    listed = ", ".join(names[:_LISTED]) or "none"
+    return f"no point has a value there; {question(near(key, names))}The fields are: {listed}"

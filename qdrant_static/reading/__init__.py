@@ -1,0 +1,1 @@
+"""Reads files, streams, tables in memory and collections as batches of records with addresses."""

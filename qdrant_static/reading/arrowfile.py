@@ -1,0 +1,99 @@
+"""Arrow IPC files and streams (Feather too), and the tables of sources that others register."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from qdrant_static.reading import columns
+from qdrant_static.reading.batch import MAX_ROWS, Batch
+from qdrant_static.reading.brokenfiles import unreadable_file
+from qdrant_static.reading.inputs import DAMAGED, Input, unsettled
+from qdrant_static.reading.parquet import with_partition
+from qdrant_static.reading.records import Records
+from qdrant_static.reading.rejects import Reject
+from qdrant_static.reading.selection import Selection
+
+_FILE_MAGIC = b"ARROW1"
+
+
+def schema(file: Input) -> pa.Schema:
+    """The columns of a file, those of its partition last.
+
+    Raises:
+        OSError: If it cannot be read.
+        pa.ArrowException: If it is neither an Arrow file nor an Arrow stream.
+    """
+    with _tables(file, ()) as (found, _):
+        return with_partition(found, file)
+
+
+def read(
+    file: Input, selection: Selection, settled: Sequence[tuple[int, int]] = ()
+) -> Iterator[Batch | Reject]:
+    """Read a file in batches; a break in the file comes last, as a reject of its own.
+
+    Args:
+        file: The file.
+        selection: The columns.
+        settled: Ranges of rows that are not wanted again, sorted.
+    """
+    try:
+        with _tables(file, ()) as (found, _):
+            needed = columns.leaves(found, selection)
+            top = sorted({found.get_field_index(path[0]) for path in needed} - {-1})
+        with _tables(file, top) as (_, tables):
+            yield from batches(file, with_partition(found, file), tables, selection, settled)
+    except DAMAGED as error:
+        yield unreadable_file(file, error)
+
+
+def batches(
+    file: Input,
+    found: pa.Schema,
+    tables: Iterator[pa.RecordBatch],
+    selection: Selection,
+    settled: Sequence[tuple[int, int]],
+) -> Iterator[Batch | Reject]:
+    """Batches of tables that come one after the other.
+
+    Args:
+        file: Where they come from.
+        found: The columns.
+        tables: The tables; they may have fewer columns than that.
+        selection: The columns.
+        settled: Ranges of rows that are not wanted again, sorted.
+    """
+    records = Records(file.name, found, selection, file.partition, file.unfit)
+    start = 0
+    try:
+        for table in tables:
+            end = start + table.num_rows
+            for first, last in unsettled(start, end, settled):
+                for row in range(first, last, MAX_ROWS):
+                    count = min(MAX_ROWS, last - row)
+                    yield from records.batches(table.slice(row - start, count), row)
+            start = end
+    except DAMAGED as error:
+        yield unreadable_file(file, error, start)
+
+
+@contextmanager
+def _tables(
+    file: Input, wanted: Sequence[int]
+) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    """The schema and the tables, with some of the columns; none named: all."""
+    options = pa.ipc.IpcReadOptions(included_fields=list(wanted) or None)
+    with file.open_at() as source:
+        if source.read(len(_FILE_MAGIC)) == _FILE_MAGIC:
+            source.seek(0)
+            with pa.ipc.open_file(source, options=options) as reader:
+                count = reader.num_record_batches
+                yield reader.schema, (reader.get_batch(number) for number in range(count))
+        else:
+            source.seek(0)
+            with pa.ipc.open_stream(source, options=options) as reader:
+                yield reader.schema, iter(reader)

@@ -1,0 +1,220 @@
+"""CSV and TSV: every record is read or rejected, whatever its quotes do.
+
+Python's own reader has a limit of 128 KiB per cell that can be moved for the whole process only,
+and takes the rest of the file for one cell where a quote is not closed. A columnar reader guesses
+types. Here cells are strings unless a type is named, and a quote that stays open costs its line.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from qdrant_static.errors import ColumnNotFoundError, SpecError
+from qdrant_static.reading import csvcells
+from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.batchbuilder import Building, RejectedError
+from qdrant_static.reading.brokenfiles import unreadable_file
+from qdrant_static.reading.cells import READ, convert_cell
+from qdrant_static.reading.csvcells import Numbered, split_records
+from qdrant_static.reading.inputs import DAMAGED, Input
+from qdrant_static.reading.lines import Settled, lines
+from qdrant_static.reading.options import CellType
+from qdrant_static.reading.rejects import Reject
+from qdrant_static.reading.selection import Selection, check_names
+
+
+def columns(file: Input) -> tuple[str, ...]:
+    """The names in the header, as often as they come; none for an empty file."""
+    try:
+        with file.open_sample() as opened:
+            numbered = enumerate(lines(opened, csvcells.MAX_RECORD_BYTES), 1)
+            header = next(split_records(numbered, file.delimiter), None)
+    except DAMAGED:
+        return ()  # read() says so
+    if header is None:
+        return ()
+    names = _names(file, header[1])
+    return (*names, *(name for name in file.partition if name not in names))
+
+
+def check_types(file: Input, found: Sequence[str], types: Mapping[str, CellType]) -> None:
+    """Refuse a type for a column that is not there.
+
+    Raises:
+        ColumnNotFoundError: It lists the columns that are.
+    """
+    for name in types:
+        if found and name not in found:
+            raise ColumnNotFoundError(column=name, columns=tuple(found), source=file.name)
+
+
+def read(
+    file: Input,
+    selection: Selection,
+    settled: Sequence[tuple[int, int]] = (),
+    types: Mapping[str, CellType] | None = None,
+) -> Iterator[Batch | Reject]:
+    """Read a file in batches; a break in the file comes last, as a reject of its own.
+
+    A record has the number of its first line. The header belongs to the first batch.
+
+    Args:
+        file: The file.
+        selection: The columns.
+        settled: Ranges of lines that are not wanted again, sorted; they are not parsed.
+        types: Column -> type of its values; all others are strings.
+    """
+    building = Building(file.name, "line", selection, partition=file.partition, unfit=file.unfit)
+    seen = _Seen()
+    start = 1
+    try:
+        with file.open() as opened:
+            numbered = seen.count(enumerate(lines(opened, csvcells.MAX_RECORD_BYTES), 1))
+            header = next(split_records(numbered, file.delimiter), None)
+            if header is not None:
+                names = _names(file, header[1])
+                check_names(file.name, names, selection)
+                convert = _Converter(names, types or {})
+                divided = {"delimiter": file.delimiter, "columns": names}
+                skipping = _Skipping(numbered, settled)
+                start = skipping.first
+                records = split_records(iter(skipping), file.delimiter, len(names))
+                for number, cells, size in records:
+                    gap = skipping.gap_before(number)
+                    if gap is not None:
+                        if building.rows:
+                            yield building.take(start, gap[0])
+                        start = gap[1]
+                    if building.is_full:
+                        yield building.take(start, number)
+                        start = number
+                    _add(building, convert, number, cells, size, divided)
+                gap = skipping.gap_before(seen.number + 1)
+                if building.rows:
+                    yield building.take(start, seen.number + 1 if gap is None else gap[0])
+    except DAMAGED as error:
+        if building.rows:
+            yield building.take(start, seen.number + 1)
+        yield unreadable_file(file, error, seen.number)
+
+
+class _Seen:
+    """How many lines were read."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def count(self, numbered: Iterator[Numbered]) -> Iterator[Numbered]:
+        for self.number, line in numbered:
+            yield self.number, line
+
+
+class _Skipping:
+    """Lines that are not settled; remembers where settled ones were left out."""
+
+    def __init__(self, numbered: Iterator[Numbered], settled: Sequence[tuple[int, int]]) -> None:
+        self._numbered = numbered
+        self._settled = Settled(settled)
+        self._gaps: deque[tuple[int, int]] = deque()
+        self.first = Settled(settled).end_of(1) or 1
+
+    def __iter__(self) -> Iterator[Numbered]:
+        for number, line in self._numbered:
+            end = self._settled.end_of(number)
+            if end is None:
+                yield number, line
+            elif not self._gaps or self._gaps[-1][1] != end:
+                self._gaps.append((number, end))
+
+    def gap_before(self, number: int) -> tuple[int, int] | None:
+        """The settled ranges that were left out before a line, as one; None if there were none."""
+        gaps = []
+        while self._gaps and self._gaps[0][0] < number:
+            gaps.append(self._gaps.popleft())
+        return (gaps[0][0], gaps[-1][1]) if gaps else None
+
+
+def _add(
+    building: Building,
+    convert: _Converter,
+    number: int,
+    cells: list[bytes] | RejectedError,
+    size: int,
+    divided: Mapping[str, Any],
+) -> None:
+    try:
+        if isinstance(cells, RejectedError):
+            raise cells
+        record = convert(cells)
+    except RejectedError as problem:
+        building.weigh(size)
+        building.reject(number, problem.reason, problem.message, problem.row, csv=divided)
+        return
+    building.add(number, record, size)
+
+
+class _Converter:
+    """Cells -> a record."""
+
+    def __init__(self, names: Sequence[str], types: Mapping[str, CellType]) -> None:
+        self._names = names
+        self._types = {name: (kind, READ[kind]) for name, kind in types.items() if name in names}
+
+    def __call__(self, cells: list[bytes]) -> dict[str, Any]:
+        try:
+            texts = [cell.decode("utf-8") for cell in cells]
+        except UnicodeDecodeError as error:
+            shown = [cell.decode("utf-8", "backslashreplace") for cell in cells]
+            raise RejectedError("not_unicode", f"not UTF-8: {error.reason}", shown) from error
+        record = _record(self._names, texts)
+        for name, (kind, read_cell) in self._types.items():
+            if record[name] is not None:
+                convert_cell(record, name, kind, read_cell)
+        return record
+
+
+def read_again(value: str | list[Any], divided: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a rejected row that may have been corrected: a line of CSV, or its cells.
+
+    Args:
+        value: The line, which may have line breaks within quotes, or the cells.
+        divided: What the reject's ``csv`` says.
+
+    Returns:
+        Column -> cell; every cell is a string, or None where it is empty.
+
+    Raises:
+        RejectedError: If it is still no record of its file.
+    """
+    names = divided["columns"]
+    if not isinstance(value, str):
+        return _record(names, value)
+    text = value.encode("utf-8", "replace")
+    numbered = enumerate(text.splitlines(keepends=True), 1)
+    records = list(split_records(numbered, divided["delimiter"], len(names)))
+    if len(records) != 1:
+        raise RejectedError("not_csv", f"{len(records)} records in the place of one", value)
+    cells = records[0][1]
+    if isinstance(cells, RejectedError):
+        raise cells
+    return _record(names, [cell.decode() for cell in cells])
+
+
+def _record(names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    if len(cells) != len(names):
+        told = f"{len(cells)} cells, the header has {len(names)}"
+        raise RejectedError("not_csv", told, list(cells))
+    return {name: cell or None for name, cell in zip(names, cells, strict=True)}
+
+
+def _names(file: Input, cells: list[bytes] | RejectedError) -> list[str]:
+    """The header's names; a column without one is called by its place."""
+    if isinstance(cells, RejectedError):
+        raise SpecError(field="header", problem=f"{file.name}: {cells.message}")
+    try:
+        names = [cell.decode("utf-8").strip() for cell in cells]
+    except UnicodeDecodeError as error:
+        raise SpecError(field="header", problem=f"{file.name}: not UTF-8") from error
+    return [name or f"column_{place}" for place, name in enumerate(names)]

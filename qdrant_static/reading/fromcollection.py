@@ -1,0 +1,216 @@
+"""An existing collection as a source: to encode its texts again, or to take its vectors along."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from qdrant_static.collection.create import read_spec
+from qdrant_static.collection.spec import Fields
+from qdrant_static.collection.vectorform import original_form
+from qdrant_static.errors import NotAPlannedCollectionError, SpecError
+from qdrant_static.reading import readyvectors
+from qdrant_static.reading.batch import MAX_ROWS, Batch
+from qdrant_static.reading.batchbuilder import Building
+from qdrant_static.reading.inputs import Fingerprint, unsettled
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.rejects import Reject
+from qdrant_static.reading.selection import Selection, select
+from qdrant_static.reading.sources import SettledRanges
+
+if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
+    from qdrant_static.collection.vectorspec import VectorSpec
+
+#: What to do where texts cannot be made again from the payload.
+_FROM_FILES = (
+    "they cannot be encoded again from there. Name the files that it was filled from "
+    "(migrate start --from-source FILE), or the payload fields that are to be the text instead "
+    "(--text, text=)"
+)
+#: About how many bytes a field of a payload has, to bound batches by bytes before they are sent.
+_FIELD_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionSource:
+    """The points of a collection, in the order of their ids; a point's position is its place.
+
+    A record's key is its point's id, so that it has the same id in another collection.
+
+    Attributes:
+        client: Where the collection is.
+        collection: Its name.
+        name: What it is called in rejects and ledgers.
+        selection: The payload fields.
+        vector: The vector that takes the encoder's place; None: none.
+        stored: That vector's spec, where the collection has one: some hold other numbers than
+            the encoder's.
+        total_rows: How many points there are.
+        left_out: Nothing: payloads are JSON already.
+        files: Nothing.
+    """
+
+    client: Client
+    collection: str
+    name: str
+    selection: Selection
+    vector: str | None
+    total_rows: int
+    stored: VectorSpec | None = None
+    left_out: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    def __iter__(self) -> Iterator[Batch | Reject]:
+        """All batches."""
+        return self.batches()
+
+    def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
+        """All batches but what is settled.
+
+        Args:
+            settled: What earlier batches accounted for, by this source's name. It is passed over
+                without its payload, and holds only while the collection stays as it is.
+        """
+        done = () if settled is None else settled.get(self.name, ())
+        position, offset = 0, None
+        for start, stop in unsettled(0, sys.maxsize, done):
+            while position < stop:
+                skips = position < start
+                end = start if skips else stop
+                points, offset = self._page(offset, end - position, whole=not skips)
+                if points and not skips:
+                    yield from self._batches(points, position)
+                position += len(points)
+                if offset is None:
+                    return
+
+    def with_dimension(self) -> Self:
+        """The same source, which knows the dimension of its vectors: that of the first point's.
+
+        Raises:
+            SpecError: If the first points have no such vector.
+        """
+        points, _ = self._page(None, MAX_ROWS, whole=True)
+        vectors = (self._vector(point) for point in points)
+        lengths = (len(one) for one in vectors if readyvectors.problem_of(one, None) is None)
+        dimension = next(lengths, None)
+        if points and dimension is None:
+            raise SpecError(
+                field="vectors",
+                problem=f"the points of {self.collection!r} have no {self.vector!r}",
+            )
+        return replace(self, selection=replace(self.selection, dimension=dimension))
+
+    def _page(self, offset: Any, limit: int, *, whole: bool) -> tuple[list[Any], Any]:
+        points, after = self.client.scroll(
+            self.collection,
+            limit=min(limit, MAX_ROWS),
+            offset=offset,
+            with_payload=whole,
+            with_vectors=[self.vector]
+            if whole and self.vector
+            else bool(whole and self.vector == ""),
+        )
+        return list(points), after
+
+    def _batches(self, points: list[Any], start: int) -> Iterator[Batch]:
+        building = Building(self.name, "row", self.selection)
+        first = start
+        for position, point in enumerate(points, start):
+            if building.is_full:
+                yield building.take(first, position, keyed=True)
+                first = position
+            payload = dict(point.payload or {})
+            building.add(
+                position, payload, _size(payload), key=point.id, vector=self._vector(point)
+            )
+        yield building.take(first, start + len(points), keyed=True)
+
+    def _vector(self, point: Any) -> Any:
+        if self.vector is None:
+            return None
+        found = point.vector
+        row = found.get(self.vector) if isinstance(found, dict) else found
+        if self.stored is None or self.stored.scale is None or row is None:
+            return row
+        return original_form(np.asarray([row], np.float32), self.stored)[0].tolist()
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """The number of points and a digest of the collection's description.
+
+        A change of one point's payload does not show in it.
+        """
+        count = int(self.client.count(self.collection, exact=True).count)
+        described = str(self.client.get_collection(self.collection).config)
+        digest = blake2b(described.encode(), digest_size=16).hexdigest()
+        return {self.name: Fingerprint(size=count, modified_ns=0, digest=digest)}
+
+
+def open_collection(
+    client: Client, collection: str, *, options: SourceOptions | None = None
+) -> CollectionSource:
+    """Make a source of a collection; no point is read yet but for their fields' names.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+        options: The text's fields and the payload; by default as the collection was filled. Its
+            ``vectors`` names a vector of the points. A key cannot be chosen: ids stay.
+
+    Raises:
+        CollectionNotFoundError: If there is none of that name.
+        ColumnNotFoundError: If a field is in none of the first points.
+        SpecError: If nobody says which fields are the text.
+    """
+    asked = options or SourceOptions()
+    if asked.key:
+        raise SpecError(field="key", problem="points keep their ids; leave the key out")
+    fields = Fields()
+    vectors: tuple[VectorSpec, ...] = ()
+    try:
+        spec = read_spec(client, collection)
+    except NotAPlannedCollectionError:
+        pass
+    else:
+        fields, vectors = spec.fields, spec.vectors
+    as_filled = not asked.text and asked.template is None
+    if as_filled:
+        fields.require_text(collection, _FROM_FILES)
+        asked = asked.with_columns(text=fields.text or None)
+    points, _ = client.scroll(collection, limit=MAX_ROWS, with_payload=True, with_vectors=False)
+    names = tuple(dict.fromkeys(name for point in points for name in point.payload or ()))
+    name = f"collection:{collection}"
+    # A vector is no payload field: nobody is to look for it there.
+    textless = as_filled and asked.vectors and fields.ready_vectors and not fields.all_columns
+    known = () if textless else names
+    chosen = select(known, name, replace(asked, vectors=None)) if known else select((), name, asked)
+    if as_filled:
+        chosen = replace(chosen, template=fields.in_payload)
+    source = CollectionSource(
+        client=client,
+        collection=collection,
+        name=name,
+        selection=replace(chosen, key=fields.key, vectors=asked.vectors),
+        vector=asked.vectors,
+        stored=next((one for one in vectors if one.name == asked.vectors), None),
+        total_rows=int(client.count(collection, exact=True).count),
+    )
+    return source if asked.vectors is None else source.with_dimension()
+
+
+def _size(value: Any) -> int:
+    """About how many bytes a value takes."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(name) + _size(one) for name, one in value.items())
+    if isinstance(value, list):
+        return sum(map(_size, value))
+    return _FIELD_BYTES

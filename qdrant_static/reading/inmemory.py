@@ -1,0 +1,232 @@
+"""Data that a program holds already -> batches: Arrow tables, data frames, dictionaries.
+
+Whatever offers the Arrow PyCapsule interface (``__arrow_c_stream__``: a pyarrow table, batch or
+reader, a frame of pandas or polars, a relation of DuckDB) is read as its columns, without an
+import of its library. An iterable of dictionaries (a list, a generator, a dataset of Hugging
+Face's) is read record by record, by the rules of JSON Lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from qdrant_static.collection.fields import value_at
+from qdrant_static.edge.payloadjson import UnfitError
+from qdrant_static.edge.payloadjson import payload as payload_of
+from qdrant_static.errors import SourceNotFoundError, SpecError
+from qdrant_static.reading import arrowfile, columncheck, columns, readyvectors
+from qdrant_static.reading.batch import MAX_ROWS, Batch
+from qdrant_static.reading.batchbuilder import Building, RejectedError
+from qdrant_static.reading.inputs import Fingerprint, Input, unsettled
+from qdrant_static.reading.jsonl import Decoder
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.rejects import Reject
+from qdrant_static.reading.selection import Selection, select
+from qdrant_static.reading.sources import AnySource, SettledRanges, open_source
+
+#: What an input of this kind is called in rejects and ledgers.
+TABLE, RECORDS = "table", "records"
+#: How much of a record that is rejected is shown, in characters.
+_SHOWN = 2000
+
+
+class ArrowStream(Protocol):
+    """What is offered as Arrow columns, by the Arrow PyCapsule interface."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The columns, as a capsule."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySource:
+    """Rows that are in memory, or come from an iterator.
+
+    Attributes:
+        name: What it is called in rejects and ledgers.
+        selection: The columns.
+        left_out: Columns that no payload can hold.
+        total_rows: Rows, where the data knows them.
+        read: Settled ranges of rows -> the batches of all others.
+        files: Nothing.
+    """
+
+    name: str
+    selection: Selection
+    left_out: tuple[str, ...]
+    total_rows: int | None
+    read: Callable[[Sequence[tuple[int, int]]], Iterator[Batch | Reject]] = field(repr=False)
+    files: tuple[Path, ...] = ()
+
+    def __iter__(self) -> Iterator[Batch | Reject]:
+        """All batches."""
+        return self.batches()
+
+    def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
+        """All batches but what is settled."""
+        return self.read(() if settled is None else settled.get(self.name, ()))
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """A mark that equals no other: whether data in memory has changed is not known."""
+        return {self.name: Fingerprint(size=-1, modified_ns=0, digest="")}
+
+
+def open_data(
+    data: Any,
+    *,
+    key: Sequence[str] | str | None = None,
+    text: Sequence[str] | str | None = None,
+    payload: Sequence[str] | None = None,
+    options: SourceOptions | None = None,
+    stop: threading.Event | None = None,
+) -> AnySource:
+    """Make a source of paths, of Arrow columns or of dictionaries; see `open_source`.
+
+    Args:
+        data: Paths, as for `open_source`; what has ``__arrow_c_stream__``, or a record batch; an
+            iterable of dictionaries.
+        key: In place of the options' key.
+        text: Likewise.
+        payload: Likewise.
+        options: Columns, limits and formats.
+        stop: As for `open_source`.
+
+    Raises:
+        SpecError: If it is none of these.
+    """
+    asked = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
+    if isinstance(data, pa.RecordBatch):
+        data = pa.Table.from_batches([data])
+    if hasattr(data, "__arrow_c_stream__"):
+        return open_table(data, asked)
+    if isinstance(data, str | os.PathLike) or (
+        isinstance(data, Sequence) and all(isinstance(one, str | os.PathLike) for one in data)
+    ):
+        return open_source(data, options=asked, stop=stop)
+    if isinstance(data, Mapping) or not isinstance(data, Iterable):
+        raise SpecError(
+            field="paths",
+            problem=f"a {type(data).__name__} is neither paths, nor an Arrow table or data frame, "
+            "nor an iterable of dictionaries",
+        )
+    return open_records(data, asked)
+
+
+def open_table(data: Any, options: SourceOptions) -> MemorySource:
+    """Make a source of Arrow columns.
+
+    Args:
+        data: What has ``__arrow_c_stream__``.
+        options: Columns and limits.
+
+    Raises:
+        ColumnNotFoundError: If a column is not there.
+        ColumnTypeError: If a column's type cannot serve.
+        SpecError: If no column for the text is found, or if it is no table.
+    """
+    try:
+        reader = pa.RecordBatchReader.from_stream(data)
+    except pa.ArrowInvalid as error:  # such as a single column: it has no names
+        raise SpecError(
+            field="paths",
+            problem=f"a {type(data).__name__} cannot be read as a table of named columns ({error})",
+        ) from error
+    schema = reader.schema
+    selection = select(tuple(schema.names), TABLE, options)
+    columncheck.check(TABLE, schema, selection)
+    first = list(islice(reader, 1)) if selection.vectors is not None else []
+    if selection.vectors is not None:
+        path = columns.path_to(schema, selection.vectors)
+        if path is not None and first:
+            column = columns.column_at(first[0], path)
+            selection = replace(selection, dimension=readyvectors.dimension_of(column))
+    file = Input(name=TABLE, path="", format="arrow")
+    tables = chain(first, reader)
+    return MemorySource(
+        name=TABLE,
+        selection=selection,
+        left_out=tuple(columns.left_out(schema, selection)),
+        total_rows=len(data) if isinstance(data, Sized) else None,
+        read=lambda settled: arrowfile.batches(file, schema, tables, selection, settled),
+    )
+
+
+def open_records(data: Iterable[Any], options: SourceOptions) -> MemorySource:
+    """Make a source of dictionaries; the first thousand tell the columns.
+
+    Args:
+        data: The records. Dates, decimals, UUIDs, NumPy's values and the like are stored as
+            `QdrantClient` stores them; what has no form in JSON is a reject.
+        options: Columns and limits.
+
+    Raises:
+        SourceNotFoundError: If there is no record.
+        ColumnNotFoundError: If a column is in none of the first records.
+        SpecError: If no column for the text is found.
+    """
+    records = iter(data)
+    first = list(islice(records, MAX_ROWS))
+    if not first:
+        raise SourceNotFoundError(path=RECORDS, problem="there is no record")
+    names = dict.fromkeys(name for one in first if isinstance(one, Mapping) for name in one)
+    selection = select(tuple(map(str, names)), RECORDS, options)
+    if (vectors := selection.vectors) is not None:
+        found = (value_at(one, vectors) for one in first if isinstance(one, Mapping))
+        plain = (one.tolist() if isinstance(one, np.ndarray) else one for one in found)
+        lengths = (len(one) for one in plain if readyvectors.problem_of(one, None) is None)
+        selection = replace(selection, dimension=next(lengths, None))
+    return MemorySource(
+        name=RECORDS,
+        selection=selection,
+        left_out=(),
+        total_rows=len(data) if isinstance(data, Sized) else None,
+        read=lambda settled: _read(chain(first, records), selection, settled),
+    )
+
+
+def _read(
+    records: Iterator[Any], selection: Selection, settled: Sequence[tuple[int, int]]
+) -> Iterator[Batch | Reject]:
+    building = Building(RECORDS, "row", selection)
+    decode = Decoder()
+    start = position = 0
+    for position, record in enumerate(records):
+        if next(unsettled(position, position + 1, settled), None) is None:
+            if building.rows:
+                yield building.take(start, position)
+            start = position + 1
+            continue
+        if building.is_full:
+            yield building.take(start, position)
+            start = position
+        _add(building, decode, position, record)
+    if building.rows:
+        yield building.take(start, position + 1)
+
+
+def _add(building: Building, decode: Decoder, position: int, record: Any) -> None:
+    """Take a record as a line of JSON would be taken."""
+    shown = repr(record)[:_SHOWN]
+    if not isinstance(record, Mapping):
+        message = f"a {type(record).__name__}, not a dictionary"
+        building.reject(position, "not_an_object", message, shown)
+        return
+    try:
+        line = json.dumps(payload_of(record), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        read = decode(line)
+    except RejectedError as problem:
+        building.reject(position, problem.reason, problem.message, shown)
+    except UnfitError as error:
+        building.reject(position, "wrong_type", str(error), shown)
+    else:
+        building.add(position, read, len(line))

@@ -1,0 +1,226 @@
+"""Long texts -> passages of a bounded number of tokens, each with its parent's key."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+
+from qdrant_static.collection.spec import Fields
+from qdrant_static.errors import SpecError
+from qdrant_static.ids import Key, text_key
+from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch
+from qdrant_static.reading.passagecuts import (
+    Bounds,
+    EncoderTokens,
+    TokenOffsets,
+    cut_all,
+    cut_roughly,
+    token_offsets,
+)
+
+__all__ = ["Passages", "TokenOffsets", "cut", "fit", "split", "token_offsets"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passages:
+    """How texts are cut.
+
+    Attributes:
+        tokens: The most that a passage has, as the encoder counts them when it reads it. Only a
+            single character that has more is a passage of more.
+        overlap: Tokens at the end of a passage with which the next begins again.
+        parent: The payload field of the row's key.
+        number: The payload field of the passage's number in its row, from 0.
+        text: The payload field of the passage's text, in place of the row's text columns.
+        characters: The most characters that a passage has; None: as many as the encoder reads.
+    """
+
+    tokens: int = 256
+    overlap: int = 0
+    parent: str = "parent"
+    number: str = "passage"
+    text: str = "text"
+    characters: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise SpecError(field="passages.tokens", problem=f"{self.tokens} is below 1")
+        if self.characters is not None and self.characters < 1:
+            raise SpecError(field="passages.characters", problem=f"{self.characters} is below 1")
+        if not 0 <= self.overlap < self.tokens:
+            raise SpecError(
+                field="passages.overlap",
+                problem=f"{self.overlap} is not from 0 to {self.tokens - 1}, below passages.tokens",
+            )
+        if len({self.parent, self.number, self.text}) < 3:
+            raise SpecError(field="passages", problem="its three fields need three names")
+
+    @property
+    def bounds(self) -> Bounds:
+        """How large a passage is."""
+        return Bounds(self.tokens, self.overlap, self.characters)
+
+    @property
+    def fields(self) -> Fields:
+        """Where the payload of a passage holds its key and its text."""
+        return Fields(key=(self.parent, self.number), text=(self.text,))
+
+
+def cut(text: str, tokens: Sequence[tuple[int, int]], passages: Passages) -> list[str]:
+    """The passages of a text: without overlap they are the text when they are joined again.
+
+    A passage begins with a token and goes on to where the next begins, white space included. It
+    ends between words, if there is such a place in its second half, because a piece of a word has
+    other tokens than the word.
+
+    Args:
+        text: The text.
+        tokens: Its tokens. What a passage has when it is read alone is not looked at; `split` does.
+        passages: How to cut.
+    """
+    return cut_roughly(text, tokens, passages.bounds)
+
+
+def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]:
+    """Passages that encoders read to their end, and what a person should know of it.
+
+    Args:
+        passages: As they are asked for.
+        tokens: The encoders.
+
+    Raises:
+        SpecError: If the overlap leaves nothing of what an encoder reads.
+    """
+    notes = []
+    first = tokens.first
+    most, asked = first.own_tokens, passages.tokens
+    if most is not None and most < asked:
+        if passages.overlap >= most:
+            raise SpecError(
+                field="passages.overlap",
+                problem=f"{passages.overlap} of the {most} tokens that {first.name!r} reads of a "
+                "text leave nothing new: lower it",
+            )
+        notes.append(
+            f"passages have {most:,} tokens, not {asked:,}: {first.name!r} reads no more of a text"
+        )
+        passages = replace(passages, tokens=most)
+    notes += [
+        f"passages are cut to {one.tokens:,} tokens of {one.name!r} as well"
+        for one in tokens.others
+        if one.tokens is not None and one.tokens < passages.tokens
+    ]
+    widths = [
+        max(1, one.characters - len(one.prompt))
+        for one in (first, *tokens.others)
+        if one.characters is not None
+    ]
+    if widths:
+        width = min([*widths, passages.characters or min(widths)])
+        passages = replace(passages, characters=width)
+    return passages, notes
+
+
+def split(
+    batch: Batch, passages: Passages, offsets: TokenOffsets, text_fields: Sequence[str]
+) -> Iterator[Batch]:
+    """Batches of passages, in place of one of rows.
+
+    Their ranges tile the batch's. A passage has the position of its row and the key (parent's
+    key, number).
+
+    Args:
+        batch: Rows.
+        passages: How to cut.
+        offsets: The tokens.
+        text_fields: Payload fields of the rows' text, which the passage's takes the place of.
+
+    Raises:
+        SpecError: If a payload has a field of the passages' names, or there are ready vectors.
+    """
+    if batch.vectors is not None:
+        raise SpecError(field="passages", problem="ready vectors are of whole texts")
+    texts = batch.texts.to_pylist()
+    pieces = cut_all(texts, offsets, passages.bounds)
+    for first, last in _spans(pieces):
+        yield _part(batch, texts, pieces, passages, text_fields, (first, last))
+
+
+def _spans(pieces: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
+    """Rows whose passages together keep the bounds of a batch; at least one, if it has none."""
+    first, count, size = 0, 0, 0
+    for row, own in enumerate(pieces):
+        length = sum(map(len, own))
+        if count and (count + len(own) > MAX_ROWS or size + length > MAX_BYTES):
+            yield first, row
+            first, count, size = row, 0, 0
+        count, size = count + len(own), size + length
+    yield first, len(pieces)
+
+
+def _part(
+    batch: Batch,
+    texts: Sequence[str],
+    pieces: Sequence[Sequence[str]],
+    passages: Passages,
+    text_fields: Sequence[str],
+    span: tuple[int, int],
+) -> Batch:
+    """The passages of some rows, and the rejects between them."""
+    first, last = span
+    start = batch.start if first == 0 else batch.positions[first]
+    stop = batch.stop if last == len(pieces) else batch.positions[last]
+    of_rows: list[int] = []
+    positions: list[int] = []
+    numbers: list[int] = []
+    keys: list[Key] = []
+    payloads: list[dict[str, Any]] = []
+    for row in range(first, last):
+        key = text_key(texts[row]) if batch.keys is None else batch.keys[row]
+        parts = key if isinstance(key, tuple) else (key,)
+        kept = _without_text(batch.payloads[row], passages, text_fields)
+        parent = [_json(part) for part in parts] if isinstance(key, tuple) else _json(key)
+        for number, piece in enumerate(pieces[row]):
+            of_rows.append(row)
+            positions.append(batch.positions[row])
+            numbers.append(number)
+            keys.append((*parts, number))
+            own = {passages.parent: parent, passages.number: number, passages.text: piece}
+            payloads.append(kept | own)
+    rejects = sorted(batch.rejects, key=lambda one: one.position or 0)
+    places = [one.position or 0 for one in rejects]
+    inside = slice(bisect_left(places, start), bisect_left(places, stop))
+    return replace(
+        batch,
+        positions=positions,
+        keys=keys,
+        texts=pa.array([piece for own in pieces[first:last] for piece in own], pa.large_string()),
+        payloads=payloads,
+        rejects=rejects[inside],
+        start=start,
+        stop=stop,
+        passages=numbers,
+        whole=None if batch.whole is None else batch.whole.take(of_rows),
+    )
+
+
+def _without_text(
+    payload: dict[str, Any], passages: Passages, text_fields: Sequence[str]
+) -> dict[str, Any]:
+    kept = {name: value for name, value in payload.items() if name not in text_fields}
+    for name in (passages.parent, passages.number, passages.text):
+        if name in kept:
+            raise SpecError(
+                field="passages",
+                problem=f"the rows have a field {name!r} of their own; rename or exclude it",
+            )
+    return kept
+
+
+def _json(part: Any) -> Any:
+    return str(part) if isinstance(part, UUID) else part

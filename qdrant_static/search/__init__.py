@@ -1,1 +1,0 @@
-"""How a collection is asked."""

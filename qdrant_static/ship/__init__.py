@@ -1,1 +1,0 @@
-"""A built collection -> a server, without indexing there; and back."""

@@ -1,0 +1,1 @@
+"""Builds a collection on this machine, ships it to a server, and pulls one back."""

@@ -1,0 +1,1 @@
+"""Builds a collection in a local folder, with one process for each shard."""

@@ -1,0 +1,309 @@
+"""Batches on their way into a server: several requests at a time, every point accounted for."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Self
+
+from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.collection.spec import BM25, CollectionSpec
+from qdrant_static.errors import SpecError
+from qdrant_static.sinks.delivery import Delivery, StoppedError
+from qdrant_static.sinks.pace import Pace
+from qdrant_static.sinks.pointchecks import check_shapes, unfit_rows
+from qdrant_static.sinks.requests import Points, requests_for
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from qdrant_client import QdrantClient
+
+    from qdrant_static.ids import PointId
+    from qdrant_static.sinks.sink import EncodedBatch
+
+#: Bytes of one request; servers before 1.19 may refuse more than 32 MB.
+MAX_BATCH_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a batch, after the server's answer to the last of its requests.
+
+    Attributes:
+        rows: How many rows it had.
+        refused: The rows that are not stored, each with the reason; all others are stored.
+    """
+
+    rows: int
+    refused: Mapping[int, str]
+
+    @property
+    def stored(self) -> list[int]:
+        """The rows that the server acknowledged."""
+        return [row for row in range(self.rows) if row not in self.refused]
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """A batch whose requests are not all answered."""
+
+    token: Any
+    rows: int
+    refused: dict[int, str]
+    waiting: int = 1  # its requests, and one for the batch itself until all are made
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    """The rows of a batch that go together."""
+
+    batch: _Batch
+    points: Points
+    rows: list[int]
+    ids: set[Hashable] = field(default_factory=set)
+
+
+class ServerSink:
+    """Stores batches in a server's collection, with several requests under way.
+
+    A batch is settled once every one of its rows is either acknowledged by the server, durably,
+    or refused for a reason. What is not settled may be stored or not: it is to be sent again,
+    which is harmless. A point that is still under way is never overtaken by a later one of the
+    same id.
+
+    `submit`, `flush`, `close` and `abort` are for one thread, in which ``on_settled`` is called
+    too.
+
+    Args:
+        client: A client of a server; over gRPC if it prefers that, else over REST.
+        collection: Where the points go.
+        sizes: Dense vector name -> size, as the collection has them.
+        sparse: The name of the collection's sparse vector, or None.
+        in_flight: Requests under way at a time; as many more are kept ready.
+        max_batch_bytes: Bytes of one request, at most.
+        max_point_bytes: Bytes of one point, at most; a larger one is refused without being sent.
+        retry: When to try again, and when to give up.
+        timeout_s: How long the server may take for one request, in seconds (over REST the
+            client's own timeout holds).
+        on_settled: Hears what became of each batch, by the token that it was submitted with.
+    """
+
+    def __init__(
+        self,
+        client: QdrantClient,
+        collection: str,
+        sizes: Mapping[str, int],
+        *,
+        sparse: str | None = None,
+        in_flight: int = 4,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
+        max_point_bytes: int = 30 * 2**20,
+        retry: RetryPolicy | None = None,
+        timeout_s: float = 60.0,
+        on_settled: Callable[[Any, Settled], None],
+    ) -> None:
+        for name, value in (("in_flight", in_flight), ("max_batch_bytes", max_batch_bytes)):
+            if value < 1:
+                raise SpecError(field=name, problem=f"{value} is below 1")
+        self._sizes = dict(sizes)
+        self._sparse = sparse
+        self._on_settled = on_settled
+        self._pace = Pace()
+        self._requests = requests_for(
+            client, collection, sparse_name=sparse or "", timeout_s=timeout_s
+        )
+        self._delivery = Delivery(
+            client,
+            collection,
+            self._requests,
+            self._sizes,
+            self._pace,
+            retry or RetryPolicy(),
+            max_batch_bytes=max_batch_bytes,
+            max_point_bytes=max_point_bytes,
+        )
+        self._window = 2 * in_flight
+        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="upsert")
+        self._changed = threading.Condition()
+        self._parts = 0
+        self._ids: set[Hashable] = set()
+        self._open: dict[int, _Batch] = {}
+        self._settled: deque[_Batch] = deque()
+        self._failure: BaseException | None = None
+
+    @classmethod
+    def for_spec(
+        cls, client: QdrantClient, collection: str, spec: CollectionSpec, **options: Any
+    ) -> Self:
+        """The sink of a collection that is what ``spec`` says; ``options`` as above."""
+        sizes = {vector.name: vector.size for vector in spec.vectors}
+        sparse = None if spec.sparse is None else BM25
+        return cls(client, collection, sizes, sparse=sparse, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    @property
+    def unsettled(self) -> list[Any]:
+        """The tokens of the batches that are not settled, in the order of their submission."""
+        with self._changed:
+            return [batch.token for batch in self._open.values()]
+
+    def submit(
+        self,
+        token: Any,
+        ids: Sequence[PointId],
+        vectors: EncodedBatch,
+        payloads: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Send a batch; waits while enough is under way.
+
+        Args:
+            token: By which ``on_settled`` hears of the batch.
+            ids: n point ids.
+            vectors: n vectors of each of the collection's names.
+            payloads: n payloads of JSON values.
+
+        Raises:
+            SpecError: If names or shapes are not the collection's; nothing of the batch is sent.
+            ServerUnavailableError: If the server took no request for too long.
+            AccessDeniedError: If it refuses the key.
+            CollectionNotFoundError: If the collection is gone.
+            SpecMismatchError: If the collection's vectors are not what they were.
+            EveryPointRefusedError: If the server refuses every point, whichever it is.
+            EngineError: If it fails in another way.
+        """
+        self._deliver()
+        dense, terms = vectors.dense, vectors.sparse
+        check_shapes(
+            len(ids), dense, terms, payloads, sizes=self._sizes, has_sparse=self._sparse is not None
+        )
+        batch = _Batch(token, len(ids), unfit_rows(dense, terms))
+        points = self._requests.points(ids, dense, terms, payloads)
+        with self._changed:
+            self._open[id(batch)] = batch
+        for rows in _without_repeats(ids, batch.refused):
+            for some in _even(rows, self._pace.points):
+                self._start(_Part(batch, points, some, {ids[row] for row in some}))
+        self._answered(batch)
+        self._deliver()
+
+    def flush(self) -> None:
+        """Wait until everything submitted is settled; raises what `submit` raises."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._parts or self._failure is not None)
+        self._deliver()
+
+    def close(self) -> None:
+        """`flush`, and let the threads go."""
+        try:
+            self.flush()
+        finally:
+            self.abort()
+
+    def abort(self, *, patience_s: float = 5.0) -> None:
+        """Send nothing more; ``on_settled`` still hears of what was settled.
+
+        Args:
+            patience_s: How long to wait for the answers to requests under way, in seconds.
+        """
+        self._delivery.stop()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._parts, timeout=patience_s)
+        self._threads.shutdown(wait=False)
+        self._tell()
+
+    # --- this side -----------------------------------------------------------------------------
+
+    def _start(self, part: _Part) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure is not None or self._free_for(part))
+            if self._failure is None:
+                self._ids |= part.ids
+                self._parts += 1
+                part.batch.waiting += 1
+                self._threads.submit(self._run, part)
+        self._deliver()
+
+    def _free_for(self, part: _Part) -> bool:
+        return self._parts < self._window and self._ids.isdisjoint(part.ids)
+
+    def _deliver(self) -> None:
+        self._tell()
+        if self._failure is not None:
+            raise self._failure
+
+    def _tell(self) -> None:
+        while self._settled:
+            batch = self._settled.popleft()
+            self._on_settled(batch.token, Settled(rows=batch.rows, refused=batch.refused))
+
+    # --- the threads ---------------------------------------------------------------------------
+
+    def _run(self, part: _Part) -> None:
+        refused: Mapping[int, str] = {}
+        failure: BaseException | None = None
+        try:
+            refused = self._delivery.deliver(part.points, part.rows)
+        except BaseException as error:
+            # It is the submitting thread's: raised there, and nothing more is sent.
+            failure = error
+            self._delivery.stop()
+        with self._changed:
+            part.batch.refused.update(refused)
+            self._ids -= part.ids
+            self._parts -= 1
+            if failure is None:
+                self._answered(part.batch)
+            elif not isinstance(failure, StoppedError) and self._failure is None:
+                self._failure = failure
+            self._changed.notify_all()
+
+    def _answered(self, batch: _Batch) -> None:
+        with self._changed:
+            batch.waiting -= 1
+            if not batch.waiting:
+                del self._open[id(batch)]
+                self._settled.append(batch)
+
+
+def _without_repeats(ids: Sequence[PointId], refused: Mapping[int, str]) -> list[list[int]]:
+    """The rows to send, in order, in runs in which no id comes twice."""
+    rows = [row for row in range(len(ids)) if row not in refused]
+    if len({ids[row] for row in rows}) == len(rows):
+        return [rows] if rows else []
+    runs: list[list[int]] = [[]]
+    seen: set[Hashable] = set()
+    for row in rows:
+        if ids[row] in seen:
+            runs.append([])
+            seen = set()
+        seen.add(ids[row])
+        runs[-1].append(row)
+    return runs
+
+
+def _even(rows: list[int], most: int) -> list[list[int]]:
+    """Parts of about the same length, none above ``most``."""
+    count = -(-len(rows) // most)
+    cuts = [len(rows) * part // count for part in range(count + 1)]
+    return [rows[begin:end] for begin, end in pairwise(cuts)]
+
+
+__all__ = ["MAX_BATCH_BYTES", "RetryPolicy", "ServerSink", "Settled"]

@@ -1,0 +1,126 @@
+"""Batch + vectors -> points -> the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qdrant_client import models
+
+from qdrant_static.clients.indexing import IndexProgress, wait_for_indexes
+from qdrant_static.collection.spec import BM25
+from qdrant_static.edge import EdgeClient
+from qdrant_static.errors import PointError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qdrant_static.clients.connect import Client
+    from qdrant_static.edge.indexbuild import BuildProgress
+    from qdrant_static.encoders.sparsevectors import SparseQuery, SparseRows
+    from qdrant_static.ids import PointId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedBatch:
+    """The vectors of a batch.
+
+    Attributes:
+        dense: Vector name -> float32 ``(n, size)``.
+        sparse: n BM25 vectors; None where the collection has none.
+        zeros: How many full vectors are zeros, because no token of their text is known.
+    """
+
+    dense: Mapping[str, NDArray[np.float32]]
+    sparse: SparseRows | None
+    zeros: int = 0
+
+
+def store(
+    client: Client,
+    collection: str,
+    ids: Sequence[PointId],
+    vectors: EncodedBatch,
+    payloads: Sequence[Mapping[str, Any]],
+) -> dict[int, str]:
+    """Store a batch, and wait for the acknowledgement.
+
+    Args:
+        client: Where to.
+        collection: The collection.
+        ids: n point ids.
+        vectors: n vectors of each name.
+        payloads: n payloads.
+
+    Returns:
+        The rows that were refused, each with the reason; all others are stored.
+    """
+    if isinstance(client, EdgeClient):
+        terms = {} if vectors.sparse is None else {BM25: vectors.sparse}
+        try:
+            client.upsert_matrices(
+                collection, ids, dense=vectors.dense, sparse=terms, payloads=payloads
+            )
+        except PointError:
+            pass  # nothing of the batch was stored: below, the others are, and the bad ones named
+        else:
+            return {}
+    points = dict(enumerate(_points(ids, vectors, payloads)))
+    refused: dict[int, str] = {}
+    while points:
+        try:
+            client.upsert(collection, list(points.values()), wait=True)
+        except PointError as error:
+            # Nothing of the batch was stored: leave that one out and send the rest.
+            bad = next(row for row, point in points.items() if point.id == error.point)
+            del points[bad]
+            refused[bad] = error.problem
+        else:
+            break
+    return refused
+
+
+def build_index(
+    client: Client,
+    collection: str,
+    *,
+    progress: Callable[[BuildProgress], None] | None = None,
+    waiting: Callable[[IndexProgress], None] | None = None,
+) -> None:
+    """Bring the indexes up to date, and return when they are.
+
+    Args:
+        client: An `EdgeClient` builds now; a server builds by itself and is waited for.
+        collection: The collection.
+        progress: Hears how far it is while an embedded collection is built. It is then built by
+            another process, because the engine stops every thread of the process that it works
+            in; without ``progress`` it is built here.
+        waiting: Called with the progress while a server builds.
+    """
+    if isinstance(client, EdgeClient):
+        client.optimize(collection, another_process=progress is not None, progress=progress)
+        return
+    wait_for_indexes(client, collection, told=waiting)
+
+
+def _points(
+    ids: Sequence[PointId],
+    vectors: EncodedBatch,
+    payloads: Sequence[Mapping[str, Any]],
+) -> Iterator[models.PointStruct]:
+    dense: dict[str, Any] = {name: matrix.tolist() for name, matrix in vectors.dense.items()}
+    terms = vectors.sparse
+    for row, (point, payload) in enumerate(zip(ids, payloads, strict=True)):
+        named: dict[str, Any] = {name: matrix[row] for name, matrix in dense.items()}
+        if terms is not None and terms.pointers[row] < terms.pointers[row + 1]:
+            named[BM25] = _sparse_vector(terms.row(row))
+        # Ours are valid; validating them again would cost more than storing them.
+        yield models.PointStruct.model_construct(id=point, vector=named, payload=payload)
+
+
+def _sparse_vector(terms: SparseQuery) -> models.SparseVector:
+    return models.SparseVector.model_construct(
+        indices=terms.indices.tolist(), values=terms.values.tolist()
+    )
