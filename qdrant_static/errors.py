@@ -2,7 +2,7 @@
 
     QdrantStaticError
     ├── UsageError                     wrong usage or configuration: exit 2
-    │   ├── SpecError                  an impossible collection spec or search plan
+    │   ├── ArgumentError              an argument, option, spec or plan that cannot work
     │   ├── FilterError                a filter that cannot be read, or does not fit the fields
     │   ├── FieldNotFoundError         no point of the collection has the field
     │   ├── SpecMismatchError          the collection is there, and differs
@@ -113,7 +113,7 @@ class UsageError(QdrantStaticError):
 
 
 @dataclass(eq=False)
-class SpecError(UsageError):
+class ArgumentError(UsageError):
     """A spec, a plan or an option that cannot work."""
 
     field: str
@@ -124,7 +124,7 @@ class SpecError(UsageError):
         return f"{self.field}: {self.problem}"
 
     @classmethod
-    def of_choice(cls, name: str, value: object, valid: str) -> SpecError:
+    def of_choice(cls, name: str, value: object, valid: str) -> ArgumentError:
         """An argument that is none of the valid values."""
         near = suggestion(value, valid.split(", "))
         return cls(field=name, problem=f"{value!r} is not valid; valid: {valid}{near}")

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from qdrant_static import plaindata, rules
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.suggestions import suggestion
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Job:
             environment: Where ``${NAME}`` in its strings is looked up; None for the process's.
 
         Raises:
-            SpecError: If something in it is unknown, missing or wrong; it names the key by its
+            ArgumentError: If something in it is unknown, missing or wrong; it names the key by its
                 path, and never shows a value.
         """
         file = Path(path).expanduser()
@@ -207,7 +207,7 @@ class Job:
                     if one.encoder.name == name:
                         return one.encoder
         if name is None:
-            raise SpecError(
+            raise ArgumentError(
                 field=f"{self.name}: encoder",
                 problem=f"collection {self.collection!r} is new: name an encoder",
             )
@@ -225,7 +225,7 @@ def _filled(value: Any, path: tuple[str, ...], name: str, environment: Mapping[s
 
     def found(match: re.Match[str]) -> str:
         if match[1] not in environment:
-            raise SpecError(
+            raise ArgumentError(
                 field=f"{name}: {'.'.join(path)}",
                 problem=f"the environment has no variable {match[1]}",
             )
@@ -242,17 +242,17 @@ def _check(data: Mapping[str, Any], name: str) -> None:
             _check_kind(f"{name}: {key}", value, _TOP[key])
         elif key in (*_TABLES, *_OBJECTS):
             if not isinstance(value, dict):
-                raise SpecError(field=f"{name}: {key}", problem="is not a table")
+                raise ArgumentError(field=f"{name}: {key}", problem="is not a table")
             if key in _TABLES:
                 _check_table(f"{name}: {key}", value, _TABLES[key])
         else:
-            raise SpecError(
+            raise ArgumentError(
                 field=f"{name}: {key}",
                 problem=f"is unknown; known: {', '.join(known)}{suggestion(key, known)}",
             )
     for key in ("collection", "paths"):
         if key not in data:
-            raise SpecError(field=f"{name}: {key}", problem="is missing")
+            raise ArgumentError(field=f"{name}: {key}", problem="is missing")
 
 
 def _check_objects(data: Mapping[str, Any], name: str) -> None:
@@ -275,7 +275,7 @@ def _check_objects(data: Mapping[str, Any], name: str) -> None:
 def _check_table(place: str, table: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for key, value in table.items():
         if key not in known:
-            raise SpecError(
+            raise ArgumentError(
                 field=f"{place}.{key}",
                 problem=f"is unknown; known: {', '.join(known)}{suggestion(key, known)}",
             )
@@ -289,7 +289,7 @@ def _check_kind(place: str, value: Any, wanted: Any) -> None:
         right = bool(value) and all(isinstance(one, str) for one in value)
     if not right:
         told = " or ".join(_TOLD[kind] for kind in kinds)
-        raise SpecError(field=place, problem=f"is not {told}")
+        raise ArgumentError(field=place, problem=f"is not {told}")
 
 
 def _placed(path: str, home: Path, key: str) -> str:

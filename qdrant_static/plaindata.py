@@ -20,7 +20,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.suggestions import suggestion
 
 T = TypeVar("T")
@@ -42,19 +42,19 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file in UTF-8, with or without a byte order mark.
 
     Raises:
-        SpecError: If it cannot be read or is not TOML; it names the file.
+        ArgumentError: If it cannot be read or is not TOML; it names the file.
     """
     try:
         raw = path.expanduser().read_bytes()
     except OSError as error:
-        raise SpecError(
+        raise ArgumentError(
             field=str(path), problem=f"cannot be read: {error.strerror or error}"
         ) from error
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise SpecError(
+        raise ArgumentError(
             field=str(path), problem=f"line {line} is not UTF-8; save the file as UTF-8"
         ) from error
     return parse_toml(text, str(path))
@@ -68,12 +68,12 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         where: What an error calls it.
 
     Raises:
-        SpecError: If it is not TOML.
+        ArgumentError: If it is not TOML.
     """
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise SpecError(field=where, problem=f"is not valid TOML: {error}") from error
+        raise ArgumentError(field=where, problem=f"is not valid TOML: {error}") from error
 
 
 def build(kind: type[T], data: object, where: str) -> T:
@@ -85,7 +85,7 @@ def build(kind: type[T], data: object, where: str) -> T:
         where: The path of the table, for errors: ``"spec.sparse"``.
 
     Raises:
-        SpecError: If a key is unknown or missing, a value is of another type, or the dataclass
+        ArgumentError: If a key is unknown or missing, a value is of another type, or the dataclass
             itself refuses one; the key is named by its path.
     """
     hints = {one.name: hint for one, hint in _fields_of(kind)}
@@ -96,7 +96,7 @@ def build(kind: type[T], data: object, where: str) -> T:
     }
     values = _table(data, hints, where)
     if missing := sorted(required - set(values)):
-        raise SpecError(field=_join(where, missing[0]), problem="is missing")
+        raise ArgumentError(field=_join(where, missing[0]), problem="is missing")
     with placed(where):
         return kind(**values)
 
@@ -113,7 +113,7 @@ def arguments(
         known: The arguments that the table may have.
 
     Raises:
-        SpecError: As `build`.
+        ArgumentError: As `build`.
     """
     hints = get_type_hints(function)
     return _table(data, {name: hints[name] for name in known}, where)
@@ -124,14 +124,14 @@ def placed(where: str) -> Iterator[None]:
     """Put a path before the field that an error of the block names."""
     try:
         yield
-    except SpecError as error:
+    except ArgumentError as error:
         if not where or error.field.startswith(where):
             raise
         # A dataclass names its fields by a path of its own, such as sparse.mean_length; the steps
         # that both paths have in common are written once.
         before, after = _STEP.split(where), error.field.split(".")
         shared = next((n for n in range(len(after), 0, -1) if before[-n:] == after[:n]), 0)
-        raise SpecError(
+        raise ArgumentError(
             field=_join(where, ".".join(after[shared:])), problem=error.problem
         ) from error
 
@@ -140,10 +140,10 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     """Check a value against a type hint; lists become tuples where the hint has a tuple.
 
     Raises:
-        SpecError: If it is of another type; it says what is wanted and what was found.
+        ArgumentError: If it is of another type; it says what is wanted and what was found.
     """
     if isinstance(value, int) and not isinstance(value, bool) and not _LEAST <= value <= _GREATEST:
-        raise SpecError(field=where, problem="is an integer of more than 64 bits")
+        raise ArgumentError(field=where, problem="is an integer of more than 64 bits")
     if hint is Any:
         return value
     for choice in _choices(hint):
@@ -151,12 +151,12 @@ def convert(value: Any, hint: Any, where: str) -> Any:
             return _converted(value, choice, where)
     literals = [one for choice in _choices(hint) for one in _literals(choice)]
     if literals and isinstance(value, str):
-        raise SpecError(
+        raise ArgumentError(
             field=where,
             problem=f"is unknown; known: {', '.join(map(str, literals))}"
             f"{suggestion(value, literals)}",
         )
-    raise SpecError(field=where, problem=f"is not {wanted(hint)}; found {_found(value)}")
+    raise ArgumentError(field=where, problem=f"is not {wanted(hint)}; found {_found(value)}")
 
 
 def wanted(hint: Any) -> str:
@@ -172,11 +172,11 @@ def _fields_of(kind: type[Any]) -> list[tuple[Any, Any]]:
 
 def _table(data: object, hints: Mapping[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(data, Mapping):
-        raise SpecError(field=where, problem=f"is not a table; found {_found(data)}")
+        raise ArgumentError(field=where, problem=f"is not a table; found {_found(data)}")
     values = {}
     for name, value in data.items():
         if name not in hints:
-            raise SpecError(
+            raise ArgumentError(
                 field=_join(where, str(name)),
                 problem=f"is unknown; known: {', '.join(hints)}{suggestion(str(name), hints)}",
             )

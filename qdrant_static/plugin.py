@@ -28,7 +28,7 @@ from fastembed.text.text_embedding_base import TextEmbeddingBase
 
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.encoders.static import StaticEncoder
-from qdrant_static.errors import IncompatiblePackageError, SpecError
+from qdrant_static.errors import ArgumentError, IncompatiblePackageError
 from qdrant_static.vectors import truncate
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Installed:
         for name, dimension in dimensions.items():
             before, _ = names.setdefault(name.lower(), (name, dimension))
             if before != name:
-                raise SpecError(
+                raise ArgumentError(
                     field="names",
                     problem=f"{name!r} and {before!r} differ in case only, which fastembed ignores",
                 )
@@ -126,11 +126,11 @@ def install(*, names: Iterable[str | os.PathLike[str]] = ()) -> tuple[str, ...]:
     Raises:
         EncoderNotFoundError: If there is no encoder of a name.
         EncoderUnavailableError: If it could not be fetched.
-        SpecError: If ``names`` is a single string, or two differ in case only.
+        ArgumentError: If ``names`` is a single string, or two differ in case only.
         IncompatiblePackageError: If fastembed has no list of classes where it is expected.
     """
     if isinstance(names, str | os.PathLike):
-        raise SpecError(field="names", problem=f"give a list of names: [{os.fspath(names)!r}]")
+        raise ArgumentError(field="names", problem=f"give a list of names: [{os.fspath(names)!r}]")
     registry = _registry()
     with _installed.guard:
         given = [os.fspath(name) for name in names]
@@ -178,7 +178,8 @@ class StaticModels(TextEmbeddingBase):
         options: Others of fastembed's.
 
     Raises:
-        SpecError: If an option is unknown or cannot be honored, or ``dimensions`` is out of range.
+        ArgumentError: If an option is unknown or cannot be honored, or ``dimensions`` is out of
+            range.
     """
 
     def __init__(
@@ -215,12 +216,12 @@ class StaticModels(TextEmbeddingBase):
         """Dimensions of a model, before any are left out.
 
         Raises:
-            SpecError: If the name is not installed.
+            ArgumentError: If the name is not installed.
         """
         registered = _installed.names.get(model_name.lower())
         if registered is None:
             names = ", ".join(sorted(name for name, _ in _installed.names.values()))
-            raise SpecError.of_choice("model_name", model_name, names or "none is installed")
+            raise ArgumentError.of_choice("model_name", model_name, names or "none is installed")
         return registered[1]
 
     @property
@@ -264,7 +265,9 @@ class StaticModels(TextEmbeddingBase):
             TextInputError: If something is no text.
         """
         if kwargs:
-            raise SpecError.of_choice("embed()", sorted(kwargs), "documents, batch_size, parallel")
+            raise ArgumentError.of_choice(
+                "embed()", sorted(kwargs), "documents, batch_size, parallel"
+            )
         texts = iter([documents] if isinstance(documents, str) else documents)
         while block := list(itertools.islice(texts, _BLOCK)):
             yield from self._rows(block)
@@ -273,7 +276,7 @@ class StaticModels(TextEmbeddingBase):
         """How many tokens the texts have, of those that are pooled.
 
         Raises:
-            SpecError: If the encoder is not static.
+            ArgumentError: If the encoder is not static.
         """
         encoder = self._encoder
         if not isinstance(encoder, StaticEncoder):
@@ -329,5 +332,5 @@ def _require_no_others(model: str, options: dict[str, Any]) -> None:
             raise _wrong(model, name, f"{value!r} cannot be honored: {_REFUSED[name]}")
 
 
-def _wrong(model: str, option: str, problem: str) -> SpecError:
-    return SpecError(field=f"{option} of the model {model!r}", problem=problem)
+def _wrong(model: str, option: str, problem: str) -> ArgumentError:
+    return ArgumentError(field=f"{option} of the model {model!r}", problem=problem)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import numpy as np
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def shard_of(ids: Sequence[int | str | UUID], shard_number: int) -> NDArray[np.i
         int64 (n,), from 0 to ``shard_number - 1``.
 
     Raises:
-        SpecError: If an id is neither, or the number of shards is below 1.
+        ArgumentError: If an id is neither, or the number of shards is below 1.
     """
     if shard_number == 1:
         return np.zeros(len(ids), np.int64)
@@ -96,7 +96,7 @@ def _placed(rows: NDArray[np.uint64], shard_number: int) -> NDArray[np.int64]:
 def _ring(shard_number: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """The places of all shards: their hashes, ascending, and whose they are."""
     if shard_number < 1:
-        raise SpecError(field="shard_number", problem=f"{shard_number} is below 1")
+        raise ArgumentError(field="shard_number", problem=f"{shard_number} is below 1")
     shards = np.repeat(np.arange(shard_number, dtype=np.uint64), _PLACES)
     places = np.tile(np.arange(_PLACES, dtype=np.uint64), shard_number)
     hashes = _siphash((shards | places << np.uint64(32))[:, np.newaxis])
@@ -159,8 +159,8 @@ def _one_uuid(value: object) -> bytes:
     return bytes.fromhex(digits[1].replace("-", ""))
 
 
-def _no_id(value: object) -> SpecError:
-    return SpecError(
+def _no_id(value: object) -> ArgumentError:
+    return ArgumentError(
         field="point id",
         problem=f"{value!r} is neither an unsigned integer of 64 bits nor a UUID",
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.suggestions import suggestion
 
 #: The greatest count that a spec or plan may ask for: of 32 bits, as the engine keeps them.
@@ -21,7 +21,7 @@ def known(where: str, given: Mapping[str, Any], kind: type) -> None:
     """Refuse a field that a dataclass lacks."""
     names = {one.name for one in fields(kind)}
     if unknown := sorted(map(str, set(given) - names)):
-        raise SpecError(
+        raise ArgumentError(
             field=f"{where}.{unknown[0]}",
             problem=f"is unknown; known: {', '.join(sorted(names))}{suggestion(unknown[0], names)}",
         )
@@ -31,14 +31,14 @@ def place(field: str, given: str | os.PathLike[str]) -> str:
     """A path or URL as text; refuse an empty one, which as a path would be the working folder."""
     named = os.fspath(given)
     if not named.strip():
-        raise SpecError(field=field, problem="is empty; name a place (. is the working folder)")
+        raise ArgumentError(field=field, problem="is empty; name a place (. is the working folder)")
     return without_null(field, named)
 
 
 def without_null(field: str, path: str) -> str:
     """The same path; refuse one with a null character, which no file can have."""
     if "\0" in path:
-        raise SpecError(
+        raise ArgumentError(
             field=field, problem=f"{path!r} has a null character, which no path can have"
         )
     return path
@@ -47,7 +47,7 @@ def without_null(field: str, path: str) -> str:
 def choice(field: str, value: object, known: tuple[str, ...]) -> None:
     """Refuse what is none of these."""
     if value not in known:
-        raise SpecError(
+        raise ArgumentError(
             field=field,
             problem=f"{value!r} is unknown; known: {', '.join(known)}{suggestion(value, known)}",
         )
@@ -58,9 +58,9 @@ def whole(field: str, value: object, *, optional: bool = True, greatest: int = G
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpecError(field=field, problem=f"{value!r} must be an integer of at least 1")
+        raise ArgumentError(field=field, problem=f"{value!r} must be an integer of at least 1")
     if value > greatest:
-        raise SpecError(field=field, problem=f"is above {greatest:,}")
+        raise ArgumentError(field=field, problem=f"is above {greatest:,}")
 
 
 def factor(field: str, value: object) -> None:
@@ -68,15 +68,15 @@ def factor(field: str, value: object) -> None:
     if value is None:
         return
     if not (is_number(value) and value >= 1):  # type: ignore[operator]
-        raise SpecError(field=field, problem=f"{value!r} must be a number of at least 1")
+        raise ArgumentError(field=field, problem=f"{value!r} must be a number of at least 1")
     if value > GREATEST_FACTOR:  # type: ignore[operator]
-        raise SpecError(field=field, problem=f"is above {GREATEST_FACTOR:,}")
+        raise ArgumentError(field=field, problem=f"is above {GREATEST_FACTOR:,}")
 
 
 def truth(field: str, value: object) -> None:
     """Refuse what is neither true nor false."""
     if not isinstance(value, bool):
-        raise SpecError(field=field, problem=f"{value!r} is neither true nor false")
+        raise ArgumentError(field=field, problem=f"{value!r} is neither true nor false")
 
 
 def is_number(value: object) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 def normalize(matrix: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -37,14 +37,14 @@ def truncate(matrix: NDArray[np.floating[Any]], size: int) -> NDArray[np.float32
         float32 ``(n, size)``, a new array.
 
     Raises:
-        SpecError: If ``size`` is not within 1 to dim.
+        ArgumentError: If ``size`` is not within 1 to dim.
 
     Source:
         Kusupati et al., Matryoshka Representation Learning, 2022 (arXiv:2205.13147).
     """
     dimension = matrix.shape[1]
     if not 1 <= size <= dimension:
-        raise SpecError(field="size", problem=f"{size} is not within 1 to {dimension}")
+        raise ArgumentError(field="size", problem=f"{size} is not within 1 to {dimension}")
     return normalize(matrix[:, :size])
 
 

@@ -21,10 +21,10 @@ from qdrant_static.collection.spec import Fields
 from qdrant_static.collection.updates import FILLING_KEY
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionNotFoundError,
     EncoderMismatchError,
     NotAPlannedCollectionError,
-    SpecError,
     SpecMismatchError,
 )
 from qdrant_static.measuring.ownvectors import settle
@@ -257,7 +257,7 @@ class CollectionSuite:
     def test_bm25_without_known_texts_cannot_be_added(self, client, name):
         spec = replace(spec_with(sparse=None), fields=Fields())
         create_collection(client, name, spec)
-        with pytest.raises(SpecError, match=r"fields\.text"):
+        with pytest.raises(ArgumentError, match=r"fields\.text"):
             apply(client, name, diff(client, name, replace(spec, sparse=SparseSpec())))
 
     def test_a_fill_that_died_is_taken_up(self, client, name):
@@ -308,7 +308,7 @@ class CollectionSuite:
         spec = spec_with(matryoshka=(8,))
         create_collection(client, name, spec)
         client.delete_vector_name(name, "full")
-        with pytest.raises(SpecError, match="somebody dropped it"):
+        with pytest.raises(ArgumentError, match="somebody dropped it"):
             diff(client, name, spec)
 
     def test_a_dropped_size_comes_back(self, client, name):
@@ -388,7 +388,7 @@ class CollectionSuite:
             ({"vector": "raw"}, "who filled it alone knows how it was scaled"),
             ({"vector": "text", "encoder": small}, "'text' has 32 dimensions, and the encoder"),
         ]:
-            with pytest.raises(SpecError, match=told):
+            with pytest.raises(ArgumentError, match=told):
                 foreign_spec(client, name, **options)
 
     def test_a_missing_collection_is_told(self, client):
@@ -506,7 +506,7 @@ class CollectionSuite:
         ).points
         assert hits
         assert all("whale" in one.payload["body"] for one in hits)
-        with pytest.raises(SpecError, match="has bm25 already"):
+        with pytest.raises(ArgumentError, match="has bm25 already"):
             quantize(client, name, queries=5, text=("body",))
 
     def test_bm25_of_others_is_left_alone(self, client, name):
@@ -516,12 +516,12 @@ class CollectionSuite:
             "bm25",
             models.SparseVectorNameConfig(sparse=models.SparseVectorConfig(modifier="idf")),
         )
-        with pytest.raises(SpecError, match="nobody knows"):
+        with pytest.raises(ArgumentError, match="nobody knows"):
             quantize(client, name, queries=5, text=("body",))
 
     def test_a_text_field_that_is_not_there_is_told(self, client, name):
         self._clusters(client, name)
-        with pytest.raises(SpecError, match="no payload has text in title"):
+        with pytest.raises(ArgumentError, match="no payload has text in title"):
             quantize(client, name, queries=5, text=("title",))
 
     def test_what_is_left_after_an_interruption_is_said(self, client, name, monkeypatch):
@@ -542,12 +542,12 @@ class CollectionSuite:
 
     def test_too_few_points_and_wrong_targets_are_told(self, client, name):
         client.create_collection(name, models.VectorParams(size=4, distance=models.Distance.DOT))
-        with pytest.raises(SpecError, match="too few"):
+        with pytest.raises(ArgumentError, match="too few"):
             quantize(client, name)
         for target in (0, 1.1):
-            with pytest.raises(SpecError, match="target_recall"):
+            with pytest.raises(ArgumentError, match="target_recall"):
                 quantize(client, name, target_recall=target)
-        with pytest.raises(SpecError, match="text"):
+        with pytest.raises(ArgumentError, match="text"):
             quantize(client, name, sparse=SparseSpec())
 
     def test_another_encoder_is_refused_by_a_collection_of_ours(self, client, name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.journal.entries import Change
 
 
@@ -58,7 +58,7 @@ def test_what_a_new_build_will_need_is_kept_until_it_is_in_use(journal):
     journal.set_primary("v2")
     journal.advance("v1", 2)
     assert len(journal) == 0
-    with pytest.raises(SpecError, match="in use"):
+    with pytest.raises(ArgumentError, match="in use"):
         journal.rewind("v2")
 
 
@@ -99,9 +99,9 @@ def test_lag_says_how_much_how_old_and_why(journal):
 
 
 def test_the_primary_is_neither_built_nor_retired(journal):
-    with pytest.raises(SpecError, match="'v1' is what the writers write to"):
+    with pytest.raises(ArgumentError, match="'v1' is what the writers write to"):
         journal.activate("v1", primary="v1")
-    with pytest.raises(SpecError, match="'v1' is what the writers write to"):
+    with pytest.raises(ArgumentError, match="'v1' is what the writers write to"):
         journal.retire("v1")
-    with pytest.raises(SpecError, match="knows no 'v7'; it knows v1"):
+    with pytest.raises(ArgumentError, match="knows no 'v7'; it knows v1"):
         journal.lag("v7")

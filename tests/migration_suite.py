@@ -18,12 +18,12 @@ from qdrant_static.collection import migrationstate as states
 from qdrant_static.collection.create import read_spec, write_spec
 from qdrant_static.errors import (
     AliasMovedError,
+    ArgumentError,
     CollectionNotFoundError,
     GateRefusedError,
     MigrationNotFoundError,
     MigrationRunningError,
     MigrationStepError,
-    SpecError,
 )
 from qdrant_static.ids import point_id
 from qdrant_static.journal.record import Record
@@ -346,7 +346,7 @@ class MigrationSuite:
 
     def test_an_alias_is_needed(self, client, place):
         place.alias = place.blue
-        with pytest.raises(SpecError, match="adopt"):
+        with pytest.raises(ArgumentError, match="adopt"):
             place.start()
         place.alias = "nothing-there"
         with pytest.raises(CollectionNotFoundError):
@@ -422,7 +422,7 @@ class MigrationSuite:
         assert found.gate("overlap").verdict == "accepted"
         assert [one["verdict"] for one in place.step("state").gates].count("accepted") == 1
         for name in ("keys", "nothing"):
-            with pytest.raises(SpecError, match="accept"):
+            with pytest.raises(ArgumentError, match="accept"):
                 place.verify(accept=[name])
 
     def test_what_slipped_between_proof_and_cutover_is_found(self, client, place):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_static.shipping.build.buildhere import BuildHere
@@ -69,7 +69,8 @@ def build_here(build: str | None, to: str | None, **options: Any) -> BuildHere |
     """What ``--build here`` and its options say.
 
     Raises:
-        SpecError: If it is something else, or if an option is given that means nothing without it.
+        ArgumentError: If it is something else, or if an option is given that means nothing without
+            it.
     """
     from qdrant_static.shipping.build.buildhere import BuildHere
 
@@ -79,11 +80,11 @@ def build_here(build: str | None, to: str | None, **options: Any) -> BuildHere |
         ]
         if given:
             option = _CALLED.get(given[0], given[0].replace("_", "-"))
-            raise SpecError(
+            raise ArgumentError(
                 field=f"--{option}", problem="it needs --build here; without, a server is the --db"
             )
         return None
     if build != "here":
-        raise SpecError.of_choice("--build", build, "here")
+        raise ArgumentError.of_choice("--build", build, "here")
     # What is not given is as `BuildHere` has it.
     return BuildHere(**{name: value for name, value in options.items() if value is not None})

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.cli.options import listed
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -20,7 +20,7 @@ def plan_of(text: str) -> str | Mapping[str, Any]:
     """A plan's name, its JSON, or a TOML inline table.
 
     Raises:
-        SpecError: If it begins like a table and is none.
+        ArgumentError: If it begins like a table and is none.
     """
     if not text.lstrip().startswith("{"):
         return text
@@ -30,7 +30,7 @@ def plan_of(text: str) -> str | Mapping[str, Any]:
         try:
             found = tomllib.loads(f"plan = {text}")["plan"]
         except tomllib.TOMLDecodeError as error:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan", problem=f"is neither JSON nor a TOML table: {error}"
             ) from error
     return found

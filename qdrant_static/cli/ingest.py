@@ -42,7 +42,7 @@ from qdrant_static.cli.options import (
     peers_of,
 )
 from qdrant_static.cli.reporting import INTERRUPTED, fail, reported, show_report
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -365,14 +365,16 @@ def _sizes(value: str | None) -> tuple[int, ...]:
     try:
         return tuple(int(size) for size in listed(value) or ())
     except ValueError as error:
-        raise SpecError(field="--matryoshka", problem=f"{value!r} is no list of sizes") from error
+        raise ArgumentError(
+            field="--matryoshka", problem=f"{value!r} is no list of sizes"
+        ) from error
 
 
 def _sparse(value: str | None, language: str | None, tokenizer: str | None) -> Any:
     from qdrant_static.collection.spec import SparseSpec
 
     if value not in (None, "bm25", "none"):
-        raise SpecError(field="--sparse", problem=f"{value!r} is unknown; known: bm25, none")
+        raise ArgumentError(field="--sparse", problem=f"{value!r} is unknown; known: bm25, none")
     if value == "none":
         return None
     if language is None:
@@ -394,7 +396,7 @@ def _pairs(option: str, values: list[str], form: str) -> dict[str, str]:
     for value in values:
         left, colon, right = value.rpartition(":")
         if not colon or not left:
-            raise SpecError(field=option, problem=f"{value!r} is not {form}")
+            raise ArgumentError(field=option, problem=f"{value!r} is not {form}")
         pairs[left] = right
     return pairs
 

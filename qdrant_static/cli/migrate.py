@@ -102,11 +102,11 @@ def start(
 
     from qdrant_static import load_encoder
     from qdrant_static.collection.specfile import read_spec_file
-    from qdrant_static.errors import SpecError
+    from qdrant_static.errors import ArgumentError
     from qdrant_static.reading.options import SourceOptions
 
     if bool(from_source) == from_collection:
-        raise SpecError(field="source", problem="give --from-source FILE or --from-collection")
+        raise ArgumentError(field="source", problem="give --from-source FILE or --from-collection")
     here = build_here(
         build,
         None,
@@ -330,11 +330,11 @@ def adopt(
 ) -> None:
     """Put an alias in front of a collection that has none. Without an option it tells the ways."""
     from qdrant_static import connect
-    from qdrant_static.errors import SpecError
+    from qdrant_static.errors import ArgumentError
     from qdrant_static.migration import adopt as adopting
 
     if as_name and keep_name:
-        raise SpecError(field="adopt", problem="give --as NAME or --keep-name, not both")
+        raise ArgumentError(field="adopt", problem="give --as NAME or --keep-name, not both")
     with closing(connect(db, api_key=api_key)) as client:
         if as_name:
             _tell(adopting.adopt_as(client, collection, as_name), as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 Db = Annotated[
     str,
@@ -81,7 +81,7 @@ def peers_of(values: list[str] | None) -> dict[str, str]:
     for value in values or ():
         name, equals, url = (part.strip() for part in value.partition("="))
         if not (name and equals and url.startswith(("http://", "https://"))):
-            raise SpecError(field="--peer", problem=f"{value!r} is not ID=URL")
+            raise ArgumentError(field="--peer", problem=f"{value!r} is not ID=URL")
         if found.setdefault(name, url) != url:
-            raise SpecError(field="--peer", problem=f"{name!r} is given twice")
+            raise ArgumentError(field="--peer", problem=f"{name!r} is given twice")
     return found

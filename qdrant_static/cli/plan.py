@@ -11,7 +11,7 @@ import typer
 from qdrant_static.cli import quantities
 from qdrant_static.cli.options import Json, listed
 from qdrant_static.cli.reporting import REFUSED, reported
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_static.collection.capacity import Footprint
@@ -77,7 +77,7 @@ def command(
     from qdrant_static.collection.vectorspec import SparseSpec
 
     if sparse not in ("bm25", "none"):
-        raise SpecError(field="--sparse", problem=f"{sparse!r} is unknown; known: bm25, none")
+        raise ArgumentError(field="--sparse", problem=f"{sparse!r} is unknown; known: bm25, none")
     disk = None if machine_disk is None else quantities.memory(machine_disk, "--machine-disk")
     made = plan_capacity(
         _info(encoder, dimension),
@@ -118,7 +118,7 @@ def _info(encoder: str | None, dimension: int | None) -> EncoderInfo:
     from qdrant_static.encoders.base import EncoderInfo
 
     if (encoder is None) == (dimension is None):
-        raise SpecError(field="--encoder", problem="give either an encoder or --dimension")
+        raise ArgumentError(field="--encoder", problem="give either an encoder or --dimension")
     if encoder is not None:
         from qdrant_static import load_encoder
 
@@ -130,14 +130,16 @@ def _sizes(value: str | None) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in listed(value) or ())
     except ValueError as error:
-        raise SpecError(field="--matryoshka", problem=f"{value!r} is no list of sizes") from error
+        raise ArgumentError(
+            field="--matryoshka", problem=f"{value!r} is no list of sizes"
+        ) from error
 
 
 def _indexes(given: list[str] | None) -> dict[str, str]:
     pairs = [one.rpartition(":") for one in given or ()]
     for name, _, kind in pairs:
         if not name or not kind:
-            raise SpecError(field="--index", problem=f"{name or kind!r} is not FIELD:TYPE")
+            raise ArgumentError(field="--index", problem=f"{name or kind!r} is not FIELD:TYPE")
     return {name: kind for name, _, kind in pairs}
 
 

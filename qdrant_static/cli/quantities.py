@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 _COUNTS: Mapping[str, int] = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9}
 _BYTES: Mapping[str, int] = {
@@ -27,7 +27,7 @@ def count(text: str, option: str) -> int:
         option: Whose value it is, for the error.
 
     Raises:
-        SpecError: If it is none, or no whole number.
+        ArgumentError: If it is none, or no whole number.
     """
     return _parsed(text, option, _COUNTS, "a number such as 250000, 250K, 10M or 1.5B")
 
@@ -40,7 +40,7 @@ def size(text: str, option: str) -> int:
         option: Whose value it is, for the error.
 
     Raises:
-        SpecError: If it is none.
+        ArgumentError: If it is none.
     """
     return _parsed(text, option, _BYTES, "a size such as 500, 500MB, 4GB or 64GiB")
 
@@ -53,23 +53,25 @@ def memory(text: str, option: str) -> int:
         option: Whose value it is, for the error.
 
     Raises:
-        SpecError: If it is none, or it would be some bytes.
+        ArgumentError: If it is none, or it would be some bytes.
     """
     value = size(text, option)
     if value < _LEAST_MEMORY:
         given = text.strip()
         hint = f": {given}GB?" if given.isdecimal() else ""
-        raise SpecError(field=option, problem=f"{text!r} is {told_size(value)}, too little{hint}")
+        raise ArgumentError(
+            field=option, problem=f"{text!r} is {told_size(value)}, too little{hint}"
+        )
     return value
 
 
 def _parsed(text: str, option: str, units: Mapping[str, int], wanted: str) -> int:
     match = _NUMBER.fullmatch(text.strip())
     if match is None or match[2].upper() not in units:
-        raise SpecError(field=option, problem=f"{text!r} is not {wanted}")
+        raise ArgumentError(field=option, problem=f"{text!r} is not {wanted}")
     value = Decimal(match[1].replace("_", "").replace(",", "")) * units[match[2].upper()]
     if value != int(value):
-        raise SpecError(field=option, problem=f"{text!r} is not a whole number")
+        raise ArgumentError(field=option, problem=f"{text!r} is not a whole number")
     return int(value)
 
 

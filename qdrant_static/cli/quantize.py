@@ -9,7 +9,7 @@ import typer
 
 from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, listed
 from qdrant_static.cli.reporting import REFUSED, reported
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 @reported
@@ -59,7 +59,7 @@ def command(
     from qdrant_static.measuring.quantize import quantize
 
     if not bm25 and (text or language):
-        raise SpecError(field="--text, --language", problem="are for --bm25")
+        raise ArgumentError(field="--text, --language", problem="are for --bm25")
     client = connect(db, api_key=api_key)
     try:
         fields = listed(text) or ()
@@ -67,7 +67,7 @@ def command(
             carried = carried_spec(client, collection)
             fields = carried.fields.all_columns if carried is not None else ()
             if not fields:
-                raise SpecError(field="--text", problem="name the payload fields of the text")
+                raise ArgumentError(field="--text", problem="name the payload fields of the text")
         report = quantize(
             client,
             collection,

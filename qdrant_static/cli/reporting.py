@@ -15,7 +15,7 @@ import typer
 from typer.models import OptionInfo
 
 from qdrant_static.bars import print_line
-from qdrant_static.errors import QdrantStaticError, SpecError
+from qdrant_static.errors import ArgumentError, QdrantStaticError
 
 if TYPE_CHECKING:
     from qdrant_static.ingestion.ingestreport import IngestReport
@@ -104,12 +104,12 @@ def show_report(report: IngestReport, *, as_json: bool) -> None:
 def _as_typed(error: QdrantStaticError, command: Callable[..., Any]) -> str:
     """The sentence of an error, with options as a command has them: ``--force``.
 
-    Errors name the arguments of Python's functions: as the field of a `SpecError`, or as
+    Errors name the arguments of Python's functions: as the field of a `ArgumentError`, or as
     ``force=True``.
     """
     known = _options(command)
     message = error.message
-    if isinstance(error, SpecError) and error.field in known:
+    if isinstance(error, ArgumentError) and error.field in known:
         message = f"{known[error.field]}: {error.problem}"
     return _ARGUMENT.sub(lambda match: known.get(match[1], match[0]), message)
 

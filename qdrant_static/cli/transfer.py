@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import typer
 
 from qdrant_static.bars import Bar, duration, print_line
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,14 +27,14 @@ def folder(place: str, option: str) -> EdgeClient:
     """The embedded end.
 
     Raises:
-        SpecError: If it is a server's address.
+        ArgumentError: If it is a server's address.
     """
     from qdrant_static import EdgeClient, connect
 
     client = connect(place)
     if not isinstance(client, EdgeClient):
         client.close()
-        raise SpecError(field=option, problem=f"{place!r} is a server; give a folder")
+        raise ArgumentError(field=option, problem=f"{place!r} is a server; give a folder")
     return client
 
 
@@ -42,14 +42,14 @@ def server_at(url: str, option: str, api_key: str | None, timeout_s: int) -> Qdr
     """The server's end; nobody is asked yet.
 
     Raises:
-        SpecError: If it is none.
+        ArgumentError: If it is none.
     """
     from qdrant_static import EdgeClient, connect
 
     client = connect(url, api_key=api_key, timeout_s=timeout_s)
     if isinstance(client, EdgeClient):
         client.close()
-        raise SpecError(field=option, problem=f"{url!r} is a folder; give a server's URL")
+        raise ArgumentError(field=option, problem=f"{url!r} is a folder; give a server's URL")
     return client
 
 

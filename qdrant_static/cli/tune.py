@@ -91,10 +91,10 @@ def command(
     from qdrant_static import tune as run
     from qdrant_static.cli.conditions import plan_of
     from qdrant_static.collection.foreign import carried_spec, foreign_spec
-    from qdrant_static.errors import SpecError
+    from qdrant_static.errors import ArgumentError
 
     if cost not in ("time", "bytes"):
-        raise SpecError.of_choice("--cost", cost, "time, bytes")
+        raise ArgumentError.of_choice("--cost", cost, "time, bytes")
     client = connect(db, api_key=api_key)
     try:
         loaded = None if encoder is None else load_encoder(encoder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from qdrant_static import rules
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -41,7 +41,7 @@ def connect(
         else over REST.
 
     Raises:
-        SpecError: If a URL is malformed, or lacks its scheme, or if the target is empty.
+        ArgumentError: If a URL is malformed, or lacks its scheme, or if the target is empty.
     """
     place = rules.place("target", target)
     if place == ":memory:":
@@ -52,9 +52,9 @@ def connect(
     if colon and scheme.lower() in ("http", "https"):
         return _server(place, api_key, timeout_s)
     if colon:
-        raise SpecError(field="target", problem=f"{scheme}:// is unknown; known: http, https")
+        raise ArgumentError(field="target", problem=f"{scheme}:// is unknown; known: http, https")
     if _HOST_AND_PORT.fullmatch(place):
-        raise SpecError(
+        raise ArgumentError(
             field="target", problem=f"{place!r} has no scheme; for a server write http://{place}"
         )
     from qdrant_static.edge import EdgeClient
@@ -95,4 +95,4 @@ def _port(url: str) -> int | None:
     try:
         return urlsplit(url).port
     except ValueError as error:
-        raise SpecError(field="target", problem=f"{url!r} is no URL: {error}") from error
+        raise ArgumentError(field="target", problem=f"{url!r} is no URL: {error}") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 class Verdict(Enum):
@@ -64,7 +64,9 @@ class RetryPolicy:
         for name in ("first_s", "longest_s", "budget_s"):
             value = getattr(self, name)
             if not 0 < value < float("inf"):
-                raise SpecError(field=name, problem=f"{value} is not a positive number of seconds")
+                raise ArgumentError(
+                    field=name, problem=f"{value} is not a positive number of seconds"
+                )
 
     def wait_s(self, failures: int, asked_s: float | None = None) -> float:
         """The next wait.

@@ -43,7 +43,7 @@ def state_folder(state: str | os.PathLike[str] | None, client: Client, collectio
     """The folder that is asked for, or the default one.
 
     Raises:
-        SpecError: If an empty path is asked for.
+        ArgumentError: If an empty path is asked for.
     """
     if state is None:
         return default_state(client, collection)

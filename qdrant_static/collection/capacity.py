@@ -19,7 +19,7 @@ from itertools import pairwise
 from qdrant_static.collection.quantization import Binary, Product, Quantization, Scalar, Turbo
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, Placement, SparseSpec, VectorSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 #: Point ids count rows with 32 bits inside a segment; ten billion is what the plan is made for.
 MAX_ROWS = 10_000_000_000
@@ -104,11 +104,11 @@ class Corpus:
 
     def __post_init__(self) -> None:
         if not 1 <= self.rows <= MAX_ROWS:
-            raise SpecError(field="rows", problem=f"{self.rows} is not within 1 to {MAX_ROWS}")
+            raise ArgumentError(field="rows", problem=f"{self.rows} is not within 1 to {MAX_ROWS}")
         for name in ("payload_bytes", "text_bytes", "terms", "tokens"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
-                raise SpecError(field=name, problem=f"{value} is not a number from 0 on")
+                raise ArgumentError(field=name, problem=f"{value} is not a number from 0 on")
 
     @property
     def mean_terms(self) -> float:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from qdrant_static.collection.capacity import Footprint
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 #: Share of a machine's memory that the data may hold. Qdrant calls resident memory above 80% of
 #: the RAM a sign of a problem (its guide to memory usage); indexing needs some of the rest too.
@@ -36,9 +36,9 @@ class Machine:
 
     def __post_init__(self) -> None:
         if self.memory < 1:
-            raise SpecError(field="machine_memory", problem=f"{self.memory} is below 1 byte")
+            raise ArgumentError(field="machine_memory", problem=f"{self.memory} is below 1 byte")
         if self.disk is not None and self.disk < 1:
-            raise SpecError(field="machine_disk", problem=f"{self.disk} is below 1 byte")
+            raise ArgumentError(field="machine_disk", problem=f"{self.disk} is below 1 byte")
 
     @property
     def usable(self) -> int:
@@ -78,10 +78,10 @@ def cluster(taken: Footprint, *, machine: Machine, replicas: int = 1) -> Cluster
         replicas: Copies of each shard, each on another machine.
 
     Raises:
-        SpecError: If ``replicas`` is below 1.
+        ArgumentError: If ``replicas`` is below 1.
     """
     if replicas < 1:
-        raise SpecError(field="replicas", problem=f"{replicas} is below 1")
+        raise ArgumentError(field="replicas", problem=f"{replicas} is below 1")
     machines = max(replicas, math.ceil(taken.ram * replicas / machine.usable))
     if machine.disk is not None:
         machines = max(machines, math.ceil(taken.disk * replicas * DISK_FACTOR / machine.disk))

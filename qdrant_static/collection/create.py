@@ -28,11 +28,11 @@ from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
 from qdrant_static.edge.directory import CREATED_KEY
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionExistsError,
     CollectionNotFoundError,
     EncoderMismatchError,
     NotAPlannedCollectionError,
-    SpecError,
     SpecMismatchError,
 )
 
@@ -70,7 +70,7 @@ def create_collection(
 
     Raises:
         CollectionExistsError: If it is there; it is left as it is.
-        SpecError: If no search could use it: an unknown language, a plan that it cannot serve.
+        ArgumentError: If no search could use it: an unknown language, a plan that it cannot serve.
     """
     default_plan(spec).check(spec)
     check_version(client, spec)
@@ -111,7 +111,7 @@ def check_version(client: Client, spec: CollectionSpec) -> None:
     """Refuse what the server is too old for, before it ignores it.
 
     Raises:
-        SpecError: If it is; it names the vector.
+        ArgumentError: If it is; it names the vector.
     """
     version = server_version(client)
     if version is None:
@@ -128,7 +128,7 @@ def check_version(client: Client, spec: CollectionSpec) -> None:
             continue
         if version < since:
             needed, here = (".".join(map(str, numbers)) for numbers in (since, version))
-            raise SpecError(
+            raise ArgumentError(
                 field=field,
                 problem=f"{what} needs Qdrant {needed}; this server is {here}. Take {instead}",
             )
@@ -138,7 +138,7 @@ def bm25_encoder(sparse: SparseSpec) -> Bm25Encoder:
     """The encoder of a collection's BM25 vector.
 
     Raises:
-        SpecError: If the language is unknown.
+        ArgumentError: If the language is unknown.
     """
     settings: dict[str, Any] = {"language": sparse.language}
     if sparse.tokenizer is not None:

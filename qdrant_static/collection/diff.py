@@ -37,7 +37,7 @@ from qdrant_static.collection.updates import (
 )
 from qdrant_static.collection.vectorbackfill import TERMS_FROM_FILES, fill_prefix, fill_terms
 from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
-from qdrant_static.errors import SpecError, SpecMismatchError
+from qdrant_static.errors import ArgumentError, SpecMismatchError
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -203,8 +203,8 @@ def apply(
     Raises:
         SpecMismatchError: If a difference needs a migration; nothing was changed.
         MigrationWritesError: If a migration is about to judge or replace the collection.
-        SpecError: If the server is too old for what is wanted, or the collection's texts are not
-            in its payload, so that BM25 cannot be filled; nothing was changed.
+        ArgumentError: If the server is too old for what is wanted, or the collection's texts are
+            not in its payload, so that BM25 cannot be filled; nothing was changed.
     """
     if impossible := found.needing("migration"):
         raise _refused(collection, impossible)
@@ -219,7 +219,7 @@ def apply(
     if terms_missing:
         fields.require_text(collection, TERMS_FROM_FILES)
     if terms_missing and not fields.text:
-        raise SpecError(
+        raise ArgumentError(
             field="fields.text",
             problem="nothing was ingested yet, so nobody knows where the texts lie: BM25 cannot "
             "be added. Create the collection anew, or give the fields",

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from qdrant_static import plaindata
 from qdrant_static.collection.template import Template
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 def value_at(record: Mapping[str, Any], path: str, missing: Any = None) -> Any:
@@ -95,17 +95,17 @@ class Fields:
             purpose: What cannot be done, and what to do instead.
 
         Raises:
-            SpecError: If some columns of the text are not stored; it names them.
+            ArgumentError: If some columns of the text are not stored; it names them.
         """
         if self.mixed:
-            raise SpecError(
+            raise ArgumentError(
                 field="fields.template",
                 problem=f"the texts of {collection!r} were made by different templates, by jobs "
                 f"of a part of its rows: {purpose}, or ingest all rows by one template",
             )
         if self.unstored:
             is_are = "is" if len(self.unstored) == 1 else "are"
-            raise SpecError(
+            raise ArgumentError(
                 field="fields.text",
                 problem=f"the texts of {collection!r} are made of {', '.join(self.all_columns)}, "
                 f"and {', '.join(self.unstored)} {is_are} not stored in its payload: {purpose}",
@@ -208,11 +208,11 @@ class Fields:
         """Read what `to_dict` gave, in an earlier version too.
 
         Raises:
-            SpecError: If a name is unknown or a value is of another type.
+            ArgumentError: If a name is unknown or a value is of another type.
         """
         for name in ("key", "text"):
             if isinstance(data, Mapping) and name not in data:
-                raise SpecError(field=f"{where}.{name}", problem="is missing")
+                raise ArgumentError(field=f"{where}.{name}", problem="is missing")
         found = plaindata.build(cls, data, where)
         return replace(found, is_complete="unstored" in data)
 

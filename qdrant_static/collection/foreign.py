@@ -15,7 +15,7 @@ from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec, Fields
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.registry import as_encoder
-from qdrant_static.errors import NotAPlannedCollectionError, SpecError
+from qdrant_static.errors import ArgumentError, NotAPlannedCollectionError
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -47,7 +47,7 @@ def spec_of(
     Raises:
         CollectionNotFoundError: If there is no such collection.
         NotAPlannedCollectionError: If others made it, and no encoder is named.
-        SpecError: If the encoder does not fit its vectors.
+        ArgumentError: If the encoder does not fit its vectors.
     """
     info = info_of(client, collection)
     carried = _carried(info, collection)
@@ -87,7 +87,7 @@ def foreign_spec(
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        SpecError: If the vector is not there, cannot be told, or does not fit the encoder.
+        ArgumentError: If the vector is not there, cannot be told, or does not fit the encoder.
     """
     info = info_of(client, collection)
     carried = _carried(info, collection)
@@ -153,25 +153,25 @@ def _chosen(
     }
     told = ", ".join(f"{one!r} ({size}-d)" for one, size in sizes.items()) or "none"
     if name is not None and name not in sizes:
-        raise SpecError(
+        raise ArgumentError(
             field="vector", problem=f"{name!r} is not a dense vector here; there are: {told}"
         )
     fitting = [one for one, size in sizes.items() if encoder is None or size == encoder.dimension]
     if name is None and len(fitting) != 1:
         fits = "" if encoder is None else f" of the encoder's {encoder.dimension} dimensions"
         count = "no dense vector" if not fitting else "more than one dense vector"
-        raise SpecError(
+        raise ArgumentError(
             field="vector", problem=f"there is {count}{fits}; name one: there are: {told}"
         )
     name = fitting[0] if name is None else name
     if encoder is not None and sizes[name] > encoder.dimension:
-        raise SpecError(
+        raise ArgumentError(
             field="vector",
             problem=f"{name!r} has {sizes[name]} dimensions, and the encoder {encoder.name!r} "
             f"makes {encoder.dimension}",
         )
     if fromparams.dense_params(info)[name].datatype == models.Datatype.UINT8:
-        raise SpecError(
+        raise ArgumentError(
             field="vector",
             problem=f"{name!r} is of uint8: who filled it alone knows how it was scaled",
         )

@@ -12,7 +12,7 @@ from qdrant_static.collection import params
 from qdrant_static.collection.quantization import Binary, Product, Quantization, Scalar, Turbo
 from qdrant_static.collection.spec import CollectionSpec, ServerSpec
 from qdrant_static.collection.vectorspec import BM25, LATE, Hnsw, LateSpec, Placement, VectorSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 def dense_params(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
@@ -39,7 +39,7 @@ def vector_spec(
         scale: Of a uint8 vector: only who filled it knows.
 
     Raises:
-        SpecError: If it is something that a `VectorSpec` cannot say.
+        ArgumentError: If it is something that a `VectorSpec` cannot say.
     """
     given = dense_params(info)[name]
     place = _placement(given.memory, given.on_disk, default="cached")
@@ -61,7 +61,7 @@ def quantization(given: Any) -> Quantization | None:
     """A quantization, with the engine's defaults where nothing is said.
 
     Raises:
-        SpecError: If it is of a kind that is not known.
+        ArgumentError: If it is of a kind that is not known.
     """
     match given:
         case None | models.Disabled():
@@ -80,7 +80,7 @@ def quantization(given: Any) -> Quantization | None:
         case models.TurboQuantization(turbo=turbo):
             bits = 4.0 if turbo.bits is None else float(turbo.bits.value[4:].replace("_", "."))
             return Turbo(bits=bits)
-    raise SpecError(field="quantization", problem=f"{type(given).__name__} is unknown here")
+    raise ArgumentError(field="quantization", problem=f"{type(given).__name__} is unknown here")
 
 
 def actual(there: CollectionSpec, info: models.CollectionInfo, *, server: bool) -> CollectionSpec:
@@ -92,12 +92,12 @@ def actual(there: CollectionSpec, info: models.CollectionInfo, *, server: bool) 
         server: Whether it is a server's.
 
     Raises:
-        SpecError: If somebody dropped its first vector, or put another in the place of one.
+        ArgumentError: If somebody dropped its first vector, or put another in the place of one.
     """
     dense = dense_params(info)
     first = there.vectors[0].name
     if first not in dense:
-        raise SpecError(
+        raise ArgumentError(
             field=f"vectors.{first}",
             problem="the metadata name it, but the collection lacks it: somebody dropped it. "
             "Build the collection anew",

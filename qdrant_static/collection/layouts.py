@@ -32,7 +32,7 @@ from qdrant_static.collection.vectorspec import (
     matryoshka_name,
 )
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 #: Rows whose vectors a search by graph compares: about ef = 100 candidates, each with its links.
 _VISITED = 2_000
@@ -119,12 +119,12 @@ def plan_capacity(
         embedded: With Qdrant Edge: one shard, one machine.
 
     Raises:
-        SpecError: If it cannot work; it names the field.
+        ArgumentError: If it cannot work; it names the field.
     """
     if not 0 < target_recall <= 1:
-        raise SpecError(field="target_recall", problem=f"{target_recall} is not within 0 to 1")
+        raise ArgumentError(field="target_recall", problem=f"{target_recall} is not within 0 to 1")
     if memory is not None and memory < 1:
-        raise SpecError(field="memory", problem=f"{memory} is below 1 byte")
+        raise ArgumentError(field="memory", problem=f"{memory} is below 1 byte")
     host = machine or Machine()
     layouts = []
     for one in _candidates(encoder.dimension, matryoshka, target_recall, sparse=sparse is not None):

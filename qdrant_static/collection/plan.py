@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from qdrant_static import rules
 from qdrant_static.collection.spec import FULL, PLAN_KINDS, CollectionSpec, PlanKind
 from qdrant_static.collection.stage import Stage
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_static.encoders.sparse import RepeatedTerms
@@ -81,11 +81,13 @@ class SearchPlan:
 
     def __post_init__(self) -> None:
         if self.kind not in PLAN_KINDS:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan", problem=f"{self.kind!r} is unknown; known: {', '.join(PLAN_KINDS)}"
             )
         if isinstance(self.stages, str | Mapping) or not isinstance(self.stages, Sequence):
-            raise SpecError(field="plan.stages", problem=f"{self.stages!r} is no list of stages")
+            raise ArgumentError(
+                field="plan.stages", problem=f"{self.stages!r} is no list of stages"
+            )
         object.__setattr__(self, "stages", tuple(Stage.of(stage) for stage in self.stages))
         rules.factor("plan.oversampling", self.oversampling)
         rules.truth("plan.rescore", self.rescore)
@@ -100,49 +102,51 @@ class SearchPlan:
         rules.choice("plan.fusion", self.fusion, FUSIONS)
         rules.choice("plan.repeated_terms", self.repeated_terms, _REPEATED_TERMS)
         if not rules.is_number(self.feedback) or self.feedback < 0:
-            raise SpecError(field="plan.feedback", problem=f"{self.feedback!r} is no number from 0")
+            raise ArgumentError(
+                field="plan.feedback", problem=f"{self.feedback!r} is no number from 0"
+            )
         for name in ("vector", "rerank"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
-                raise SpecError(field=f"plan.{name}", problem=f"{value!r} is no name")
+                raise ArgumentError(field=f"plan.{name}", problem=f"{value!r} is no name")
         if self.feedback and self.kind == "bm25":
-            raise SpecError(field="plan.feedback", problem="'bm25' has no dense vector to move")
+            raise ArgumentError(field="plan.feedback", problem="'bm25' has no dense vector to move")
         self._check_stages()
 
     def _check_stages(self) -> None:
         """What can be said of stages before the collection is known."""
         if not self.stages:
             if self.kind == "cascade" and self.vector is not None:
-                raise SpecError(
+                raise ArgumentError(
                     field="plan.vector",
                     problem="a cascade has several vectors; name them in 'stages'",
                 )
             return
         if self.kind not in _STAGED:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan.stages", problem=f"{self.kind!r} has none; {', '.join(_STAGED)} have"
             )
         if self.vector is not None:
-            raise SpecError(field="plan.vector", problem="the stages name the vectors already")
+            raise ArgumentError(field="plan.vector", problem="the stages name the vectors already")
         if self.kind == "cascade" and len(self.stages) < 2:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan.stages", problem="a cascade has two or more; one is 'dense'"
             )
         *before, last = self.stages
         for number, stage in enumerate(before):
             if stage.limit is None:
-                raise SpecError(
+                raise ArgumentError(
                     field=f"plan.stages[{number}].limit",
                     problem=f"is missing; {stage.vector!r} must say how many points it passes on",
                 )
         if last.limit is not None:
-            raise SpecError(
+            raise ArgumentError(
                 field=f"plan.stages[{len(before)}].limit",
                 problem="the last stage passes on what the plan wants; leave it out",
             )
         limits = [stage.limit or 0 for stage in before]
         if any(later > earlier for earlier, later in pairwise(limits)):
-            raise SpecError(field="plan.stages.limit", problem=f"must not grow; got {limits}")
+            raise ArgumentError(field="plan.stages.limit", problem=f"must not grow; got {limits}")
         sizes = [_size_by_name(stage.vector) for stage in self.stages]
         known = [size for size in sizes if size is not None]
         _check_ascending(known, [stage.vector for stage in self.stages], strictly=True)
@@ -180,14 +184,14 @@ class SearchPlan:
         """A plan from its name, from what `to_dict` gave, or as it is.
 
         Raises:
-            SpecError: If the name or a field is unknown, or the plan impossible.
+            ArgumentError: If the name or a field is unknown, or the plan impossible.
         """
         if isinstance(plan, SearchPlan):
             return plan
         if isinstance(plan, str):
             return cls(kind=plan)  # type: ignore[arg-type]  # checked in __post_init__
         if not isinstance(plan, Mapping) or "kind" not in plan:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan",
                 problem=f"{plan!r} is no plan; one is named by: {', '.join(PLAN_KINDS)}",
             )
@@ -198,15 +202,15 @@ class SearchPlan:
         """Refuse a plan that the collection cannot serve.
 
         Raises:
-            SpecError: If it lacks a vector, BM25 or the late-interaction vector, or if the
+            ArgumentError: If it lacks a vector, BM25 or the late-interaction vector, or if the
                 stages' sizes do not ascend.
         """
         if self.needs_sparse and spec.sparse is None:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan", problem=f"{self.kind!r} needs BM25, which the collection lacks"
             )
         if self.needs_late and spec.late is None:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan",
                 problem="'late' needs the late-interaction vector, which the collection lacks",
             )
@@ -216,7 +220,7 @@ class SearchPlan:
             sizes = [spec.vector(stage.vector).size for stage in self.stages]
             _check_ascending(sizes, [stage.vector for stage in self.stages], strictly=False)
         elif self.kind == "cascade" and len(spec.vectors) < 2:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan.stages",
                 problem=f"a cascade needs two vectors; the collection has "
                 f"{spec.vectors[0].name!r} alone",
@@ -241,6 +245,6 @@ def _size_by_name(name: str) -> float | None:
 def _check_ascending(sizes: Sequence[float], names: Sequence[str], *, strictly: bool) -> None:
     for earlier, later in pairwise(sizes):
         if later < earlier or (strictly and later == earlier):
-            raise SpecError(
+            raise ArgumentError(
                 field="plan.stages.vector", problem=f"sizes must ascend; got {' -> '.join(names)}"
             )

@@ -19,7 +19,7 @@ from qdrant_static.collection import fromparams
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.passes import dense_passes
 from qdrant_static.collection.plan import SearchPlan
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -53,7 +53,7 @@ def layout_of(plan: SearchPlan, spec: CollectionSpec, info: models.CollectionInf
     """The same of a live collection; None if a vector that the plan needs is gone."""
     try:
         return layout_fingerprint(plan, fromparams.actual(spec, info, server=False))
-    except SpecError:
+    except ArgumentError:
         return None
 
 
@@ -102,7 +102,7 @@ def _outdated(
         return False
     try:
         return bool(bound != layout_of(SearchPlan.of(plan), spec, info))
-    except SpecError:
+    except ArgumentError:
         return True
 
 

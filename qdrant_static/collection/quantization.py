@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.rules import choice, is_number
 
 BINARY_BITS = (1, 1.5, 2)
@@ -20,7 +20,7 @@ TURBO_BITS = (1, 1.5, 2, 4, 8)
 
 def _one_of(field: str, value: object, known: tuple[float, ...]) -> None:
     if not is_number(value) or value not in known:
-        raise SpecError(
+        raise ArgumentError(
             field=field, problem=f"{value!r} is not one of {', '.join(map(str, known))}"
         )
 
@@ -66,7 +66,7 @@ class Scalar:
         if self.quantile is not None and not (
             is_number(self.quantile) and 0.5 <= self.quantile <= 1
         ):
-            raise SpecError(
+            raise ArgumentError(
                 field="quantization.quantile", problem=f"{self.quantile!r} is not within 0.5 to 1"
             )
 
@@ -142,7 +142,7 @@ def parse(
         field: How the value is called in an error.
 
     Raises:
-        SpecError: If it is none of these; it lists what is known.
+        ArgumentError: If it is none of these; it lists what is known.
     """
     if value is None or value == "none":
         return None
@@ -152,7 +152,7 @@ def parse(
         choice(field, value, (*SHORT_NAMES, "none"))
         return SHORT_NAMES[value]
     if not isinstance(value, Mapping):
-        raise SpecError(field=field, problem=f"{value!r} is neither a name nor a table")
+        raise ArgumentError(field=field, problem=f"{value!r} is neither a name nor a table")
     by_name = {kind.kind: kind for kind in _KINDS}
     given = dict(value)
     name = given.pop("kind", None)
@@ -160,14 +160,14 @@ def parse(
     kind = by_name[name]
     known = tuple(kind.__slots__)
     if unknown := sorted(set(given) - set(known)):
-        raise SpecError(
+        raise ArgumentError(
             field=f"{field}.{unknown[0]}",
             problem=f"is unknown; {kind.kind} has: {', '.join(known)}",
         )
     try:
         return kind(**given)
-    except SpecError as error:
-        raise SpecError(
+    except ArgumentError as error:
+        raise ArgumentError(
             field=f"{field}.{error.field.rpartition('.')[2]}", problem=error.problem
         ) from None
 

@@ -29,7 +29,7 @@ from qdrant_static.collection.vectorspec import (
 )
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.rules import is_number
 
 __all__ = [
@@ -69,7 +69,7 @@ class ServerSpec:
         for name in ("shards", "replicas", "write_consistency"):
             rules.whole(f"server.{name}", getattr(self, name))
         if self.write_consistency is not None and self.write_consistency > (self.replicas or 1):
-            raise SpecError(
+            raise ArgumentError(
                 field="server.write_consistency",
                 problem=f"{self.write_consistency} is above the {self.replicas or 1} replicas",
             )
@@ -119,7 +119,7 @@ class CollectionSpec:
         if self.planned:
             self._check_names()
         elif not self.vectors:
-            raise SpecError(field="vectors", problem="there is none")
+            raise ArgumentError(field="vectors", problem="there is none")
         for name in ("sparse", "late", "payload_indexes", "server", "fields"):
             plaindata.convert(getattr(self, name), _HINTS[name], name)
         for name, kind in self.payload_indexes.items():
@@ -131,20 +131,20 @@ class CollectionSpec:
     def _check_names(self) -> None:
         sizes = [vector.size for vector in self.vectors]
         if not self.vectors or self.vectors[0].name != FULL:
-            raise SpecError(field="vectors", problem="the first must be 'full'")
+            raise ArgumentError(field="vectors", problem="the first must be 'full'")
         if sizes[0] != self.encoder.dimension:
-            raise SpecError(
+            raise ArgumentError(
                 field="vectors.full.size",
                 problem=f"{sizes[0]} is not the encoder's {self.encoder.dimension}",
             )
         if any(later >= earlier for earlier, later in pairwise(sizes)):
-            raise SpecError(
+            raise ArgumentError(
                 field="matryoshka",
                 problem=f"sizes must fall and stay below the encoder's {sizes[0]}; got {sizes[1:]}",
             )
         for vector in self.vectors[1:]:
             if vector.name != matryoshka_name(vector.size):
-                raise SpecError(
+                raise ArgumentError(
                     field=f"vectors.{vector.name}.name",
                     problem=f"a vector of {vector.size} of the encoder's {sizes[0]} dimensions is "
                     f"called {matryoshka_name(vector.size)!r}",
@@ -153,13 +153,13 @@ class CollectionSpec:
     def _check_plan(self) -> None:
         kind = self.plan.get("kind") if isinstance(self.plan, Mapping) else self.plan
         if self.plan is not None and kind not in PLAN_KINDS:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan", problem=f"{kind!r} is unknown; known: {', '.join(PLAN_KINDS)}"
             )
         if kind in ("bm25", "hybrid") and self.sparse is None:
-            raise SpecError(field="plan", problem=f"{kind!r} needs BM25, which is left out")
+            raise ArgumentError(field="plan", problem=f"{kind!r} needs BM25, which is left out")
         if kind == "late" and self.late is None:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan", problem="'late' needs the late-interaction vector, which is left out"
             )
 
@@ -198,17 +198,19 @@ class CollectionSpec:
             plan: The default search plan; None means hybrid with BM25, else dense.
 
         Raises:
-            SpecError: If it cannot work; it names the field.
+            ArgumentError: If it cannot work; it names the field.
         """
         if sparse not in (None, BM25) and not isinstance(sparse, SparseSpec):
-            raise SpecError(field="sparse", problem=f"{sparse!r} is unknown; known: 'bm25', None")
+            raise ArgumentError(
+                field="sparse", problem=f"{sparse!r} is unknown; known: 'bm25', None"
+            )
         for size in plaindata.convert(matryoshka, tuple[Any, ...], "matryoshka"):
             if isinstance(size, bool) or not isinstance(size, int):
-                raise SpecError(field="matryoshka", problem=f"{size!r} is not an integer")
+                raise ArgumentError(field="matryoshka", problem=f"{size!r} is not an integer")
         graph = plaindata.convert(graph, str | tuple[str, ...] | None, "graph")
         info = encoder if isinstance(encoder, EncoderInfo) else as_encoder(encoder).info
         if len(set(matryoshka)) < len(matryoshka):
-            raise SpecError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
+            raise ArgumentError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
         sizes = {FULL: info.dimension, **{matryoshka_name(size): size for size in matryoshka}}
         graphs = _graphs(graph, sizes)
         codes = _codes(quantization, sizes)
@@ -235,13 +237,13 @@ class CollectionSpec:
         """The dense vector of that name.
 
         Raises:
-            SpecError: If there is none.
+            ArgumentError: If there is none.
         """
         for vector in self.vectors:
             if vector.name == name:
                 return vector
         known = ", ".join(vector.name for vector in self.vectors)
-        raise SpecError(
+        raise ArgumentError(
             field="vector", problem=f"{name!r} is not in the collection; it has {known}"
         )
 
@@ -288,21 +290,21 @@ class CollectionSpec:
             where: What an error calls it.
 
         Raises:
-            SpecError: If it is of another version, or damaged; it names the part.
+            ArgumentError: If it is of another version, or damaged; it names the part.
         """
         if not isinstance(data, Mapping):
-            raise SpecError(field=where, problem=f"damaged: a {type(data).__name__}")
+            raise ArgumentError(field=where, problem=f"damaged: a {type(data).__name__}")
         given = {name: value for name, value in data.items() if name != "version"}
         version = data.get("version")
         if version != VERSION:
-            raise SpecError(
+            raise ArgumentError(
                 field="version",
                 problem=f"{version!r} cannot be read by this version of qdrant-static, "
                 f"which knows {VERSION}",
             )
         for name in ("sparse", "payload_indexes", "fields"):
             if name not in data:
-                raise SpecError(field=f"{where}.{name}", problem="is missing")
+                raise ArgumentError(field=f"{where}.{name}", problem="is missing")
         return plaindata.build(cls, given, where)
 
 
@@ -314,7 +316,7 @@ def _graphs(asked: str | Sequence[str] | None, sizes: Mapping[str, int]) -> tupl
     names = (asked,) if isinstance(asked, str) else tuple(asked)
     for name in names:
         if name not in sizes:
-            raise SpecError(
+            raise ArgumentError(
                 field="graph", problem=f"{name!r} is no vector; there are {', '.join(sizes)}"
             )
     return names
@@ -325,7 +327,7 @@ def _codes(asked: QuantizationChoice, sizes: Mapping[str, int]) -> dict[str, Qua
     if isinstance(asked, Mapping) and not {"kind", "bits"} & set(asked):
         for name in asked:
             if name not in sizes:
-                raise SpecError(
+                raise ArgumentError(
                     field=f"quantization.{name}",
                     problem=f"is no vector; there are {', '.join(sizes)}",
                 )

@@ -12,7 +12,7 @@ from qdrant_static import plaindata
 from qdrant_static.collection.spec import VERSION, CollectionSpec
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.registry import AnyEncoder
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 #: What the short form may say: `CollectionSpec.for_encoder`'s arguments.
 SHORT = (
@@ -32,7 +32,7 @@ def read_spec_file(
     """Read the spec of a TOML file; arguments and errors are those of `from_toml`.
 
     Raises:
-        SpecError: If the file cannot be read, or as `from_toml`; it names the file.
+        ArgumentError: If the file cannot be read, or as `from_toml`; it names the file.
     """
     return from_data(plaindata.read_toml(Path(path)), encoder=encoder, where=str(path))
 
@@ -47,7 +47,7 @@ def from_toml(text: str, *, encoder: AnyEncoder | EncoderInfo | None = None) -> 
         encoder: For the short form, which names none.
 
     Raises:
-        SpecError: If it is not TOML, or says what cannot work.
+        ArgumentError: If it is not TOML, or says what cannot work.
     """
     return from_data(plaindata.parse_toml(text, "spec"), encoder=encoder)
 
@@ -66,7 +66,7 @@ def from_data(
         where: What errors call the table: ``"nightly.toml: spec"``.
 
     Raises:
-        SpecError: If it says what cannot work; it names the key by its path.
+        ArgumentError: If it says what cannot work; it names the key by its path.
     """
     with plaindata.placed(where):
         return _from_data(data, encoder, where)
@@ -76,7 +76,7 @@ def short_form(data: object, where: str) -> dict[str, Any]:
     """Type the short form; whether it can work depends on the encoder.
 
     Raises:
-        SpecError: If a key is unknown or a value is of another type.
+        ArgumentError: If a key is unknown or a value is of another type.
     """
     if isinstance(data, Mapping) and data.get("sparse") == "none":
         data = {**data, "sparse": None}
@@ -94,7 +94,7 @@ def _from_data(
         return CollectionSpec.from_dict(long, where)
     given = short_form(data, where)
     if encoder is None:
-        raise SpecError(field="encoder", problem="the spec names no encoder; give one")
+        raise ArgumentError(field="encoder", problem="the spec names no encoder; give one")
     return CollectionSpec.for_encoder(encoder, **given)
 
 
@@ -152,4 +152,4 @@ def _value(value: Any) -> str:
         return f"[{', '.join(_value(one) for one in value)}]"
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{_key(k)} = {_value(v)}' for k, v in value.items())}}}"
-    raise SpecError(field="spec", problem=f"{value!r} has no form in TOML")
+    raise ArgumentError(field="spec", problem=f"{value!r} has no form in TOML")

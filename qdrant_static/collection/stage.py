@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qdrant_static import rules
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         if not isinstance(self.vector, str):
-            raise SpecError(field="plan.stages.vector", problem=f"{self.vector!r} is no name")
+            raise ArgumentError(field="plan.stages.vector", problem=f"{self.vector!r} is no name")
         rules.whole("plan.stages.limit", self.limit)
         rules.factor("plan.stages.oversampling", self.oversampling)
         rules.whole("plan.stages.ef", self.ef)
@@ -48,11 +48,13 @@ class Stage:
         """A stage from its dictionary, or as it is.
 
         Raises:
-            SpecError: If a field is unknown or wrong.
+            ArgumentError: If a field is unknown or wrong.
         """
         if isinstance(stage, Stage):
             return stage
         if not isinstance(stage, Mapping) or "vector" not in stage:
-            raise SpecError(field="plan.stages", problem=f"{stage!r} is no stage: {{'vector': …}}")
+            raise ArgumentError(
+                field="plan.stages", problem=f"{stage!r} is no stage: {{'vector': …}}"
+            )
         rules.known("plan.stages", stage, cls)
         return cls(**stage)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Self
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Template:
 
     def __post_init__(self) -> None:
         if len(self.pieces) != len(self.columns) + 1:
-            raise SpecError(
+            raise ArgumentError(
                 field="pieces",
                 problem=f"{len(self.pieces)} do not stand around {len(self.columns)} columns",
             )
@@ -34,7 +34,7 @@ class Template:
         """Read a template; ``{{`` and ``}}`` stand for braces.
 
         Raises:
-            SpecError: If it names no column, or cannot be read.
+            ArgumentError: If it names no column, or cannot be read.
         """
         pieces, columns = [""], []
         try:
@@ -49,9 +49,9 @@ class Template:
                 columns.append(column)
                 pieces.append("")
         except ValueError as error:
-            raise SpecError(field="template", problem=f"{text!r}: {error}") from error
+            raise ArgumentError(field="template", problem=f"{text!r}: {error}") from error
         if not columns:
-            raise SpecError(
+            raise ArgumentError(
                 field="template", problem=f"{text!r} names no column; write it as {{title}}"
             )
         return cls(pieces=tuple(pieces), columns=tuple(columns))

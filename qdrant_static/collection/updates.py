@@ -9,7 +9,7 @@ from qdrant_client import models
 
 from qdrant_static.collection import fromparams, params
 from qdrant_static.collection.vectorspec import BM25, VectorSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -78,12 +78,12 @@ def create_terms_vector(client: Client, collection: str) -> None:
     """Add the BM25 vector, to be filled; one that was half filled when somebody died is taken up.
 
     Raises:
-        SpecError: If there is a sparse vector of that name that is not ours.
+        ArgumentError: If there is a sparse vector of that name that is not ours.
     """
     info = client.get_collection(collection)
     ours = (info.config.metadata or {}).get(FILLING_KEY) == BM25
     if BM25 in fromparams.sparse_names(info) and not ours:
-        raise SpecError(
+        raise ArgumentError(
             field=BM25,
             problem=f"{collection!r} has a sparse vector of that name already, and nobody knows "
             "what its numbers stand for; it is left as it is",

@@ -14,7 +14,7 @@ from qdrant_static.collection.bm25stats import measured
 from qdrant_static.collection.create import bm25_encoder
 from qdrant_static.collection.vectorform import original_form, stored_form
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -100,13 +100,13 @@ def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fiel
         The settings, with the mean length.
 
     Raises:
-        SpecError: If no point has a text there, or only a part of it.
+        ArgumentError: If no point has a text there, or only a part of it.
     """
     fields.require_text(collection, TERMS_FROM_FILES)
     if sparse.mean_length is None:
         sample = _texts(client, collection, fields)
         if not sample:
-            raise SpecError(
+            raise ArgumentError(
                 field="text",
                 problem=f"no payload has text in {', '.join(fields.text)}: check the name",
             )

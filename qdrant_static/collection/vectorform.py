@@ -27,7 +27,7 @@ def stored_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDArra
         float32 ``(n, size)``; for uint8 whole numbers, ``round(x * scale) + 128`` within 0 to 255.
 
     Raises:
-        SpecError: If the rows are shorter than the vector.
+        ArgumentError: If the rows are shorter than the vector.
     """
     rows = np.asarray(matrix, dtype=np.float32)
     if rows.shape[1] != vector.size:

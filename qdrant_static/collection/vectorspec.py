@@ -11,7 +11,7 @@ from qdrant_static import plaindata
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.quantization import Binary, Quantization, Turbo
 from qdrant_static.encoders.sparse import TOKENIZERS
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.rules import choice, is_number, whole
 
 #: The vector of the encoder's whole output.
@@ -56,7 +56,7 @@ class Hnsw:
             value = getattr(self, name)
             whole(f"hnsw.{name}", value, optional=False)
             if value < least:
-                raise SpecError(
+                raise ArgumentError(
                     field=f"hnsw.{name}", problem=f"{value!r} is not an integer from {least} on"
                 )
         choice("hnsw.placement", self.placement, PLACEMENTS)
@@ -96,10 +96,10 @@ class VectorSpec:
     def __post_init__(self) -> None:
         where = f"vectors.{self.name}"
         if isinstance(self.size, bool) or not isinstance(self.size, int):
-            raise SpecError(field=f"{where}.size", problem=f"{self.size!r} is not an integer")
+            raise ArgumentError(field=f"{where}.size", problem=f"{self.size!r} is not an integer")
         if not 1 <= self.size <= _MAX_SIZE:
             bound = "below 1" if self.size < 1 else f"above {_MAX_SIZE}"
-            raise SpecError(field=f"{where}.size", problem=f"{self.size} is {bound}")
+            raise ArgumentError(field=f"{where}.size", problem=f"{self.size} is {bound}")
         choice(f"{where}.distance", self.distance, DISTANCES)
         choice(f"{where}.datatype", self.datatype, DATATYPES)
         choice(f"{where}.placement", self.placement, PLACEMENTS)
@@ -111,18 +111,18 @@ class VectorSpec:
     def _check_datatype(self, where: str) -> None:
         if self.datatype != "uint8":
             if self.scale is not None:
-                raise SpecError(
+                raise ArgumentError(
                     field=f"{where}.scale", problem=f"is for uint8; this vector is {self.datatype}"
                 )
             return
         if not is_number(self.scale) or self.scale <= 0:  # type: ignore[operator]
-            raise SpecError(
+            raise ArgumentError(
                 field=f"{where}.scale",
                 problem=f"{self.scale!r}: uint8 needs a scale above 0, or unit vectors would "
                 f"become zeros; for {self.size} dimensions {uint8_scale(self.size):.0f} is usual",
             )
         if self.distance != "euclid":
-            raise SpecError(
+            raise ArgumentError(
                 field=f"{where}.distance",
                 problem=f"{self.distance!r} of numbers that are shifted to be positive means "
                 "nothing; a uint8 vector needs 'euclid'",
@@ -130,7 +130,7 @@ class VectorSpec:
         if isinstance(self.quantization, Binary) or (
             isinstance(self.quantization, Turbo) and self.quantization.bits < 2
         ):
-            raise SpecError(
+            raise ArgumentError(
                 field=f"{where}.quantization",
                 problem=f"{quantizations.told(self.quantization)} keeps little but signs, and a "
                 "uint8 vector's numbers are all shifted to be positive: until the index is built, "
@@ -161,7 +161,7 @@ class VectorSpec:
         """Read what `to_dict` gave; what is not said is as in a new spec, ``hnsw = false`` is none.
 
         Raises:
-            SpecError: If a name is unknown or a value is of another type.
+            ArgumentError: If a name is unknown or a value is of another type.
         """
         given = dict(data)
         where = f"{where.partition('[')[0]}.{given.get('name', '?')}"
@@ -203,14 +203,14 @@ class SparseSpec:
         if self.mean_length is not None and not (
             is_number(self.mean_length) and self.mean_length > 0
         ):
-            raise SpecError(
+            raise ArgumentError(
                 field="sparse.mean_length", problem=f"{self.mean_length!r} is not a number above 0"
             )
         if self.stop_words is not None:
             words: Any = self.stop_words
             words = [] if isinstance(words, str) else list(words)
             if not words or not all(isinstance(word, str) for word in words):
-                raise SpecError(field="sparse.stop_words", problem="is not a list of words")
+                raise ArgumentError(field="sparse.stop_words", problem="is not a list of words")
             object.__setattr__(self, "stop_words", tuple(words))
         choice("sparse.placement", self.placement, PLACEMENTS)
 
@@ -247,7 +247,9 @@ class LateSpec:
 
     def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise SpecError(field="late.size", problem=f"{self.size!r} is not an integer from 1 on")
+            raise ArgumentError(
+                field="late.size", problem=f"{self.size!r} is not an integer from 1 on"
+            )
         choice("late.datatype", self.datatype, ("float32", "float16"))
         choice("late.placement", self.placement, PLACEMENTS)
 

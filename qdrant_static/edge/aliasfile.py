@@ -27,8 +27,8 @@ from qdrant_static.edge.directory import (
 from qdrant_static.errors import (
     AliasExistsError,
     AliasNotFoundError,
+    ArgumentError,
     CollectionNotFoundError,
-    SpecError,
     StorageError,
 )
 
@@ -131,7 +131,7 @@ def apply(
             table.pop(action.delete_alias.alias_name, None)
             continue
         else:
-            raise SpecError(
+            raise ArgumentError(
                 field="change_aliases_operations",
                 problem=f"{type(action).__name__} is neither a create, a rename nor a delete",
             )

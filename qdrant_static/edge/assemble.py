@@ -27,9 +27,9 @@ from qdrant_static.edge.directory import (
 )
 from qdrant_static.errors import (
     AliasExistsError,
+    ArgumentError,
     CollectionExistsError,
     CollectionNotFoundError,
-    SpecError,
     StorageError,
 )
 
@@ -55,13 +55,13 @@ def assemble(root: Path, name: str, parts: Sequence[tuple[Path, str]]) -> None:
         AliasExistsError: If an alias has the name.
         CollectionNotFoundError: If a part is not.
         CollectionLockedError: If somebody has one of them open.
-        SpecError: If the parts differ in their settings, or one has several shards.
+        ArgumentError: If the parts differ in their settings, or one has several shards.
         StorageError: If the folder holds something else, or lies on another file system.
     """
     target = CollectionFolder(root, name)
     sources = [CollectionFolder(folder, part) for folder, part in parts]
     if not sources:
-        raise SpecError(field="parts", problem="there are none")
+        raise ArgumentError(field="parts", problem="there are none")
     make_private(target.path)
     with ExitStack() as held:
         lock = FolderLock(target)
@@ -136,7 +136,7 @@ def _check_part(
 ) -> None:
     content = source.read()
     if content.get(_OWN, 1) != 1:
-        raise SpecError(
+        raise ArgumentError(
             field=f"part {source.name!r}", problem=f"it has {content[_OWN]} shards, not one"
         )
     if content.get("pending") is not None:
@@ -147,7 +147,7 @@ def _check_part(
     mine, theirs = _compared(first), _compared(content)
     differing = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
     if differing:
-        raise SpecError(
+        raise ArgumentError(
             field=f"part {source.name!r}",
             problem=f"its {', '.join(differing)} differ from those of {name!r}",
         )

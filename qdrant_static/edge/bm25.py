@@ -11,7 +11,7 @@ from qdrant_client import models
 
 from qdrant_static.edge import convert
 from qdrant_static.encoders.sparse import DEFAULT_AVG_LEN, Bm25Encoder
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 BM25 = "qdrant/bm25"
 
@@ -23,7 +23,7 @@ class Bm25:
         config: Checked options.
 
     Raises:
-        SpecError: If one is out of its range, or the engine does not know the language.
+        ArgumentError: If one is out of its range, or the engine does not know the language.
     """
 
     def __init__(self, config: models.Bm25Config) -> None:
@@ -57,7 +57,9 @@ class Bm25:
         try:
             self._engine = edge.Bm25(engine_config)
         except ValueError as error:
-            raise SpecError(field=f"options of the model {BM25!r}", problem=str(error)) from error
+            raise ArgumentError(
+                field=f"options of the model {BM25!r}", problem=str(error)
+            ) from error
 
     def documents(self, texts: list[str]) -> list[models.SparseVector]:
         """Vectors of documents: terms with their saturated frequencies."""
@@ -79,7 +81,7 @@ def bm25_config(options: Any) -> models.Bm25Config:
     """Options of a Document, checked.
 
     Raises:
-        SpecError: If one is unknown, or of the wrong type; it names it.
+        ArgumentError: If one is unknown, or of the wrong type; it names it.
     """
     if isinstance(options, models.Bm25Config):
         return options
@@ -89,7 +91,7 @@ def bm25_config(options: Any) -> models.Bm25Config:
         first = error.errors()[0]
         valid = ", ".join(models.Bm25Config.model_fields)
         name = ".".join(map(str, first["loc"]))
-        raise SpecError(
+        raise ArgumentError(
             field=f"{name} of the model {BM25!r}",
             problem=f"{first['msg']}; valid options: {valid}",
         ) from error

@@ -32,7 +32,7 @@ from qdrant_static.edge.unsupported import (
     require_one,
     require_unset,
 )
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -155,7 +155,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             CollectionNameError: If the name cannot be a folder's.
             AliasExistsError: If an alias has the name.
             NotSupportedByEdgeError: If a setting cannot be expressed.
-            SpecError: If the number of shards is below 1.
+            ArgumentError: If the number of shards is below 1.
         """
         require_one(
             replication_factor=replication_factor,
@@ -256,7 +256,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         again. What is indexed already follows at the next `optimize`.
 
         Raises:
-            SpecError: If a vector is not there.
+            ArgumentError: If a vector is not there.
             NotSupportedByEdgeError: If a setting cannot be expressed, or not be changed.
         """
         require_unset(strict_mode_config=strict_mode_config)
@@ -354,7 +354,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             )
             field_schema = field_type
         if field_schema is None:
-            raise SpecError(field="field_schema", problem="say what the field holds")
+            raise ArgumentError(field="field_schema", problem="say what the field holds")
         schema = field_schema
         return self._carry_out(
             collection_name,
@@ -443,7 +443,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         """
         if not another_process:
             if progress is not None:
-                raise SpecError(
+                raise ArgumentError(
                     field="progress",
                     problem="the interpreter stands still while it builds here: set "
                     "another_process=True too",
@@ -639,7 +639,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             update_mode: As for `upsert`.
 
         Raises:
-            SpecError: If ids or payloads end before the vectors.
+            ArgumentError: If ids or payloads end before the vectors.
         """
         self.upload_points(
             collection_name,
@@ -671,7 +671,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             payloads: n payloads of JSON values.
 
         Raises:
-            SpecError: If a name, a shape or a length is not the collection's.
+            ArgumentError: If a name, a shape or a length is not the collection's.
             PointError: If a point does not fit; nothing is stored.
         """
         self._carry_out(

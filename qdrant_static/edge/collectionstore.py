@@ -31,12 +31,12 @@ from qdrant_static.edge.snapshotimport import Incoming
 from qdrant_static.edge.vectorrepair import level
 from qdrant_static.errors import (
     AliasExistsError,
+    ArgumentError,
     ClientClosedError,
     ClientForkedError,
     CollectionExistsError,
     CollectionLockedError,
     CollectionNotFoundError,
-    SpecError,
     StorageError,
 )
 
@@ -137,13 +137,13 @@ class Collections:
         Raises:
             CollectionExistsError: If it is there.
             AliasExistsError: If an alias has that name.
-            SpecError: If it has no vector, or one that a server refuses.
+            ArgumentError: If it has no vector, or one that a server refuses.
             NotSupportedByEdgeError: If a setting cannot be expressed.
             StorageError: If its folder holds something that is not ours.
         """
         folder = CollectionFolder(self.root, name)
         if not description.vectors and not description.sparse_vectors:
-            raise SpecError(
+            raise ArgumentError(
                 field="vectors_config",
                 problem="a collection needs a vector: the engine wants at least one",
             )

@@ -14,7 +14,7 @@ from qdrant_client import models
 from qdrant_static.edge import convert
 from qdrant_static.edge.description import Description, merged
 from qdrant_static.edge.opencollection import OpenCollection, carry_out_vector
-from qdrant_static.errors import NotSupportedByEdgeError, SpecError
+from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
 
 def change_settings(
@@ -34,7 +34,7 @@ def change_settings(
     it differs.
 
     Raises:
-        SpecError: If a vector is not there.
+        ArgumentError: If a vector is not there.
         NotSupportedByEdgeError: If a setting cannot be expressed, or not be changed.
     """
     before = opened.description
@@ -65,7 +65,7 @@ def create_vector(opened: OpenCollection, name: str, config: models.VectorNameCo
     """Add a named vector; the points that are there have none of it.
 
     Raises:
-        SpecError: If there is one of that name, and it differs.
+        ArgumentError: If there is one of that name, and it differs.
     """
     before = opened.description
     dense, sparse = dict(before.vectors), dict(before.sparse_vectors)
@@ -83,7 +83,7 @@ def create_vector(opened: OpenCollection, name: str, config: models.VectorNameCo
         )
         sparse[name] = new
     else:
-        raise SpecError(
+        raise ArgumentError(
             field="vector_name_config",
             problem=f"must be a DenseVectorNameConfig or a SparseVectorNameConfig, not "
             f"{type(config).__name__}",
@@ -91,7 +91,7 @@ def create_vector(opened: OpenCollection, name: str, config: models.VectorNameCo
     there: Any = before.vectors.get(name) or before.sparse_vectors.get(name)
     if there is not None:
         if not _same_vector(there, new):
-            raise SpecError(
+            raise ArgumentError(
                 field=f"vector {name!r}",
                 problem="it is there already, and differs: delete it first",
             )
@@ -141,7 +141,7 @@ def _quantization(old: Any, new: Any) -> Any:
         return old
     if isinstance(new, str):  # models.Disabled is one
         if new != models.Disabled.DISABLED:
-            raise SpecError(
+            raise ArgumentError(
                 field="quantization_config",
                 problem=f"{new!r} is neither a quantization nor {models.Disabled.DISABLED.value!r}",
             )
@@ -213,6 +213,6 @@ def _same_vector(there: Any, new: Any) -> bool:
     return all(getattr(there, name, None) == getattr(new, name, None) for name in names)
 
 
-def _no_vector(name: str, before: Description) -> SpecError:
+def _no_vector(name: str, before: Description) -> ArgumentError:
     known = ", ".join(repr(one) for one in [*before.vectors, *before.sparse_vectors])
-    return SpecError(field=f"vector {name!r}", problem=f"there is none; there are: {known}")
+    return ArgumentError(field=f"vector {name!r}", problem=f"there is none; there are: {known}")

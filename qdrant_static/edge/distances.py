@@ -50,7 +50,7 @@ class DistanceMatrices:
             shard_key_selector: Not supported.
 
         Raises:
-            SpecError: If ``limit`` is below 1, or ``sample`` below 2.
+            ArgumentError: If ``limit`` is below 1, or ``sample`` below 2.
         """
         require_unset(shard_key_selector=shard_key_selector)
         with self._collections.use(collection_name) as opened:

@@ -15,7 +15,7 @@ from uuid import UUID
 from qdrant_client import models
 
 from qdrant_static.edge import convert
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 GroupId: TypeAlias = "int | str"
 PointId: TypeAlias = "int | str | UUID"
@@ -35,7 +35,7 @@ class Path:
         text: The path.
 
     Raises:
-        SpecError: If it is no path.
+        ArgumentError: If it is no path.
     """
 
     def __init__(self, text: str) -> None:
@@ -46,14 +46,16 @@ class Path:
             if step is None or (text[position] == ".") != (
                 bool(self.steps) and step["index"] is None
             ):
-                raise SpecError(
+                raise ArgumentError(
                     field="group_by", problem=f"{text!r} is not a valid path in a payload"
                 )
             key = step["plain"] if step["quoted"] is None else step["quoted"]
             self.steps.append(key if step["index"] is None else int(step["index"] or -1))
             position = step.end()
         if not self.steps or isinstance(self.steps[0], int):
-            raise SpecError(field="group_by", problem=f"{text!r} is not a valid path in a payload")
+            raise ArgumentError(
+                field="group_by", problem=f"{text!r} is not a valid path in a payload"
+            )
         #: The path that selects the payload that is needed.
         self.selector = text.removesuffix("[]")
 

@@ -23,10 +23,10 @@ from qdrant_static.edge.convert.updates import structs
 from qdrant_static.edge.pointrows import Row
 from qdrant_static.encoders.registry import known_encoders
 from qdrant_static.errors import (
+    ArgumentError,
     EncoderNotFoundError,
     EncoderUnavailableError,
     QdrantStaticError,
-    SpecError,
 )
 
 _Object = models.Document | models.Image | models.InferenceObject
@@ -60,7 +60,7 @@ class Inference:
         Raises:
             EncoderNotFoundError: If a model is unknown.
             EncoderUnavailableError: If a model could not be loaded.
-            SpecError: If its options are wrong.
+            ArgumentError: If its options are wrong.
         """
         if isinstance(points, models.Batch):
             vectors = self._embedded(points.vectors, is_query=False)
@@ -156,7 +156,9 @@ class Inference:
         except QdrantStaticError:
             raise
         except TypeError as error:  # an option that the model's class does not take
-            raise SpecError(field=f"options of the model {model!r}", problem=str(error)) from error
+            raise ArgumentError(
+                field=f"options of the model {model!r}", problem=str(error)
+            ) from error
         except Exception as error:  # fastembed, its runtime and the hub's client, each its own
             problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise EncoderUnavailableError(name=model, problem=problem) from error

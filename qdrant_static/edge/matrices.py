@@ -14,7 +14,7 @@ import qdrant_edge as edge
 
 from qdrant_static.edge import convert, pointrows
 from qdrant_static.edge.payloadjson import payload as plain_payload
-from qdrant_static.errors import PointError, SpecError
+from qdrant_static.errors import ArgumentError, PointError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def points(
         payloads: n payloads.
 
     Raises:
-        SpecError: If a name, a shape or a length is not the collection's.
+        ArgumentError: If a name, a shape or a length is not the collection's.
         PointError: If a point does not fit: its id, its payload, a number that is not finite.
     """
     _check(opened, len(ids), dense, sparse, payloads)
@@ -63,7 +63,7 @@ def points(
                 vectors[name] = sparse_vector(indices[first:last].data, values[first:last].data)
         try:
             built.append(edge.Point(pointrows.point_id(identity), vectors, plain_payload(payload)))
-        except (TypeError, ValueError, OverflowError, SpecError) as error:
+        except (TypeError, ValueError, OverflowError, ArgumentError) as error:
             raise PointError(point=identity, problem=convert.reason(error)) from error
     return built
 
@@ -79,23 +79,23 @@ def _check(
         params = opened.dense.get(name)
         if params is None or params.multivector_config is not None:
             known = ", ".join(opened.dense) or "none"
-            raise SpecError(
+            raise ArgumentError(
                 field=f"vectors.{name}", problem=f"no single dense vector; there are: {known}"
             )
         if matrix.shape != (count, params.size):
-            raise SpecError(
+            raise ArgumentError(
                 field=f"vectors.{name}", problem=f"shape {matrix.shape}, not {(count, params.size)}"
             )
     for name, one in sparse.items():
         if name not in opened.sparse:
             known = ", ".join(opened.sparse) or "none"
-            raise SpecError(
+            raise ArgumentError(
                 field=f"vectors.{name}", problem=f"no sparse vector; there are: {known}"
             )
         if len(one) != count:
-            raise SpecError(field=f"vectors.{name}", problem=f"{len(one)} rows for {count} ids")
+            raise ArgumentError(field=f"vectors.{name}", problem=f"{len(one)} rows for {count} ids")
     if len(payloads) != count:
-        raise SpecError(field="payloads", problem=f"{len(payloads)} for {count} ids")
+        raise ArgumentError(field="payloads", problem=f"{len(payloads)} for {count} ids")
 
 
 def _require_finite(name: str, matrix: NDArray[np.float32], ids: Sequence[Any]) -> None:

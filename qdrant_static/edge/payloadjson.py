@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 #: The engine stores deeper payloads, and cannot read them back.
 MAX_PAYLOAD_DEPTH = 120
@@ -77,14 +77,14 @@ def metadata(value: Mapping[Any, Any] | None) -> dict[str, Any]:
     """A collection's metadata as JSON, which it is kept in.
 
     Raises:
-        SpecError: If it holds something that JSON cannot hold; it names the field.
+        ArgumentError: If it holds something that JSON cannot hold; it names the field.
     """
     try:
         return dict(payload(value) or {})
     except UnfitFieldError as error:
-        raise SpecError(field=f"metadata{error.path}", problem=error.problem) from error
+        raise ArgumentError(field=f"metadata{error.path}", problem=error.problem) from error
     except UnfitError as error:
-        raise SpecError(field="metadata", problem=str(error)) from error
+        raise ArgumentError(field="metadata", problem=str(error)) from error
 
 
 def _mapping(value: Mapping[Any, Any], level: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.grouping import Groups, Path, gather
 from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.edge.queryreferences import LookUp, named_points, resolver
-from qdrant_static.errors import EngineError, SpecError
+from qdrant_static.errors import ArgumentError, EngineError
 
 #: Distances of which the smaller is the better.
 _SMALL_IS_NEAR = (models.Distance.EUCLID, models.Distance.MANHATTAN)
@@ -60,11 +60,11 @@ def scroll(
         go on with ``start_from``.
 
     Raises:
-        SpecError: If the limit is no number of points, or ``offset`` comes with ``order_by``.
+        ArgumentError: If the limit is no number of points, or ``offset`` comes with ``order_by``.
     """
     convert.check_number("limit", limit)
     if order_by is not None and offset is not None:
-        raise SpecError(field="offset", problem="ordered by a field, go on with `start_from`")
+        raise ArgumentError(field="offset", problem="ordered by a field, go on with `start_from`")
     several = len(opened.shards) > 1
     order = None if order_by is None else convert.order_by(order_by)
 
@@ -97,7 +97,7 @@ def facet(
     """The most frequent values of a payload field that has an index, and how often each is."""
     convert.check_number("limit", limit)
     if not key:
-        raise SpecError(field="key", problem="name the payload field whose values are counted")
+        raise ArgumentError(field="key", problem="name the payload field whose values are counted")
     with engine_errors(f"counting the values of {key!r}"):
         found = shards.facet(
             opened.shards,
@@ -145,7 +145,7 @@ def query_points(
         look_up: What opens that collection.
 
     Raises:
-        SpecError: If the query can give no right result.
+        ArgumentError: If the query can give no right result.
         PointNotFoundError: If it names a point that is not there.
         NotSupportedByEdgeError: If it cannot be expressed.
         EngineError: If the engine refuses it.
@@ -239,7 +239,7 @@ def query_points_groups(
         look_up: What opens these collections.
 
     Raises:
-        As `query_points`; SpecError too if ``group_by`` is no path.
+        As `query_points`; ArgumentError too if ``group_by`` is no path.
     """
     convert.check_number("limit", limit)
     convert.check_number("group_size", group_size)
@@ -294,7 +294,7 @@ def _searching(operation: str) -> Iterator[None]:
     except EngineError as error:
         if "process cancelled" not in error.problem:
             raise
-        raise SpecError(
+        raise ArgumentError(
             field="FormulaQuery",
             problem="for one of the points it gives no finite number, or a payload value that it "
             "needs is missing or no number; give such values in `defaults`",
@@ -370,7 +370,7 @@ def _lookups(
     if with_lookup is None:
         return {}
     if look_up is None:
-        raise SpecError(field="with_lookup", problem="nothing here can open another collection")
+        raise ArgumentError(field="with_lookup", problem="nothing here can open another collection")
     wanted = convert.parsed(with_lookup, models.WithLookup, "with_lookup")
     if isinstance(wanted, str):
         wanted = models.WithLookup(collection=wanted)
@@ -378,7 +378,7 @@ def _lookups(
     for key in keys:
         try:
             ids[convert.point_id(key)] = key
-        except SpecError:  # a value that cannot be an id has no point
+        except ArgumentError:  # a value that cannot be an id has no point
             continue
     records = retrieve(
         look_up(wanted.collection),

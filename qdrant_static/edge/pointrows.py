@@ -19,7 +19,7 @@ from qdrant_client import models
 from qdrant_static.edge import convert
 from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.edge.payloadjson import UnfitError, payload
-from qdrant_static.errors import NotSupportedByEdgeError, PointError, SpecError
+from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError, PointError
 
 _LARGEST = float(np.finfo(np.float32).max)
 #: A multi-vector of more numbers than this is refused by a server too (qdrant#5925).
@@ -47,7 +47,7 @@ def build(opened: OpenCollection, struct: models.PointStruct | Row) -> edge.Poin
         )
     except NotSupportedByEdgeError:
         raise
-    except (TypeError, ValueError, OverflowError, AttributeError, SpecError) as error:
+    except (TypeError, ValueError, OverflowError, AttributeError, ArgumentError) as error:
         raise PointError(
             point=getattr(struct, "id", repr(struct)), problem=convert.reason(error)
         ) from error
@@ -60,7 +60,7 @@ def build_vectors(opened: OpenCollection, struct: models.PointVectors) -> edge.P
         return edge.PointVectors(point_id(struct.id), new)
     except NotSupportedByEdgeError:
         raise
-    except (TypeError, ValueError, OverflowError, AttributeError, SpecError) as error:
+    except (TypeError, ValueError, OverflowError, AttributeError, ArgumentError) as error:
         raise PointError(
             point=getattr(struct, "id", repr(struct)), problem=convert.reason(error)
         ) from error

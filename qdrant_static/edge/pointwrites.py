@@ -18,7 +18,7 @@ from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.edge.payloadjson import payload
 from qdrant_static.edge.shards import retrieve, split
-from qdrant_static.errors import NotSupportedByEdgeError, PointError, SpecError
+from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError, PointError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def upsert(
 
     Raises:
         PointError: If a point does not fit the collection; it names the point.
-        SpecError: If the columns of a batch differ in length.
+        ArgumentError: If the columns of a batch differ in length.
     """
     given = structs(points) if isinstance(points, models.Batch) else points
     built = [pointrows.build(opened, struct) for struct in given]
@@ -101,7 +101,7 @@ def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
 
     Raises:
         PointError: If a point does not fit the collection.
-        SpecError: If a vector to delete is unknown, or nothing says which points.
+        ArgumentError: If a vector to delete is unknown, or nothing says which points.
         NotSupportedByEdgeError: If it cannot be expressed.
     """
     if isinstance(given, models.UpsertOperation):
@@ -132,7 +132,7 @@ def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
             for one in convert.update_operation(part)
         ]
     except (TypeError, ValueError, OverflowError) as error:  # the binding's, and a payload's
-        raise SpecError(field=name, problem=convert.reason(error)) from error
+        raise ArgumentError(field=name, problem=convert.reason(error)) from error
     return Write(
         what=name,
         operations=operations,
@@ -146,7 +146,7 @@ def create_index(
     """Index a payload field.
 
     Raises:
-        SpecError: If the field is not a path, or the parameters of the index cannot work.
+        ArgumentError: If the field is not a path, or the parameters of the index cannot work.
     """
     given = convert.payload_schema(schema)
     with _field_path(field):
@@ -158,7 +158,7 @@ def create_index(
 
 
 def delete_index(opened: OpenCollection, field: str) -> Write:
-    """Drop the index of a payload field; SpecError if the field is not a path."""
+    """Drop the index of a payload field; ArgumentError if the field is not a path."""
     with _field_path(field):
         operation = edge.UpdateOperation.delete_field_index(field)
     return Write(
@@ -172,7 +172,7 @@ def _field_path(field: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise SpecError(
+        raise ArgumentError(
             field="field_name", problem=f"{field!r} is not a valid path in a payload"
         ) from error
 
@@ -196,7 +196,7 @@ def selected(selector: Any) -> dict[str, Any]:
     if isinstance(selector, int | str | UUID):
         selector = [selector]
     if not isinstance(selector, Iterable):
-        raise SpecError(
+        raise ArgumentError(
             field="points", problem=f"give ids or a filter, not a {type(selector).__name__}"
         )
     return {"points": list(selector), "filter": None}
@@ -230,11 +230,13 @@ def _require_points(opened: OpenCollection, ids: Sequence[int | str]) -> None:
 
 def _require_vectors(opened: OpenCollection, names: Sequence[str]) -> None:
     if not names:
-        raise SpecError(field="vectors", problem="name at least one vector to delete")
+        raise ArgumentError(field="vectors", problem="name at least one vector to delete")
     for name in names:
         if name not in opened.dense and name not in opened.sparse:
             known = ", ".join(repr(one) for one in [*opened.dense, *opened.sparse])
-            raise SpecError(field=f"vector {name!r}", problem=f"there is none; there are: {known}")
+            raise ArgumentError(
+                field=f"vector {name!r}", problem=f"there is none; there are: {known}"
+            )
 
 
 def _require_no_shard_key(model: Any) -> None:

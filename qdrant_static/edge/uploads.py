@@ -10,7 +10,7 @@ from uuid import uuid4
 import numpy as np
 
 from qdrant_static.edge.pointrows import Row
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 _MISSING = object()
 
@@ -19,10 +19,10 @@ def batches(points: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """Lists of at most ``size``.
 
     Raises:
-        SpecError: If ``size`` is not positive.
+        ArgumentError: If ``size`` is not positive.
     """
     if size < 1:
-        raise SpecError(field="batch_size", problem=f"must be at least 1, not {size}")
+        raise ArgumentError(field="batch_size", problem=f"must be at least 1, not {size}")
     iterator = map(_without_empty, points)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
@@ -48,17 +48,17 @@ def columns(
         ids: Ids, in the same order; there may be more than vectors.
 
     Raises:
-        SpecError: If ids, payloads or a column end before the vectors do. Where the lengths are
+        ArgumentError: If ids, payloads or a column end before the vectors do. Where the lengths are
             known, nothing was stored.
     """
     if isinstance(vectors, Mapping):
         sizes = {name: len(column) for name, column in vectors.items()}
         if len(set(sizes.values())) > 1:
-            raise SpecError(field="vectors", problem=f"the columns differ in length: {sizes}")
+            raise ArgumentError(field="vectors", problem=f"the columns differ in length: {sizes}")
     count = _length(vectors)
     for name, given in (("ids", ids), ("payload", payload)):
         if count is not None and isinstance(given, Sequence | np.ndarray) and len(given) < count:
-            raise SpecError(field=name, problem=f"{len(given)} for {count} vectors")
+            raise ArgumentError(field=name, problem=f"{len(given)} for {count} vectors")
     return _points(_each_vector(vectors), payload, ids)
 
 
@@ -71,7 +71,7 @@ def _points(
         identity = next(identities, _MISSING)
         content = next(payloads, _MISSING)
         if identity is _MISSING or content is _MISSING:
-            raise SpecError(
+            raise ArgumentError(
                 field="ids" if identity is _MISSING else "payload",
                 problem=f"ended after {number}, and there are more vectors",
             )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -70,7 +70,7 @@ class ChunkMemo:
     def __init__(self, learn: Learn | Sequence[Learn], *, max_bytes: int = 64 << 20) -> None:
         """Start empty."""
         if max_bytes < MIN_BYTES:
-            raise SpecError.of_choice("max_bytes", max_bytes, f"at least {MIN_BYTES}")
+            raise ArgumentError.of_choice("max_bytes", max_bytes, f"at least {MIN_BYTES}")
         self._learn = (learn,) if callable(learn) else tuple(learn)
         self._max_bytes = max_bytes
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdrant_static.encoders.chunkmemo import ChunkMemo, Workspace
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_static.encoders.chunkmemo import Bytes, Ids, Positions
@@ -73,7 +73,9 @@ class ChunkScanner:
         self._memo = memo
         self._plain = plain
         if not (frozenset(separators) <= _BLANKS or frozenset(separators) == _NO_LETTERS):
-            raise SpecError.of_choice("separators", separators, "white space, or all but letters")
+            raise ArgumentError.of_choice(
+                "separators", separators, "white space, or all but letters"
+            )
         self._blank = np.zeros(256, np.bool_)
         self._blank[list(separators)] = True
         self._keep = keep_separators

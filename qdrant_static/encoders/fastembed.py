@@ -15,10 +15,10 @@ import numpy as np
 from qdrant_static.encoders.base import CrossEncoderInfo, EncoderInfo
 from qdrant_static.encoders.text import read_texts
 from qdrant_static.errors import (
+    ArgumentError,
     EncoderNotFoundError,
     EncoderUnavailableError,
     InvalidModelError,
-    SpecError,
 )
 from qdrant_static.vectors import fingerprint
 
@@ -45,7 +45,7 @@ def load_dense(name: str, **options: Any) -> FastembedEncoder:
     Raises:
         EncoderNotFoundError: If fastembed knows no such model.
         EncoderUnavailableError: If its files are neither here nor to be fetched.
-        SpecError: If there is no such option.
+        ArgumentError: If there is no such option.
     """
     from fastembed import TextEmbedding
 
@@ -76,7 +76,7 @@ class FastembedEncoder:
 
     Raises:
         InvalidModelError: If it does not give one vector of finite numbers per text.
-        SpecError: If ``batch_size`` is not positive.
+        ArgumentError: If ``batch_size`` is not positive.
     """
 
     def __init__(self, model: Any, *, name: str, batch_size: int = BATCH_SIZE) -> None:
@@ -180,7 +180,7 @@ class FastembedCrossEncoder:
         batch_size: Texts at once.
 
     Raises:
-        SpecError: If ``batch_size`` is not positive.
+        ArgumentError: If ``batch_size`` is not positive.
     """
 
     def __init__(self, model: Any, *, name: str, batch_size: int = BATCH_SIZE) -> None:
@@ -229,7 +229,7 @@ def _load(kind: Any, name: str, options: dict[str, Any]) -> Any:
     try:
         return kind(name, **options)
     except TypeError as error:
-        raise SpecError(field=f"options of {PREFIX}{name}", problem=str(error)) from error
+        raise ArgumentError(field=f"options of {PREFIX}{name}", problem=str(error)) from error
     except Exception as error:  # the hub's client, its transport and the runtime, each its own
         problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EncoderUnavailableError(name=PREFIX + name, problem=problem) from error
@@ -277,5 +277,5 @@ def _digest(model: Any, name: str) -> str:
 
 def _positive(batch_size: int) -> int:
     if batch_size < 1:
-        raise SpecError(field="batch_size", problem=f"must be at least 1, not {batch_size}")
+        raise ArgumentError(field="batch_size", problem=f"must be at least 1, not {batch_size}")
     return batch_size

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from qdrant_static.encoders.base import Encoder
-from qdrant_static.errors import EncoderNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, EncoderNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,13 +82,13 @@ def as_encoder(given: AnyEncoder, *, load: Callable[[str], Encoder] = load_encod
         load: Loads by name.
 
     Raises:
-        SpecError: If it is neither.
+        ArgumentError: If it is neither.
         EncoderNotFoundError: And the others of `load_encoder`, for a name.
     """
     if isinstance(given, str | os.PathLike):
         return load(os.fspath(given))
     if not isinstance(given, Encoder):
-        raise SpecError(
+        raise ArgumentError(
             field="encoder",
             problem=f"a {type(given).__name__} is not an encoder: give what load_encoder returns, "
             "or the name that it takes",

@@ -33,7 +33,7 @@ from qdrant_static.encoders.chunkscan import NO_LETTERS, ChunkScanner, TokenRows
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.sparsevectors import SparseQuery, SparseRows
 from qdrant_static.encoders.text import read_texts
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -106,7 +106,7 @@ class Bm25Encoder:
         max_bytes: The most memory that the memo may take, in bytes.
 
     Raises:
-        SpecError: A value is out of its range, or the engine does not know the language.
+        ArgumentError: A value is out of its range, or the engine does not know the language.
     """
 
     def __init__(
@@ -305,7 +305,7 @@ class Bm25Encoder:
 
 def _check(name: str, value: object, valid: bool, choices: str) -> None:
     if not valid:
-        raise SpecError.of_choice(name, value, choices)
+        raise ArgumentError.of_choice(name, value, choices)
 
 
 def _parts(start: int, stop: int) -> list[tuple[int, int]]:
@@ -338,4 +338,4 @@ def _engine(
         return edge.Bm25(config)
     except ValueError as error:
         names = {name.lower() for name in dir(edge.Language) if name[0].isupper()}
-        raise SpecError.of_choice("language", language, ", ".join(sorted(names))) from error
+        raise ArgumentError.of_choice("language", language, ", ".join(sorted(names))) from error

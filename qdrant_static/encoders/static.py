@@ -32,7 +32,7 @@ from qdrant_static.encoders.routes import (
 from qdrant_static.encoders.statistics import EncodingStatistics, observe
 from qdrant_static.encoders.text import TextBlock, TextSource, read_texts, with_prompt
 from qdrant_static.encoders.tokens import TokenRows
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.vectors import fingerprint
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class StaticEncoder:
 
     Raises:
         InvalidModelError: The parts do not fit together.
-        SpecError: ``pooling`` or ``max_length`` is none of the valid values.
+        ArgumentError: ``pooling`` or ``max_length`` is none of the valid values.
     """
 
     def __init__(
@@ -107,10 +107,12 @@ class StaticEncoder:
         prompt: str = "",
     ) -> None:
         if pooling not in ("mean", "sum"):
-            raise SpecError.of_choice(name="pooling", value=pooling, valid="'mean', 'sum'")
+            raise ArgumentError.of_choice(name="pooling", value=pooling, valid="'mean', 'sum'")
         for argument, value in (("max_length", max_length), ("max_characters", max_characters)):
             if value is not None and value < 0:
-                raise SpecError.of_choice(name=argument, value=value, valid="0 or more, or None")
+                raise ArgumentError.of_choice(
+                    name=argument, value=value, valid="0 or more, or None"
+                )
         tokenizer = type(tokenizer).from_str(tokenizer.to_str())
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -248,14 +250,14 @@ class StaticEncoder:
 
         Raises:
             TextInputError: A text cannot be encoded; names its row.
-            SpecError: A size or the number of threads is not valid.
+            ArgumentError: A size or the number of threads is not valid.
         """
         dim = self._table.shape[1]
         for size in sizes:
             if not 1 <= size <= dim:
-                raise SpecError.of_choice(name="sizes", value=size, valid=f"1 to {dim}")
+                raise ArgumentError.of_choice(name="sizes", value=size, valid=f"1 to {dim}")
         if threads is not None and threads < 1:
-            raise SpecError.of_choice(name="threads", value=threads, valid="1 or more, or None")
+            raise ArgumentError.of_choice(name="threads", value=threads, valid="1 or more, or None")
         source = self._read(texts)
         vectors = {width: np.empty((len(source), width), np.float32) for width in (dim, *sizes)}
         if self._stays_plain(source):

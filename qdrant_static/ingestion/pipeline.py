@@ -22,7 +22,7 @@ from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
 from qdrant_static.errors import (
-    SpecError,
+    ArgumentError,
 )
 from qdrant_static.ingestion.deciding import ON_DUPLICATE, OnDuplicate
 from qdrant_static.ingestion.ingestreport import IngestReport
@@ -153,11 +153,11 @@ def ingest(
         ShipmentRefusedError: If a shipment arrived and was not proved; nothing points at it.
     """
     if threads is not None and threads < 1:
-        raise SpecError(field="threads", problem=f"{threads} is below 1")
+        raise ArgumentError(field="threads", problem=f"{threads} is below 1")
     if on_duplicate not in ON_DUPLICATE:
-        raise SpecError.of_choice("on_duplicate", on_duplicate, ", ".join(ON_DUPLICATE))
+        raise ArgumentError.of_choice("on_duplicate", on_duplicate, ", ".join(ON_DUPLICATE))
     if delete_missing and not sync:
-        raise SpecError(field="delete_missing", problem="it needs sync=True")
+        raise ArgumentError(field="delete_missing", problem="it needs sync=True")
     if build is not None:
         _check_build(client, delete_missing=delete_missing, bulk=bulk)
     check_keep_runs(keep_runs)
@@ -236,7 +236,7 @@ def _fit(
 ) -> tuple[Passages, list[str]]:
     """Passages that the encoders read to their end, and what a person should know of it."""
     if on_duplicate == "last":
-        raise SpecError(
+        raise ArgumentError(
             field="passages", problem="the last row of a key cannot replace passages of the first"
         )
     return fit(passages, token_offsets(encoder, late_encoder))
@@ -276,18 +276,18 @@ def _threads(*, embedded: bool) -> int:
 def _check_build(client: Client, *, delete_missing: bool, bulk: bool) -> None:
     """Refuse what makes no sense with a collection that is built here."""
     if not is_remote(client):
-        raise SpecError(
+        raise ArgumentError(
             field="build",
             problem="an embedded collection is always built here: leave it out, or name a server",
         )
     if delete_missing:
-        raise SpecError(
+        raise ArgumentError(
             field="delete_missing",
             problem="a collection that is built holds what is in the input and nothing else: "
             "leave it out",
         )
     if bulk:
-        raise SpecError(
+        raise ArgumentError(
             field="bulk", problem="a server that is shipped an index builds none: leave it out"
         )
 
@@ -298,9 +298,9 @@ def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:
         return None
     path = Path(rules.place("rejects", rejects)).expanduser()
     if path.is_dir():
-        raise SpecError(field="rejects", problem=f"{path} is a folder; name a file")
+        raise ArgumentError(field="rejects", problem=f"{path} is a folder; name a file")
     if path.resolve() in {file.resolve() for file in source.files}:
-        raise SpecError(field="rejects", problem=f"{path} is a file of the input")
+        raise ArgumentError(field="rejects", problem=f"{path} is a file of the input")
     return path
 
 
@@ -337,7 +337,7 @@ def _resolve(
     encoder = None if encoder is None else as_encoder(encoder)
     if encoder is None:
         if known is None:
-            raise SpecError(
+            raise ArgumentError(
                 field="encoder", problem=f"collection {collection!r} is new: name an encoder"
             )
         encoder = load_encoder(known.encoder.name)
@@ -346,7 +346,7 @@ def _resolve(
     check_encoder(collection, wanted.encoder, encoder.info)
     given, full = source.selection.dimension, wanted.vectors[0].size
     if given not in (None, full):
-        raise SpecError(
+        raise ArgumentError(
             field="vectors",
             problem=f"those in {source.selection.vectors!r} have {given} dimensions, not {full}",
         )

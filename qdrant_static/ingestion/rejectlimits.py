@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ledger.records import Totals
 
 #: A share is judged from so many rows on, and at the end.
@@ -36,7 +36,7 @@ class RejectLimit:
         """Read ``100``, ``"100"`` or ``"1%"``; None stays None.
 
         Raises:
-            SpecError: If it is none of them.
+            ArgumentError: If it is none of them.
         """
         if given is None:
             return None
@@ -46,7 +46,7 @@ class RejectLimit:
             return cls(told=told, share=float(percent[1]) / 100)
         if not isinstance(given, bool) and told.isdecimal():
             return cls(told=f"{int(told):,}", count=int(told))
-        raise SpecError(
+        raise ArgumentError(
             field="max_rejects", problem=f'{given!r} is neither a number of rows nor like "1%"'
         )
 

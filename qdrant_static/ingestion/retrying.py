@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_static import rules
 from qdrant_static.clients.statefolder import State, state_folder
 from qdrant_static.collection.create import read_spec
-from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
+from qdrant_static.errors import ArgumentError, SourceNotFoundError, StorageError
 from qdrant_static.ingestion.pipeline import ingest
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.batchbuilder import RejectedError
@@ -78,7 +78,7 @@ def retry_rejects(
 
     Raises:
         SourceNotFoundError: If there is no such file, or it is not a rejects file.
-        SpecError: If its rows were read with different options, or come from a collection.
+        ArgumentError: If its rows were read with different options, or come from a collection.
     """
     notify = say or _LOG.warning
     path = Path(rules.place("rejects", rejects)).expanduser()
@@ -164,7 +164,7 @@ def _read(path: Path, number: int, line: bytes) -> dict[str, Any]:
             path=str(path), problem=f"line {number} is not a reject: it has no reason and value"
         ) from None
     if str(found.get("file", "")).startswith("collection:"):
-        raise SpecError(
+        raise ArgumentError(
             field="rejects",
             problem=f"{path}, line {number}: the row is a point of {found['file']!r}; correct it "
             "there, and repeat the job",
@@ -245,11 +245,11 @@ def _as_read(
     """How the rows were read: as the file says, or as the collection was filled.
 
     Raises:
-        SpecError: If not all were read in the same way.
+        ArgumentError: If not all were read in the same way.
     """
     if len(found) > 1:
         (first, _), (other, _) = found[:2]
-        raise SpecError(
+        raise ArgumentError(
             field="rejects",
             problem=f"the rows of {path}, lines {first} and {other}, were read with different "
             "options: retry them in files of their own",

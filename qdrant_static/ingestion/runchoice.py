@@ -12,7 +12,7 @@ from uuid import uuid4
 from qdrant_static.clients.calls import exact_count
 from qdrant_static.clients.statefolder import State
 from qdrant_static.collection.spec import CollectionSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.deciding import OnDuplicate
 from qdrant_static.ingestion.manifest import versions
 from qdrant_static.ingestion.progress import Progress
@@ -201,7 +201,7 @@ class ContinuableRun:
     def _run(self, number: int) -> Run:
         last = self.ledger.last()
         if last is None or last.id != number:
-            raise SpecError(field="state", problem=f"run {number} has gone from the ledger")
+            raise ArgumentError(field="state", problem=f"run {number} has gone from the ledger")
         return last
 
     def count(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from qdrant_static.clients.statefolder import State, state_folder
 from qdrant_static.collection.create import read_spec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import PointId
 from qdrant_static.ingestion.rebuild import rebuild
 from qdrant_static.ledger.ledger import Ledger
@@ -132,14 +132,14 @@ def verify(
             that was lost, or a collection that others have written to.
 
     Raises:
-        SpecError: If there is no ledger.
+        ArgumentError: If there is no ledger.
         JobRunningError: If a job is at work on the collection.
         CollectionNotFoundError: If there is no such collection.
     """
     spec = read_spec(client, collection)
     folder = state_folder(state, client, collection)
     if not anew and not (folder / "ledger.sqlite").exists():
-        raise SpecError(field="state", problem=f"there is no ledger in {folder}")
+        raise ArgumentError(field="state", problem=f"there is no ledger in {folder}")
     with State(folder, collection) as files, Ledger(files.ledger) as ledger:
         if anew:
             rebuild(client, collection, ledger, spec)

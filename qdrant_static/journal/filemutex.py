@@ -14,7 +14,7 @@ import portalocker
 
 from qdrant_static.edge.directory import make_private
 from qdrant_static.edge.forks import close_in_children
-from qdrant_static.errors import SpecError, StorageError
+from qdrant_static.errors import ArgumentError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,11 +89,11 @@ class FileMutex:
 
     def _take(self, why: str) -> None:
         if os.getpid() != self._pid:  # a fork shares its parent's lock, so it would not hold
-            raise SpecError(
+            raise ArgumentError(
                 field="journal", problem="was opened before this process was forked: open it here"
             )
         if self._lock_file.closed:
-            raise SpecError(field="journal", problem=f"{self.path} is closed: open it again")
+            raise ArgumentError(field="journal", problem=f"{self.path} is closed: open it again")
         end = time.monotonic() + self._patience_s
         if not self._turn.acquire(timeout=self._patience_s):
             raise self._impatience()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from qdrant_static.errors import SpecError, StorageError
+from qdrant_static.errors import ArgumentError, StorageError
 from qdrant_static.journal.filemutex import FileMutex
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class JournalFile:
                 carried out again.
         """
         if not self._mutex.is_mine:
-            raise SpecError(field="journal", problem="is changed outside of exclusive()")
+            raise ArgumentError(field="journal", problem="is changed outside of exclusive()")
         with self._errors():
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             with self._transaction():
@@ -156,7 +156,7 @@ class JournalFile:
             try:
                 yield
             except sqlite3.ProgrammingError as error:
-                raise SpecError(field="journal", problem=f"{self.path}: {error}") from error
+                raise ArgumentError(field="journal", problem=f"{self.path}: {error}") from error
             except sqlite3.OperationalError as error:
                 problem = str(error)
                 if "full" in problem:

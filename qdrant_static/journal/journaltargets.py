@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.journal.entries import Target
 
 Targets = Mapping[str, Target]
@@ -15,10 +15,10 @@ def known(targets: Targets, name: str, place: str) -> Target:
     """The target of a name.
 
     Raises:
-        SpecError: If there is none.
+        ArgumentError: If there is none.
     """
     if name not in targets:
-        raise SpecError(
+        raise ArgumentError(
             field="target",
             problem=f"the journal {place} knows no {name!r}; it knows "
             f"{', '.join(targets) or 'none'}. activate() it first",
@@ -57,12 +57,12 @@ def with_built(targets: Targets, name: str) -> Targets:
     """A collection is being built; see `WriteJournal.activate`.
 
     Raises:
-        SpecError: If it is the primary.
+        ArgumentError: If it is the primary.
     """
     blue = primary(targets)
     there = targets.get(name)
     if blue is None or name == blue:
-        raise SpecError(field="green", problem=f"{name!r} is what the writers write to")
+        raise ArgumentError(field="green", problem=f"{name!r} is what the writers write to")
     if there is not None and there.mode == "hold":
         return targets
     position = targets[blue].position
@@ -73,10 +73,12 @@ def rewound(targets: Targets, target: Target) -> Targets:
     """A collection that is being built is to be filled again.
 
     Raises:
-        SpecError: If it is not being built.
+        ArgumentError: If it is not being built.
     """
     if target.mode != "hold":
-        raise SpecError(field="green", problem=f"{target.name!r} is in use, and not being built")
+        raise ArgumentError(
+            field="green", problem=f"{target.name!r} is in use, and not being built"
+        )
     return {**targets, target.name: replace(target, position=target.start)}
 
 
@@ -84,10 +86,10 @@ def retired(targets: Targets, name: str) -> Targets:
     """A collection is no target any more.
 
     Raises:
-        SpecError: If it is the primary.
+        ArgumentError: If it is the primary.
     """
     if primary(targets) == name:
-        raise SpecError(field="target", problem=f"{name!r} is what the writers write to")
+        raise ArgumentError(field="target", problem=f"{name!r} is what the writers write to")
     return {one: target for one, target in targets.items() if one != name}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from qdrant_static.collection.fields import value_at
-from qdrant_static.errors import KeyTypeError, PointError, SpecError, TextInputError
+from qdrant_static.errors import ArgumentError, KeyTypeError, PointError, TextInputError
 from qdrant_static.ids import Key, PointId, point_id
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Record:
             KeyTypeError: If the key is of another type.
             TextInputError: If there is no text, or it is not Unicode.
             PointError: If the payload is no JSON, or says another key.
-            SpecError: If the text is several fields and one string is given, or the like.
+            ArgumentError: If the text is several fields and one string is given, or the like.
         """
         one = point_id(self.key)
         whole = {**plain(one, self.payload), **self._texts(fields)}
@@ -71,7 +71,7 @@ class Record:
             )
         given = {names[0]: self.text} if isinstance(self.text, str) else dict(self.text)
         if isinstance(self.text, str) and len(names) > 1:
-            raise SpecError(
+            raise ArgumentError(
                 field="text",
                 problem=f"the collection's text is {', '.join(names)}: give a mapping of them, or "
                 "have them in the payload",
@@ -128,13 +128,13 @@ def ids_of(keys: Keys) -> list[PointId]:
         keys: One key, or several. A key of several parts must stand in a list.
 
     Raises:
-        SpecError: If it is a bare tuple, which could be either, or a filter.
+        ArgumentError: If it is a bare tuple, which could be either, or a filter.
         KeyTypeError: If a key is of another type.
     """
     if isinstance(keys, int | str | uuid.UUID):
         keys = [keys]
     if isinstance(keys, tuple | models.Filter) or not isinstance(keys, Iterable):
-        raise SpecError(
+        raise ArgumentError(
             field="keys", problem=f"a {type(keys).__name__}: give a key, or a list of keys"
         )
     return list(dict.fromkeys(point_id(key) for key in keys))

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from qdrant_client import models
 
-from qdrant_static.errors import SpecError, StorageError
+from qdrant_static.errors import ArgumentError, StorageError
 
 #: How long a waiting writer sleeps between attempts, in seconds.
 _PAUSE_S = 0.02
@@ -120,7 +120,7 @@ class Lease:
             StorageError: If it is not.
         """
         if not self._depth:
-            raise SpecError(field="journal", problem="is changed outside of exclusive()")
+            raise ArgumentError(field="journal", problem="is changed outside of exclusive()")
         if time.monotonic() - self.renewed < self._lease_s / 3:
             return
         if not self._claim(self._ticket, f"{self._me}: goes on"):

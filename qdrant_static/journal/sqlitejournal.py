@@ -57,7 +57,7 @@ class Journal(JournalFile):
         """From now on keep what a collection that is being built will need; see `WriteJournal`.
 
         Raises:
-            SpecError: If it is the primary.
+            ArgumentError: If it is the primary.
         """
         after = rules.with_built(rules.with_primary(self.targets(), primary, self.last()), name)
         self._become(after, durable=True)
@@ -67,7 +67,7 @@ class Journal(JournalFile):
         """Before a collection is filled again: replay is to begin where `activate` began.
 
         Raises:
-            SpecError: If it is not being built.
+            ArgumentError: If it is not being built.
         """
         self._become(rules.rewound(self.targets(), self._target(name)))
 
@@ -75,7 +75,7 @@ class Journal(JournalFile):
         """Forget a target, and what only it needed.
 
         Raises:
-            SpecError: If it is the primary.
+            ArgumentError: If it is the primary.
         """
         self._become(rules.retired(self.targets(), name))
 

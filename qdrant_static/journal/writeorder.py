@@ -14,7 +14,7 @@ from qdrant_static.clients.calls import patiently
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.clients.statefolder import default_state
 from qdrant_static.collection.create import write_spec
-from qdrant_static.errors import PointError, SpecError
+from qdrant_static.errors import ArgumentError, PointError
 from qdrant_static.journal.entries import Change, WriteJournal
 from qdrant_static.journal.generation import Generation
 from qdrant_static.journal.generations import Generations
@@ -131,7 +131,7 @@ class Turns:
         if there.get("identity") == journal.identity:
             return
         if there and not self._take_over:
-            raise SpecError(
+            raise ArgumentError(
                 field="journal",
                 problem=f"collection {name!r} is written through the journal {there.get('place')}, "
                 f"and this is {journal.place}. All writers must have the same: name it with "

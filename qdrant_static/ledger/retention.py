@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Run
 
@@ -21,10 +21,12 @@ def check_keep_runs(keep: int | None) -> None:
     """Refuse a number of runs that keeps nothing.
 
     Raises:
-        SpecError: If it is below 1.
+        ArgumentError: If it is below 1.
     """
     if keep is not None and keep < 1:
-        raise SpecError(field="keep_runs", problem=f"{keep} is below 1: the last run's files stay")
+        raise ArgumentError(
+            field="keep_runs", problem=f"{keep} is below 1: the last run's files stay"
+        )
 
 
 def remove_old_files(ledger: Ledger, folder: Path, keep: int | None) -> list[Path]:

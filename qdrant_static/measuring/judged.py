@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdrant_static.errors import SourceNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, SourceNotFoundError
 
 _HEADER = ("query-id", "corpus-id", "score")
 
@@ -69,7 +69,7 @@ def read_judged(folder: str | os.PathLike[str], *, split: str = "test") -> Judge
 
     Raises:
         SourceNotFoundError: If a file is missing; it says which, and which splits there are.
-        SpecError: If a line cannot be read; it names file and line.
+        ArgumentError: If a line cannot be read; it names file and line.
     """
     root = Path(os.path.expanduser(folder))
     if not root.is_dir():
@@ -96,13 +96,13 @@ def read_judged(folder: str | os.PathLike[str], *, split: str = "test") -> Judge
             judged[one] = relevant
     useful = [one for one, scores in judged.items() if any(score > 0 for score in scores.values())]
     if useful:
-        raise SpecError(
+        raise ArgumentError(
             field=str(qrels),
             problem=f"query {useful[0]!r} is judged and not in {texts.name} "
             f"({len(useful)} such queries)",
         )
     if not queries:
-        raise SpecError(field=str(qrels), problem="no query has a relevant document")
+        raise ArgumentError(field=str(qrels), problem="no query has a relevant document")
     return JudgedSet(folder=root, split=split, queries=tuple(queries), left_out=len(judged))
 
 
@@ -111,7 +111,7 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
     Raises:
         SourceNotFoundError: If there is no such file.
-        SpecError: If a line cannot be read, or there is no query; it names file and line.
+        ArgumentError: If a line cannot be read, or there is no query; it names file and line.
     """
     file = Path(os.path.expanduser(path))
     if not file.is_file():
@@ -121,7 +121,7 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[str, ...]:
     else:
         found = tuple(line.strip() for _, line in _lines(file))
     if not found:
-        raise SpecError(field=str(file), problem="holds no query")
+        raise ArgumentError(field=str(file), problem="holds no query")
     return found
 
 
@@ -132,16 +132,16 @@ def _queries(path: Path, *, named: bool = True) -> Iterator[tuple[str, str]]:
         try:
             record: Any = json.loads(line)
         except json.JSONDecodeError as error:
-            raise SpecError(field=where, problem=f"is no JSON: {error}") from error
+            raise ArgumentError(field=where, problem=f"is no JSON: {error}") from error
         if not isinstance(record, dict):
-            raise SpecError(field=where, problem="is no JSON object")
+            raise ArgumentError(field=where, problem="is no JSON object")
         text, name = record.get("text"), record.get("_id", "")
         if not isinstance(text, str) or not text.strip():
-            raise SpecError(field=where, problem="has no 'text'")
+            raise ArgumentError(field=where, problem="has no 'text'")
         if named and (not isinstance(name, str) or not name):
-            raise SpecError(field=where, problem="has no '_id', or one that is no string")
+            raise ArgumentError(field=where, problem="has no '_id', or one that is no string")
         if named and name in seen:
-            raise SpecError(field=where, problem=f"the query {name!r} comes twice")
+            raise ArgumentError(field=where, problem=f"the query {name!r} comes twice")
         seen.add(name)
         yield name, text
 
@@ -154,20 +154,20 @@ def _judgements(path: Path) -> Iterator[tuple[str, str, float]]:
         if not header:
             header = True
             if tuple(parts) != _HEADER:
-                raise SpecError(
+                raise ArgumentError(
                     field=where, problem=f"the first line must be {' <tab> '.join(_HEADER)}"
                 )
             continue
         if len(parts) != len(_HEADER):
-            raise SpecError(
+            raise ArgumentError(
                 field=where, problem=f"has {len(parts)} columns, separated by tabs, and needs 3"
             )
         try:
             score = float(parts[2])
         except ValueError as error:
-            raise SpecError(field=where, problem=f"{parts[2]!r} is no number") from error
+            raise ArgumentError(field=where, problem=f"{parts[2]!r} is no number") from error
         if not abs(score) < float("inf"):
-            raise SpecError(field=where, problem=f"{parts[2]!r} is no finite number")
+            raise ArgumentError(field=where, problem=f"{parts[2]!r} is no finite number")
         yield parts[0], parts[1], score
 
 
@@ -179,4 +179,4 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 if line.strip():
                     yield number, line
     except UnicodeDecodeError as error:
-        raise SpecError(field=str(path), problem=f"is not UTF-8: {error.reason}") from error
+        raise ArgumentError(field=str(path), problem=f"is not UTF-8: {error.reason}") from error

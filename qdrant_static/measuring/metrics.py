@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 #: Document -> how relevant it is; above 0 is relevant.
 Judgements: TypeAlias = Mapping[Any, float]
@@ -31,7 +31,7 @@ def ndcg(ranking: Sequence[Hashable], relevant: Judgements, k: int = 10) -> floa
         k: Depth.
 
     Raises:
-        SpecError: If nothing is relevant, or a document comes twice.
+        ArgumentError: If nothing is relevant, or a document comes twice.
     """
     top = _top(ranking, relevant, k)
     best = sorted((gain for gain in relevant.values() if gain > 0), reverse=True)[:k]
@@ -49,7 +49,7 @@ def recall(ranking: Sequence[Hashable], relevant: Judgements, k: int = 10) -> fl
         k: Depth.
 
     Raises:
-        SpecError: If nothing is relevant, or a document comes twice.
+        ArgumentError: If nothing is relevant, or a document comes twice.
     """
     top = _top(ranking, relevant, k)
     return sum(relevant.get(one, 0) > 0 for one in top) / _relevant(relevant)
@@ -66,7 +66,7 @@ def reciprocal_rank(ranking: Sequence[Hashable], relevant: Judgements, k: int = 
         k: Depth.
 
     Raises:
-        SpecError: If nothing is relevant, or a document comes twice.
+        ArgumentError: If nothing is relevant, or a document comes twice.
     """
     for rank, one in enumerate(_top(ranking, relevant, k), 1):
         if relevant.get(one, 0) > 0:
@@ -87,11 +87,11 @@ def neighbor_recall(found: Sequence[Hashable], scores: Mapping[Any, float], k: i
         k: Depth.
 
     Raises:
-        SpecError: If the exact search found nothing, or an id comes twice.
+        ArgumentError: If the exact search found nothing, or an id comes twice.
     """
     order = sorted(scores.values(), reverse=True)[:k]
     if not order:
-        raise SpecError(field="scores", problem="exact search found nothing")
+        raise ArgumentError(field="scores", problem="exact search found nothing")
     # Of float32 arithmetic in another order: the engine's batches and single queries differ.
     last = order[-1] - 1e-6 * max(1.0, abs(order[-1]))
     near = {one: 1.0 for one, score in scores.items() if score >= last}
@@ -108,10 +108,12 @@ def _relevant(relevant: Judgements) -> int:
 
 def _top(ranking: Sequence[Hashable], relevant: Judgements, k: int) -> Sequence[Hashable]:
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise SpecError(field="k", problem=f"{k!r} is not an integer of at least 1")
+        raise ArgumentError(field="k", problem=f"{k!r} is not an integer of at least 1")
     if not _relevant(relevant):
-        raise SpecError(field="relevant", problem="no document is relevant; leave the query out")
+        raise ArgumentError(
+            field="relevant", problem="no document is relevant; leave the query out"
+        )
     top = ranking[:k]
     if len(set(top)) < len(top):
-        raise SpecError(field="ranking", problem="a document comes twice")
+        raise ArgumentError(field="ranking", problem="a document comes twice")
     return top

@@ -24,7 +24,7 @@ from qdrant_static.collection.updates import (
 )
 from qdrant_static.collection.vectorbackfill import TERMS_FROM_FILES, fill_terms
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring import ownvectors as measuring
 from qdrant_static.measuring.assess import assess
 from qdrant_static.measuring.probe import LADDER, LIMIT, QUERIES, Probed, oversamplings, simulated
@@ -73,13 +73,16 @@ def quantize(
     Raises:
         CollectionNotFoundError: If there is no such collection.
         MigrationWritesError: If a migration is about to judge or replace the collection.
-        SpecError: If the vector cannot be told, the server is too old, or there are too few points.
+        ArgumentError: If the vector cannot be told, the server is too old, or there are too few
+            points.
     """
     saying = say or (lambda _: None)
     if not 0 < target_recall <= 1:
-        raise SpecError(field="target_recall", problem=f"{target_recall} is not above 0 up to 1")
+        raise ArgumentError(
+            field="target_recall", problem=f"{target_recall} is not above 0 up to 1"
+        )
     if sparse is not None and not text:
-        raise SpecError(field="text", problem="BM25 needs the payload fields of the text")
+        raise ArgumentError(field="text", problem="BM25 needs the payload fields of the text")
     if not dry_run:
         refuse_layout_change(client, collection, "quantizing it")
     spec, now = _vector(client, collection, vector)
@@ -91,7 +94,7 @@ def quantize(
         fields.require_text(collection, TERMS_FROM_FILES)
     points = measuring.points_with(client, collection, now.name)
     if points <= LIMIT:
-        raise SpecError(
+        raise ArgumentError(
             field="collection", problem=f"{collection!r} has {points} vectors: too few to measure"
         )
     saying(f"measuring {collection!r} as it is")
@@ -176,11 +179,11 @@ def _fields(spec: CollectionSpec, text: Sequence[str]) -> Fields:
 
 def _check_terms(client: Client, spec: CollectionSpec) -> None:
     if spec.sparse is not None:
-        raise SpecError(field="text", problem=f"the collection has {BM25} already")
+        raise ArgumentError(field="text", problem=f"the collection has {BM25} already")
     version = server_version(client)
     if version is not None and version < VECTOR_NAMES_SINCE:
         needed, here = (".".join(map(str, one)) for one in (VECTOR_NAMES_SINCE, version))
-        raise SpecError(
+        raise ArgumentError(
             field="text",
             problem=f"adding {BM25} to a collection needs Qdrant {needed}; this server is {here}",
         )

@@ -13,7 +13,7 @@ from qdrant_static.collection.create import info_of, write_spec
 from qdrant_static.collection.foreign import carried_spec, foreign_spec
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.planevidence import LAYOUT, layout_of
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.tuning.judgements import ByJudgements
 from qdrant_static.measuring.tuning.race import Cost
 from qdrant_static.measuring.tuning.recall import ByRecall
@@ -94,12 +94,12 @@ def tune(
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        SpecError: If there are too few points or queries to show that recall, the budget is too
+        ArgumentError: If there are too few points or queries to show that recall, the budget is too
             small for it, or an argument is impossible.
     """
     _check(target_recall=target_recall, k=k, sample=sample, budget_s=budget_s, cost=cost)
     if queries is not None and judged is not None:
-        raise SpecError(field="judged", problem="has its own queries; leave `queries` out")
+        raise ArgumentError(field="judged", problem="has its own queries; leave `queries` out")
     if spec is None:
         spec = carried_spec(client, collection) or foreign_spec(client, collection, encoder=encoder)
     searcher = Searcher(client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder)
@@ -157,15 +157,17 @@ def evidence(report: TuneReport) -> dict[str, Any]:
 
 def _check(*, target_recall: float, k: int, sample: int, budget_s: float, cost: str) -> None:
     if not 0 < target_recall < 1:
-        raise SpecError(
+        raise ArgumentError(
             field="target_recall",
             problem=f"{target_recall!r} is not above 0 and below 1; no sample can show 1: for "
             "that, search by the plan 'exact'",
         )
     for name, value in (("k", k), ("sample", sample)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SpecError(field=name, problem=f"{value!r} is not an integer of at least 1")
+            raise ArgumentError(field=name, problem=f"{value!r} is not an integer of at least 1")
     if not budget_s > 0:
-        raise SpecError(field="budget_s", problem=f"{budget_s!r} s is no time to measure anything")
+        raise ArgumentError(
+            field="budget_s", problem=f"{budget_s!r} s is no time to measure anything"
+        )
     if cost not in ("time", "bytes"):
-        raise SpecError.of_choice("cost", cost, "time, bytes")
+        raise ArgumentError.of_choice("cost", cost, "time, bytes")

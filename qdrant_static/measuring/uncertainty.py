@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 Values: TypeAlias = Sequence[float] | NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def recall_interval(values: Values, k: int, *, confidence: float = 0.95) -> Inte
         confidence: Of the two-sided interval.
 
     Raises:
-        SpecError: If there is no value.
+        ArgumentError: If there is no value.
     """
     data = _checked(values)
     n, mean = len(data), float(data.mean())
@@ -101,7 +101,7 @@ def bootstrap_interval(
         seed: Of the resampling.
 
     Raises:
-        SpecError: If there is no value.
+        ArgumentError: If there is no value.
     """
     data = _checked(values)
     generator = np.random.default_rng(seed)
@@ -134,11 +134,11 @@ def paired_test(
         seed: Of the sample.
 
     Raises:
-        SpecError: If there is no value, or the lengths differ.
+        ArgumentError: If there is no value, or the lengths differ.
     """
     ours, theirs = _checked(first), _checked(second)
     if len(ours) != len(theirs):
-        raise SpecError(
+        raise ArgumentError(
             field="second", problem=f"has {len(theirs)} values, and the first {len(ours)}"
         )
     differences = ours - theirs
@@ -163,5 +163,5 @@ def paired_test(
 def _checked(values: Values) -> NDArray[np.float64]:
     data = np.asarray(values, np.float64)
     if data.ndim != 1 or not len(data) or not np.isfinite(data).all():
-        raise SpecError(field="values", problem="needs finite numbers, one per query")
+        raise ArgumentError(field="values", problem="needs finite numbers, one per query")
     return data

@@ -23,8 +23,8 @@ from qdrant_static.collection.migrationstate import running_error
 from qdrant_static.collection.vectorbackfill import pages
 from qdrant_static.errors import (
     AliasExistsError,
+    ArgumentError,
     JobRunningError,
-    SpecError,
     VerificationError,
 )
 from qdrant_static.journal.directwriters import DirectWriter, writers_of
@@ -124,7 +124,9 @@ def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopte
         there = client.collection_exists(copy)
         mark = read_metadata(client, copy).get(KEY) if there else None
         if there and mark is None:
-            raise SpecError(field="keep_name", problem=f"{copy!r} is there, and no copy of ours")
+            raise ArgumentError(
+                field="keep_name", problem=f"{copy!r} is there, and no copy of ours"
+            )
         if not client.collection_exists(name) and mark == "complete":
             started = time.perf_counter()  # a crash between deletion and alias
             point_alias(client, name, copy)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from qdrant_static.collection.generationnames import read_metadata
 from qdrant_static.collection.spec import CollectionSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.partitiontypes import with_types_of
 from qdrant_static.ingestion.pipeline import ingest
 from qdrant_static.reading.fromcollection import open_collection
@@ -52,7 +52,7 @@ class From:
         """Files, or None for the collection itself."""
         if paths is None:
             if options is not None and options.key:
-                raise SpecError(field="key", problem="points keep their ids; leave the key out")
+                raise ArgumentError(field="key", problem="points keep their ids; leave the key out")
             return cls(options=options)
         several = [paths] if isinstance(paths, str) or hasattr(paths, "__fspath__") else paths
         return cls(paths=tuple(map(str, several)), options=options)
@@ -181,7 +181,7 @@ def backfill(
         options: What else `ingest` takes.
     """
     if rate is not None and not rate > 0:
-        raise SpecError(field="max_rate", problem=f"{rate!r} is not above 0")
+        raise ArgumentError(field="max_rate", problem=f"{rate!r} is not above 0")
     # What has left blue since an earlier run leaves green too; where green is built here, the
     # journal says so, because nothing is deleted from a collection that is still to be shipped.
     gone = moving and build is None

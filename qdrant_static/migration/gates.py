@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 Verdict = Literal["passed", "refused", "accepted", "noted"]
 
@@ -59,9 +59,9 @@ class Thresholds:
         for one in fields(self):
             value = getattr(self, one.name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise SpecError(field=f"thresholds.{one.name}", problem=f"{value!r} is below 0")
+                raise ArgumentError(field=f"thresholds.{one.name}", problem=f"{value!r} is below 0")
             if not one.name.startswith("latency") and value > 1:
-                raise SpecError(field=f"thresholds.{one.name}", problem=f"{value!r} is above 1")
+                raise ArgumentError(field=f"thresholds.{one.name}", problem=f"{value!r} is above 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +135,13 @@ def latency(blue_s: Sequence[float], green_s: Sequence[float], thresholds: Thres
         thresholds: Where the gate stands.
 
     Raises:
-        SpecError: If there is no pair, or the lengths differ.
+        ArgumentError: If there is no pair, or the lengths differ.
     """
     blue, green = np.asarray(blue_s, float), np.asarray(green_s, float)
     if not len(blue) or len(blue) != len(green):
-        raise SpecError(field="green_s", problem=f"has {len(green)} values, and blue_s {len(blue)}")
+        raise ArgumentError(
+            field="green_s", problem=f"has {len(green)} values, and blue_s {len(blue)}"
+        )
     most, floor = thresholds.latency_factor, thresholds.latency_floor_ms
     old, new = (float(np.percentile(one, 95)) * 1e3 for one in (blue, green))
     factor = new / max(old, 1e-6)
@@ -165,11 +167,11 @@ def check_accepted(names: Sequence[str]) -> tuple[Name, ...]:
     """Names of gates that a person lets pass.
 
     Raises:
-        SpecError: If there is no such gate, or it guards against loss.
+        ArgumentError: If there is no such gate, or it guards against loss.
     """
     for name in names:
         if name not in ACCEPTABLE:
-            raise SpecError.of_choice("accept", name, ", ".join(ACCEPTABLE))
+            raise ArgumentError.of_choice("accept", name, ", ".join(ACCEPTABLE))
     return tuple(one for one in NAMES if one in names)
 
 

@@ -13,7 +13,7 @@ from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorbackfill import fill_prefix, fill_terms
 from qdrant_static.collection.vectorspec import BM25, SparseSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.ownvectors import points_with, settle
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def add_vector(
         say: Hears what is done.
 
     Raises:
-        SpecError: If it is no such vector, or the server is too old.
+        ArgumentError: If it is no such vector, or the server is too old.
         SpecMismatchError: If the collection has one of that name that differs.
     """
     collection = target_of(client, name)
@@ -85,7 +85,7 @@ def _with(spec: CollectionSpec, vector: str) -> CollectionSpec:
         return spec if spec.sparse is not None else replace(spec, sparse=SparseSpec())
     kind, _, size = vector.partition("_")
     if kind != "mrl" or not size.isdecimal():
-        raise SpecError(
+        raise ArgumentError(
             field="vector", problem=f"{vector!r} is neither 'mrl_<size>' nor 'bm25'; another "
             "encoder's vector is a matter for `migrate start`",
         )  # fmt: skip

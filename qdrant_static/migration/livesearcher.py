@@ -22,7 +22,7 @@ from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.migrationstate import running_state
 from qdrant_static.edge.directory import make_private
 from qdrant_static.encoders.registry import by_fingerprint
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.querying.run import Searcher
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class LiveSearcher:
         seed: int | None = None,
     ) -> None:
         if not 0 <= shadow <= 1:
-            raise SpecError(field="shadow", problem=f"{shadow!r} is not within 0 and 1")
+            raise ArgumentError(field="shadow", problem=f"{shadow!r} is not within 0 and 1")
         self.alias = alias
         self._client = client
         self._encoders = by_fingerprint(encoders)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_client import models
 
 from qdrant_static.collection.fields import value_at
-from qdrant_static.errors import PointError, SpecError
+from qdrant_static.errors import ArgumentError, PointError
 from qdrant_static.journal.entries import Change, Lag, WriteJournal
 from qdrant_static.journal.generation import BATCH_POINTS, FROM_FILES, Generation, touches
 from qdrant_static.journal.record import Keys, Record, ids_of, plain
@@ -94,7 +94,8 @@ class LiveWriter:
             How many records were written.
 
         Raises:
-            SpecError: If the collection's texts are not wholly in its payload; nothing is changed.
+            ArgumentError: If the collection's texts are not wholly in its payload; nothing is
+                changed.
             TextInputError: If a record has no text.
             PointError: If a payload is no JSON, or the engine refuses a point. A note tells how
                 many records of the call were written.
@@ -126,7 +127,7 @@ class LiveWriter:
 
         Raises:
             PointError: If a key is not there; nothing is changed.
-            SpecError: If it would change the key.
+            ArgumentError: If it would change the key.
         """
         with self._turns.writing() as primary:
             ids = self._chosen(primary, which)
@@ -149,7 +150,7 @@ class LiveWriter:
 
         Raises:
             PointError: If a key is not there; nothing is changed.
-            SpecError: If it would change the key.
+            ArgumentError: If it would change the key.
         """
         with self._turns.writing() as primary:
             ids = self._chosen(primary, which)
@@ -176,10 +177,10 @@ class LiveWriter:
 
         Raises:
             PointError: If a key is not there; nothing is changed.
-            SpecError: If it would remove the key.
+            ArgumentError: If it would remove the key.
         """
         if isinstance(names, str):
-            raise SpecError(field="names", problem=f"{names!r} is a string: give a list")
+            raise ArgumentError(field="names", problem=f"{names!r} is a string: give a list")
         with self._turns.writing() as primary:
             self._check_fields(primary, dict.fromkeys(names))
             ids = self._chosen(primary, which)
@@ -271,7 +272,7 @@ class LiveWriter:
             if touches(name, primary.fields.text):
                 primary.fields.require_text(primary.name, FROM_FILES)
             if touches(name, keys) or any(touches(key, [name]) for key in keys):
-                raise SpecError(
+                raise ArgumentError(
                     field=name,
                     problem="is the record's key, which stays; delete the record and write another",
                 )

@@ -24,11 +24,11 @@ from qdrant_static.collection.migrationstate import (
 )
 from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionExistsError,
     CollectionLockedError,
     JobRunningError,
     MigrationRunningError,
-    SpecError,
 )
 from qdrant_static.journal.directwriters import writers_of
 from qdrant_static.journal.writeorder import JOURNAL_KEY
@@ -112,13 +112,15 @@ class Migration(Switching):
             MigrationRunningError: If another migration of the alias is under way.
             MigrationStepError: If this one is past its building.
             AliasMovedError: If somebody else re-pointed the alias.
-            SpecError: If ``alias`` is no alias, or nobody says which fields are the text.
+            ArgumentError: If ``alias`` is no alias, or nobody says which fields are the text.
         """
         encoder = as_encoder(encoder)
         self.know(encoder)
         origin = From.of(source, options)
         if build is not None and is_embedded(self.client):
-            raise SpecError(field="build", problem="an embedded collection is built here anyway")
+            raise ArgumentError(
+                field="build", problem="an embedded collection is built here anyway"
+            )
         with self.held():
             state = running_state(self.client, self.alias)
             if state is None:
@@ -169,7 +171,7 @@ class Migration(Switching):
         self._check_journal(blue)
         wanted = spec or like(self.spec(blue), encoder)
         if wanted.encoder.fingerprint != encoder.info.fingerprint:
-            raise SpecError(
+            raise ArgumentError(
                 field="spec", problem=f"is for {wanted.encoder.name}, not {encoder.info.name}"
             )
         there = self.spec(blue)
@@ -232,7 +234,7 @@ class Migration(Switching):
         """The journal must be the one that the applications write through."""
         there = read_metadata(self.client, blue).get(JOURNAL_KEY) or {}
         if there and there.get("identity") != self.journal.identity:
-            raise SpecError(
+            raise ArgumentError(
                 field="journal",
                 problem=f"{blue!r} is written through {there.get('place')}, and this is "
                 f"{self.journal.place}: name that one, or run it where it is",
@@ -260,7 +262,7 @@ class Migration(Switching):
         if blue is not None:
             return blue
         read_metadata(self.client, self.alias)  # says if there is no such collection either
-        raise SpecError(
+        raise ArgumentError(
             field="alias",
             problem=f"{self.alias!r} is a collection, and a migration moves an alias: see "
             f"`qdrant-static migrate adopt {self.alias}`",

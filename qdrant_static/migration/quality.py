@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import plain_id
 from qdrant_static.measuring.metrics import ndcg, neighbor_recall
 from qdrant_static.measuring.tuning.questions import Questions, of_judged
@@ -195,7 +195,7 @@ class Quality:
     def ndcg(self) -> Gate:
         """Judged quality: not worse than blue's by more than the margin."""
         if self.judged is None:
-            raise SpecError(field="judged", problem="there is none")
+            raise ArgumentError(field="judged", problem="there is none")
         questions, notes = of_judged(self.green.client, self.green.collection, self.judged, 0)
         old, new = (_ndcg_of(side, questions) for side in (self.blue, self.green))
         test = paired_test(new, old)
@@ -234,7 +234,7 @@ def spearman(old: Sequence[Any], new: Sequence[Any]) -> float:
     common = [one for one in old if one in set(new)]
     n = len(common)
     if n < 2:
-        raise SpecError(field="new", problem="fewer than two are in both rankings")
+        raise ArgumentError(field="new", problem="fewer than two are in both rankings")
     ranks = {one: rank for rank, one in enumerate(one for one in new if one in set(common))}
     squares = sum((rank - ranks[one]) ** 2 for rank, one in enumerate(common))
     return 1 - 6 * squares / (n * (n * n - 1))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import plain_id
 from qdrant_static.measuring.judged import read_queries
 from qdrant_static.migration.integrity import draw
@@ -63,7 +63,7 @@ def choose(
         seed: Which ones.
 
     Raises:
-        SpecError: If there is none.
+        ArgumentError: If there is none.
     """
     if queries is not None:
         given = isinstance(queries, str | os.PathLike)
@@ -83,7 +83,7 @@ def choose(
         if len(found) >= count:
             break
     if not found:
-        raise SpecError(
+        raise ArgumentError(
             field="queries", problem=f"no point of {blue!r} has a text to ask; give queries"
         )
     return Asked(
@@ -96,7 +96,7 @@ def choose(
 def _of(texts: Sequence[str], source: str, count: int, seed: int) -> Asked:
     unique = tuple(dict.fromkeys(one for one in texts if one.strip()))
     if not unique:
-        raise SpecError(field="queries", problem="there is none")
+        raise ArgumentError(field="queries", problem="there is none")
     order = np.random.default_rng(seed).permutation(len(unique))[:count]
     chosen = tuple(unique[number] for number in order)
     return Asked(texts=chosen, own=(None,) * len(chosen), source=source)

@@ -56,7 +56,7 @@ def answer(
         For every query its points as the engine gives them, best first.
 
     Raises:
-        SpecError: If a query lacks a vector that the plan needs.
+        ArgumentError: If a query lacks a vector that the plan needs.
     """
     first = limit if not plan.feedback else max(limit, plan.feedback_hits)
     payload = with_payload if not plan.feedback else False

@@ -104,7 +104,7 @@ def explain(
         limit: Number of hits wanted.
 
     Raises:
-        SpecError: If the collection cannot serve the plan.
+        ArgumentError: If the collection cannot serve the plan.
     """
     plan.check(spec)
     wanted = max(limit, plan.rerank_candidates) if plan.rerank is not None else limit

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.create import bm25_encoder
 from qdrant_static.collection.vectorspec import SparseSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.querying.query import Query
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def encode_queries(
             that.
 
     Raises:
-        SpecError: If a text is none, or an encoder is missing.
+        ArgumentError: If a text is none, or an encoder is missing.
     """
     asked = list(texts)
     for text in asked:
@@ -70,19 +70,21 @@ def check_text(text: object) -> None:
     """Refuse what is no text.
 
     Raises:
-        SpecError: If it is empty, or no string, or no Unicode.
+        ArgumentError: If it is empty, or no string, or no Unicode.
     """
     if not isinstance(text, str) or not text.strip():
-        raise SpecError(field="query", problem="has no text")
+        raise ArgumentError(field="query", problem="has no text")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise SpecError(field="query", problem=f"is not valid Unicode: {error.reason}") from error
+        raise ArgumentError(
+            field="query", problem=f"is not valid Unicode: {error.reason}"
+        ) from error
 
 
 def _needed(name: str, value: Any) -> Any:
     if value is None:
-        raise SpecError(field=name, problem="the plan needs it")
+        raise ArgumentError(field=name, problem="the plan needs it")
     return value
 
 

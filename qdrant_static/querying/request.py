@@ -9,7 +9,7 @@ from qdrant_client import models
 from qdrant_static.collection.passes import SMALL_IS_NEAR, Pass, dense_passes
 from qdrant_static.collection.vectorform import stored_form
 from qdrant_static.collection.vectorspec import BM25, LATE
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_static.collection.plan import SearchPlan
@@ -42,7 +42,7 @@ def compile_request(
         query_filter: A condition on the payload; it is put where candidates are chosen.
 
     Raises:
-        SpecError: If the query lacks a vector that the plan needs.
+        ArgumentError: If the query lacks a vector that the plan needs.
     """
     wanted = max(limit, plan.rerank_candidates) if plan.rerank is not None else limit
     if plan.kind == "bm25":
@@ -78,7 +78,7 @@ def _dense(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> 
             limit=one.limit,
         )
     if before is None:
-        raise SpecError(field="plan.stages", problem="there is none")
+        raise ArgumentError(field="plan.stages", problem="there is none")
     return before
 
 
@@ -100,7 +100,7 @@ def _params(one: Pass) -> models.SearchParams | None:
 
 def _terms(query: Query, limit: int) -> models.Prefetch:
     if query.sparse is None:
-        raise SpecError(field="plan", problem="needs the query's BM25 terms")
+        raise ArgumentError(field="plan", problem="needs the query's BM25 terms")
     row = query.sparse
     terms = models.SparseVector(indices=row.indices.tolist(), values=row.values.tolist())
     return _stage(query=terms, using=BM25, limit=limit)
@@ -144,7 +144,7 @@ def _turned(stage: models.Prefetch) -> models.Prefetch:
 def _late(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> models.Prefetch:
     """The candidates of both sides, as far as the query has them, by MaxSim."""
     if query.late is None:
-        raise SpecError(field="plan", problem="needs the query's late-interaction rows")
+        raise ArgumentError(field="plan", problem="needs the query's late-interaction rows")
     count = max(plan.late_candidates, limit)
     sides = []
     if query.dense is not None:
@@ -152,13 +152,13 @@ def _late(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> m
     if query.has_sparse and spec.sparse is not None:
         sides.append(_terms(query, count))
     if not sides:
-        raise SpecError(field="plan", problem="needs the query's dense vector or BM25 terms")
+        raise ArgumentError(field="plan", problem="needs the query's dense vector or BM25 terms")
     return _stage(prefetch=sides, query=query.late.tolist(), using=LATE, params=_EXACT, limit=limit)
 
 
 def _numbers(query: Query, vector: VectorSpec) -> list[float]:
     if query.dense is None:
-        raise SpecError(field="plan", problem="needs the query's dense vector")
+        raise ArgumentError(field="plan", problem="needs the query's dense vector")
     values: list[float] = stored_form(query.dense[None, :], vector)[0].tolist()
     return values
 

@@ -11,7 +11,7 @@ from qdrant_static.collection.create import check_encoder
 from qdrant_static.collection.foreign import spec_of
 from qdrant_static.collection.plan import SearchPlan, default_plan
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.querying.answer import answer
 from qdrant_static.querying.explain import explain
 from qdrant_static.querying.filters import FilterLike, StoredFields, one_filter
@@ -54,7 +54,7 @@ class Searcher:
         CollectionNotFoundError: If there is no such collection.
         NotAPlannedCollectionError: If others made it, and neither spec nor encoder is given.
         EncoderMismatchError: If the encoder is not the collection's.
-        SpecError: If others made it, and which of its vectors is meant cannot be told.
+        ArgumentError: If others made it, and which of its vectors is meant cannot be told.
     """
 
     def __init__(
@@ -104,9 +104,9 @@ class Searcher:
     ) -> list[list[Hit]]:
         """Search for several texts at once; see `search_batch`."""
         if isinstance(texts, str):
-            raise SpecError(field="texts", problem="is one text; give a list")
+            raise ArgumentError(field="texts", problem="is one text; give a list")
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise SpecError(field="limit", problem=f"{limit!r} is not an integer of at least 1")
+            raise ArgumentError(field="limit", problem=f"{limit!r} is not an integer of at least 1")
         chosen = self.plan(plan)
         narrowed = self.filter(filter, query_filter)
         queries = self.prepare(texts, chosen)
@@ -133,12 +133,12 @@ class Searcher:
         """A plan that works here: the given one, else the collection's own.
 
         Raises:
-            SpecError: If the collection cannot serve it.
+            ArgumentError: If the collection cannot serve it.
         """
         chosen = default_plan(self.spec) if plan is None else SearchPlan.of(plan)
         chosen.check(self.spec)
         if chosen.rerank is not None and not self.spec.fields.text:
-            raise SpecError(
+            raise ArgumentError(
                 field="plan.rerank",
                 problem="which payload fields hold the text is not known yet: nothing was ingested",
             )
@@ -263,7 +263,7 @@ def search(
         CollectionNotFoundError: If there is no such collection.
         NotAPlannedCollectionError: If others made it, and neither spec nor encoder is given.
         EncoderMismatchError: If the encoder is not the collection's.
-        SpecError: If the query has no text, or the plan cannot work here.
+        ArgumentError: If the query has no text, or the plan cannot work here.
         FilterError: If the filter cannot be read, or a value does not fit its field.
         FieldNotFoundError: If no point has a field that the filter names.
     """

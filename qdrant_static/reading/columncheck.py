@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError, ColumnTypeError
 from qdrant_static.reading import arrowtypes, columns, readyvectors
 from qdrant_static.reading.selection import Selection, check_names
 
@@ -14,7 +14,7 @@ def check(source: str, schema: pa.Schema, selection: Selection) -> None:
 
     Raises:
         ColumnNotFoundError: If a column is not there; it lists those that are.
-        SpecError: If a column comes twice.
+        ArgumentError: If a column comes twice.
         ColumnTypeError: If the key is neither integer nor string, a text is no string, or the
             vectors are no lists of numbers, or a time zone is not known.
     """
@@ -41,7 +41,7 @@ def _check_names(source: str, schema: pa.Schema, selection: Selection) -> None:
     renamed = set(selection.rename.values())
     for name in schema.names:
         if name in renamed and name not in selection.rename and selection.keeps(name):
-            raise SpecError(
+            raise ArgumentError(
                 field="rename", problem=f"{source} has a column {name!r} already; exclude it"
             )
 
@@ -54,7 +54,7 @@ def _check_inside(source: str, name: str, kind: pa.DataType) -> None:
             for one in names:
                 if names.count(one) > 1:
                     problem = f"{source} has the field {one!r} twice in the column {name!r}"
-                    raise SpecError(field="columns", problem=f"{problem}; exclude the column")
+                    raise ArgumentError(field="columns", problem=f"{problem}; exclude the column")
         if pa.types.is_timestamp(inner) and inner.tz is not None:
             try:
                 pa.array([0], pa.int64()).view(inner).to_pylist()

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from qdrant_static.errors import ColumnNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError
 from qdrant_static.reading import csvcells
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.batchbuilder import Building, RejectedError
@@ -212,9 +212,9 @@ def _record(names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
 def _names(file: Input, cells: list[bytes] | RejectedError) -> list[str]:
     """The header's names; a column without one is called by its place."""
     if isinstance(cells, RejectedError):
-        raise SpecError(field="header", problem=f"{file.name}: {cells.message}")
+        raise ArgumentError(field="header", problem=f"{file.name}: {cells.message}")
     try:
         names = [cell.decode("utf-8").strip() for cell in cells]
     except UnicodeDecodeError as error:
-        raise SpecError(field="header", problem=f"{file.name}: not UTF-8") from error
+        raise ArgumentError(field="header", problem=f"{file.name}: not UTF-8") from error
     return [name or f"column_{place}" for place, name in enumerate(names)]

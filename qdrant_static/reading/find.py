@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from qdrant_static import rules
-from qdrant_static.errors import SourceNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, SourceNotFoundError
 from qdrant_static.reading import partitions, plugins
 from qdrant_static.reading.folderwalk import Listing, printable, unreached
 from qdrant_static.reading.found import (
@@ -59,7 +59,7 @@ def find(
 
     Raises:
         SourceNotFoundError: If one of the paths gives nothing.
-        SpecError: If a pipe comes twice.
+        ArgumentError: If a pipe comes twice.
         StorageError: If the place that a URI names cannot be reached.
     """
     chosen = options or SourceOptions()
@@ -88,7 +88,7 @@ def _refuse_second(pipes: dict[tuple[int, int] | str, str], item: Input) -> None
         return
     key = item.stream.identity or item.name
     if key in pipes:
-        raise SpecError(
+        raise ArgumentError(
             field="paths",
             problem=f"{pipes[key]!r} and {item.name!r} are one pipe, which can be read once only",
         )

@@ -14,7 +14,7 @@ import numpy as np
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import Fields
 from qdrant_static.collection.vectorform import original_form
-from qdrant_static.errors import NotAPlannedCollectionError, SpecError
+from qdrant_static.errors import ArgumentError, NotAPlannedCollectionError
 from qdrant_static.reading import readyvectors
 from qdrant_static.reading.batch import MAX_ROWS, Batch
 from qdrant_static.reading.batchbuilder import Building
@@ -95,14 +95,14 @@ class CollectionSource:
         """The same source, which knows the dimension of its vectors: that of the first point's.
 
         Raises:
-            SpecError: If the first points have no such vector.
+            ArgumentError: If the first points have no such vector.
         """
         points, _ = self._page(None, MAX_ROWS, whole=True)
         vectors = (self._vector(point) for point in points)
         lengths = (len(one) for one in vectors if readyvectors.problem_of(one, None) is None)
         dimension = next(lengths, None)
         if points and dimension is None:
-            raise SpecError(
+            raise ArgumentError(
                 field="vectors",
                 problem=f"the points of {self.collection!r} have no {self.vector!r}",
             )
@@ -167,11 +167,11 @@ def open_collection(
     Raises:
         CollectionNotFoundError: If there is none of that name.
         ColumnNotFoundError: If a field is in none of the first points.
-        SpecError: If nobody says which fields are the text.
+        ArgumentError: If nobody says which fields are the text.
     """
     asked = options or SourceOptions()
     if asked.key:
-        raise SpecError(field="key", problem="points keep their ids; leave the key out")
+        raise ArgumentError(field="key", problem="points keep their ids; leave the key out")
     fields = Fields()
     vectors: tuple[VectorSpec, ...] = ()
     try:

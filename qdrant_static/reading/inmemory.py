@@ -23,7 +23,7 @@ import pyarrow as pa
 from qdrant_static.collection.fields import value_at
 from qdrant_static.edge.payloadjson import UnfitError
 from qdrant_static.edge.payloadjson import payload as payload_of
-from qdrant_static.errors import SourceNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, SourceNotFoundError
 from qdrant_static.reading import arrowfile, columncheck, columns, readyvectors
 from qdrant_static.reading.batch import MAX_ROWS, Batch
 from qdrant_static.reading.batchbuilder import Building, RejectedError
@@ -102,7 +102,7 @@ def open_data(
         stop: As for `open_source`.
 
     Raises:
-        SpecError: If it is none of these.
+        ArgumentError: If it is none of these.
     """
     asked = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
     if isinstance(data, pa.RecordBatch):
@@ -114,7 +114,7 @@ def open_data(
     ):
         return open_source(data, options=asked, stop=stop)
     if isinstance(data, Mapping) or not isinstance(data, Iterable):
-        raise SpecError(
+        raise ArgumentError(
             field="paths",
             problem=f"a {type(data).__name__} is neither paths, nor an Arrow table or data frame, "
             "nor an iterable of dictionaries",
@@ -132,12 +132,12 @@ def open_table(data: Any, options: SourceOptions) -> MemorySource:
     Raises:
         ColumnNotFoundError: If a column is not there.
         ColumnTypeError: If a column's type cannot serve.
-        SpecError: If no column for the text is found, or if it is no table.
+        ArgumentError: If no column for the text is found, or if it is no table.
     """
     try:
         reader = pa.RecordBatchReader.from_stream(data)
     except pa.ArrowInvalid as error:  # such as a single column: it has no names
-        raise SpecError(
+        raise ArgumentError(
             field="paths",
             problem=f"a {type(data).__name__} cannot be read as a table of named columns ({error})",
         ) from error
@@ -172,7 +172,7 @@ def open_records(data: Iterable[Any], options: SourceOptions) -> MemorySource:
     Raises:
         SourceNotFoundError: If there is no record.
         ColumnNotFoundError: If a column is in none of the first records.
-        SpecError: If no column for the text is found.
+        ArgumentError: If no column for the text is found.
     """
     records = iter(data)
     first = list(islice(records, MAX_ROWS))

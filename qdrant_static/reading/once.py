@@ -13,7 +13,7 @@ import threading
 import weakref
 from typing import IO, Any
 
-from qdrant_static.errors import JobStoppedError, SpecError
+from qdrant_static.errors import ArgumentError, JobStoppedError
 
 #: So much of what was looked at is kept in memory; more goes into a temporary file.
 _KEPT_BYTES = 8 * 2**20
@@ -61,10 +61,10 @@ class ReadOnce:
         """All bytes.
 
         Raises:
-            SpecError: If they were read before.
+            ArgumentError: If they were read before.
         """
         if self._taken:
-            raise SpecError(field="paths", problem=f"{self._name} can be read once only")
+            raise ArgumentError(field="paths", problem=f"{self._name} can be read once only")
         self._taken = True
         return io.BufferedReader(_Rest(self), 2**20)
 

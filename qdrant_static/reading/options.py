@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
 from qdrant_static import plaindata
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 Format = Literal["parquet", "jsonl", "csv", "tsv", "arrow"]
 CellType = Literal["string", "integer", "float", "boolean"]
@@ -72,39 +72,39 @@ class SourceOptions:
 
     def _check_values(self) -> None:
         if self.text and self.template is not None:
-            raise SpecError(field="template", problem="give columns of the text or a template")
+            raise ArgumentError(field="template", problem="give columns of the text or a template")
         if self.format is not None and self.format not in FORMATS:
-            raise SpecError.of_choice("format", self.format, ", ".join(FORMATS))
+            raise ArgumentError.of_choice("format", self.format, ", ".join(FORMATS))
         if self.delimiter in _TAB:  # as a shell or a single-quoted string of TOML hands it over
             object.__setattr__(self, "delimiter", "\t")
         if self.delimiter is not None and (
             len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n'
         ):
-            raise SpecError(
+            raise ArgumentError(
                 field="delimiter",
                 problem=f"{self.delimiter!r} is not a single ASCII character; for a tab write tab "
                 "or \\t",
             )
         for column, kind in self.types.items():
             if kind not in CELL_TYPES:
-                raise SpecError.of_choice(f"types.{column}", kind, ", ".join(CELL_TYPES))
+                raise ArgumentError.of_choice(f"types.{column}", kind, ", ".join(CELL_TYPES))
         for name in ("max_text_bytes", "max_payload_bytes"):
             if getattr(self, name) < 1:
-                raise SpecError(field=name, problem=f"{getattr(self, name)} is below 1")
+                raise ArgumentError(field=name, problem=f"{getattr(self, name)} is below 1")
 
     def _check_names(self) -> None:
         new = list(self.rename.values())
         for name in new:
             if new.count(name) > 1:
-                raise SpecError(field="rename", problem=f"two columns would be called {name!r}")
+                raise ArgumentError(field="rename", problem=f"two columns would be called {name!r}")
         for name in self.key:
             if self.key.count(name) > 1:
-                raise SpecError(field="key", problem=f"{name!r} is named twice")
+                raise ArgumentError(field="key", problem=f"{name!r} is named twice")
             if name in self.exclude:
-                raise SpecError(field="exclude", problem=f"the key {name!r} is always stored")
+                raise ArgumentError(field="exclude", problem=f"the key {name!r} is always stored")
         for name in self.exclude:
             if name in self.rename or name in (self.payload or ()):
-                raise SpecError(field="exclude", problem=f"{name!r} is also named to be stored")
+                raise ArgumentError(field="exclude", problem=f"{name!r} is also named to be stored")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "source") -> Self:
@@ -115,7 +115,7 @@ class SourceOptions:
             where: What errors call the table.
 
         Raises:
-            SpecError: If one is unknown or wrong; it names the field.
+            ArgumentError: If one is unknown or wrong; it names the field.
         """
         names = ("key", "text", "payload", "exclude")
         given = {

@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import Any
 
 from qdrant_static.encoders.limits import ReadingLimit
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 #: Texts -> the tokens of each, as pairs of places in it: first character, and after the last.
 TokenOffsets = Callable[[Sequence[str]], Sequence[Sequence[tuple[int, int]]]]
@@ -68,11 +68,11 @@ def token_offsets(encoder: Any, *others: Any) -> EncoderTokens:
             tokenizer is left aside.
 
     Raises:
-        SpecError: If the first has none.
+        ArgumentError: If the first has none.
     """
     first = ReadingLimit.of(encoder)
     if first is None:
-        raise SpecError(
+        raise ArgumentError(
             field="passages", problem=f"{encoder!r} has no tokenizer by whose tokens to cut"
         )
     limits = (ReadingLimit.of(one) for one in others)

@@ -11,7 +11,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from qdrant_static.collection.spec import Fields
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import Key, text_key
 from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch
 from qdrant_static.reading.passagecuts import (
@@ -49,16 +49,18 @@ class Passages:
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
-            raise SpecError(field="passages.tokens", problem=f"{self.tokens} is below 1")
+            raise ArgumentError(field="passages.tokens", problem=f"{self.tokens} is below 1")
         if self.characters is not None and self.characters < 1:
-            raise SpecError(field="passages.characters", problem=f"{self.characters} is below 1")
+            raise ArgumentError(
+                field="passages.characters", problem=f"{self.characters} is below 1"
+            )
         if not 0 <= self.overlap < self.tokens:
-            raise SpecError(
+            raise ArgumentError(
                 field="passages.overlap",
                 problem=f"{self.overlap} is not from 0 to {self.tokens - 1}, below passages.tokens",
             )
         if len({self.parent, self.number, self.text}) < 3:
-            raise SpecError(field="passages", problem="its three fields need three names")
+            raise ArgumentError(field="passages", problem="its three fields need three names")
 
     @property
     def bounds(self) -> Bounds:
@@ -94,14 +96,14 @@ def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]
         tokens: The encoders.
 
     Raises:
-        SpecError: If the overlap leaves nothing of what an encoder reads.
+        ArgumentError: If the overlap leaves nothing of what an encoder reads.
     """
     notes = []
     first = tokens.first
     most, asked = first.own_tokens, passages.tokens
     if most is not None and most < asked:
         if passages.overlap >= most:
-            raise SpecError(
+            raise ArgumentError(
                 field="passages.overlap",
                 problem=f"{passages.overlap} of the {most} tokens that {first.name!r} reads of a "
                 "text leave nothing new: lower it",
@@ -141,10 +143,10 @@ def split(
         text_fields: Payload fields of the rows' text, which the passage's takes the place of.
 
     Raises:
-        SpecError: If a payload has a field of the passages' names, or there are ready vectors.
+        ArgumentError: If a payload has a field of the passages' names, or there are ready vectors.
     """
     if batch.vectors is not None:
-        raise SpecError(field="passages", problem="ready vectors are of whole texts")
+        raise ArgumentError(field="passages", problem="ready vectors are of whole texts")
     texts = batch.texts.to_pylist()
     pieces = cut_all(texts, offsets, passages.bounds)
     for first, last in _spans(pieces):
@@ -215,7 +217,7 @@ def _without_text(
     kept = {name: value for name, value in payload.items() if name not in text_fields}
     for name in (passages.parent, passages.number, passages.text):
         if name in kept:
-            raise SpecError(
+            raise ArgumentError(
                 field="passages",
                 problem=f"the rows have a field {name!r} of their own; rename or exclude it",
             )

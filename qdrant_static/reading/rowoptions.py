@@ -54,7 +54,7 @@ def read_row_options(data: Mapping[str, Any]) -> tuple[SourceOptions, Passages |
     """Read what `row_options` gave.
 
     Raises:
-        SpecError: If it is damaged; it names the option.
+        ArgumentError: If it is damaged; it names the option.
     """
     own = {name: value for name, value in data.items() if name != _PASSAGES}
     passages = data.get(_PASSAGES)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from qdrant_static.collection.spec import Fields
 from qdrant_static.collection.template import Template
-from qdrant_static.errors import ColumnNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError
 from qdrant_static.reading.options import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, SourceOptions
 from qdrant_static.suggestions import other_delimiter
 
@@ -146,8 +146,8 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
 
     Raises:
         ColumnNotFoundError: If one is not there; it lists those that are.
-        SpecError: If no text column is named and none is found, one comes twice, or columns get in
-            each other's way.
+        ArgumentError: If no text column is named and none is found, one comes twice, or columns get
+            in each other's way.
     """
     template = None if options.template is None else Template.parse(options.template)
     found_key = tuple(name for name in KEY_COLUMNS if name in columns)[:1]
@@ -176,18 +176,18 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
         if not _is_among(name, columns):
             raise ColumnNotFoundError(column=name, columns=tuple(columns), source=source)
     if chosen.vectors is not None and not (chosen.text or chosen.keys):
-        raise SpecError(
+        raise ArgumentError(
             field="key", problem=f"{source} has neither text nor key: name the key's column"
         )
     if not chosen.text and chosen.vectors is None:
-        raise SpecError(
+        raise ArgumentError(
             field="text",
             problem=f"{source} has neither 'title' nor 'text'; name the text's columns, "
             f"of: {', '.join(columns)}{other_delimiter(columns)}",
         )
     for name, new in chosen.rename.items():
         if new in columns and new != name and new not in chosen.rename and chosen.keeps(new):
-            raise SpecError(
+            raise ArgumentError(
                 field=f"rename.{name}",
                 problem=f"{source} has a column {new!r} already; rename or exclude that too",
             )
@@ -198,14 +198,14 @@ def check_names(source: str, columns: Sequence[str], selection: Selection) -> No
     """Refuse a column that comes twice, unless it is left out.
 
     Raises:
-        SpecError: It names the column.
+        ArgumentError: It names the column.
     """
     for name in columns:
         if columns.count(name) > 1 and selection.takes(name):
             remedy = "rename one of the two in the file"
             if name not in (*selection.keys, *selection.text, selection.vectors):
                 remedy = f"exclude it, or {remedy}"
-            raise SpecError(
+            raise ArgumentError(
                 field="exclude", problem=f"{source} has the column {name!r} twice: {remedy}"
             )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import pyarrow as pa
 
 from qdrant_static.collection.fields import value_at
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.reading import (
     arrowfile,
     columncheck,
@@ -204,7 +204,7 @@ def open_source(
         StorageError: If the place that a URI names cannot be reached.
         ColumnNotFoundError: If a column is not there.
         ColumnTypeError: If a column's type cannot serve.
-        SpecError: If no column for the text is found, or options get in each other's way.
+        ArgumentError: If no column for the text is found, or options get in each other's way.
     """
     asked = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
     there = find(paths, asked, filesystem=filesystem)
@@ -270,7 +270,7 @@ def _check_types(inputs: Sequence[Input], options: SourceOptions) -> None:
         return
     for name in options.types:
         if not any(name in one.folders for one in inputs):
-            raise SpecError(
+            raise ArgumentError(
                 field=f"types.{name}",
                 problem=f"types are for cells of CSV and values of folders ({name}=...); "
                 f"{inputs[0].name} has types of its own",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class BuildOptions:
         discard_unfinished: Remove a shipment that another process began and did not end.
 
     Raises:
-        SpecError: If one of them is out of range; it names it.
+        ArgumentError: If one of them is out of range; it names it.
     """
 
     folder: str | os.PathLike[str] | None = None
@@ -50,20 +50,20 @@ class BuildOptions:
             if value is not None and (
                 isinstance(value, bool) or not isinstance(value, int) or value < 1
             ):
-                raise SpecError(
+                raise ArgumentError(
                     field=f"build.{name}", problem=f"{value!r} is not an integer from 1 on"
                 )
         if not 0 <= self.max_mb_s < float("inf"):
-            raise SpecError(
+            raise ArgumentError(
                 field="build.max_mb_s", problem=f"{self.max_mb_s!r} is no number from 0 on"
             )
         if self.folder is not None and not os.fspath(self.folder).strip():
-            raise SpecError(field="build.folder", problem="is empty; name a place")
+            raise ArgumentError(field="build.folder", problem="is empty; name a place")
         if self.alias is not None and not self.alias:
-            raise SpecError(field="build.alias", problem="an alias has a name")
+            raise ArgumentError(field="build.alias", problem="an alias has a name")
         for peer, url in (self.peers or {}).items():
             if not url.startswith(("http://", "https://")):
-                raise SpecError(
+                raise ArgumentError(
                     field=f"build.peers.{peer}",
                     problem="that is no REST URL; write http://host:6333",
                 )

@@ -33,10 +33,10 @@ from qdrant_static.clients.serverversion import is_remote, server_version
 from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import check_name, require_room
 from qdrant_static.errors import (
+    ArgumentError,
     CannotPullError,
     CollectionNotFoundError,
     NotSupportedByEdgeError,
-    SpecError,
     VerificationError,
 )
 from qdrant_static.shipping.nodes.node import Node, collection_path, node_of
@@ -96,15 +96,15 @@ def pull(
             collection cannot be embedded.
         AccessDeniedError: If the key does not allow it.
         ServerUnavailableError: If the server does not answer for too long.
-        SpecError: If a shard is not there, or an end is of the wrong kind.
+        ArgumentError: If a shard is not there, or an end is of the wrong kind.
         StorageError: If the disk has too little room.
         VerificationError: If what is here is not what is there.
     """
     begun = time.monotonic()
     if not is_remote(server):
-        raise SpecError(field="server", problem="a collection is pulled from a server")
+        raise ArgumentError(field="server", problem="a collection is pulled from a server")
     if not isinstance(local, EdgeClient):
-        raise SpecError(field="local", problem="a collection is pulled into a folder")
+        raise ArgumentError(field="local", problem="a collection is pulled into a folder")
     name = check_name(collection if name is None else name)
     policy = retry or RetryPolicy()
     with node_of(server) as node:
@@ -209,7 +209,9 @@ def _chosen(wanted: Sequence[int] | None, holders: Mapping[int, object]) -> list
     chosen = sorted(set(wanted))
     unknown = [shard for shard in chosen if shard not in holders]
     if unknown or not chosen:
-        raise SpecError(field="shards", problem=f"{unknown or 'none'} given; there are: {there}")
+        raise ArgumentError(
+            field="shards", problem=f"{unknown or 'none'} given; there are: {there}"
+        )
     return chosen
 
 

@@ -13,10 +13,10 @@ from qdrant_static.clients.calls import address
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.clients.serverversion import is_remote
 from qdrant_static.errors import (
+    ArgumentError,
     CannotShipError,
     ServerUnavailableError,
     ShipmentRefusedError,
-    SpecError,
 )
 from qdrant_static.shipping.nodes.node import Node, node_of
 from qdrant_static.shipping.nodes.noderetry import persistently
@@ -100,11 +100,11 @@ def ship(
     """
     for option, value in (("parallel", parallel), ("sample", sample)):
         if value < 1:
-            raise SpecError(field=option, problem=f"{value} is below 1")
+            raise ArgumentError(field=option, problem=f"{value} is below 1")
     if replication_factor is not None and replication_factor < 1:
-        raise SpecError(field="replication_factor", problem=f"{replication_factor} is below 1")
+        raise ArgumentError(field="replication_factor", problem=f"{replication_factor} is below 1")
     if not 0 <= max_mb_s < float("inf"):
-        raise SpecError(field="max_mb_s", problem=f"{max_mb_s!r} is no number from 0 on")
+        raise ArgumentError(field="max_mb_s", problem=f"{max_mb_s!r} is no number from 0 on")
     if not is_remote(server):
         raise CannotShipError(
             collection=collection,
@@ -113,7 +113,7 @@ def ship(
         )
     target = name or collection
     if alias == target:
-        raise SpecError(
+        raise ArgumentError(
             field="alias", problem=f"{alias!r} is the collection's name: give it another (name=)"
         )
     with (

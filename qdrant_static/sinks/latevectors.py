@@ -14,7 +14,7 @@ from qdrant_client import models
 
 from qdrant_static.clients.calls import patiently
 from qdrant_static.collection.vectorspec import LATE, LateSpec
-from qdrant_static.errors import EncoderMismatchError, SpecError
+from qdrant_static.errors import ArgumentError, EncoderMismatchError
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -53,7 +53,7 @@ class LateVectors:
         encoder: Who makes the rows, or its name; None loads it by the spec's name.
 
     Raises:
-        SpecError: If its rows are not of the spec's size.
+        ArgumentError: If its rows are not of the spec's size.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class LateVectors:
                 given_fingerprint=encoder.info.fingerprint,
             )
         if encoder.info.dimension != spec.size:
-            raise SpecError(
+            raise ArgumentError(
                 field="late.size",
                 problem=f"{spec.size}; {encoder.info.name!r} makes {encoder.info.dimension}",
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,26 +38,26 @@ def check_shapes(
         has_sparse: Whether the collection has a sparse vector.
 
     Raises:
-        SpecError: If they are not; it names the vector.
+        ArgumentError: If they are not; it names the vector.
     """
     if set(dense) != set(sizes):
-        raise SpecError(
+        raise ArgumentError(
             field="vectors",
             problem=f"given: {', '.join(sorted(dense)) or 'none'}; the collection has: "
             f"{', '.join(sorted(sizes)) or 'none'}",
         )
     for name, matrix in dense.items():
         if matrix.shape != (rows, sizes[name]):
-            raise SpecError(
+            raise ArgumentError(
                 field=f"vectors.{name}",
                 problem=f"shape {matrix.shape}, not {(rows, sizes[name])}",
             )
     if sparse is not None and not has_sparse:
-        raise SpecError(field="vectors", problem="the collection has no sparse vector")
+        raise ArgumentError(field="vectors", problem="the collection has no sparse vector")
     if sparse is not None and len(sparse) != rows:
-        raise SpecError(field="vectors.sparse", problem=f"{len(sparse)} rows for {rows} ids")
+        raise ArgumentError(field="vectors.sparse", problem=f"{len(sparse)} rows for {rows} ids")
     if len(payloads) != rows:
-        raise SpecError(field="payloads", problem=f"{len(payloads)} for {rows} ids")
+        raise ArgumentError(field="payloads", problem=f"{len(payloads)} for {rows} ids")
 
 
 def unfit_rows(

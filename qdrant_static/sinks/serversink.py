@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.collection.spec import BM25, CollectionSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.sinks.delivery import Delivery, StoppedError
 from qdrant_static.sinks.pace import Pace
 from qdrant_static.sinks.pointchecks import check_shapes, unfit_rows
@@ -109,7 +109,7 @@ class ServerSink:
     ) -> None:
         for name, value in (("in_flight", in_flight), ("max_batch_bytes", max_batch_bytes)):
             if value < 1:
-                raise SpecError(field=name, problem=f"{value} is below 1")
+                raise ArgumentError(field=name, problem=f"{value} is below 1")
         self._sizes = dict(sizes)
         self._sparse = sparse
         self._on_settled = on_settled
@@ -181,7 +181,8 @@ class ServerSink:
             payloads: n payloads of JSON values.
 
         Raises:
-            SpecError: If names or shapes are not the collection's; nothing of the batch is sent.
+            ArgumentError: If names or shapes are not the collection's; nothing of the batch is
+                sent.
             ServerUnavailableError: If the server took no request for too long.
             AccessDeniedError: If it refuses the key.
             CollectionNotFoundError: If the collection is gone.

@@ -7,7 +7,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, ingest
-from qdrant_static.errors import CollectionNotFoundError, ColumnNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, CollectionNotFoundError, ColumnNotFoundError
 from qdrant_static.ids import point_id
 from qdrant_static.reading.fromcollection import open_collection
 from qdrant_static.reading.options import SourceOptions
@@ -81,7 +81,7 @@ def test_points_without_text_are_rejects(client):
             models.PointStruct(id=3, vector=[1, 1], payload=None),
         ],
     )
-    with pytest.raises(SpecError, match="text"):
+    with pytest.raises(ArgumentError, match="text"):
         open_collection(client, "plain")
     (batch,) = open_collection(client, "plain", options=SourceOptions(text=("body",), vectors=""))
     # Beside a vector a text may be missing.
@@ -94,7 +94,7 @@ def test_points_without_text_are_rejects(client):
 def test_what_cannot_be_is_an_error(filled):
     with pytest.raises(CollectionNotFoundError):
         open_collection(filled, "none")
-    with pytest.raises(SpecError, match="keep their ids"):
+    with pytest.raises(ArgumentError, match="keep their ids"):
         open_collection(filled, "old", options=SourceOptions(key=("doi",)))
     with pytest.raises(ColumnNotFoundError, match="'abstract'"):
         open_collection(filled, "old", options=SourceOptions(text=("abstract",)))

@@ -16,10 +16,10 @@ from qdrant_static.edge.collectionstore import Collections
 from qdrant_static.edge.directory import CollectionFolder, FolderLock
 from qdrant_static.errors import (
     AliasExistsError,
+    ArgumentError,
     CollectionExistsError,
     CollectionLockedError,
     CollectionNotFoundError,
-    SpecError,
     StorageError,
 )
 from qdrant_static.routing import shard_of
@@ -223,9 +223,9 @@ def _change(root: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("spoil", "error", "told"),
     [
-        (lambda root: _change(root, metadata={"b": 2}), SpecError, "its metadata differ"),
-        (lambda root: _change(root, wal=False), SpecError, "its wal differ"),
-        (lambda root: _change(root, shard_number=2), SpecError, "it has 2 shards"),
+        (lambda root: _change(root, metadata={"b": 2}), ArgumentError, "its metadata differ"),
+        (lambda root: _change(root, wal=False), ArgumentError, "its wal differ"),
+        (lambda root: _change(root, shard_number=2), ArgumentError, "it has 2 shards"),
         (lambda root: _change(root, pending="settings"), StorageError, "open the collection once"),
         (
             lambda root: CollectionFolder(*_parts(root)[1]).description.unlink(),
@@ -261,7 +261,7 @@ def _alias(root: Path) -> None:
 
 
 def test_no_parts_and_open_ones_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="there are none"):
+    with pytest.raises(ArgumentError, match="there are none"):
         assemble(tmp_path / "db", "whole", [])
     parts = _build_small(tmp_path)
     lock = FolderLock(CollectionFolder(*parts[1]))

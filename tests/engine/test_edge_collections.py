@@ -18,6 +18,7 @@ from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import SparseSpec
 from qdrant_static.edge.directory import check_name
 from qdrant_static.errors import (
+    ArgumentError,
     ClientClosedError,
     CollectionExistsError,
     CollectionLockedError,
@@ -26,7 +27,6 @@ from qdrant_static.errors import (
     EngineError,
     NotAPlannedCollectionError,
     PointError,
-    SpecError,
     StorageError,
 )
 from tests.fakes import run_cli
@@ -88,7 +88,7 @@ def test_a_second_creation_is_an_error_and_changes_nothing(client):
 
 @pytest.mark.parametrize("vectors", [None, {}])
 def test_a_collection_without_vectors_is_an_error_and_leaves_nothing(client, tmp_path, vectors):
-    with pytest.raises(SpecError, match="needs a vector"):
+    with pytest.raises(ArgumentError, match="needs a vector"):
         client.create_collection("a", vectors)
     assert files(tmp_path) == set()
 
@@ -272,7 +272,7 @@ def test_a_spec_is_created_and_read_back(client, encoder, tmp_path):
     ],
 )
 def test_a_spec_that_no_search_could_use_creates_nothing(client, encoder, tmp_path, options, told):
-    with pytest.raises(SpecError, match=told):
+    with pytest.raises(ArgumentError, match=told):
         create_collection(client, "a", CollectionSpec.for_encoder(encoder, **options))
     assert files(tmp_path) == set()
 
@@ -422,8 +422,8 @@ def test_metadata_is_written_as_the_client_writes_it_or_refused_by_name(tmp_path
             "at": "2024-01-02T00:00:00Z",
             "day": "2024-01-02",
         }
-        with pytest.raises(SpecError, match=r"metadata.a\[0\]: holds a set"):
+        with pytest.raises(ArgumentError, match=r"metadata.a\[0\]: holds a set"):
             client.update_collection("c", metadata={"a": [{1}]})
-        with pytest.raises(SpecError, match=r"metadata.a: holds a bytes"):
+        with pytest.raises(ArgumentError, match=r"metadata.a: holds a bytes"):
             client.create_collection("d", PARAMS, metadata={"a": b""})
         assert not client.collection_exists("d")

@@ -9,7 +9,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import EdgeClient
-from qdrant_static.errors import PointError, SpecError
+from qdrant_static.errors import ArgumentError, PointError
 
 LATER = {"must": [{"key": "n", "range": {"gte": 1}}]}
 
@@ -221,7 +221,7 @@ def test_what_comes_back(client: EdgeClient) -> None:
     ],
 )
 def test_what_is_no_model_is_refused_with_its_place(client: EdgeClient, call, told: str) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         call(client)
     assert str(caught.value).startswith(told)
     assert client.count("c").count == 4

@@ -7,7 +7,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static.encoders.sparsevectors import SparseRows
-from qdrant_static.errors import PointError, SpecError
+from qdrant_static.errors import ArgumentError, PointError
 
 N = 20
 
@@ -123,7 +123,7 @@ def test_large_finite_numbers_are_no_reason_to_refuse(made, columns):
     ],
 )
 def test_columns_that_do_not_fit_are_named(made, columns, change, field):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         made.upsert_matrices("c", range(N), **{**columns, **change})
     assert caught.value.field == field
     assert made.count("c", exact=True).count == 0
@@ -131,5 +131,5 @@ def test_columns_that_do_not_fit_are_named(made, columns, change, field):
 
 def test_an_unknown_sparse_vector_is_named(made, columns):
     columns["sparse"] = {"splade": columns["sparse"]["bm25"]}
-    with pytest.raises(SpecError, match=r"vectors\.splade: no sparse vector; there are: bm25"):
+    with pytest.raises(ArgumentError, match=r"vectors\.splade: no sparse vector; there are: bm25"):
         made.upsert_matrices("c", range(N), **columns)

@@ -18,10 +18,10 @@ from qdrant_static.collection.diff import diff
 from qdrant_static.edge.opencollection import carry_out_vector
 from qdrant_static.encoders.sparsevectors import SparseRows
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionLockedError,
     NotSupportedByEdgeError,
     PointError,
-    SpecError,
 )
 from qdrant_static.routing import shard_of
 from tests.fakes import FakeEncoder
@@ -316,7 +316,7 @@ def test_vectors_are_looked_up_in_several_shards(twins: EdgeClient) -> None:
 
 @pytest.mark.parametrize("shards", [0, -1])
 def test_a_number_of_shards_is_at_least_one(client: EdgeClient, shards: int) -> None:
-    with pytest.raises(SpecError, match="shard_number"):
+    with pytest.raises(ArgumentError, match="shard_number"):
         client.create_collection(
             "c", models.VectorParams(size=2, distance="Dot"), shard_number=shards
         )

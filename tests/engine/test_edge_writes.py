@@ -16,10 +16,10 @@ from qdrant_client import models
 
 from qdrant_static import EdgeClient
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionLockedError,
     NotSupportedByEdgeError,
     PointError,
-    SpecError,
 )
 from tests.fakes import REPOSITORY
 
@@ -149,7 +149,7 @@ def test_payloads_that_are_no_json_are_named(client: EdgeClient, value: object) 
         client.upsert("c", [good, bad])
     assert caught.value.point == 2
     client.upsert("c", [good])
-    with pytest.raises(SpecError):
+    with pytest.raises(ArgumentError):
         client.set_payload("c", {"x": value}, points=[1])
     assert client.retrieve("c", [1])[0].payload == {}
 
@@ -165,9 +165,9 @@ def test_a_payload_is_as_deep_as_the_engine_can_read(client: EdgeClient) -> None
     with pytest.raises(PointError, match="deeper than 120"):
         client.upsert("c", [models.PointStruct(id=2, vector={}, payload=nested(121))])
     client.set_payload("c", nested(100), points=[1], key=".".join("a" * 20))
-    with pytest.raises(SpecError, match="deeper than 120"):
+    with pytest.raises(ArgumentError, match="deeper than 120"):
         client.set_payload("c", nested(101), points=[1], key=".".join("a" * 20))
-    with pytest.raises(SpecError, match="deeper than 120"):
+    with pytest.raises(ArgumentError, match="deeper than 120"):
         client.set_payload("c", {}, points=[1], key=".".join("a" * 200))
     assert client.scroll("c")[0][0].payload == nested(120)
 
@@ -238,13 +238,13 @@ def test_columns_of_an_upload(client: EdgeClient) -> None:
     ],
 )
 def test_columns_that_end_early_are_named(client: EdgeClient, arguments: dict, field: str) -> None:
-    with pytest.raises(SpecError, match=field):
+    with pytest.raises(ArgumentError, match=field):
         client.upload_collection("c", {"v": np.ones((3, SIZE))}, **arguments)
     assert client.count("c").count == 0
 
 
 def test_columns_of_different_lengths_are_named(client: EdgeClient) -> None:
-    with pytest.raises(SpecError, match="differ in length"):
+    with pytest.raises(ArgumentError, match="differ in length"):
         client.upload_collection("c", {"v": np.ones((3, SIZE)), "m": np.ones((2, 1, 2))})
 
 
@@ -357,7 +357,7 @@ def test_a_load_is_indexed_at_its_end_if_that_pays(client: EdgeClient) -> None:
 
 
 def test_progress_is_only_seen_from_another_process(client: EdgeClient) -> None:
-    with pytest.raises(SpecError, match="another_process"):
+    with pytest.raises(ArgumentError, match="another_process"):
         client.optimize("c", progress=print)
 
 
@@ -392,7 +392,7 @@ def test_settings_that_cannot_be_changed_leave_everything(client: EdgeClient) ->
             hnsw_config=models.HnswConfigDiff(m=3),
             collection_params=models.CollectionParamsDiff(replication_factor=2),
         )
-    with pytest.raises(SpecError):
+    with pytest.raises(ArgumentError):
         client.update_collection("c", hnsw_config=models.HnswConfigDiff(ef_construct=1))
     assert client.get_collection("c").config == before
 
@@ -421,7 +421,7 @@ def test_a_filter_that_needs_no_condition_deletes_nothing(client: EdgeClient) ->
             "c", [models.PointVectors(id=1, vector={"v": [2.0] * SIZE})], update_filter=condition
         ),
     ):
-        with pytest.raises(SpecError, match=r"MinShould.min_count: must be at least 1"):
+        with pytest.raises(ArgumentError, match=r"MinShould.min_count: must be at least 1"):
             change()
     assert client.count("c").count == 3
 
@@ -468,7 +468,7 @@ def test_a_filter_that_needs_no_condition_deletes_nothing(client: EdgeClient) ->
     ],
 )
 def test_requests_out_of_bounds_are_refused(client: EdgeClient, refused, told: str) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         refused(client)
     assert str(caught.value).startswith(told)
 
@@ -483,6 +483,6 @@ def test_a_collection_whose_vectors_share_a_name_is_refused_and_leaves_nothing(
     client: EdgeClient, tmp_path: Path
 ) -> None:
     params = models.VectorParams(size=2, distance=models.Distance.DOT)
-    with pytest.raises(SpecError, match="a dense and a sparse vector have this name"):
+    with pytest.raises(ArgumentError, match="a dense and a sparse vector have this name"):
         client.create_collection("two", {"a": params}, {"a": models.SparseVectorParams()})
     assert not (tmp_path / "db" / "two").exists()

@@ -9,7 +9,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection, search
-from qdrant_static.errors import FieldNotFoundError, FilterError, QdrantStaticError, SpecError
+from qdrant_static.errors import ArgumentError, FieldNotFoundError, FilterError, QdrantStaticError
 from qdrant_static.querying.filters import StoredFields, build_filter, index_warnings
 from qdrant_static.querying.run import Searcher
 from tests.fakes import FakeEncoder
@@ -229,7 +229,7 @@ def test_a_filter_narrows_searches_and_costs_requests_once(stored, monkeypatch):
         filter={"must": [{"key": "year", "match": {"value": 1999}}]},
     )  # fmt: skip
     assert only.id == 2
-    with pytest.raises(SpecError, match="give one"):
+    with pytest.raises(ArgumentError, match="give one"):
         searcher.search("row", filter="year=1", query_filter=models.Filter())
 
 

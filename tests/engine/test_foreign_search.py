@@ -10,7 +10,7 @@ from qdrant_client import models
 
 from qdrant_static import load_encoder, search, tune
 from qdrant_static.collection.foreign import foreign_spec
-from qdrant_static.errors import NotAPlannedCollectionError, SpecError
+from qdrant_static.errors import ArgumentError, NotAPlannedCollectionError
 from tests.fakes import run_cli
 
 WORDS = ("amber", "basalt", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet", "jetty")
@@ -82,5 +82,5 @@ def test_the_command_line_names_the_parts(client, texts, tmp_path, model_folder)
 
 
 def test_a_vector_that_is_not_there_is_named(client, theirs):
-    with pytest.raises(SpecError, match="'dense' is not a dense vector here"):
+    with pytest.raises(ArgumentError, match="'dense' is not a dense vector here"):
         foreign_spec(client, "theirs", encoder=theirs, vector="dense")

@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.models import QueryResponse
 
 from qdrant_static import EdgeClient, install, load_encoder, uninstall
-from qdrant_static.errors import EncoderNotFoundError, EncoderUnavailableError, SpecError
+from qdrant_static.errors import ArgumentError, EncoderNotFoundError, EncoderUnavailableError
 from qdrant_static.vectors import truncate
 from tests.fakes import DIMENSION
 
@@ -214,9 +214,9 @@ def test_batches_and_groups_of_queries(either, model):
 
 @pytest.mark.parametrize("options", [{"dimensions": DIMENSION + 1}, {"dimension": 8}])
 def test_wrong_options_are_an_error_of_ours(either, model, options):
-    with pytest.raises(SpecError, match="of the model"):
+    with pytest.raises(ArgumentError, match="of the model"):
         either.query_points("c", query=_doc(QUERY, model, **options), using="full")
-    with pytest.raises(SpecError, match="of the model"):
+    with pytest.raises(ArgumentError, match="of the model"):
         either.upsert("c", [models.PointStruct(id=1, vector={"full": _doc("a", model, **options)})])
     assert either.count("c").count == 0
 
@@ -377,7 +377,7 @@ def test_bm25_options_may_be_the_clients_model(opened):
     ],
 )
 def test_wrong_options_of_bm25_name_the_option(opened, options, message):
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         opened.query_points("c", query=_doc("a", "qdrant/bm25", **options), using="bm25")
 
 

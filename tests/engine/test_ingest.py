@@ -28,12 +28,12 @@ from qdrant_static.collection.spec import Fields, SparseSpec
 from qdrant_static.edge import indexbuild
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionNameError,
     ColumnNotFoundError,
     EncoderMismatchError,
     PointError,
     SourceNotFoundError,
-    SpecError,
     SpecMismatchError,
     VerificationError,
 )
@@ -431,7 +431,7 @@ def test_the_same_encoder_under_another_name_is_welcome(client, encoder, tmp_pat
 
 def test_a_new_collection_without_an_encoder_is_an_error(client, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    with pytest.raises(SpecError, match="is new: name an encoder"):
+    with pytest.raises(ArgumentError, match="is new: name an encoder"):
         ingest(path, client, "c")
 
 
@@ -466,7 +466,7 @@ def test_wrong_usage_is_an_error_before_anything_is_made(client, encoder, tmp_pa
 def test_an_input_is_never_overwritten_by_the_rejects(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [*rows(3), "torn"])
     before = path.read_bytes()
-    with pytest.raises(SpecError, match="rejects"):
+    with pytest.raises(ArgumentError, match="rejects"):
         ingest(path, client, "c", encoder=encoder, rejects=tmp_path / "in" / ".." / "a.jsonl")
     assert path.read_bytes() == before
 
@@ -482,7 +482,7 @@ def test_a_language_that_bm25_does_not_know_is_an_error_before_anything_is_made(
 ):
     spec = CollectionSpec.for_encoder(encoder, sparse=SparseSpec(language="klingon"))
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    with pytest.raises(SpecError, match="klingon"):
+    with pytest.raises(ArgumentError, match="klingon"):
         ingest(path, client, "c", spec=spec, encoder=encoder)
     assert not client.collection_exists("c")
 
@@ -597,7 +597,7 @@ def test_a_number_of_threads_that_cannot_be_is_an_error_that_names_it(
     client, encoder, tmp_path, threads
 ):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    with pytest.raises(SpecError, match="threads"):
+    with pytest.raises(ArgumentError, match="threads"):
         ingest(path, client, "c", encoder=encoder, threads=threads)
 
 
@@ -721,7 +721,7 @@ def test_an_encoder_may_be_given_by_its_name_everywhere(client, tmp_path, model_
         assert migration.start(name, frozen=True).stored == 3
     with LiveWriter(client, "c", encoders=[name]) as writer:
         assert writer.upsert(Record(key=9, text="the dog")) == 1
-    with pytest.raises(SpecError, match="a dict is not an encoder"):
+    with pytest.raises(ArgumentError, match="a dict is not an encoder"):
         ingest(path, client, "d", encoder={})
 
 

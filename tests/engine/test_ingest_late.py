@@ -8,7 +8,7 @@ import pytest
 from qdrant_static import CollectionSpec, ingest, search
 from qdrant_static.collection.spec import LateSpec
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.errors import EncoderMismatchError, EncoderNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, EncoderMismatchError, EncoderNotFoundError
 from tests.fakes import write_jsonl
 
 TEXTS = ("red fish in the sea", "a slow ship", "moon and tide", "bread of yeast")
@@ -60,7 +60,7 @@ def test_every_point_gets_its_rows(client, encoder, path, spec):
     ("late", "error"),
     [
         (WordRows("fastembed:others"), EncoderMismatchError),
-        (WordRows(size=8), SpecError),
+        (WordRows(size=8), ArgumentError),
         (None, EncoderNotFoundError),
     ],
 )

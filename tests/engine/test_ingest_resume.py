@@ -11,8 +11,8 @@ import pytest
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest
 from qdrant_static.errors import (
+    ArgumentError,
     JobRunningError,
-    SpecError,
     StorageError,
     TooManyRejectsError,
 )
@@ -106,7 +106,7 @@ def test_a_reject_names_the_row_that_came_before(client, encoder, tmp_path):
 
 
 def test_an_unknown_policy_is_an_error(client, encoder, tmp_path):
-    with pytest.raises(SpecError, match="on_duplicate: 'both' is not valid"):
+    with pytest.raises(ArgumentError, match="on_duplicate: 'both' is not valid"):
         ingest(write_jsonl(tmp_path / "a.jsonl", rows(1)), client, "c", encoder=encoder,
                on_duplicate="both")  # fmt: skip
 
@@ -143,7 +143,7 @@ def test_a_share_is_judged_at_the_end_of_a_short_input(client, encoder, tmp_path
 @pytest.mark.parametrize("limit", ["many", "101%", "-1", -1, True, "1.5", "%"])
 def test_a_limit_that_is_none_is_an_error(client, encoder, tmp_path, limit):
     path = write_jsonl(tmp_path / "a.jsonl", rows(1))
-    with pytest.raises(SpecError, match="max_rejects"):
+    with pytest.raises(ArgumentError, match="max_rejects"):
         ingest(path, client, "c", encoder=encoder, max_rejects=limit)
 
 
@@ -396,7 +396,7 @@ def test_rows_and_passages_are_counted_apart(client, tmp_path, policy):
 
 def test_the_last_row_of_a_key_is_not_for_passages(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(1))
-    with pytest.raises(SpecError, match="passages: the last row of a key"):
+    with pytest.raises(ArgumentError, match="passages: the last row of a key"):
         ingest(path, client, "c", encoder=encoder, passages=Passages(), on_duplicate="last")
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from qdrant_static import CollectionSpec, EdgeClient, LiveWriter, Record, create_collection
-from qdrant_static.errors import SpecError, StorageError
+from qdrant_static.errors import ArgumentError, StorageError
 from qdrant_static.journal.replay import replay
 from qdrant_static.journal.serverjournal import JournalCollection
 from tests.fakes import FakeEncoder
@@ -33,7 +33,7 @@ def test_it_is_the_same_for_everybody(client, journal):
 
 
 def test_nothing_is_changed_outside_of_exclusive(client):
-    with pytest.raises(SpecError, match="outside of exclusive"):
+    with pytest.raises(ArgumentError, match="outside of exclusive"):
         JournalCollection(client, "j").append([change(1)])
 
 

@@ -22,13 +22,13 @@ from qdrant_static import (
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionNotFoundError,
     EngineError,
     KeyTypeError,
     NotAPlannedCollectionError,
     PointError,
     ServerUnavailableError,
-    SpecError,
     TextInputError,
 )
 from qdrant_static.ids import point_id
@@ -106,7 +106,7 @@ def test_the_vectors_are_those_that_ingest_makes(tmp_path, client):
         texts = {"title": "cat 3", "text": "sea moon tide"}
         writer.upsert([Record(key=3, text=texts, payload={"n": 3})])
         writer.upsert(Record(key=one["id"], payload=one) for one in rows if one["id"] != 3)
-        with pytest.raises(SpecError, match="title, text: give a mapping"):
+        with pytest.raises(ArgumentError, match="title, text: give a mapping"):
             writer.upsert(Record(key=3, text="cat"))
     for one in client.scroll("files", limit=99, with_vectors=True)[0]:
         assert one.payload == before[one.id].payload
@@ -184,11 +184,11 @@ def test_records_are_deleted_by_key_and_by_filter(client, writer):
         (lambda w: w.upsert(Record(key=1, text="x", payload={"n": {1}})), PointError, "no JSON"),
         (lambda w: w.upsert(Record(key=1, text="x", payload={1: 1})), PointError, "no object"),
         (lambda w: w.set_payload([7], {"n": 1}), PointError, "7: it is not in 'v1'"),
-        (lambda w: w.set_payload([1], {"id": 2}), SpecError, "the record's key"),
-        (lambda w: w.delete_payload([1], ["id"]), SpecError, "the record's key"),
-        (lambda w: w.delete_payload([1], "n"), SpecError, "give a list"),
-        (lambda w: w.delete((1, 2)), SpecError, "a tuple: give a key"),
-        (lambda w: w.delete(matches(1)), SpecError, "a Filter: give a key"),
+        (lambda w: w.set_payload([1], {"id": 2}), ArgumentError, "the record's key"),
+        (lambda w: w.delete_payload([1], ["id"]), ArgumentError, "the record's key"),
+        (lambda w: w.delete_payload([1], "n"), ArgumentError, "give a list"),
+        (lambda w: w.delete((1, 2)), ArgumentError, "a tuple: give a key"),
+        (lambda w: w.delete(matches(1)), ArgumentError, "a Filter: give a key"),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(client, writer, call, error, words):
@@ -256,11 +256,11 @@ def test_two_journals_of_one_collection_are_refused_until_one_takes_over(client,
     writer.upsert(Record(key=1, text="cat"))
     other = tmp_path / "other.sqlite"
     with LiveWriter(client, "live", journal=other, encoders=[A]) as second:
-        with pytest.raises(SpecError, match="All writers must have the same"):
+        with pytest.raises(ArgumentError, match="All writers must have the same"):
             second.upsert(Record(key=1, text="dog"))
     with LiveWriter(client, "live", journal=other, encoders=[A], take_over=True) as second:
         second.upsert(Record(key=1, text="dog"))
-    with pytest.raises(SpecError, match="All writers must have the same"):
+    with pytest.raises(ArgumentError, match="All writers must have the same"):
         writer.upsert(Record(key=1, text="moon"))
     check(client, "v1", {1: row(1, "dog")}, A)
 

@@ -19,8 +19,8 @@ from qdrant_static.clients.aliases import target_of
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import (
     AliasExistsError,
+    ArgumentError,
     CollectionLockedError,
-    SpecError,
     StorageError,
     VerificationError,
 )
@@ -261,7 +261,7 @@ def test_a_copy_that_is_not_whole_deletes_nothing(client, plain, monkeypatch):
     assert client.count(plain).count == 60
     client.delete_collection(f"{plain}__v1")
     create_collection(client, f"{plain}__v1", CollectionSpec.for_encoder(OLD))
-    with pytest.raises(SpecError, match="no copy of ours"):
+    with pytest.raises(ArgumentError, match="no copy of ours"):
         adopt.keep_name(client, plain)
 
 
@@ -273,7 +273,7 @@ def test_a_vector_is_added_to_a_live_collection(client, tmp_path):
         "full", "mrl_16", "mrl_8",
     ]  # fmt: skip
     assert add_vector(client, place.alias, "mrl_16") == found
-    with pytest.raises(SpecError, match="migrate start"):
+    with pytest.raises(ArgumentError, match="migrate start"):
         add_vector(client, place.alias, "other")
     with place.writer() as writer:
         writer.upsert([written(70, 1)])

@@ -31,7 +31,7 @@ from qdrant_static.collection.quantization import (
 )
 from qdrant_static.collection.vectorform import stored_form
 from qdrant_static.collection.vectorspec import DATATYPES, VectorSpec, uint8_scale
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 COUNT, QUERIES, LIMIT = 500, 15, 10
 SIZES = (64, 256, 1024)
@@ -173,7 +173,7 @@ def test_a_datatype_alone_keeps_its_recall(tmp_path, datatype):
 
 @pytest.mark.parametrize(("datatype", "codes"), REFUSED, ids=str)
 def test_what_would_find_by_chance_is_refused(datatype, codes):
-    with pytest.raises(SpecError, match="hits would be random"):
+    with pytest.raises(ArgumentError, match="hits would be random"):
         layout("v", 64, datatype, codes)
 
 

@@ -10,10 +10,10 @@ from qdrant_client import models
 
 from qdrant_static.edge import pointreads
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionNotFoundError,
     NotSupportedByEdgeError,
     PointNotFoundError,
-    SpecError,
 )
 from tests.brute_force import COUNT, ask, best, identity, mapped, rows, same
 
@@ -123,7 +123,7 @@ def test_a_point_that_is_missing_or_lacks_the_vector_is_named(opened):
         ask(opened, 9, using="sparse")
     recommended = models.RecommendInput(positive=[9, 11], strategy="best_score")
     assert ask(opened, models.RecommendQuery(recommend=recommended), using="sparse")
-    with pytest.raises(SpecError, match="point id: 'abc'"):
+    with pytest.raises(ArgumentError, match="point id: 'abc'"):
         ask(opened, "abc", using="cos")
     there = models.LookupLocation(collection="nowhere")
     with pytest.raises(CollectionNotFoundError, match="nowhere"):
@@ -146,7 +146,7 @@ def test_average_vector(opened, data):
     scores = data.scores("dot", wanted)
     found = recommend(opened, "dot", positive=[1, data.query.tolist()], negative=[3])
     same(found, best(scores, without=[1, 3]))
-    with pytest.raises(SpecError, match="positive"):
+    with pytest.raises(ArgumentError, match="positive"):
         recommend(opened, "dot", negative=[3])
 
 
@@ -182,7 +182,7 @@ def test_best_score(opened, data):
     found = recommend(opened, "dot", "best_score", positive=[1, identity(2)], negative=[3])
     same(found, best(scores, without=[1, 2, 3]))
     assert recommend(opened, "dot", "best_score", negative=[3])
-    with pytest.raises(SpecError, match="no example"):
+    with pytest.raises(ArgumentError, match="no example"):
         recommend(opened, "dot", "best_score")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from qdrant_client import models
 
 from qdrant_static.edge import pointreads
-from qdrant_static.errors import EngineError, NotSupportedByEdgeError, SpecError
+from qdrant_static.errors import ArgumentError, EngineError, NotSupportedByEdgeError
 from tests.brute_force import COUNT, ask, best, identity, rows, same
 
 
@@ -226,7 +226,7 @@ def test_conditions_in_formulas_and_formulas_that_fail(opened, data):
     assert all(
         (hit.score > 50) == (row % 2 == 0) for row, hit in zip(rows(found), found, strict=True)
     )
-    with pytest.raises(SpecError, match="missing or no number"):
+    with pytest.raises(ArgumentError, match="missing or no number"):
         ask(opened, models.FormulaQuery(formula="group"), prefetch=prefetch)
 
 
@@ -281,7 +281,7 @@ def test_groups_with_the_points_that_their_keys_name(opened, data):
     lookups = {group.id: group.lookup and group.lookup.payload for group in found}
     assert lookups == {0: None, 1: None, 2: None, 3: {"a": 3}}
     assert groups(opened, data.query, using="cos", group_by="half") == []
-    with pytest.raises(SpecError, match="group_by"):
+    with pytest.raises(ArgumentError, match="group_by"):
         groups(opened, data.query, using="cos", group_by="a[")
 
 
@@ -295,7 +295,7 @@ def test_facets_and_counts(opened, data):
     assert pointreads.count(opened, None, exact=True) == COUNT
     with pytest.raises(EngineError, match="No appropriate index"):
         pointreads.facet(opened, "nothing", condition=None, limit=10, exact=True)
-    with pytest.raises(SpecError, match="limit"):
+    with pytest.raises(ArgumentError, match="limit"):
         pointreads.facet(opened, "group", condition=None, limit=0, exact=True)
 
 
@@ -318,7 +318,7 @@ def test_pages_hold_every_point_once(opened):
     ]
     assert offset is None
     for given_ in ({"limit": 0, "offset": None}, {"limit": 1, "offset": 3, "order_by": "n"}):
-        with pytest.raises(SpecError):
+        with pytest.raises(ArgumentError):
             pointreads.scroll(opened, None, payload=False, vectors=False, **given_)
 
 
@@ -328,5 +328,5 @@ def test_points_by_id(opened, data):
         (3, data.payload[3]), (identity(4), data.payload[4]),
     ]  # fmt: skip
     assert found[0].vector["dot"] == pytest.approx(data.dense["dot"][3])
-    with pytest.raises(SpecError, match="point id"):
+    with pytest.raises(ArgumentError, match="point id"):
         pointreads.retrieve(opened, ["abc"], payload=True, vectors=False)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from qdrant_static import ingest
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.retrying import retry_rejects
 from qdrant_static.reading import rejects as rejects_module
 from qdrant_static.reading.options import SourceOptions
@@ -229,14 +229,14 @@ def test_rows_that_were_read_with_different_options_are_refused(client, tmp_path
         report = ingest(path, client, "c", encoder=ENCODER, options=options)
         found += lines(report.rejects_path)
     path = write_jsonl(tmp_path / "both.jsonl", found)
-    with pytest.raises(SpecError, match="lines 1 and 2, were read with different options"):
+    with pytest.raises(ArgumentError, match="lines 1 and 2, were read with different options"):
         retry_rejects(path, client, "c", encoder=ENCODER)
 
 
 def test_points_of_a_collection_are_mended_there(client, tmp_path):
     row = {"reason": "no_text", "message": "m", "file": "collection:old", "row": 1, "value": {}}
     ingest(write_jsonl(tmp_path / "a.jsonl", ROWS), client, "c", encoder=ENCODER)
-    with pytest.raises(SpecError, match="a point of 'collection:old'"):
+    with pytest.raises(ArgumentError, match="a point of 'collection:old'"):
         retry_rejects(write_jsonl(tmp_path / "r.jsonl", [row]), client, "c", encoder=ENCODER)
 
 

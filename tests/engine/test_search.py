@@ -24,11 +24,11 @@ from qdrant_static.collection.spec import SparseSpec, VectorSpec
 from qdrant_static.collection.vectorspec import uint8_scale
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionNotFoundError,
     EncoderMismatchError,
     NotAPlannedCollectionError,
     QdrantStaticError,
-    SpecError,
 )
 from qdrant_static.querying.run import open_collection, search_batch
 from qdrant_static.vectors import truncate
@@ -211,13 +211,13 @@ def test_a_limit_over_the_number_of_points_gives_all(client, encoder):
 
 @pytest.mark.parametrize("text", ["", "  \n", None, 5])
 def test_a_query_without_text_is_an_error(client, encoder, text):
-    with pytest.raises(SpecError, match="query: has no text"):
+    with pytest.raises(ArgumentError, match="query: has no text"):
         search(client, "c", text, encoder=encoder)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5])
 def test_a_limit_that_cannot_be_is_an_error(client, encoder, limit):
-    with pytest.raises(SpecError, match="limit"):
+    with pytest.raises(ArgumentError, match="limit"):
         search(client, "c", QUERY, limit=limit, encoder=encoder)
 
 
@@ -228,9 +228,9 @@ def test_a_query_that_is_no_unicode_is_an_error_of_ours(client, model_folder, en
 
 
 def test_an_unknown_plan_or_vector_is_an_error(client, encoder):
-    with pytest.raises(SpecError, match="known: exact, dense, cascade, bm25, hybrid, late"):
+    with pytest.raises(ArgumentError, match="known: exact, dense, cascade, bm25, hybrid, late"):
         search(client, "c", QUERY, plan="fast", encoder=encoder)
-    with pytest.raises(SpecError, match="it has full, mrl_8"):
+    with pytest.raises(ArgumentError, match="it has full, mrl_8"):
         search(client, "c", QUERY, plan={"kind": "dense", "vector": "mrl_16"}, encoder=encoder)
 
 
@@ -247,7 +247,7 @@ def test_a_missing_or_foreign_collection_is_an_error(client, encoder):
     )
     with pytest.raises(NotAPlannedCollectionError):
         search(client, "foreign", QUERY)
-    with pytest.raises(SpecError, match="no dense vector of the encoder's 32 dimensions"):
+    with pytest.raises(ArgumentError, match="no dense vector of the encoder's 32 dimensions"):
         search(client, "foreign", QUERY, encoder=encoder)
 
 
@@ -268,7 +268,7 @@ def test_a_collection_without_bm25_is_searched_by_its_dense_vectors(encoder, tmp
         ingest(path, client, "c", spec=spec, encoder=encoder)
         assert keys(search(client, "c", "moon", encoder=encoder)) == [1, 2]
         for plan in ("bm25", "hybrid"):
-            with pytest.raises(SpecError, match="needs BM25"):
+            with pytest.raises(ArgumentError, match="needs BM25"):
                 search(client, "c", "moon", plan=plan, encoder=encoder)
 
 
@@ -369,7 +369,7 @@ def test_many_texts_are_encoded_at_once_and_found_as_one_by_one(client, encoder)
 
 
 def test_one_text_is_no_batch(client, encoder):
-    with pytest.raises(SpecError, match="texts: is one text; give a list"):
+    with pytest.raises(ArgumentError, match="texts: is one text; give a list"):
         search_batch(client, "c", QUERY, encoder=encoder)
 
 
@@ -426,5 +426,7 @@ def test_a_cross_encoder_has_nothing_to_read_before_the_first_ingest(encoder, tm
     plan = {"kind": "dense", "rerank": "reader"}
     with EdgeClient(tmp_path / "db") as client:
         create_collection(client, "c", CollectionSpec.for_encoder(encoder, plan=plan))
-        with pytest.raises(SpecError, match=r"plan\.rerank: which payload fields hold the text"):
+        with pytest.raises(
+            ArgumentError, match=r"plan\.rerank: which payload fields hold the text"
+        ):
             search(client, "c", QUERY, encoder=encoder)

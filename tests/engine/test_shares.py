@@ -22,7 +22,7 @@ import pytest
 from qdrant_static import CollectionSpec
 from qdrant_static.clients.statefolder import State
 from qdrant_static.edge import assemble as assembling
-from qdrant_static.errors import EngineError, JobRunningError, SpecError, TooManyRejectsError
+from qdrant_static.errors import ArgumentError, EngineError, JobRunningError, TooManyRejectsError
 from qdrant_static.ingestion import textstats
 from qdrant_static.ingestion.progress import Progress
 from qdrant_static.ledger.ledger import Ledger
@@ -449,7 +449,7 @@ def test_nothing_is_left_running_when_this_process_is_interrupted(stubs):
 
 
 def test_an_error_comes_home_as_it_was(stubs):
-    for error in (SpecError(field="f", problem="p"), ValueError("v")):
+    for error in (ArgumentError(field="f", problem="p"), ValueError("v")):
         packed = shardchild._packed(error)
         back = pickle.loads(base64.b64decode(packed))  # noqa: S301
         assert type(back) is type(error)

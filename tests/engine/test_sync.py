@@ -9,7 +9,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, create_collection, ingest
-from qdrant_static.errors import DeletionRefusedError, SpecError, VerificationError
+from qdrant_static.errors import ArgumentError, DeletionRefusedError, VerificationError
 from tests.fakes import FakeEncoder, write_jsonl
 
 
@@ -305,7 +305,7 @@ def test_one_that_was_created_beforehand_is_filled(client, counting, tmp_path):
 
 def test_deleting_needs_sync(client, counting, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(1))
-    with pytest.raises(SpecError, match="delete_missing: it needs sync"):
+    with pytest.raises(ArgumentError, match="delete_missing: it needs sync"):
         ingest(path, client, "c", encoder=counting, delete_missing=True)
 
 

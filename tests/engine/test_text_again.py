@@ -12,7 +12,7 @@ from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.plan import default_plan
 from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.collection.specfile import from_toml, to_toml
-from qdrant_static.errors import SpecError, SpecMismatchError
+from qdrant_static.errors import ArgumentError, SpecMismatchError
 from qdrant_static.ingestion.verify import verify
 from qdrant_static.measuring.quantize import quantize
 from qdrant_static.measuring.tuning.questions import of_points
@@ -149,9 +149,12 @@ def test_another_template_is_for_all_rows_or_nobody_knows_the_texts(client, sour
     fill(client, one, options=other)
     assert read_spec(client, "a__v1").fields.mixed
     told = "made by different templates"
-    with pytest.raises(SpecError, match=told):
+    with pytest.raises(ArgumentError, match=told):
         migrated(client)
-    with LiveWriter(client, "a", encoders=[SAME]) as writer, pytest.raises(SpecError, match=told):
+    with (
+        LiveWriter(client, "a", encoders=[SAME]) as writer,
+        pytest.raises(ArgumentError, match=told),
+    ):
         writer.upsert(Record(key=9, payload=ROWS[0]))
     fill(client, source, options=other, sync=True)
     assert not read_spec(client, "a__v1").fields.mixed
@@ -192,7 +195,7 @@ def test_a_spec_with_a_template_is_read_again_from_toml(client, source):
 
 def test_a_migration_from_the_collection_is_refused_by_name(client, source):
     fill(client, source, options=PART)
-    with pytest.raises(SpecError, match=NOT_STORED):
+    with pytest.raises(ArgumentError, match=NOT_STORED):
         migrated(client)
     assert not client.collection_exists("a__v2")
 
@@ -216,10 +219,10 @@ def test_text_that_is_named_is_taken_all_the_same(client, source):
 
 def test_bm25_is_not_filled_with_a_part_of_the_text(client, source):
     fill(client, source, options=PART, sparse=None)
-    with pytest.raises(SpecError, match=NOT_STORED):
+    with pytest.raises(ArgumentError, match=NOT_STORED):
         add_vector(client, "a", "bm25")
     wanted = CollectionSpec.for_encoder(SAME, quantization=None)
-    with pytest.raises(SpecError, match=NOT_STORED):
+    with pytest.raises(ArgumentError, match=NOT_STORED):
         apply(client, "a__v1", diff(client, "a__v1", wanted))
     assert "bm25" not in (client.get_collection("a__v1").config.params.sparse_vectors or {})
 
@@ -228,7 +231,7 @@ def test_quantize_does_not_fill_bm25_with_a_part_of_the_text(client, tmp_path):
     rows = [{"id": n, "title": f"row {n}", "text": "cat"} for n in range(130)]
     path = write_jsonl(tmp_path / "many.jsonl", rows)
     fill(client, path, options=SourceOptions(exclude=("text",)), sparse=None)
-    with pytest.raises(SpecError, match="title, text, and text is not stored"):
+    with pytest.raises(ArgumentError, match="title, text, and text is not stored"):
         quantize(client, "a__v1", text=("title",), queries=2)
 
 
@@ -242,7 +245,7 @@ def test_writes_that_would_change_vectors_are_refused_and_others_are_not(client,
             lambda: writer.overwrite_payload([1], {"title": "another"}),
             lambda: writer.delete_payload([1], ["title"]),
         ):
-            with pytest.raises(SpecError, match=NOT_STORED):
+            with pytest.raises(ArgumentError, match=NOT_STORED):
                 write()
         writer.set_payload([1], {"year": 1})
         writer.overwrite_payload([2], {"year": 2})

@@ -20,7 +20,7 @@ from qdrant_static import (
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.foreign import foreign_spec
 from qdrant_static.collection.quantization import Binary
-from qdrant_static.errors import CollectionNotFoundError, SourceNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, CollectionNotFoundError, SourceNotFoundError
 from qdrant_static.measuring.tune import tune
 from tests.fakes import VOCABULARY, FakeEncoder, run_cli, write_jsonl
 
@@ -294,7 +294,7 @@ def test_judgements_of_other_documents_are_an_error(client, encoder, tmp_path):
     (tmp_path / "qrels").mkdir()
     (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tnowhere\t1\n")
     write_jsonl(tmp_path / "queries.jsonl", [{"_id": "q", "text": "w1"}])
-    with pytest.raises(SpecError, match="none of the 1 judged documents"):
+    with pytest.raises(ArgumentError, match="none of the 1 judged documents"):
         tune(client, "h", judged=tmp_path, encoder=encoder)
 
 
@@ -315,13 +315,13 @@ def test_judgements_of_other_documents_are_an_error(client, encoder, tmp_path):
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_stored(client, options, problem):
-    with pytest.raises(SpecError, match=problem):
+    with pytest.raises(ArgumentError, match=problem):
         tune(client, "c", **options)
     assert read_spec(client, "c").plan is None
 
 
 def test_bm25_has_no_recall_to_tune(client):
-    with pytest.raises(SpecError, match="give judged queries"):
+    with pytest.raises(ArgumentError, match="give judged queries"):
         tune(client, "h", plan="bm25")
 
 
@@ -333,7 +333,7 @@ def test_missing_things_are_named(client, tmp_path, encoder):
     empty = CollectionSpec.for_encoder(encoder, sparse=None)
     with EdgeClient(tmp_path / "db") as other:
         create_collection(other, "e", empty)
-        with pytest.raises(SpecError, match="'e' has no points"):
+        with pytest.raises(ArgumentError, match="'e' has no points"):
             tune(other, "e")
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from qdrant_static import ingest
 from qdrant_static.errors import (
+    ArgumentError,
     CollectionNotFoundError,
     SourceNotFoundError,
-    SpecError,
     VerificationError,
 )
 from qdrant_static.ids import id_digest, point_id
@@ -76,7 +76,7 @@ def test_many_are_counted_and_some_named(client, encoder, tmp_path):
 
 def test_there_must_be_a_ledger_and_a_collection(client, encoder, tmp_path):
     ingest(write_jsonl(tmp_path / "a.jsonl", rows(1)), client, "c", encoder=encoder)
-    with pytest.raises(SpecError, match="state: there is no ledger in"):
+    with pytest.raises(ArgumentError, match="state: there is no ledger in"):
         verify(client, "c", state=tmp_path / "elsewhere")
     with pytest.raises(CollectionNotFoundError):
         verify(client, "d")

@@ -15,7 +15,7 @@ from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import ServerSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from tests.collection_suite import CollectionSuite, spec_with, vectors
 
 pytestmark = pytest.mark.server
@@ -57,7 +57,7 @@ class ServerSuite(CollectionSuite):
             create_collection(client, name, spec)
             assert diff(client, name, spec).differences == ()
         else:
-            with pytest.raises(SpecError, match=r"needs Qdrant 1\.19\.0"):
+            with pytest.raises(ArgumentError, match=r"needs Qdrant 1\.19\.0"):
                 create_collection(client, name, spec)
             assert not client.collection_exists(name)
 
@@ -65,7 +65,7 @@ class ServerSuite(CollectionSuite):
     def test_a_quantization_works_or_is_refused_by_the_servers_version(self, client, name, kind):
         spec = spec_with(sparse=None, quantization=kind)
         if kind == "turbo8" and server_version(client) < (1, 19, 0):
-            with pytest.raises(SpecError, match=r"turbo8 needs Qdrant 1\.19\.0"):
+            with pytest.raises(ArgumentError, match=r"turbo8 needs Qdrant 1\.19\.0"):
                 create_collection(client, name, spec)
             return
         create_collection(client, name, spec)

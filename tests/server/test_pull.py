@@ -22,11 +22,11 @@ from qdrant_static.collection.diff import diff
 from qdrant_static.collection.spec import ServerSpec
 from qdrant_static.errors import (
     AccessDeniedError,
+    ArgumentError,
     CannotPullError,
     CollectionExistsError,
     CollectionNotFoundError,
     ServerUnavailableError,
-    SpecError,
     VerificationError,
 )
 from qdrant_static.querying.run import Searcher
@@ -429,7 +429,7 @@ def test_one_shard_alone_is_said_to_be_a_part(server, there, local):
     assert 0 < report.points < POINTS
     rest = pull(server, there, local, shards=[1], name="rest")
     assert report.points + rest.points == POINTS
-    with pytest.raises(SpecError, match=r"shards: \[3\] given; there are: \[0, 1, 2\]"):
+    with pytest.raises(ArgumentError, match=r"shards: \[3\] given; there are: \[0, 1, 2\]"):
         pull(server, there, local, shards=[0, 3], name="none")
     assert not local.collection_exists("none")
 

@@ -19,9 +19,9 @@ from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import METADATA_KEY, ServerSpec
 from qdrant_static.errors import (
     AliasExistsError,
+    ArgumentError,
     CannotShipError,
     CollectionNotFoundError,
-    SpecError,
 )
 from qdrant_static.shipping.nodes.node import collection_path, node_of
 from qdrant_static.shipping.push import ship
@@ -208,7 +208,7 @@ def test_names_that_are_taken_are_refused(built, server, name):
         ship(built, "one", server, name=f"{name}-a", retry=RETRY)
     with pytest.raises(AliasExistsError):
         ship(built, "one", server, name=f"{name}-b", alias=name, retry=RETRY)
-    with pytest.raises(SpecError, match="alias"):
+    with pytest.raises(ArgumentError, match="alias"):
         ship(built, "one", server, alias="one", retry=RETRY)
     with pytest.raises(CannotShipError, match="is no server"):
         ship(built, "one", built, retry=RETRY)

@@ -12,7 +12,7 @@ import pytest
 
 from qdrant_static import EdgeClient
 from qdrant_static.clients.retry import RetryPolicy
-from qdrant_static.errors import ServerUnavailableError, ShipmentRefusedError, SpecError
+from qdrant_static.errors import ArgumentError, ServerUnavailableError, ShipmentRefusedError
 from qdrant_static.shipping import push
 from qdrant_static.shipping.nodes.node import collection_path, node_of
 from qdrant_static.shipping.nodes.peers import Peers
@@ -118,7 +118,7 @@ def test_each_node_s_own_address_comes_from_the_cluster_s_list(tmp_path):
 
 def test_an_address_in_the_list_that_leads_to_another_node_is_not_sent_to(cluster, built):
     client = cluster.nodes[0].client()
-    with pytest.raises(SpecError, match=r"answers, not peer \d+: say where .*--peer \d+=URL"):
+    with pytest.raises(ArgumentError, match=r"answers, not peer \d+: say where .*--peer \d+=URL"):
         ship(built, "c", client, name="refused", replication_factor=2)
 
 

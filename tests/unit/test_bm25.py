@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qdrant_static.encoders.sparse import Bm25Encoder
-from qdrant_static.errors import SpecError, TextInputError
+from qdrant_static.errors import ArgumentError, TextInputError
 
 pytest.importorskip("qdrant_edge")
 
@@ -112,7 +112,7 @@ def test_mean_length_is_the_avg_len_that_the_rows_want() -> None:
 def test_wrong_settings_are_errors_that_name_the_valid_ones(
     settings: dict[str, float], name: str
 ) -> None:
-    with pytest.raises(SpecError, match=name):
+    with pytest.raises(ArgumentError, match=name):
         Bm25Encoder(**settings)  # type: ignore[arg-type]
 
 
@@ -122,9 +122,9 @@ def test_wrong_input_is_an_error() -> None:
         encoder.encode_documents("one text")
     with pytest.raises(TextInputError, match="surrogate"):
         encoder.encode_documents(["fine", "\ud800"])
-    with pytest.raises(SpecError, match="repeated_terms"):
+    with pytest.raises(ArgumentError, match="repeated_terms"):
         encoder.encode_query("cell", repeated_terms="squared")  # type: ignore[arg-type]
-    with pytest.raises(SpecError, match="threads"):
+    with pytest.raises(ArgumentError, match="threads"):
         encoder.encode_documents(["cell"], threads=0)
 
 

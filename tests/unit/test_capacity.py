@@ -26,7 +26,7 @@ from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import CollectionSpec, ServerSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, VectorSpec
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 GB = 1000**3
 
@@ -149,7 +149,7 @@ def test_few_rows_have_no_graph():
     [("rows", 0), ("rows", 10**10 + 1), ("payload_bytes", -1), ("text_bytes", float("nan"))],
 )
 def test_an_impossible_corpus_names_its_field(field, value):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         Corpus(**{"rows": 10, field: value})
     assert caught.value.field == field
 
@@ -192,12 +192,12 @@ def test_shards_are_a_multiple_of_the_machines_and_no_shard_is_too_large(rows):
 
 @pytest.mark.parametrize("wrong", [{"memory": 0}, {"disk": 0}])
 def test_an_impossible_machine_is_refused(wrong):
-    with pytest.raises(SpecError, match=f"machine_{next(iter(wrong))}"):
+    with pytest.raises(ArgumentError, match=f"machine_{next(iter(wrong))}"):
         Machine(**wrong)
 
 
 def test_no_replica_is_refused():
-    with pytest.raises(SpecError, match="replicas"):
+    with pytest.raises(ArgumentError, match="replicas"):
         cluster(taken(10, 10), machine=Machine(), replicas=0)
 
 
@@ -279,7 +279,7 @@ def test_the_choice_is_the_best_of_those_that_will_do(rows, size):
      ({"replicas": 0}, "replicas"), ({"matryoshka": (2048,)}, "matryoshka")],
 )  # fmt: skip
 def test_an_impossible_plan_names_its_field(wrong, field):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         plan_capacity(info(), Corpus(rows=1000), **wrong)
     assert caught.value.field == field
 
@@ -317,7 +317,7 @@ def test_sizes_are_read_as_people_write_them(text, value):
 
 @pytest.mark.parametrize("text", ["", "ten", "10X", "-5", "1.5", "1e6", "10 M M", "1,0"])
 def test_what_is_no_count_is_refused_by_the_options_name(text):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         quantities.count(text, "--rows")
     assert caught.value.field == "--rows"
     assert repr(text) in caught.value.problem

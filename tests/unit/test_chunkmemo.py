@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qdrant_static.encoders.chunkmemo import ChunkMemo, Workspace
 from qdrant_static.encoders.chunkscan import ChunkScanner
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 SEPARATORS = " \t\n\r"
 
@@ -155,7 +155,7 @@ def test_one_block_too_large_for_the_memo_is_still_right() -> None:
 
 
 def test_too_little_memory_is_an_error() -> None:
-    with pytest.raises(SpecError, match="max_bytes"):
+    with pytest.raises(ArgumentError, match="max_bytes"):
         ChunkMemo(learn, max_bytes=1000)
 
 

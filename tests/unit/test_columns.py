@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from qdrant_static.collection.spec import Fields
-from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError, ColumnTypeError
 from qdrant_static.reading import columns
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.sources import open_source
@@ -213,7 +213,7 @@ def test_the_fields_have_the_names_of_the_payload(path):
     ids=str,
 )
 def test_choices_in_each_others_way_are_errors(path, options):
-    with pytest.raises(SpecError):
+    with pytest.raises(ArgumentError):
         open_source(path, options=SourceOptions(**options))
 
 
@@ -321,6 +321,6 @@ def test_options_come_from_a_job_file():
 )  # fmt: skip
 def test_a_wrong_option_is_an_error_that_names_it(data):
     (name,) = data
-    with pytest.raises(SpecError, match=name) as caught:
+    with pytest.raises(ArgumentError, match=name) as caught:
         SourceOptions.from_dict(data)
     assert caught.value.exit_code == 2

@@ -6,7 +6,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from qdrant_static import EdgeClient, connect
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 def test_a_path_gives_the_embedded_client_and_creates_nothing(tmp_path):
@@ -42,13 +42,13 @@ def test_memory_gives_the_clients_own_imitation():
 
 @pytest.mark.parametrize("target", ["localhost:6333", "qdrant.example.com:443", "10.0.0.1:6333"])
 def test_a_server_without_its_scheme_is_an_error_that_gives_it(target):
-    with pytest.raises(SpecError, match=f"for a server write http://{target}"):
+    with pytest.raises(ArgumentError, match=f"for a server write http://{target}"):
         connect(target)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://host:notaport", "http://host:99999"])
 def test_a_malformed_url_is_an_error(url):
-    with pytest.raises(SpecError, match="is no URL"):
+    with pytest.raises(ArgumentError, match="is no URL"):
         connect(url)
 
 
@@ -56,7 +56,7 @@ def test_a_malformed_url_is_an_error(url):
 def test_a_url_of_another_scheme_is_not_taken_for_a_directory(url):
     try:
         client = connect(url)
-    except SpecError:
+    except ArgumentError:
         return
     assert isinstance(client, QdrantClient)
     client.close()

@@ -10,7 +10,7 @@ from qdrant_client import models
 from qdrant_static.edge import convert
 from qdrant_static.edge.convert.names import PAIRS
 from qdrant_static.edge.convert.updates import structs
-from qdrant_static.errors import NotSupportedByEdgeError, SpecError
+from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
 
 @pytest.mark.parametrize("kind", models.PayloadSchemaType)
@@ -66,7 +66,7 @@ def test_numbers_outside_of_what_a_server_takes_are_refused():
         models.SearchParams(quantization=models.QuantizationSearchParams(oversampling=0.5)),
         models.SearchParams(acorn=models.AcornSearchParams(enable=True, max_selectivity=2)),
     ):
-        with pytest.raises(SpecError, match=r"QuantizationSearchParams|AcornSearchParams"):
+        with pytest.raises(ArgumentError, match=r"QuantizationSearchParams|AcornSearchParams"):
             convert.search_params(value)
     for value in (
         models.RrfQuery(rrf=models.Rrf(k=0)),
@@ -78,12 +78,12 @@ def test_numbers_outside_of_what_a_server_takes_are_refused():
         models.SparseVector(indices=[1], values=[1.0, 2.0]),
         models.SparseVector(indices=[1], values=[float("nan")]),
     ):
-        with pytest.raises(SpecError):
+        with pytest.raises(ArgumentError):
             convert.query(value, "a")
-    with pytest.raises(SpecError, match="no condition"):
+    with pytest.raises(ArgumentError, match="no condition"):
         convert.filter_(models.Filter(must=models.FieldCondition(key="a")))
     range_ = models.Range(gte=float("nan"))
-    with pytest.raises(SpecError, match=r"Range\.gte.*NaN"):
+    with pytest.raises(ArgumentError, match=r"Range\.gte.*NaN"):
         convert.filter_(models.Filter(must=models.FieldCondition(key="a", range=range_)))
 
 
@@ -109,7 +109,7 @@ def test_what_a_server_refuses_is_refused():
         (models.QueryRequest(query=[1.0], offset=-1), "offset"),
         (models.QueryRequest(query=fusion, prefetch=models.Prefetch(prefetch=near)), "prefetch"),
     ):
-        with pytest.raises(SpecError, match=rf"(QueryRequest|Prefetch)\.{field}"):
+        with pytest.raises(ArgumentError, match=rf"(QueryRequest|Prefetch)\.{field}"):
             convert.query_request(request)
 
 
@@ -141,9 +141,9 @@ def test_updates_become_the_engines_operations():
         (1, {"a": [1.0]}, {}),
         (2, {"a": [2.0]}, {"x": 1}),
     ]
-    with pytest.raises(SpecError, match="2 ids, but 1 of 'a'"):
+    with pytest.raises(ArgumentError, match="2 ids, but 1 of 'a'"):
         list(structs(models.Batch(ids=[1, 2], vectors={"a": [[1.0]]})))
-    with pytest.raises(SpecError, match="SetPayload"):
+    with pytest.raises(ArgumentError, match="SetPayload"):
         convert.update_operation(
             models.SetPayloadOperation(set_payload=models.SetPayload(payload={}))
         )

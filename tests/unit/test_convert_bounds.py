@@ -12,14 +12,14 @@ from qdrant_client import models
 from qdrant_static import EdgeClient
 from qdrant_static.edge import convert
 from qdrant_static.edge.convert.bounds import check_vectors
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 TOO_LARGE = 2**64
 CONDITION = models.FieldCondition(key="a", match=models.MatchValue(value=1))
 
 
 def refusal(convert_it: Callable[[], Any]) -> str:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         convert_it()
     return str(caught.value)
 

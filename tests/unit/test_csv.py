@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdrant_static.errors import ColumnNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError
 from qdrant_static.reading import csvcells, csvfile
 from qdrant_static.reading.batchbuilder import Building
 from qdrant_static.reading.inputs import Input
@@ -222,14 +222,14 @@ def test_a_type_of_a_column_that_is_not_there_is_an_error(path):
 
 def test_types_where_nothing_is_read_as_text_are_an_error(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "a", "n": "5"}')
-    with pytest.raises(SpecError, match=r"types\.n: .*a\.jsonl has types of its own"):
+    with pytest.raises(ArgumentError, match=r"types\.n: .*a\.jsonl has types of its own"):
         open_source(tmp_path / "a.jsonl", options=SourceOptions(types={"n": "integer"}))
 
 
 @pytest.mark.parametrize("content", [b"id,\xff\n", b'id,"text\n'])
 def test_a_header_that_names_no_columns_is_an_error(path, content):
     path.write_bytes(content)
-    with pytest.raises(SpecError, match=r"^header: "):
+    with pytest.raises(ArgumentError, match=r"^header: "):
         open_source(path)
 
 
@@ -315,14 +315,14 @@ def test_a_header_that_is_one_column_suggests_its_delimiter(path, delimiter):
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
 def test_so_it_does_where_no_column_is_named(path, delimiter):
     path.write_text(f"id{delimiter}text\n1{delimiter}the sea\n")
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         open_source(path)
     assert f"separated by {delimiter!r}, name the delimiter" in caught.value.message
 
 
 def test_a_column_that_comes_twice_may_be_left_out(path):
     path.write_text("id,text,lang,lang\n1,the sea,en,de\n")
-    with pytest.raises(SpecError, match="column 'lang' twice: exclude it, or rename one"):
+    with pytest.raises(ArgumentError, match="column 'lang' twice: exclude it, or rename one"):
         open_source(path)
     for options in (SourceOptions(exclude=("lang",)), SourceOptions(payload=("text",))):
         (batch,) = open_source(path, options=options)
@@ -332,7 +332,7 @@ def test_a_column_that_comes_twice_may_be_left_out(path):
 def test_a_column_of_a_later_file_that_comes_twice_is_an_error(tmp_path):
     (tmp_path / "a.csv").write_text("id,text\n1,the sea\n")
     (tmp_path / "b.csv").write_text("id,text,text\n2,the moon,the sun\n")
-    with pytest.raises(SpecError, match=r"b\.csv has the column 'text' twice: rename one"):
+    with pytest.raises(ArgumentError, match=r"b\.csv has the column 'text' twice: rename one"):
         list(open_source(tmp_path))
 
 

@@ -7,7 +7,7 @@ import itertools
 import pyarrow as pa
 import pytest
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import id_digest, point_id
 from qdrant_static.ingestion.deciding import decide, prepare, settlement
 from qdrant_static.ingestion.rejectlimits import RejectLimit
@@ -122,5 +122,5 @@ def test_a_limit_of_rejects(given, totals, early, late):
 def test_no_limit_and_no_sense():
     assert RejectLimit.parse(None) is None
     for given in ("", "five", "-3", -3, True, "200%", 1.5):
-        with pytest.raises(SpecError, match="max_rejects"):
+        with pytest.raises(ArgumentError, match="max_rejects"):
             RejectLimit.parse(given)

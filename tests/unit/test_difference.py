@@ -11,7 +11,7 @@ from qdrant_static.collection.quantization import Binary, Scalar
 from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
 from qdrant_static.collection.specdiff import Difference, compare
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, uint8_scale
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from tests.fakes import FakeEncoder
 
 LATE = LateSpec(encoder="colbert", size=8)
@@ -191,5 +191,5 @@ def test_what_a_server_is_too_old_for_is_refused(monkeypatch, values, version, t
     if told is None:
         create.check_version(None, spec)
         return
-    with pytest.raises(SpecError, match="^vectors.full." + told):
+    with pytest.raises(ArgumentError, match="^vectors.full." + told):
         create.check_version(None, spec)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from qdrant_static import EdgeClient, connect, ingest
 from qdrant_static.cli import app
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.retrying import retry_rejects
 from qdrant_static.ingestion.verify import verify
 from qdrant_static.jobs import Job
@@ -28,13 +28,13 @@ def place(tmp_path, monkeypatch):
 @pytest.mark.parametrize("empty", ["", " "])
 @pytest.mark.parametrize("make", [connect, EdgeClient, lambda place: BuildHere(folder=place)])
 def test_an_empty_place_is_refused(make, empty):
-    with pytest.raises(SpecError, match="is empty; name a place"):
+    with pytest.raises(ArgumentError, match="is empty; name a place"):
         make(empty)
 
 
 @pytest.mark.parametrize("make", [connect, EdgeClient, lambda place: open_source(place)])
 def test_a_place_with_a_null_character_is_refused(make):
-    with pytest.raises(SpecError, match="null character"):
+    with pytest.raises(ArgumentError, match="null character"):
         make("d\0b")
 
 
@@ -49,7 +49,7 @@ def test_a_place_with_a_null_character_is_refused(make):
 def test_an_empty_place_of_a_job_is_refused(tmp_path_factory, call):
     with (
         EdgeClient(tmp_path_factory.mktemp("db")) as client,
-        pytest.raises(SpecError, match="is empty"),
+        pytest.raises(ArgumentError, match="is empty"),
     ):
         call(client)
 
@@ -57,7 +57,7 @@ def test_an_empty_place_of_a_job_is_refused(tmp_path_factory, call):
 def test_an_empty_state_is_not_looked_into(tmp_path_factory):
     with EdgeClient(tmp_path_factory.mktemp("db")) as client:
         ingest("a.jsonl", client, "c", encoder=FakeEncoder())
-        with pytest.raises(SpecError, match="state: is empty"):
+        with pytest.raises(ArgumentError, match="state: is empty"):
             verify(client, "c", state="")
 
 
@@ -77,7 +77,7 @@ def test_an_empty_place_in_a_job_file_is_named_by_its_key(tmp_path_factory, line
     path = tmp_path_factory.mktemp("jobs") / "job.toml"
     first = "" if line.startswith("paths") else 'paths = "a.jsonl"\n'
     path.write_text(f'collection = "c"\n{first}{line}\n')
-    with pytest.raises(SpecError, match=rf"{key}: is empty"):
+    with pytest.raises(ArgumentError, match=rf"{key}: is empty"):
         Job.load(path)
 
 

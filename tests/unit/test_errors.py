@@ -15,7 +15,7 @@ from qdrant_static import errors
 from qdrant_static.errors import QdrantStaticError, UsageError
 
 EXAMPLES: dict[str, dict] = {
-    "SpecError": {"field": "size", "problem": "too small"},
+    "ArgumentError": {"field": "size", "problem": "too small"},
     "FilterError": {"filter": "year>=", "problem": "a value is missing", "character": 7},
     "FieldNotFoundError": {
         "field": "yaer", "collection": "c", "fields": ("lang", "year"), "near": ("year",),

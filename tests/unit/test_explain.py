@@ -9,7 +9,7 @@ from hypothesis import given
 
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.spec import CollectionSpec, LateSpec
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.querying.explain import explain
 from tests.fakes import FakeEncoder
 from tests.unit.test_plan import plans
@@ -83,7 +83,7 @@ def test_the_request_is_told_with_words_for_numbers():
 
 
 def test_a_plan_that_the_collection_cannot_serve_is_not_explained():
-    with pytest.raises(SpecError, match="needs BM25"):
+    with pytest.raises(ArgumentError, match="needs BM25"):
         explained("hybrid", spec(sparse=None))
 
 

@@ -22,10 +22,10 @@ from qdrant_static.encoders.fastembed import (
     FastembedLateInteraction,
 )
 from qdrant_static.errors import (
+    ArgumentError,
     EncoderNotFoundError,
     EncoderUnavailableError,
     InvalidModelError,
-    SpecError,
     TextInputError,
 )
 from tests.fakes import DIMENSION
@@ -145,7 +145,7 @@ def test_a_result_that_is_no_vector_is_an_error(bad, problem):
 
 @pytest.mark.parametrize("kind", [FastembedEncoder, FastembedLateInteraction])
 def test_a_batch_of_nothing_is_refused(kind):
-    with pytest.raises(SpecError, match="batch_size"):
+    with pytest.raises(ArgumentError, match="batch_size"):
         kind(FakeLate(), name="m", batch_size=0)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.template import Template
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.reading.batchbuilder import _text
 from qdrant_static.reading.columns import RecordShape
 from qdrant_static.reading.options import SourceOptions
@@ -58,7 +58,9 @@ def test_a_field_of_the_name_of_a_column_that_is_not_stored_is_no_text():
 
 def test_what_cannot_be_made_again_is_refused_by_name():
     WHOLE.require_text("c", "nothing")
-    with pytest.raises(SpecError, match=r"'c' are made of body, title, and body is not stored.*so"):
+    with pytest.raises(
+        ArgumentError, match=r"'c' are made of body, title, and body is not stored.*so"
+    ):
         PART.require_text("c", "so")
 
 
@@ -101,7 +103,7 @@ def test_of_points_of_two_templates_nobody_knows_the_text():
     both = WHOLE.with_points_of(joined)
     assert both.mixed
     assert Fields.from_dict(both.to_dict()) == both
-    with pytest.raises(SpecError, match="different templates"):
+    with pytest.raises(ArgumentError, match="different templates"):
         both.require_text("c", "so")
     assert WHOLE.same_text(WHOLE)
     assert not WHOLE.with_points_of(WHOLE).mixed

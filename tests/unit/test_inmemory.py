@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qdrant_static.errors import ColumnNotFoundError, SourceNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError, SourceNotFoundError
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.inmemory import open_data
 from qdrant_static.reading.options import SourceOptions
@@ -125,13 +125,13 @@ def test_more_than_one_batch_of_records(tmp_path):
 
 def test_a_single_column_is_no_table():
     """As a Series of polars is offered."""
-    with pytest.raises(SpecError, match="a ChunkedArray cannot be read as a table of named"):
+    with pytest.raises(ArgumentError, match="a ChunkedArray cannot be read as a table of named"):
         open_data(pa.chunked_array([["a", "b"]]))
 
 
 @pytest.mark.parametrize("data", [{"id": [1], "text": ["a"]}, 5, None])
 def test_what_is_neither_paths_nor_rows_is_refused_by_its_type(data):
-    with pytest.raises(SpecError, match=f"a {type(data).__name__} is neither paths, nor"):
+    with pytest.raises(ArgumentError, match=f"a {type(data).__name__} is neither paths, nor"):
         open_data(data)
 
 

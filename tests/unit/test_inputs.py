@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
-from qdrant_static.errors import SourceNotFoundError, SpecError, StorageError
+from qdrant_static.errors import ArgumentError, SourceNotFoundError, StorageError
 from qdrant_static.reading import plugins
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.find import find_inputs
@@ -327,7 +327,7 @@ def test_standard_input_is_read_to_its_end(monkeypatch, content, form):
     (batch,) = source
     assert (batch.file, len(batch)) == ("-", 3)
     assert source.fingerprints()["-"].size == -1
-    with pytest.raises(SpecError, match="once only"):
+    with pytest.raises(ArgumentError, match="once only"):
         list(source)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.jobs import Job
 from qdrant_static.shipping.build.buildhere import BuildHere
 
@@ -112,12 +112,12 @@ BASE = 'collection = "c"\npaths = ["a"]\n'
     ],
 )  # fmt: skip
 def test_an_error_names_the_key_by_its_path_and_shows_no_value(tmp_path, text, told):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         job(tmp_path, text, QDRANT_API_KEY=SECRET)
     assert told in caught.value.message
     assert SECRET not in caught.value.message
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(SpecError, match="cannot be read: No such file"):
+    with pytest.raises(ArgumentError, match="cannot be read: No such file"):
         Job.load(tmp_path / "none.toml")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qdrant_static.errors import SpecError, StorageError
+from qdrant_static.errors import ArgumentError, StorageError
 from qdrant_static.journal.entries import Change
 from qdrant_static.journal.sqlitejournal import Journal
 from tests.fakes import run_python
@@ -39,9 +39,9 @@ def test_it_is_the_same_when_it_is_opened_again(tmp_path):
 
 def test_nothing_is_changed_outside_of_exclusive(tmp_path):
     with Journal(tmp_path / "journal.sqlite") as opened:
-        with pytest.raises(SpecError, match="outside of exclusive"):
+        with pytest.raises(ArgumentError, match="outside of exclusive"):
             opened.append([change(1)])
-    with pytest.raises(SpecError, match="is closed"), opened.exclusive():
+    with pytest.raises(ArgumentError, match="is closed"), opened.exclusive():
         pass
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qdrant_static.errors import SourceNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, SourceNotFoundError
 from qdrant_static.measuring.judged import read_judged, read_queries
 
 QRELS = "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\nq2\td3\t1\nq3\td1\t0\n"
@@ -59,7 +59,7 @@ def test_missing_files_are_named(folder, tmp_path):
 def test_a_bad_query_is_an_error_with_its_line(folder, line, problem):
     with (folder / "queries.jsonl").open("a") as file:
         file.write(line + "\n")
-    with pytest.raises(SpecError, match=problem):
+    with pytest.raises(ArgumentError, match=problem):
         read_judged(folder)
 
 
@@ -77,13 +77,13 @@ def test_a_bad_query_is_an_error_with_its_line(folder, line, problem):
 )
 def test_bad_judgements_are_an_error_with_their_line(folder, text, problem):
     (folder / "qrels" / "test.tsv").write_text(text)
-    with pytest.raises(SpecError, match=problem):
+    with pytest.raises(ArgumentError, match=problem):
         read_judged(folder)
 
 
 def test_a_file_that_is_no_text_is_an_error(folder):
     (folder / "queries.jsonl").write_bytes(b"\xff\xfe\n")
-    with pytest.raises(SpecError, match="not UTF-8"):
+    with pytest.raises(ArgumentError, match="not UTF-8"):
         read_judged(folder)
 
 
@@ -93,7 +93,7 @@ def test_queries_are_lines_or_json_lines(folder, tmp_path):
     assert read_queries(lines) == ("first question", "second")
     assert read_queries(folder / "queries.jsonl")[:2] == ("question 2", "question 1")
     lines.write_text("\n")
-    with pytest.raises(SpecError, match="holds no query"):
+    with pytest.raises(ArgumentError, match="holds no query"):
         read_queries(lines)
     with pytest.raises(SourceNotFoundError, match="no such file"):
         read_queries(tmp_path / "none.txt")

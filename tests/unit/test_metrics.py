@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.metrics import ndcg, neighbor_recall, recall, reciprocal_rank
 
 RANKING = ["a", "b", "c", "d", "e"]
@@ -51,12 +51,12 @@ def test_reciprocal_rank_by_hand():
 
 @pytest.mark.parametrize("metric", [ndcg, recall, reciprocal_rank])
 def test_what_has_no_quality_is_an_error(metric):
-    with pytest.raises(SpecError, match="relevant: no document is relevant"):
+    with pytest.raises(ArgumentError, match="relevant: no document is relevant"):
         metric(RANKING, {"a": 0.0})
-    with pytest.raises(SpecError, match="comes twice"):
+    with pytest.raises(ArgumentError, match="comes twice"):
         metric(["a", "a"], JUDGED)
     for k in (0, -1, 1.5, True):
-        with pytest.raises(SpecError, match="is not an integer of at least 1"):
+        with pytest.raises(ArgumentError, match="is not an integer of at least 1"):
             metric(RANKING, JUDGED, k)
 
 
@@ -76,7 +76,7 @@ def test_whoever_is_as_near_as_the_last_counts():
 
 def test_a_collection_with_fewer_points_than_wanted_has_them_all():
     assert neighbor_recall(["a", "b"], {"a": 0.9, "b": 0.8}, 10) == 1
-    with pytest.raises(SpecError, match="found nothing"):
+    with pytest.raises(ArgumentError, match="found nothing"):
         neighbor_recall(["a"], {}, 10)
 
 

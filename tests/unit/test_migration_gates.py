@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qdrant_static.collection.generationnames import generation_name, split_name
 from qdrant_static.collection.migrationstate import NEXT, PHASES, STEPS, MigrationState
-from qdrant_static.errors import MigrationStepError, SpecError
+from qdrant_static.errors import ArgumentError, MigrationStepError
 from qdrant_static.migration.gates import (
     ACCEPTABLE,
     NAMES,
@@ -97,13 +97,13 @@ def test_only_gates_of_quality_are_accepted():
     guards = {"jobs", "counts", "keys", "payloads", "vectors", "indexed"}
     assert set(NAMES) - set(ACCEPTABLE) == guards
     for name in ("keys", "indexed", "x"):
-        with pytest.raises(SpecError, match="accept"):
+        with pytest.raises(ArgumentError, match="accept"):
             check_accepted([name])
 
 
 @pytest.mark.parametrize("wrong", [{"recall": 1.1}, {"ranks": -1}, {"latency_factor": "2"}])
 def test_wrong_thresholds_are_refused(wrong):
-    with pytest.raises(SpecError, match="thresholds"):
+    with pytest.raises(ArgumentError, match="thresholds"):
         Thresholds(**wrong)
     assert Thresholds(latency_factor=100).latency_factor == 100
 
@@ -118,7 +118,7 @@ def test_spearman_of_known_rankings():
     assert spearman("abcd", "abcd") == 1
     assert spearman("abcd", "dcba") == -1
     assert spearman("abxcd", "baycd") == pytest.approx(0.8)  # 1 - 6 * 2 / (4 * 15)
-    with pytest.raises(SpecError):
+    with pytest.raises(ArgumentError):
         spearman("ab", "bc")
 
 
@@ -182,7 +182,7 @@ def test_what_nobody_notices_is_not_refused():
 
 @pytest.mark.parametrize("pair", [([], []), ([FAST], [FAST, FAST])])
 def test_latency_wants_pairs(pair):
-    with pytest.raises(SpecError, match="blue_s"):
+    with pytest.raises(ArgumentError, match="blue_s"):
         latency(*pair, USUAL)
 
 

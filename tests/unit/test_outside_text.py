@@ -16,7 +16,7 @@ from qdrant_static.collection import params
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.specfile import SHORT, from_data
-from qdrant_static.errors import QdrantStaticError, SpecError
+from qdrant_static.errors import ArgumentError, QdrantStaticError
 from qdrant_static.jobs import Job
 from qdrant_static.querying.explain import explain
 from qdrant_static.reading.options import SourceOptions
@@ -102,7 +102,7 @@ def changed(draw: st.DrawFn, whole: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _assert_begins(error: SpecError, place: str) -> None:
+def _assert_begins(error: ArgumentError, place: str) -> None:
     assert error.field.startswith(place)
 
 
@@ -112,7 +112,7 @@ def test_a_job_file_is_read_or_refused_by_name(data):
     with mock.patch.object(plaindata, "read_toml", return_value=data):
         try:
             job = Job.load("nightly.toml", {})
-        except SpecError as error:
+        except ArgumentError as error:
             _assert_begins(error, "nightly.toml")
             return
     SourceOptions.from_dict(job.source)
@@ -120,7 +120,7 @@ def test_a_job_file_is_read_or_refused_by_name(data):
         return
     try:
         spec = from_data(job.spec, encoder=FakeEncoder(32), where="nightly.toml: spec")
-    except SpecError as error:
+    except ArgumentError as error:
         _assert_begins(error, "nightly.toml: spec")
         return
     # What is accepted can be made: the client's own models refuse nothing of it.
@@ -158,7 +158,7 @@ def test_bytes_are_toml_or_refused(raw, tmp_path_factory):
     path.write_bytes(raw)
     try:
         assert isinstance(plaindata.read_toml(path), dict)
-    except SpecError as error:
+    except ArgumentError as error:
         _assert_begins(error, str(path))
 
 
@@ -190,7 +190,7 @@ def test_a_wrong_spec_names_file_table_and_key_before_anything_is_opened(table, 
     data = {"collection": "c", "paths": "a.jsonl", "spec": table}
     with (
         mock.patch.object(plaindata, "read_toml", return_value=data),
-        pytest.raises(SpecError) as caught,
+        pytest.raises(ArgumentError) as caught,
     ):
         Job.load("nightly.toml", {})
     assert caught.value.message.startswith(told)
@@ -200,14 +200,14 @@ def test_a_wrong_source_names_file_table_and_key():
     data = {"collection": "c", "paths": "a.jsonl", "source": {"text": 5}}
     with (
         mock.patch.object(plaindata, "read_toml", return_value=data),
-        pytest.raises(SpecError, match=r"nightly.toml: source.text: is not a list of strings"),
+        pytest.raises(ArgumentError, match=r"nightly.toml: source.text: is not a list of strings"),
     ):
         Job.load("nightly.toml", {})
     data["source"] = {"delimiter": "ab"}
     with (
         mock.patch.object(plaindata, "read_toml", return_value=data),
         pytest.raises(
-            SpecError, match=r"nightly.toml: source.delimiter: 'ab' is not a single ASCII char"
+            ArgumentError, match=r"nightly.toml: source.delimiter: 'ab' is not a single ASCII char"
         ),
     ):
         Job.load("nightly.toml", {})
@@ -222,7 +222,7 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
 def test_a_file_in_another_encoding_names_file_and_line(tmp_path):
     path = tmp_path / "a.toml"
     path.write_bytes("a = 1\nlanguage = 'français'\n".encode("latin-1"))
-    with pytest.raises(SpecError, match=r"a.toml: line 2 is not UTF-8"):
+    with pytest.raises(ArgumentError, match=r"a.toml: line 2 is not UTF-8"):
         plaindata.read_toml(path)
 
 

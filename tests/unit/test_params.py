@@ -31,7 +31,7 @@ from qdrant_static.collection.quantization import (
 )
 from qdrant_static.collection.spec import CollectionSpec, ServerSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, VectorSpec, uint8_scale
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from tests.fakes import FakeEncoder
 
 
@@ -125,7 +125,7 @@ def test_short_names_and_what_is_told_agree():
     ],
 )
 def test_what_cannot_work_is_an_error_that_names_the_field(make, field):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         make()
     assert caught.value.field == field
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError, ColumnTypeError
 from qdrant_static.reading import parquet
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.rejects import Reject
@@ -292,7 +292,7 @@ def test_a_time_zone_that_nobody_knows_is_an_error_before_a_row_is_read(path, wr
 def test_a_struct_with_a_field_twice_is_an_error_that_names_both(path):
     twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
     write(path, {"id": [1], "text": ["a"], "s": pa.ListArray.from_arrays([0, 1], twice)})
-    with pytest.raises(SpecError, match="the field 'a' twice in the column 's'"):
+    with pytest.raises(ArgumentError, match="the field 'a' twice in the column 's'"):
         open_source(path)
 
 
@@ -303,14 +303,14 @@ def test_two_columns_of_one_name_are_an_error_that_names_it(path, twice):
         columns.append((twice, pa.array(["c"])))
     table = pa.table([one for _, one in columns], names=[name for name, _ in columns])
     pq.write_table(table, path)
-    with pytest.raises(SpecError, match=twice):
+    with pytest.raises(ArgumentError, match=twice):
         list(open_source(path))
 
 
 def test_a_column_that_comes_twice_may_be_left_out(path):
     columns = [pa.array([1]), pa.array(["a"]), pa.array(["b"]), pa.array(["c"])]
     pq.write_table(pa.table(columns, names=["id", "text", "other", "other"]), path)
-    with pytest.raises(SpecError, match="column 'other' twice: exclude it, or rename one"):
+    with pytest.raises(ArgumentError, match="column 'other' twice: exclude it, or rename one"):
         open_source(path)
     for options in (SourceOptions(exclude=("other",)), SourceOptions(payload=("text",))):
         (batch,) = open_source(path, options=options)

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from qdrant_static.collection.spec import Fields
 from qdrant_static.encoders.limits import ReadingLimit
 from qdrant_static.encoders.static import StaticEncoder
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import text_key
 from qdrant_static.reading import passages as module
 from qdrant_static.reading.batch import Batch
@@ -164,9 +164,9 @@ def test_batches_of_passages_are_bounded_and_tile_the_rows(monkeypatch):
 
 
 def test_a_field_of_the_rows_is_never_written_over():
-    with pytest.raises(SpecError, match="a field 'n' of their own"):
+    with pytest.raises(ArgumentError, match="a field 'n' of their own"):
         list(split(batch(["1"]), Passages(number="n"), words, ("text",)))
-    with pytest.raises(SpecError, match="a field 'text' of their own"):
+    with pytest.raises(ArgumentError, match="a field 'text' of their own"):
         list(split(batch(["1"]), Passages(), words, ()))
 
 
@@ -174,12 +174,12 @@ def test_a_field_of_the_rows_is_never_written_over():
     "wrong", [{"tokens": 0}, {"tokens": 2, "overlap": 2}, {"overlap": -1}, {"parent": "passage"}]
 )
 def test_settings_that_cannot_work_are_errors(wrong):
-    with pytest.raises(SpecError, match="passages"):
+    with pytest.raises(ArgumentError, match="passages"):
         Passages(**wrong)
 
 
 def test_an_encoder_without_a_tokenizer_is_an_error():
-    with pytest.raises(SpecError, match="no tokenizer"):
+    with pytest.raises(ArgumentError, match="no tokenizer"):
         token_offsets(FakeEncoder())
 
 
@@ -328,7 +328,7 @@ def test_a_tokenizer_that_truncates_hides_nothing():
     assert told == ["passages have 4 tokens, not 10: 'Tokenizer' reads no more of a text"]
     (pieces,) = cut_all([text], counted, passages.bounds)
     assert [len(piece.split()) for piece in pieces] == [4] * 10
-    with pytest.raises(SpecError, match=r"overlap: 4 of the 4 tokens .* leave nothing new"):
+    with pytest.raises(ArgumentError, match=r"overlap: 4 of the 4 tokens .* leave nothing new"):
         fit(Passages(tokens=10, overlap=4), counted)
 
 

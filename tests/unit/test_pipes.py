@@ -12,7 +12,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
-from qdrant_static.errors import JobStoppedError, SourceNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, JobStoppedError, SourceNotFoundError
 from qdrant_static.reading import once as module
 from qdrant_static.reading import plugins
 from qdrant_static.reading.batch import Batch
@@ -91,7 +91,7 @@ def test_the_same_pipe_twice_is_refused(tmp_path):
     os.mkfifo(tmp_path / "a.jsonl")
     os.symlink("a.jsonl", tmp_path / "b.jsonl")
     for other in ("a.jsonl", "b.jsonl"):
-        with pytest.raises(SpecError, match="one pipe, which can be read once only"):
+        with pytest.raises(ArgumentError, match="one pipe, which can be read once only"):
             open_source([tmp_path / "a.jsonl", tmp_path / other])
 
 
@@ -99,7 +99,7 @@ def test_standard_input_by_two_names_is_refused(monkeypatch, tmp_path):
     path, end = os.pipe()
     with open(path) as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
-        with pytest.raises(SpecError, match="are one pipe"):
+        with pytest.raises(ArgumentError, match="are one pipe"):
             open_source(["-", f"/dev/fd/{path}"])
     os.close(end)
 
@@ -143,6 +143,6 @@ def test_what_was_looked_at_comes_again_however_much_it_is(tmp_path, monkeypatch
             assert [int(looked.readline()) for _ in range(count)] == list(range(count))
     with once.open() as opened:
         assert [int(line) for line in opened] == list(range(5000))
-    with pytest.raises(SpecError, match="pipe can be read once only"):
+    with pytest.raises(ArgumentError, match="pipe can be read once only"):
         once.open()
     os.close(path)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qdrant_static.collection.plan import FUSIONS, SearchPlan, Stage, default_plan
 from qdrant_static.collection.spec import PLAN_KINDS, CollectionSpec, Fields, LateSpec
 from qdrant_static.collection.specfile import dumps
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from tests.fakes import FakeEncoder
 
 CASCADE = {"kind": "cascade", "stages": [{"vector": "mrl_8", "limit": 50}, {"vector": "full"}]}
@@ -160,13 +160,13 @@ def test_every_plan_survives_its_dictionary_and_toml(plan):
     ],
 )
 def test_a_plan_that_cannot_work_is_an_error_that_names_the_field(plan, field):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         SearchPlan.of(plan)
     assert caught.value.field == field
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(SpecError, match="known: exact, dense, cascade, bm25, hybrid, late"):
+    with pytest.raises(ArgumentError, match="known: exact, dense, cascade, bm25, hybrid, late"):
         SearchPlan.of("fast")
 
 
@@ -182,7 +182,7 @@ def test_an_unknown_name_lists_the_known_ones():
     ],
 )
 def test_a_plan_is_refused_where_the_collection_lacks_what_it_needs(plan, options, message):
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         SearchPlan.of(plan).check(spec_of(**options))
 
 

@@ -13,7 +13,7 @@ from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.presets import passed_on
 from qdrant_static.collection.spec import CollectionSpec, Hnsw, LateSpec, VectorSpec
 from qdrant_static.encoders.sparsevectors import SparseQuery
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.querying.query import Query
 from qdrant_static.querying.request import compile_request
 from qdrant_static.vectors import truncate
@@ -289,18 +289,18 @@ def test_every_plan_is_one_request_with_the_filter_on_its_innermost_stages(plan)
 
 @pytest.mark.parametrize("kind", ["exact", "dense", "cascade", "hybrid"])
 def test_a_request_without_its_vector_is_an_error(kind):
-    with pytest.raises(SpecError, match="dense vector"):
+    with pytest.raises(ArgumentError, match="dense vector"):
         compiled(kind, query=Query(sparse=TERMS))
 
 
 @pytest.mark.parametrize("kind", ["bm25", "hybrid"])
 def test_a_request_without_its_terms_is_an_error(kind):
-    with pytest.raises(SpecError, match="BM25 terms"):
+    with pytest.raises(ArgumentError, match="BM25 terms"):
         compiled(kind, query=Query(dense=DENSE))
 
 
 def test_late_interaction_without_rows_or_candidates_is_an_error():
-    with pytest.raises(SpecError, match="late-interaction rows"):
+    with pytest.raises(ArgumentError, match="late-interaction rows"):
         compiled("late", query=Query(dense=DENSE))
-    with pytest.raises(SpecError, match="dense vector or BM25 terms"):
+    with pytest.raises(ArgumentError, match="dense vector or BM25 terms"):
         compiled("late", query=Query(late=LATE))

@@ -12,9 +12,9 @@ from qdrant_client.fastembed_common import FastEmbedMisc
 
 from qdrant_static import install, load_encoder, plugin, uninstall
 from qdrant_static.errors import (
+    ArgumentError,
     EncoderNotFoundError,
     IncompatiblePackageError,
-    SpecError,
     TextInputError,
 )
 from qdrant_static.vectors import truncate
@@ -78,13 +78,13 @@ def test_a_name_that_nobody_has_is_an_error_and_nothing_is_installed(model_folde
 
 def test_names_are_a_list(model_folder):
     for one in (model_folder, str(model_folder)):
-        with pytest.raises(SpecError, match=r"names: give a list of names: \['.*small'\]"):
+        with pytest.raises(ArgumentError, match=r"names: give a list of names: \['.*small'\]"):
             install(names=one)
 
 
 def test_two_names_that_differ_in_case_only_are_refused(tmp_path):
     folders = [build_static_model(tmp_path / one / "m") for one in ("a", "A")]
-    with pytest.raises(SpecError, match="differ in case only"):
+    with pytest.raises(ArgumentError, match="differ in case only"):
         install(names=folders)
     assert not FastEmbedMisc.is_supported_text_model(str(folders[0]))
 
@@ -109,7 +109,7 @@ def test_fastembed_lists_and_describes_the_models(name):
         **{known: known if "/" in known else None for known in plugin.KNOWN_MODELS},
     }
     assert plugin.StaticModels.get_embedding_size(name) == DIMENSION
-    with pytest.raises(SpecError, match=r"valid: .*wordllama"):
+    with pytest.raises(ArgumentError, match=r"valid: .*wordllama"):
         plugin.StaticModels.get_embedding_size("other")
 
 
@@ -158,7 +158,7 @@ def test_a_size_is_a_prefix_renormalized(name, size):
 @pytest.mark.parametrize("size", [0, -1, DIMENSION + 1, "8", 8.0, True])
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_size_that_the_model_has_not_is_refused(name, size, lazy):
-    with pytest.raises(SpecError, match=r"^dimensions of the model"):
+    with pytest.raises(ArgumentError, match=r"^dimensions of the model"):
         TextEmbedding(name, dimensions=size, lazy_load=lazy)
 
 
@@ -175,9 +175,9 @@ def test_a_size_that_the_model_has_not_is_refused(name, size, lazy):
     ],
 )
 def test_options_that_cannot_be_honored_are_refused(name, options, message):
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         TextEmbedding(name, **options)
-    with pytest.raises(SpecError, match="embed"):
+    with pytest.raises(ArgumentError, match="embed"):
         list(TextEmbedding(name).model.embed(["a"], normalise=True))
 
 
@@ -219,5 +219,5 @@ def test_any_encoder_can_be_installed(monkeypatch):
     assert "mine" in install(names=["mine"])
     rows = np.stack(list(TextEmbedding("mine", dimensions=8, threads=1).embed(TEXTS)))
     assert np.allclose(rows, truncate(FakeEncoder().encode(TEXTS), 8))
-    with pytest.raises(SpecError, match="token_count"):
+    with pytest.raises(ArgumentError, match="token_count"):
         TextEmbedding("mine").model.token_count("a")

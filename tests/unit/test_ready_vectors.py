@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qdrant_static.errors import ColumnNotFoundError, ColumnTypeError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError, ColumnTypeError
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.sources import open_source
 
@@ -108,7 +108,7 @@ def test_text_may_be_missing_beside_a_vector_and_a_key(tmp_path):
 
 def test_without_key_and_text_nothing_would_tell_rows_apart(tmp_path):
     pq.write_table(pa.table({"embedding": [[1.0]]}), tmp_path / "a.parquet")
-    with pytest.raises(SpecError, match="neither text nor key"):
+    with pytest.raises(ArgumentError, match="neither text nor key"):
         open_source(tmp_path, options=OPTIONS)
     pq.write_table(pa.table({"embedding": [[1.0]], "text": [None]}), tmp_path / "a.parquet")
     (batch,) = open_source(tmp_path, options=OPTIONS)

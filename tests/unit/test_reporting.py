@@ -12,7 +12,7 @@ import typer
 from qdrant_static.cli import reporting
 from qdrant_static.cli.options import Force, Json, listed
 from qdrant_static.cli.reporting import framed, reported
-from qdrant_static.errors import DeletionRefusedError, EngineError, SpecError, StorageError
+from qdrant_static.errors import ArgumentError, DeletionRefusedError, EngineError, StorageError
 from tests.unit.test_report import report
 
 
@@ -30,7 +30,7 @@ def outcome(error: BaseException, capsys) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [
-        (SpecError(field="size", problem="5 is too much"), 2, "error: size: 5 is too much\n"),
+        (ArgumentError(field="size", problem="5 is too much"), 2, "error: size: 5 is too much\n"),
         (EngineError(operation="counting", problem="failed"), 1, "error: counting: failed\n"),
         (StorageError(path="p", problem="full"), 1, "error: p: full\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
@@ -147,10 +147,13 @@ def failing(error: BaseException):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (SpecError(field="max_rejects", problem="no"), "error: --max-rejects: no\n"),
-        (SpecError(field="k", problem="no"), "error: --limit: no\n"),
-        (SpecError(field="a", problem="needs force=True"), "error: a: needs --force\n"),
-        (SpecError(field="a", problem="sync=True"), "error: a: sync=True\n"),  # not an option here
+        (ArgumentError(field="max_rejects", problem="no"), "error: --max-rejects: no\n"),
+        (ArgumentError(field="k", problem="no"), "error: --limit: no\n"),
+        (ArgumentError(field="a", problem="needs force=True"), "error: a: needs --force\n"),
+        (
+            ArgumentError(field="a", problem="sync=True"),
+            "error: a: sync=True\n",
+        ),  # not an option here
     ],
 )
 def test_arguments_are_named_as_the_command_has_them(error, told, capsys):

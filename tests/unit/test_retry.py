@@ -11,7 +11,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from qdrant_static.clients.retry import RetryPolicy, Verdict, failure_of
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 class RpcError(grpc.RpcError):
@@ -114,5 +114,5 @@ def test_waits_are_spread_over_the_whole_bound():
 @pytest.mark.parametrize("name", ["first_s", "longest_s", "budget_s"])
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
 def test_times_are_positive(name, value):
-    with pytest.raises(SpecError, match=f"{name}: {value} is not a positive number of seconds"):
+    with pytest.raises(ArgumentError, match=f"{name}: {value} is not a positive number of seconds"):
         RetryPolicy(**{name: value})

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import id_digest, point_id
 from qdrant_static.routing import shard_of, shard_of_digests
 from tests.fakes import run_python
@@ -130,13 +130,13 @@ def test_digests_lead_to_the_same_places() -> None:
 )
 def test_what_is_no_id_is_named(bad: object) -> None:
     for ids in ([bad], [1, bad], [UUIDS[0], bad]):
-        with pytest.raises(SpecError, match="is neither an unsigned integer") as caught:
+        with pytest.raises(ArgumentError, match="is neither an unsigned integer") as caught:
             shard_of(ids, 3)
         assert repr(bad) in str(caught.value)
 
 
 def test_a_number_of_shards_is_at_least_one() -> None:
-    with pytest.raises(SpecError, match="shard_number"):
+    with pytest.raises(ArgumentError, match="shard_number"):
         shard_of([1], 0)
 
 

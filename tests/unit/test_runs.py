@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qdrant_static.errors import LedgerNotFoundError, SpecError, StorageError
+from qdrant_static.errors import ArgumentError, LedgerNotFoundError, StorageError
 from qdrant_static.ledger import ledger as ledger_module
 from qdrant_static.ledger.history import past_runs
 from qdrant_static.ledger.ledger import Ledger, now
@@ -160,7 +160,7 @@ def test_a_file_of_the_callers_or_of_a_later_run_stays(path, tmp_path):
 
 
 def test_a_number_that_keeps_nothing_is_refused():
-    with pytest.raises(SpecError, match="keep_runs: 0 is below 1"):
+    with pytest.raises(ArgumentError, match="keep_runs: 0 is below 1"):
         check_keep_runs(0)
     check_keep_runs(None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qdrant_static.collection.spec import Fields
-from qdrant_static.errors import ColumnNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.selection import Selection, select
 
@@ -56,7 +56,7 @@ def test_a_missing_column_is_an_error_that_lists_the_columns(named):
 
 
 def test_no_column_for_the_text_is_an_error_that_lists_the_columns():
-    with pytest.raises(SpecError, match=r"neither 'title' nor 'text'.*of: id, body"):
+    with pytest.raises(ArgumentError, match=r"neither 'title' nor 'text'.*of: id, body"):
         chosen(("id", "body"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from qdrant_static.errors import ServerUnavailableError, SpecError
+from qdrant_static.errors import ArgumentError, ServerUnavailableError
 from qdrant_static.shipping.nodes import peers as peers_module
 from qdrant_static.shipping.nodes.node import Node
 from qdrant_static.shipping.nodes.peers import Peers
@@ -155,7 +155,7 @@ def test_behind_one_address_for_all_the_mapping_counts_for_the_first_peer_too(cl
 
 def test_a_peer_that_answers_in_another_s_place_is_not_believed(cluster):
     cluster.at["b:6333"] = THIRD
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         Peers.of(cluster.node()).holders("c")
     assert str(caught.value) == (
         "peers: at http://b:6333 (the cluster's own list has it at http://b:6335/) peer 33 "
@@ -164,7 +164,7 @@ def test_a_peer_that_answers_in_another_s_place_is_not_believed(cluster):
 
 
 def test_a_wrong_mapping_is_told_with_who_is_there(cluster):
-    with pytest.raises(SpecError, match=r"at http://c:6333 peer 33 answers, not peer 22"):
+    with pytest.raises(ArgumentError, match=r"at http://c:6333 peer 33 answers, not peer 22"):
         Peers.of(cluster.node(), {str(SECOND): "http://c:6333"}).node(SECOND)
 
 
@@ -175,7 +175,7 @@ def test_a_server_alone_in_a_peer_s_place_is_told(cluster):
         return cluster.answer(request)
 
     node = Node("http://a:6333", httpx.Client(transport=httpx.MockTransport(answer)))
-    with pytest.raises(SpecError, match="a server alone answers, not peer 22"):
+    with pytest.raises(ArgumentError, match="a server alone answers, not peer 22"):
         Peers.of(node).node(SECOND)
 
 
@@ -186,7 +186,7 @@ def test_a_door_that_is_not_qdrant_s_is_told(cluster):
         return cluster.answer(request)
 
     node = Node("http://a:6333", httpx.Client(transport=httpx.MockTransport(answer)))
-    with pytest.raises(SpecError, match=r"no peer 22 at http://b:6333 .*nginx.*--peer 22=URL"):
+    with pytest.raises(ArgumentError, match=r"no peer 22 at http://b:6333 .*nginx.*--peer 22=URL"):
         Peers.of(node).node(SECOND)
 
 
@@ -207,7 +207,7 @@ def test_a_peer_that_does_not_answer_is_told_with_what_to_give(cluster):
     ],
 )
 def test_a_mapping_that_cannot_be_is_refused(cluster, mapping, problem):
-    with pytest.raises(SpecError, match=problem):
+    with pytest.raises(ArgumentError, match=problem):
         Peers.of(cluster.node(), mapping)
 
 
@@ -219,7 +219,7 @@ def test_one_address_that_leads_to_many_is_found_out(cluster):
         return cluster.answer(request)
 
     node = Node("http://a:6333", httpx.Client(transport=httpx.MockTransport(answer)))
-    with pytest.raises(SpecError, match="something before the nodes sends requests to one or"):
+    with pytest.raises(ArgumentError, match="something before the nodes sends requests to one or"):
         Peers.of(node, {str(SECOND): "http://a:6333"}).holders("c")
 
 
@@ -241,7 +241,7 @@ def test_one_server_alone_holds_all(cluster):
     assert peers.holders("c")[0][0].node is node
     assert peers.wait_active("c", {0: 5}) == ()
     assert cluster.clock == 0
-    with pytest.raises(SpecError, match="its peers are: none, it is one server alone"):
+    with pytest.raises(ArgumentError, match="its peers are: none, it is one server alone"):
         Peers.of(node, {"1": "http://a:6333"})
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qdrant_static.errors import ColumnNotFoundError, SourceNotFoundError, SpecError
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError, SourceNotFoundError
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.sources import find_files, open_source
 from tests.fakes import write_jsonl
@@ -119,7 +119,7 @@ def test_records_after_a_thousand_bad_lines_are_not_lost(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", ["x"] * 1000 + [{"id": 1, "text": "good"}])
     try:
         items = list(open_source(path))
-    except SpecError as error:  # to say that the text's columns must be named would do as well
+    except ArgumentError as error:  # to say that the text's columns must be named would do as well
         assert error.field == "text"  # noqa: PT017
         return
     assert sum(len(item) for item in items if isinstance(item, Batch)) == 1

@@ -23,7 +23,7 @@ from qdrant_static.collection.spec import (
 )
 from qdrant_static.collection.specfile import from_toml, to_toml
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from tests.fakes import FakeEncoder
 
 
@@ -82,7 +82,7 @@ def test_matryoshka_sizes_become_named_vectors_of_which_one_has_the_graph():
     ],
 )
 def test_a_spec_that_cannot_work_is_an_error_that_names_the_field(options, field, told):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         spec_of(**options)
     assert caught.value.field.startswith(field)
     assert told in caught.value.message
@@ -90,7 +90,7 @@ def test_a_spec_that_cannot_work_is_an_error_that_names_the_field(options, field
 
 @pytest.mark.parametrize("length", [0, -1.0, float("nan")])
 def test_a_mean_length_is_a_positive_number(length):
-    with pytest.raises(SpecError, match=r"sparse\.mean_length"):
+    with pytest.raises(ArgumentError, match=r"sparse\.mean_length"):
         SparseSpec(mean_length=length)
 
 
@@ -99,14 +99,16 @@ def test_a_mean_length_is_a_positive_number(length):
     [(), (VectorSpec(name="mrl_16", size=16),), (VectorSpec(name="full", size=31),)],
 )
 def test_the_first_vector_is_the_whole_output_of_the_encoder(vectors):
-    with pytest.raises(SpecError, match="full"):
+    with pytest.raises(ArgumentError, match="full"):
         CollectionSpec(encoder=FakeEncoder().info, vectors=vectors)
 
 
 def test_an_unknown_vector_is_an_error_that_lists_those_there():
     spec = spec_of(matryoshka=(16,))
     assert spec.vector("mrl_16").size == 16
-    with pytest.raises(SpecError, match="'mrl_8' is not in the collection; it has full, mrl_16"):
+    with pytest.raises(
+        ArgumentError, match="'mrl_8' is not in the collection; it has full, mrl_16"
+    ):
         spec.vector("mrl_8")
 
 
@@ -162,13 +164,13 @@ def test_a_short_toml_has_the_arguments_of_for_encoder():
     ],
 )
 def test_a_toml_that_cannot_work_names_the_place(text, told):
-    with pytest.raises(SpecError, match=re.escape(told)):
+    with pytest.raises(ArgumentError, match=re.escape(told)):
         from_toml(text)
 
 
 def test_an_unknown_name_in_a_table_is_named_with_its_path():
     for text, told in (("[sparse]\nwords = 1", "sparse.words"), ("[server]\nx = 1", "server.x")):
-        with pytest.raises(SpecError, match=re.escape(told)):
+        with pytest.raises(ArgumentError, match=re.escape(told)):
             from_toml(text, encoder=FakeEncoder())
 
 
@@ -187,7 +189,7 @@ def test_an_unknown_name_in_a_table_is_named_with_its_path():
     ],
 )
 def test_a_vector_that_cannot_work_is_an_error_that_names_the_field(options, field):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         VectorSpec(**{"name": "full", "size": 32, **options})
     assert caught.value.field == field
 
@@ -207,7 +209,7 @@ def test_a_measured_mean_length_is_not_measured_again():
 
 def test_a_spec_of_another_version_is_an_error_that_says_so():
     for version in (VERSION + 1, None, "1"):
-        with pytest.raises(SpecError, match="version"):
+        with pytest.raises(ArgumentError, match="version"):
             CollectionSpec.from_dict({**spec_of().to_dict(), "version": version})
 
 
@@ -222,7 +224,7 @@ def test_a_spec_of_another_version_is_an_error_that_says_so():
     ],
 )  # fmt: skip
 def test_a_damaged_spec_is_a_spec_error_whatever_the_damage(damage):
-    with pytest.raises(SpecError):
+    with pytest.raises(ArgumentError):
         CollectionSpec.from_dict({**spec_of().to_dict(), **damage})
 
 
@@ -230,13 +232,13 @@ def test_a_damaged_spec_is_a_spec_error_whatever_the_damage(damage):
 def test_a_spec_with_a_part_missing_is_a_spec_error(part):
     data = spec_of().to_dict()
     del data[part]
-    with pytest.raises(SpecError, match=part):
+    with pytest.raises(ArgumentError, match=part):
         CollectionSpec.from_dict(data)
 
 
 @pytest.mark.parametrize("data", [None, [], "spec"])
 def test_what_is_no_mapping_is_a_spec_error(data):
-    with pytest.raises(SpecError):
+    with pytest.raises(ArgumentError):
         CollectionSpec.from_dict(data)
 
 

@@ -20,7 +20,7 @@ from qdrant_static.encoders.loading import from_model2vec
 from qdrant_static.encoders.modelfiles import map_safetensors
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.encoders.statistics import EncodingStatistics
-from qdrant_static.errors import InvalidModelError, SpecError, TextInputError
+from qdrant_static.errors import ArgumentError, InvalidModelError, TextInputError
 from tests.awkward_texts import AWKWARD, mixtures
 from tests.small_tokenizers import wordpiece
 
@@ -288,11 +288,11 @@ def test_parts_that_do_not_fit(keywords: dict[str, Any], problem: str) -> None:
 
 
 def test_wrong_arguments(encoder: StaticEncoder) -> None:
-    with pytest.raises(SpecError, match="pooling: 'max'"):
+    with pytest.raises(ArgumentError, match="pooling: 'max'"):
         make(pooling="max")
-    with pytest.raises(SpecError, match="sizes: 33"):
+    with pytest.raises(ArgumentError, match="sizes: 33"):
         encoder.encode_batch(TEXTS, sizes=(33,))
-    with pytest.raises(SpecError, match="threads: 0"):
+    with pytest.raises(ArgumentError, match="threads: 0"):
         encoder.encode(TEXTS, threads=0)
     with pytest.raises(TextInputError, match="single str"):
         encoder.encode("the cell")

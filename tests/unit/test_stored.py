@@ -8,7 +8,7 @@ import pytest
 from qdrant_static.collection.spec import VectorSpec
 from qdrant_static.collection.vectorform import original_form, stored_form
 from qdrant_static.collection.vectorspec import uint8_scale
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.vectors import normalize, truncate
 
 ROWS = normalize(np.random.default_rng(1).standard_normal((50, 64)))
@@ -26,7 +26,7 @@ def test_longer_rows_are_cut_and_renormalized():
 
 
 def test_shorter_rows_are_an_error():
-    with pytest.raises(SpecError, match="128 is not within 1 to 64"):
+    with pytest.raises(ArgumentError, match="128 is not within 1 to 64"):
         stored_form(ROWS, VectorSpec(name="full", size=128))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdrant_static.collection.template import Template
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.sources import open_source
 
@@ -50,13 +50,13 @@ def test_missing_parts_are_blank_and_braces_are_doubled(tmp_path, ending):
     ],
 )
 def test_a_template_that_cannot_be_read_is_an_error(template, told):
-    with pytest.raises(SpecError, match="template") as caught:
+    with pytest.raises(ArgumentError, match="template") as caught:
         Template.parse(template)
     assert told in str(caught.value)
 
 
 def test_columns_and_a_template_exclude_each_other():
-    with pytest.raises(SpecError, match="or a template"):
+    with pytest.raises(ArgumentError, match="or a template"):
         SourceOptions(text=("a",), template="{a}")
 
 

@@ -11,7 +11,7 @@ import pytest
 from qdrant_static.cli import transfer
 from qdrant_static.cli.options import peers_of
 from qdrant_static.cli.transfer import Transfer
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from tests.unit.test_progress import undated
 
 
@@ -100,10 +100,10 @@ def test_peers_are_named_by_id_or_by_the_address_of_the_list():
 
 @pytest.mark.parametrize("wrong", ["12", "12=", "=http://a", "12=a:6333"])
 def test_what_is_no_mapping_of_a_peer_is_refused(wrong):
-    with pytest.raises(SpecError, match="is not ID=URL"):
+    with pytest.raises(ArgumentError, match="is not ID=URL"):
         peers_of([wrong])
 
 
 def test_a_peer_has_one_address():
-    with pytest.raises(SpecError, match="'1' is given twice"):
+    with pytest.raises(ArgumentError, match="'1' is given twice"):
         peers_of(["1=http://a", "1=http://b"])

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.uncertainty import bootstrap_interval, paired_test, recall_interval
 
 
@@ -103,7 +103,7 @@ def test_under_no_difference_small_p_values_are_as_rare_as_they_say():
 def test_what_cannot_be_measured_is_an_error():
     for function in (lambda v: recall_interval(v, 10), bootstrap_interval):
         for values in ([], [float("nan")], [[0.1], [0.2]]):
-            with pytest.raises(SpecError, match="finite numbers"):
+            with pytest.raises(ArgumentError, match="finite numbers"):
                 function(values)
-    with pytest.raises(SpecError, match="has 1 values, and the first 2"):
+    with pytest.raises(ArgumentError, match="has 1 values, and the first 2"):
         paired_test([0.1, 0.2], [0.1])

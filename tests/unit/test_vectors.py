@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.vectors import fingerprint, normalize, truncate
 
 matrices = arrays(
@@ -48,7 +48,7 @@ def test_a_truncated_matrix_is_the_normalized_prefix(matrix, data):
 
 @pytest.mark.parametrize("size", [0, -1, 5])
 def test_a_size_outside_the_matrix_is_an_error_with_the_bounds(size):
-    with pytest.raises(SpecError, match=f"{size} is not within 1 to 4"):
+    with pytest.raises(ArgumentError, match=f"{size} is not within 1 to 4"):
         truncate(np.ones((2, 4), np.float32), size)
 
 

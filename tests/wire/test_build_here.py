@@ -26,9 +26,9 @@ from qdrant_static.collection.spec import LateSpec, ServerSpec
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import (
     AliasExistsError,
+    ArgumentError,
     CannotShipError,
     ShipmentRefusedError,
-    SpecError,
     StorageError,
 )
 from qdrant_static.ingestion import account
@@ -409,7 +409,7 @@ def test_a_folder_with_a_collection_of_somebody_else_is_left_alone(job, tmp_path
     folder = tmp_path / "mine"
     with EdgeClient(folder) as local:
         create_collection(local, "c", SPEC)
-    with pytest.raises(SpecError, match="which this job did not build"):
+    with pytest.raises(ArgumentError, match="which this job did not build"):
         job(build=BuildHere(folder=folder))
     with EdgeClient(folder) as local:
         assert local.collection_exists("c")
@@ -449,7 +449,7 @@ def test_names_that_are_taken(job, wire):
         create_collection(engine, "d", SPEC)
     with pytest.raises(AliasExistsError, match="'d' is a collection"):
         job(build=BuildHere(alias="d"))
-    with pytest.raises(SpecError, match="'c' is the collection's own name"):
+    with pytest.raises(ArgumentError, match="'c' is the collection's own name"):
         job(build=BuildHere(alias="c"))
     with wire.engine() as engine:
         point_alias(engine, "c", "d")
@@ -480,14 +480,14 @@ def test_a_server_that_was_never_tried_is_refused_before_anything_is_built(
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(job, changes, told):
-    with pytest.raises(SpecError, match=told):
+    with pytest.raises(ArgumentError, match=told):
         job(**changes)
 
 
 def test_an_embedded_target_is_refused(job, tmp_path):
     with (
         EdgeClient(tmp_path / "db") as client,
-        pytest.raises(SpecError, match="always built here"),
+        pytest.raises(ArgumentError, match="always built here"),
     ):
         job(client=client)
 

@@ -22,11 +22,11 @@ from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.edge import directory
 from qdrant_static.errors import (
     AccessDeniedError,
+    ArgumentError,
     CannotPullError,
     CollectionLockedError,
     EngineError,
     ServerUnavailableError,
-    SpecError,
     StorageError,
     VerificationError,
 )
@@ -457,9 +457,9 @@ def test_points_that_came_meanwhile_are_no_fault(server, canned, local):
 
 
 def test_the_ends_must_be_a_server_and_a_folder(server, local, tmp_path):
-    with pytest.raises(SpecError, match="server: a collection is pulled from a server"):
+    with pytest.raises(ArgumentError, match="server: a collection is pulled from a server"):
         pull(local, "there", local)
-    with pytest.raises(SpecError, match="local: a collection is pulled into a folder"):
+    with pytest.raises(ArgumentError, match="local: a collection is pulled into a folder"):
         pull(server, "there", server)
 
 

@@ -14,10 +14,10 @@ from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.encoders.sparsevectors import SparseRows
 from qdrant_static.errors import (
     AccessDeniedError,
+    ArgumentError,
     CollectionNotFoundError,
     EveryPointRefusedError,
     ServerUnavailableError,
-    SpecError,
     SpecMismatchError,
 )
 from qdrant_static.sinks.serversink import ServerSink, Settled
@@ -248,7 +248,7 @@ def test_names_and_shapes_that_do_not_fit_are_said_and_nothing_is_sent(wire):
         ({"full": full}, payloads[:9], "payloads: 9 for 100 ids"),
     ]:
         wrong = EncodedBatch(dense=dense, sparse=vectors.sparse)
-        with pytest.raises(SpecError, match=said), job.sink() as sink:
+        with pytest.raises(ArgumentError, match=said), job.sink() as sink:
             sink.submit(0, ids, wrong, given)
     assert not wire.upserts
     assert not job.settled

@@ -19,12 +19,12 @@ from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import (
     AccessDeniedError,
     AliasMovedError,
+    ArgumentError,
     CannotShipError,
     EngineError,
     JobRunningError,
     ServerUnavailableError,
     ShipmentRefusedError,
-    SpecError,
 )
 from qdrant_static.routing import shard_of
 from qdrant_static.shipping import push
@@ -386,6 +386,6 @@ def test_ctrl_c_leaves_nothing(local, door):
 
 @pytest.mark.parametrize("option", ["parallel", "sample", "replication_factor"])
 def test_numbers_below_one_are_refused(local, door, option):
-    with pytest.raises(SpecError, match=option):
+    with pytest.raises(ArgumentError, match=option):
         ship(local, door, **{option: 0})
     assert door.told == []

@@ -16,7 +16,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 _LARGEST_WHOLE = 2**64 - 1
 _LARGEST_INDEX = 2**32 - 1
@@ -105,11 +105,11 @@ def check_number(name: str, value: Any) -> None:
     """Refuse a number that a server would refuse, and a value that is not a number at all.
 
     Raises:
-        SpecError: It names the field, the value and the bounds.
+        ArgumentError: It names the field, the value and the bounds.
     """
     bound = _BOUNDS.get(name)
     if isinstance(value, float) and math.isnan(value):
-        raise SpecError(field=name, problem="it is not a number (NaN)")
+        raise ArgumentError(field=name, problem="it is not a number (NaN)")
     if bound is None:
         return
     try:
@@ -117,9 +117,9 @@ def check_number(name: str, value: Any) -> None:
         inside = bound.least <= number <= bound.most
     except TypeError:
         kind = "a whole number" if bound.whole else "a number"
-        raise SpecError(field=name, problem=f"must be {kind}, not {value!r}") from None
+        raise ArgumentError(field=name, problem=f"must be {kind}, not {value!r}") from None
     if not inside:
-        raise SpecError(field=name, problem=f"must be {_limits(bound)}, not {value}")
+        raise ArgumentError(field=name, problem=f"must be {_limits(bound)}, not {value}")
 
 
 def _limits(bound: _Bound) -> str:
@@ -138,19 +138,21 @@ def check_vectors(
     and two vectors of one name would write into the same files.
 
     Raises:
-        SpecError: It names the vector.
+        ArgumentError: It names the vector.
     """
     for name in (*dense, *sparse):
         _check_vector_name(name)
     for name, params in sparse.items():
         if not name:
-            raise SpecError(field="sparse_vectors_config", problem="a sparse vector needs a name")
+            raise ArgumentError(
+                field="sparse_vectors_config", problem="a sparse vector needs a name"
+            )
         if name in dense:
-            raise SpecError(
+            raise ArgumentError(
                 field=f"vector {name!r}", problem="a dense and a sparse vector have this name"
             )
         if params.index is not None and params.index.datatype == "turbo4":
-            raise SpecError(
+            raise ArgumentError(
                 field=f"vector {name!r}", problem="a sparse vector cannot have the datatype turbo4"
             )
 
@@ -164,18 +166,18 @@ def _check_vector_name(name: Any) -> None:
     elif bad := [char for char in name if char in _VECTOR_NAME_FORBIDDEN]:
         problem = f"it contains {bad[0]!r}"
     if problem is not None:
-        raise SpecError(field=f"vector name {name!r}", problem=problem)
+        raise ArgumentError(field=f"vector name {name!r}", problem=problem)
 
 
 def check_indices(indices: Iterable[Any]) -> None:
     """Refuse indices of a sparse vector that are not unsigned integers of 32 bits.
 
     Raises:
-        SpecError: It names the first one.
+        ArgumentError: It names the first one.
     """
     for index in indices:
         if not 0 <= index <= _LARGEST_INDEX:
-            raise SpecError(
+            raise ArgumentError(
                 field="SparseVector.indices",
                 problem=f"must be at least 0 and at most {_LARGEST_INDEX}, not {index}",
             )
@@ -185,12 +187,12 @@ def check_ring(field: str, points: Sequence[models.GeoPoint]) -> None:
     """Refuse a line of a polygon that encloses nothing.
 
     Raises:
-        SpecError: If it has fewer than four points, or does not end where it begins.
+        ArgumentError: If it has fewer than four points, or does not end where it begins.
     """
     if len(points) < _RING_POINTS:
-        raise SpecError(
+        raise ArgumentError(
             field=field, problem=f"must have at least {_RING_POINTS} points, not {len(points)}"
         )
     first, last = points[0], points[-1]
     if (first.lon, first.lat) != (last.lon, last.lat):
-        raise SpecError(field=field, problem="must end at the point where it begins")
+        raise ArgumentError(field=field, problem="must end at the point where it begins")

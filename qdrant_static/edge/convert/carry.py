@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from qdrant_static.edge.convert.bounds import check_number
-from qdrant_static.errors import NotSupportedByEdgeError, SpecError
+from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
 _TRIED = re.compile(r"failed to extract enum \w+ \('(.+)'\)")
 
@@ -69,7 +69,8 @@ def carry(model: BaseModel, table: Table, **given: Any) -> Any:
 
     Raises:
         NotSupportedByEdgeError: If a field is set that the table does not know.
-        SpecError: If a number lies outside of what a server takes, or a value is of a wrong type.
+        ArgumentError: If a number lies outside of what a server takes, or a value is of a wrong
+            type.
     """
     arguments = {**table.needed, **given}
     for name, value in fields_set(model):
@@ -81,7 +82,7 @@ def carry(model: BaseModel, table: Table, **given: Any) -> Any:
     try:
         return table.make(**arguments)
     except (TypeError, ValueError, OverflowError) as error:
-        raise SpecError(field=type(model).__name__, problem=reason(error)) from error
+        raise ArgumentError(field=type(model).__name__, problem=reason(error)) from error
 
 
 def one_of(value: Any, tables: Mapping[type, Table], where: str) -> Any:

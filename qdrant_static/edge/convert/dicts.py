@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from qdrant_client import models
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 def parsed(value: Any, kind: Any, field: str) -> Any:
@@ -21,7 +21,7 @@ def parsed(value: Any, kind: Any, field: str) -> Any:
         field: What it is called, for an error.
 
     Raises:
-        SpecError: If the dictionary is none of these; it says where.
+        ArgumentError: If the dictionary is none of these; it says where.
     """
     if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
         return [parsed(one, kind, f"{field}[{place}]") for place, one in enumerate(value)]
@@ -32,7 +32,7 @@ def parsed(value: Any, kind: Any, field: str) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise SpecError(
+        raise ArgumentError(
             field=field,
             problem=f"{first['msg'].lower()} at {where!r}" if where else first["msg"].lower(),
         ) from error
@@ -51,7 +51,7 @@ def parsed_points(points: Any, kind: Any) -> Any:
         kind: The model of one point.
 
     Raises:
-        SpecError: If a dictionary is none of these; it says where.
+        ArgumentError: If a dictionary is none of these; it says where.
     """
     if isinstance(points, Mapping):
         points = parsed(points, models.PointsList | models.Batch, "points")
@@ -66,7 +66,7 @@ def parsed_collection(**settings: Any) -> dict[str, Any]:
     """Settings of a collection as models, by the names of ``create_collection``'s parameters.
 
     Raises:
-        SpecError: If a dictionary is none of what may stand there.
+        ArgumentError: If a dictionary is none of what may stand there.
     """
     return {name: parsed(one, _SETTINGS[name], name) for name, one in settings.items()}
 
@@ -75,7 +75,7 @@ def parsed_vectors(config: Any) -> Any:
     """The dense vectors of a new collection as models: one without a name, or several by name.
 
     Raises:
-        SpecError: If a dictionary is neither; it says where.
+        ArgumentError: If a dictionary is neither; it says where.
     """
     if isinstance(config, Mapping):
         unnamed = isinstance(config.get("size"), int)
@@ -88,7 +88,7 @@ def parsed_request(request: models.QueryRequest) -> models.QueryRequest:
     """A request whose parts are models, whatever they were given as.
 
     Raises:
-        SpecError: If a dictionary is none of what may stand there.
+        ArgumentError: If a dictionary is none of what may stand there.
     """
     request = parsed(request, models.QueryRequest, "requests")
     changed = {

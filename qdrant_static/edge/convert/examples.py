@@ -15,7 +15,7 @@ from qdrant_client import models
 from qdrant_static.edge.convert.bounds import check_indices
 from qdrant_static.edge.convert.carry import unsupported
 from qdrant_static.edge.convert.points import point_id
-from qdrant_static.errors import NotSupportedByEdgeError, SpecError
+from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
 
 class Resolve(Protocol):
@@ -49,7 +49,7 @@ def example(value: Any, resolve: Resolve, *, required: bool = True) -> Any:
     """A vector of a query as the engine takes it.
 
     Raises:
-        SpecError: If it holds a number that is not finite, or is no vector.
+        ArgumentError: If it holds a number that is not finite, or is no vector.
         NotSupportedByEdgeError: If it is text or a picture, which must be encoded first.
     """
     if is_id(value):
@@ -59,7 +59,7 @@ def example(value: Any, resolve: Resolve, *, required: bool = True) -> Any:
         return edge.SparseVector(value.indices, value.values)
     if isinstance(value, np.ndarray):
         if value.ndim not in (1, 2):
-            raise SpecError(field="query", problem=f"an array of {value.ndim} dimensions")
+            raise ArgumentError(field="query", problem=f"an array of {value.ndim} dimensions")
         _check_finite(value)
         return value.tolist()
     if isinstance(value, list):
@@ -89,15 +89,15 @@ def average(positives: Sequence[Any], negatives: Sequence[Any]) -> Any:
     put one after the other, the negative ones turned round.
 
     Raises:
-        SpecError: If there are no positives, or vectors of different kinds.
+        ArgumentError: If there are no positives, or vectors of different kinds.
     """
     kinds = {_kind(vector) for vector in (*positives, *negatives)}
     if not positives:
-        raise SpecError(
+        raise ArgumentError(
             field="RecommendInput.positive", problem="the average of no vector; give an example"
         )
     if len(kinds) > 1:
-        raise SpecError(field="RecommendInput", problem="vectors of different kinds")
+        raise ArgumentError(field="RecommendInput", problem="vectors of different kinds")
     return _AVERAGES[kinds.pop()](positives, negatives)
 
 
@@ -107,14 +107,14 @@ def _average_dense(positives: Sequence[Any], negatives: Sequence[Any]) -> list[f
         return [float(value) for value in positive]
     negative = _mean(negatives)
     if len(positive) != len(negative):
-        raise SpecError(field="RecommendInput", problem="vectors of different dimensions")
+        raise ArgumentError(field="RecommendInput", problem="vectors of different dimensions")
     return [float(value) for value in positive + positive - negative]
 
 
 def _mean(vectors: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
     rows = [np.asarray(vector, np.float32) for vector in vectors]
     if len({len(row) for row in rows}) > 1:
-        raise SpecError(field="RecommendInput", problem="vectors of different dimensions")
+        raise ArgumentError(field="RecommendInput", problem="vectors of different dimensions")
     total = rows[0].copy()
     for row in rows[1:]:
         total += row
@@ -171,8 +171,8 @@ def _check_finite(values: Any) -> None:
             if bool(np.isfinite(np.asarray(values, np.float64)).all()):
                 return
         except (TypeError, ValueError):
-            raise SpecError(field="query", problem="it is no vector of numbers") from None
-        raise SpecError(field="query", problem="it holds a number that is not finite")
+            raise ArgumentError(field="query", problem="it is no vector of numbers") from None
+        raise ArgumentError(field="query", problem="it holds a number that is not finite")
 
 
 def _check_sparse(value: models.SparseVector) -> None:
@@ -182,7 +182,7 @@ def _check_sparse(value: models.SparseVector) -> None:
     elif len(set(value.indices)) != len(value.indices):
         problem = "an index is there twice"
     if problem is not None:
-        raise SpecError(field="sparse query", problem=problem)
+        raise ArgumentError(field="sparse query", problem=problem)
     check_indices(value.indices)
     _check_finite(value.values)
 

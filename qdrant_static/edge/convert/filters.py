@@ -20,7 +20,7 @@ from qdrant_static.edge.convert.carry import (
 )
 from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.edge.convert.points import point_id
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 def optional_filter(value: models.Filter | None) -> edge.Filter | None:
@@ -87,7 +87,7 @@ def _conditions(value: Any) -> list[Any]:
 
 def _field_condition(value: models.FieldCondition) -> edge.FieldCondition:
     if [name for name, _ in fields_set(value)] == ["key"]:
-        raise SpecError(field=f"FieldCondition of {value.key!r}", problem="it has no condition")
+        raise ArgumentError(field=f"FieldCondition of {value.key!r}", problem="it has no condition")
     built: edge.FieldCondition = carry(value, _FIELD)
     return built
 

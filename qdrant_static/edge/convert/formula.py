@@ -12,7 +12,7 @@ from qdrant_client import models
 from qdrant_static.edge.convert.bounds import check_number
 from qdrant_static.edge.convert.carry import Table, as_it_is, carry, reason
 from qdrant_static.edge.convert.filters import condition, geo_point
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 #: The score of a prefetch, as formulas name it.
 _SCORE = re.compile(r"\$score(\[|$)")
@@ -23,20 +23,21 @@ def formula(value: models.FormulaQuery) -> edge.Formula:
 
     Raises:
         NotSupportedByEdgeError: If an expression cannot be expressed.
-        SpecError: If a name, a date or a default in it is none, or a number is out of its bounds.
+        ArgumentError: If a name, a date or a default in it is none, or a number is out of its
+            bounds.
     """
     defaults = dict(value.defaults or {})
     for name, default in defaults.items():
         if _SCORE.match(name) and (
             isinstance(default, bool) or not isinstance(default, int | float)
         ):
-            raise SpecError(
+            raise ArgumentError(
                 field=f"FormulaQuery.defaults.{name}", problem=f"must be a number, not {default!r}"
             )
     try:
         return edge.Formula(expression(value.formula), defaults)
     except (TypeError, ValueError, OverflowError) as error:
-        raise SpecError(field="FormulaQuery", problem=reason(error)) from error
+        raise ArgumentError(field="FormulaQuery", problem=reason(error)) from error
 
 
 def expression(value: Any) -> Any:

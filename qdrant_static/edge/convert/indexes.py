@@ -11,7 +11,7 @@ from qdrant_client import models
 from qdrant_static.edge.convert.carry import Table, as_it_is, carry, one_of, unsupported
 from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.edge.convert.names import from_engine, to_engine
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 
 def payload_schema(schema: models.PayloadFieldSchema | str) -> Any:
@@ -22,7 +22,7 @@ def payload_schema(schema: models.PayloadFieldSchema | str) -> Any:
     if isinstance(schema, models.IntegerIndexParams) and (
         schema.lookup is False and schema.range is False
     ):
-        raise SpecError(
+        raise ArgumentError(
             field="IntegerIndexParams", problem="`lookup` and `range` cannot both be False"
         )
     return one_of(schema, {kind: table for kind, (_, table) in _INDEXES.items()}, "a payload index")

@@ -13,7 +13,7 @@ from qdrant_client import models
 from qdrant_static.edge.convert.carry import unsupported
 from qdrant_static.edge.convert.construct import construct
 from qdrant_static.edge.convert.dicts import parsed
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 DenseValues: TypeAlias = "list[float] | np.ndarray[Any, Any]"
 
@@ -24,7 +24,7 @@ def point_id(value: Any) -> int | str:
     """A point's id, spelled as the engine gives it back.
 
     Raises:
-        SpecError: If it is neither an unsigned integer of 64 bits nor a UUID.
+        ArgumentError: If it is neither an unsigned integer of 64 bits nor a UUID.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         if 0 <= value <= _MAX_ID:
@@ -36,7 +36,7 @@ def point_id(value: Any) -> int | str:
             return str(UUID(value))
         except ValueError:
             pass
-    raise SpecError(
+    raise ArgumentError(
         field="point id",
         problem=f"{value!r} is neither an unsigned integer of 64 bits nor a UUID",
     )

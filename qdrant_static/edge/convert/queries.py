@@ -32,7 +32,7 @@ from qdrant_static.edge.convert.filters import filter_, instant, narrowed, optio
 from qdrant_static.edge.convert.formula import formula
 from qdrant_static.edge.convert.names import to_engine
 from qdrant_static.edge.convert.points import with_payload, with_vectors
-from qdrant_static.errors import NotSupportedByEdgeError, SpecError
+from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
 #: How many points a stage gives where it does not say.
 DEFAULT_LIMIT = 10
@@ -93,7 +93,7 @@ def query(
 
     Raises:
         NotSupportedByEdgeError: If it cannot be expressed.
-        SpecError: If it can give no right result.
+        ArgumentError: If it can give no right result.
     """
     if value is None:
         return None
@@ -194,15 +194,15 @@ def _check_stage(stage: models.QueryRequest | models.Prefetch) -> None:
     kind = type(stage).__name__
     asked = stage.query
     if listed(stage.prefetch) and asked is None:
-        raise SpecError(field=f"{kind}.prefetch", problem="a query must say how to merge them")
+        raise ArgumentError(field=f"{kind}.prefetch", problem="a query must say how to merge them")
     if stage.score_threshold is not None and (
         asked is None or isinstance(asked, models.OrderByQuery)
     ):
-        raise SpecError(field=f"{kind}.score_threshold", problem="the query gives no scores")
+        raise ArgumentError(field=f"{kind}.score_threshold", problem="the query gives no scores")
     if stage.score_threshold is not None:
         check_number(f"{kind}.score_threshold", stage.score_threshold)
     if stage.using and isinstance(asked, models.FusionQuery | models.RrfQuery | models.Fusion):
-        raise SpecError(field=f"{kind}.using", problem="a fusion searches no vector of its own")
+        raise ArgumentError(field=f"{kind}.using", problem="a fusion searches no vector of its own")
     if stage.lookup_from is not None:
         require_only(stage.lookup_from, "collection", "vector")
 
@@ -236,7 +236,7 @@ def _recommend(value: models.RecommendQuery, stage: _Stage) -> Any:
     positives = examples(given.positive, stage.resolve)
     negatives = examples(given.negative, stage.resolve)
     if not given.positive and not given.negative:
-        raise SpecError(field="RecommendInput", problem="it has no example at all")
+        raise ArgumentError(field="RecommendInput", problem="it has no example at all")
     strategy = given.strategy or models.RecommendStrategy.AVERAGE_VECTOR
     if strategy is models.RecommendStrategy.AVERAGE_VECTOR:
         return edge.Query.Nearest(average(positives, negatives), using=stage.using)
@@ -257,7 +257,7 @@ def _context(value: models.ContextQuery, stage: _Stage) -> Any:
 def _feedback(value: models.RelevanceFeedbackQuery, stage: _Stage) -> Any:
     given = value.relevance_feedback
     if not given.feedback:
-        raise SpecError(field="RelevanceFeedbackInput.feedback", problem="it is empty")
+        raise ArgumentError(field="RelevanceFeedbackInput.feedback", problem="it is empty")
     if not isinstance(given.strategy, models.NaiveFeedbackStrategy):
         raise unsupported(given.strategy, "a feedback strategy")
     items = [
@@ -277,7 +277,9 @@ def _fusion(value: models.Fusion) -> Any:
 
 def _text(value: models.TextQuery, stage: _Stage) -> Any:
     if not stage.using:
-        raise SpecError(field="using", problem="a text query searches the payload field it names")
+        raise ArgumentError(
+            field="using", problem="a text query searches the payload field it names"
+        )
     if isinstance(value.text, str):
         return edge.TextQuery(stage.using, value.text)
     given = value.text

@@ -12,7 +12,7 @@ from qdrant_static.edge.convert.carry import require_only, unsupported
 from qdrant_static.edge.convert.filters import filter_, optional_filter
 from qdrant_static.edge.convert.names import to_engine
 from qdrant_static.edge.convert.points import point, point_id, point_vectors
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 
 Operations = list[edge.UpdateOperation]
 _Maker = Callable[..., edge.UpdateOperation]
@@ -31,7 +31,7 @@ def update_operation(operation: models.UpdateOperation) -> Operations:
 
     Raises:
         NotSupportedByEdgeError: If a field cannot be expressed.
-        SpecError: If it says neither which points nor which filter.
+        ArgumentError: If it says neither which points nor which filter.
     """
     convert = _OPERATIONS.get(type(operation))
     if convert is None:
@@ -44,7 +44,7 @@ def structs(batch: models.Batch) -> Iterator[models.PointStruct]:
     """The points of a batch, which holds them by column.
 
     Raises:
-        SpecError: If the columns differ in length.
+        ArgumentError: If the columns differ in length.
     """
     count = len(batch.ids)
     vectors = batch.vectors
@@ -53,7 +53,7 @@ def structs(batch: models.Batch) -> Iterator[models.PointStruct]:
     payloads = batch.payloads
     for name, column in (*columns.items(), ("payloads", payloads)):
         if column is not None and len(column) != count:
-            raise SpecError(
+            raise ArgumentError(
                 field="Batch", problem=f"{count} ids, but {len(column)} of {name or 'vectors'!r}"
             )
     for row, identity in enumerate(batch.ids):
@@ -147,7 +147,7 @@ def _either(given: Any, by_ids: _Maker, by_filter: _Maker, *arguments: Any) -> O
     if given.filter is not None:
         operations.append(by_filter(filter_(given.filter), *arguments))
     if not operations:
-        raise SpecError(field=type(given).__name__, problem="give `points` or `filter`")
+        raise ArgumentError(field=type(given).__name__, problem="give `points` or `filter`")
     return operations
 
 

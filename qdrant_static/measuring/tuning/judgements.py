@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.metrics import ndcg
 from qdrant_static.measuring.tuning.questions import of_judged, parts
 from qdrant_static.measuring.tuning.sweep import kinds, refinements
@@ -35,7 +35,7 @@ class ByJudgements(Session):
         self.notes += notes
         chosen, fresh = parts(list(range(len(self.asked))), 1 / 2)
         if not chosen or not fresh:
-            raise SpecError(field="judged", problem="one query cannot be split in halves")
+            raise ArgumentError(field="judged", problem="one query cannot be split in halves")
         race = self.new_race(chosen, self._ndcg, depth=None)
         first = [self.trial(plan) for plan in kinds(self.spec, self.base)]
         self.trials = first

@@ -13,7 +13,7 @@ from qdrant_client import models
 from qdrant_static.collection.create import bm25_encoder
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.vectorform import original_form
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import PointId, plain_id, point_id
 from qdrant_static.measuring.judged import JudgedSet, read_judged, read_queries
 from qdrant_static.querying.query import Query
@@ -68,7 +68,7 @@ def of_texts(queries: Sequence[str] | str | os.PathLike[str], most: int, seed: i
 
     Raises:
         SourceNotFoundError: If the file is missing.
-        SpecError: If there is none.
+        ArgumentError: If there is none.
     """
     if isinstance(queries, str | os.PathLike):
         texts, source = read_queries(queries), f"from {os.fspath(queries)}"
@@ -76,7 +76,7 @@ def of_texts(queries: Sequence[str] | str | os.PathLike[str], most: int, seed: i
         texts, source = tuple(queries), "given"
     texts = tuple(dict.fromkeys(texts))
     if not texts:
-        raise SpecError(field="queries", problem="there is none")
+        raise ArgumentError(field="queries", problem="there is none")
     order = np.random.default_rng(seed).permutation(len(texts))[:most]
     return Questions(source=source, texts=[texts[number] for number in order])
 
@@ -92,10 +92,10 @@ def of_points(
     """Points at random, as queries: their own full vectors, and the first words of their texts.
 
     Raises:
-        SpecError: If the plan needs what points do not have, or there is no point.
+        ArgumentError: If the plan needs what points do not have, or there is no point.
     """
     if base.kind == "late":
-        raise SpecError(
+        raise ArgumentError(
             field="queries", problem="a late-interaction plan is tuned by texts; give queries"
         )
     full = spec.vectors[0]
@@ -127,7 +127,7 @@ def of_points(
         if len(found) >= count or len(found) == before:
             break
     if not found:
-        raise SpecError(
+        raise ArgumentError(
             field="queries",
             problem="no point could be sampled as a query: the collection (or what the filter "
             "leaves of it) has none with the full vector"
@@ -152,13 +152,13 @@ def of_judged(
 
     Raises:
         SourceNotFoundError: If a file of the data set is missing.
-        SpecError: If none of the judged documents is in the collection.
+        ArgumentError: If none of the judged documents is in the collection.
     """
     data = judged if isinstance(judged, JudgedSet) else read_judged(judged)
     keys = {key for query in data.queries for key in query.relevant}
     ids = _ids(client, collection, sorted(keys))
     if not ids:
-        raise SpecError(
+        raise ArgumentError(
             field="judged",
             problem=f"none of the {len(keys):,} judged documents of {data.folder} is in the "
             f"collection {collection!r}: was it made from {data.corpus}, with its _id as key?",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import plain_id
 from qdrant_static.measuring.metrics import neighbor_recall
 from qdrant_static.measuring.tuning.questions import of_points, of_texts, parts
@@ -43,7 +43,7 @@ class ByRecall(Session):
     ) -> None:
         """Choose the cheapest plan that finds what exact search finds."""
         if self.base.kind == "bm25":
-            raise SpecError(
+            raise ArgumentError(
                 field="plan",
                 problem="'bm25' compares every posting: there is no recall to tune; give judged "
                 "queries, or another plan",
@@ -140,10 +140,10 @@ class ByRecall(Session):
             f"{target:g}; {needed:,} are needed, and half as many for the check"
         )
         if self.clock.over(_FOR_TRUTH):
-            raise SpecError(
+            raise ArgumentError(
                 field="budget_s", problem=f"{self.clock.budget_s:g} s were too short: {told}"
             )
-        raise SpecError(field="queries", problem=told)
+        raise ArgumentError(field="queries", problem=told)
 
     def _recall(self, number: int, found: list[PointId]) -> float:
         return neighbor_recall(found, self.truth[number], self.k)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from qdrant_static.bars import Bar, duration, print_line
-from qdrant_static.errors import SpecError
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import plain_id
 from qdrant_static.measuring.tuning.questions import Questions
 from qdrant_static.measuring.tuning.race import Cost, Race, Trial
@@ -141,7 +141,7 @@ class Session:
         self.points = self.count(condition)
         self.all = self.points if condition is None else self.count(None)
         if not self.points:
-            raise SpecError(
+            raise ArgumentError(
                 field="collection",
                 problem=f"{collection!r} has no points"
                 + ("" if condition is None else " that match the filter"),
@@ -267,7 +267,7 @@ class Session:
 
     def _measured(self, trial: Trial, *, front: bool) -> Measured:
         if self.race is None:
-            raise SpecError(field="tune", problem="nothing was measured")
+            raise ArgumentError(field="tune", problem="nothing was measured")
         found = self.race.interval(trial)
         plan = trial.plan if self.rerank is None else replace(trial.plan, rerank=self.rerank)
         return Measured(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from qdrant_client import models
 
 from qdrant_static.collection.fieldpaths import parse_key
-from qdrant_static.errors import FilterError, SpecError
+from qdrant_static.errors import ArgumentError, FilterError
 from qdrant_static.querying.filters.language import Comparison, Value, parse
 from qdrant_static.querying.filters.literals import (
     FORMS,
@@ -95,12 +95,12 @@ def one_filter(
     """The filter of a search, which has two arguments for it: ours, and the client's.
 
     Raises:
-        SpecError: If both are given.
+        ArgumentError: If both are given.
     """
     if query_filter is None:
         return build_filter(client, collection, given, fields=fields)
     if given is not None:
-        raise SpecError(field="query_filter", problem="is another name for `filter`: give one")
+        raise ArgumentError(field="query_filter", problem="is another name for `filter`: give one")
     return query_filter
 
 

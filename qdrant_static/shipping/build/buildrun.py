@@ -17,7 +17,7 @@ from qdrant_static.edge.directory import make_private
 from qdrant_static.errors import (
     QdrantStaticError,
     ShipmentRefusedError,
-    SpecError,
+    ArgumentError,
     StorageError,
     VerificationError,
 )
@@ -105,7 +105,7 @@ class BuildHereRun:
         if folder.exists():
             with EdgeClient(folder) as local:
                 if local.collection_exists(collection):
-                    raise SpecError(
+                    raise ArgumentError(
                         field="build.folder",
                         problem=f"{folder} has a collection {collection!r}, which this job did "
                         "not build: ship that (qdrant-static ship), remove it, or take another "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import aliases_of
 from qdrant_static.collection.create import check_version
-from qdrant_static.errors import AliasExistsError, CannotShipError, SpecError
+from qdrant_static.errors import AliasExistsError, CannotShipError, ArgumentError
 from qdrant_static.clients.calls import address, exact_count, patiently
 from qdrant_static.shipping.targets.prepare import check_server_version
 from qdrant_static.shipping.targets.target import MARK, UNDER_WAY
@@ -26,12 +26,12 @@ def shards_of(server: QdrantClient, collection: str, spec: CollectionSpec, build
     """How many shards the built collection has: what is asked, what is there, or one.
 
     Raises:
-        SpecError: If these differ, or if the server is too old for the spec.
+        ArgumentError: If these differ, or if the server is too old for the spec.
     """
     check_version(server, spec)
     asked = build.shards or spec.server.shards
     if build.shards is not None and spec.server.shards not in (None, build.shards):
-        raise SpecError(
+        raise ArgumentError(
             field="build.shards",
             problem=f"{build.shards}, and the spec's server.shards is {spec.server.shards}",
         )
@@ -39,7 +39,7 @@ def shards_of(server: QdrantClient, collection: str, spec: CollectionSpec, build
     if server.collection_exists(collection):
         there = server.get_collection(collection).config.params.shard_number
     if asked is not None and there not in (None, asked):
-        raise SpecError(
+        raise ArgumentError(
             field="build.shards",
             problem=f"{asked}, and {collection!r} has {there} on the server",
         )
@@ -60,7 +60,7 @@ def check_free(server: QdrantClient, collection: str, build: BuildOptions) -> No
 
     check_server_version(server, collection, untested=build.untested)
     if build.alias == collection:
-        raise SpecError(field="build.alias", problem=f"{collection!r} is the collection's own name")
+        raise ArgumentError(field="build.alias", problem=f"{collection!r} is the collection's own name")
     aliases = patiently(server, collection, "reading aliases", lambda: aliases_of(server))
     if collection in aliases:
         raise AliasExistsError(alias=collection, collection=aliases[collection])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from qdrant_static.errors import EngineError, ServerUnavailableError, SpecError
+from qdrant_static.errors import ArgumentError, EngineError, ServerUnavailableError
 from qdrant_static.shipping.nodes.node import Node
 
 #: A server's own port, should the user's address name none.
@@ -27,7 +27,7 @@ class Addresses:
         clustered: Whether the node is in a cluster at all.
 
     Raises:
-        SpecError: If the mapping names a peer that is not there.
+        ArgumentError: If the mapping names a peer that is not there.
         ServerUnavailableError: If the node does not answer.
     """
 
@@ -49,7 +49,7 @@ class Addresses:
         """A peer by its number.
 
         Raises:
-            SpecError: If another peer, or nobody of a cluster, is where it should be.
+            ArgumentError: If another peer, or nobody of a cluster, is where it should be.
             ServerUnavailableError: If nobody answers there.
             AccessDeniedError: If it refuses the key.
         """
@@ -66,13 +66,15 @@ class Addresses:
                 peer = int(name)
             if peer is None:
                 known = ", ".join(f"{one} ({uri})" for one, uri in sorted(self._listed.items()))
-                raise SpecError(
+                raise ArgumentError(
                     field="peers",
                     problem=f"{name!r} is no peer of the cluster behind {self._node.url}; its "
                     f"peers are: {known or 'none, it is one server alone'}",
                 )
             if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-                raise SpecError(field="peers", problem=f"{url!r} is no http:// or https:// address")
+                raise ArgumentError(
+                    field="peers", problem=f"{url!r} is no http:// or https:// address"
+                )
             understood[peer] = url
         return understood
 
@@ -103,12 +105,12 @@ class Addresses:
                 waited_s=error.waited_s,
             ) from error
         except EngineError as error:
-            raise SpecError(
+            raise ArgumentError(
                 field="peers", problem=f"no peer {peer_id} at {node.url}{source}: {error}. {ask}"
             ) from error
         if found != peer_id:
             answers = f"peer {found} answers" if found is not None else "a server alone answers"
-            raise SpecError(
+            raise ArgumentError(
                 field="peers",
                 problem=f"at {node.url}{source} {answers}, not peer {peer_id}: {ask}",
             )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qdrant_static.errors import ServerUnavailableError, SpecError
+from qdrant_static.errors import ArgumentError, ServerUnavailableError
 from qdrant_static.shipping.nodes.node import Node, collection_path
 from qdrant_static.shipping.nodes.peeraddress import Addresses
 
@@ -81,7 +81,7 @@ class Peers:
             mapping: Peer id, or address in the cluster's list -> address of its REST interface.
 
         Raises:
-            SpecError: If the mapping names a peer that is not there.
+            ArgumentError: If the mapping names a peer that is not there.
             ServerUnavailableError: If the node does not answer.
         """
         return cls(Addresses(node, mapping or {}))
@@ -95,7 +95,7 @@ class Peers:
         """A peer by its number.
 
         Raises:
-            SpecError: If another peer, or nobody of a cluster, is where it should be.
+            ArgumentError: If another peer, or nobody of a cluster, is where it should be.
             ServerUnavailableError: If nobody answers there.
             AccessDeniedError: If it refuses the key.
         """
@@ -116,7 +116,7 @@ class Peers:
         """The replicas now, each asked of the peer that has it.
 
         Raises:
-            SpecError, AccessDeniedError: As `node` does, at the first look at a peer.
+            ArgumentError, AccessDeniedError: As `node` does, at the first look at a peer.
             ServerUnavailableError: If a peer never answered, or none does now.
             EngineError: If the collection is not there.
         """
@@ -212,7 +212,7 @@ class Peers:
         Raises:
             ServerUnavailableError: If nothing changes for ``patience_s``, and a peer is away or
                 a copy hangs.
-            SpecError, AccessDeniedError, EngineError: As `look` does.
+            ArgumentError, AccessDeniedError, EngineError: As `look` does.
         """
         last: Any = None
         changed = time.monotonic()
@@ -274,7 +274,7 @@ class Peers:
         """What a peer says of its replicas; None if it has not heard of the collection yet."""
         own = node.get_or_none(collection_path(collection, "cluster"))
         if own is not None and own["peer_id"] != peer_id:
-            raise SpecError(
+            raise ArgumentError(
                 field="peers",
                 problem=f"at {node.url} answered peer {peer_id}, and now {own['peer_id']}: "
                 "something before the nodes sends requests to one or another. Say where each one's "

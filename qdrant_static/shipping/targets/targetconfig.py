@@ -55,7 +55,7 @@ def creation(
         replication_factor: Copies of each shard; None for the spec's, or the server's own.
 
     Raises:
-        SpecError: If the spec in its metadata cannot be read.
+        ArgumentError: If the spec in its metadata cannot be read.
     """
     config, params = info.config, info.config.params
     metadata = dict(config.metadata or {})
