@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qdrant_static.migration.migration import Migration
     from qdrant_static.plugin import install, uninstall
     from qdrant_static.querying.run import Hit, search
-    from qdrant_static.shipping.build.buildhere import BuildHere
+    from qdrant_static.shipping.localbuild.buildhere import BuildHere
     from qdrant_static.shipping.pull import pull
     from qdrant_static.shipping.push import ship
 
@@ -36,7 +36,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 #: Name -> the module that holds it; a module is imported when its name is first used.
 _HOMES = {
-    "BuildHere": "shipping.build.buildhere",
+    "BuildHere": "shipping.localbuild.buildhere",
     "CollectionSpec": "collection.spec",
     "EdgeClient": "edge",
     "Encoder": "encoders.base",

@@ -156,7 +156,7 @@ class Job:
         from qdrant_static.ingestion.pipeline import ingest
         from qdrant_static.reading.options import SourceOptions
         from qdrant_static.reading.passages import Passages
-        from qdrant_static.shipping.build.buildhere import BuildHere
+        from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
         options = SourceOptions.from_dict(self.source)
         passages = None if self.passages is None else Passages(**self.passages)
@@ -260,7 +260,7 @@ def _check_objects(data: Mapping[str, Any], name: str) -> None:
     from qdrant_static.collection.specfile import is_long, short_form
     from qdrant_static.reading.options import SourceOptions
     from qdrant_static.reading.passages import Passages
-    from qdrant_static.shipping.build.buildhere import BuildHere
+    from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
     with plaindata.placed(f"{name}: source"):
         SourceOptions.from_dict(data.get("source", {}), f"{name}: source")

@@ -25,8 +25,8 @@ from qdrant_static.ingestion.rejectlimits import RejectLimit
 from qdrant_static.ingestion.run import IngestRun
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.sources import open_source
-from qdrant_static.shipping.build.local import BuildPlace, build_locally
-from qdrant_static.shipping.build.shardprocesses import Processes
+from qdrant_static.shipping.localbuild.local import BuildPlace, build_locally
+from qdrant_static.shipping.localbuild.shardprocesses import Processes
 from tests.fakes import build_static_model, write_jsonl
 
 COLLECTION = "c"

@@ -9,7 +9,7 @@ import typer
 from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from qdrant_static.shipping.build.buildhere import BuildHere
+    from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
 To = Annotated[
     str | None,
@@ -72,7 +72,7 @@ def build_here(build: str | None, to: str | None, **options: Any) -> BuildHere |
         ArgumentError: If it is something else, or if an option is given that means nothing without
             it.
     """
-    from qdrant_static.shipping.build.buildhere import BuildHere
+    from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
     if build is None:
         given = [

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qdrant_static.ingestion.ingestreport import IngestReport
     from qdrant_static.reading.batch import Batch
     from qdrant_static.reading.rejects import Reject
-    from qdrant_static.shipping.build.buildhere import BuildHere
+    from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
 #: How often whoever fills green says that it is still at it, in seconds.
 BEAT_S = 15.0

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from qdrant_static.measuring.judged import JudgedSet
     from qdrant_static.reading.options import SourceOptions
     from qdrant_static.reading.sources import PathLike
-    from qdrant_static.shipping.build.buildhere import BuildHere
+    from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
 
 class Migration(Switching):

@@ -28,9 +28,9 @@ from qdrant_static.ingestion.progress import Progress
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.passages import Passages
 from qdrant_static.reading.sources import open_source
-from qdrant_static.shipping.build import shardchild, shardprocesses
-from qdrant_static.shipping.build import shardedrun as module
-from qdrant_static.shipping.build.shardprocesses import Processes, UnfitError
+from qdrant_static.shipping.localbuild import shardchild, shardprocesses
+from qdrant_static.shipping.localbuild import shardedrun as module
+from qdrant_static.shipping.localbuild.shardprocesses import Processes, UnfitError
 from tests.builds import COLLECTION, build, outcome, rejects_of, watch, write_input
 from tests.fakes import REPOSITORY, FakeEncoder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qdrant_static.migration.migration import Migration
-from qdrant_static.shipping.build.buildhere import BuildHere
+from qdrant_static.shipping.localbuild.buildhere import BuildHere
 from tests.migration_suite import (
     NEW,
     MigrationSuite,

@@ -12,7 +12,7 @@ from qdrant_static.ingestion.retrying import retry_rejects
 from qdrant_static.ingestion.verify import verify
 from qdrant_static.jobs import Job
 from qdrant_static.reading.sources import open_source
-from qdrant_static.shipping.build.buildhere import BuildHere
+from qdrant_static.shipping.localbuild.buildhere import BuildHere
 from tests.fakes import FakeEncoder, write_jsonl
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from qdrant_static.errors import ArgumentError
 from qdrant_static.jobs import Job
-from qdrant_static.shipping.build.buildhere import BuildHere
+from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
 WHOLE = """
 collection = "articles"

@@ -35,8 +35,8 @@ from qdrant_static.ingestion import account
 from qdrant_static.ingestion.verify import verify
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading import jsonl
-from qdrant_static.shipping.build import buildrun
-from qdrant_static.shipping.build.buildhere import BuildHere
+from qdrant_static.shipping.localbuild import buildrun
+from qdrant_static.shipping.localbuild.buildhere import BuildHere
 from qdrant_static.shipping.targets import prepare
 from tests.carrier import Carrier
 from tests.fakes import FakeEncoder, write_jsonl

@@ -17,10 +17,10 @@ from contextlib import suppress
 from typing import Any
 
 from qdrant_static.errors import EngineError
-from qdrant_static.shipping.build.shardchild import LENGTH_BYTES, STOP, Job
+from qdrant_static.shipping.localbuild.shardchild import LENGTH_BYTES, STOP, Job
 
 _POLL_S = 0.1
-_MODULE = "qdrant_static.shipping.build"
+_MODULE = "qdrant_static.shipping.localbuild"
 #: So much of what a process that died has written is shown, in bytes.
 _TOLD_BYTES = 4000
 

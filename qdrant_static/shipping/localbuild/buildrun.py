@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import aliases_of
-from qdrant_static.collection.create import read_spec
+from qdrant_static.clients.calls import exact_count
+from qdrant_static.clients.indexing import restore_indexing
 from qdrant_static.collection.capacity import Corpus, footprint
+from qdrant_static.collection.create import read_spec
 from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import make_private
 from qdrant_static.errors import (
+    ArgumentError,
     QdrantStaticError,
     ShipmentRefusedError,
-    ArgumentError,
     StorageError,
     VerificationError,
 )
-from qdrant_static.shipping.build.local import BuildPlace, build_locally
 from qdrant_static.ingestion.finishing import Finish
-from qdrant_static.ingestion.manifest import rewrite_manifest
 from qdrant_static.ingestion.ingestreport import IngestReport
-from qdrant_static.clients.indexing import restore_indexing
-from qdrant_static.clients.calls import exact_count
-from qdrant_static.shipping.build.targetcheck import check_free
+from qdrant_static.ingestion.manifest import rewrite_manifest
+from qdrant_static.shipping.localbuild.local import BuildPlace, build_locally
+from qdrant_static.shipping.localbuild.targetcheck import check_free
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qdrant_static.edge import EdgeClient
 from qdrant_static.encoders.cores import core_count
-from qdrant_static.shipping.build.shardedrun import SharedRun
+from qdrant_static.shipping.localbuild.shardedrun import SharedRun
 
 if TYPE_CHECKING:
     from qdrant_static.ingestion.ingestreport import IngestReport

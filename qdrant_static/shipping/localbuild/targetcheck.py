@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import aliases_of
-from qdrant_static.collection.create import check_version
-from qdrant_static.errors import AliasExistsError, CannotShipError, ArgumentError
 from qdrant_static.clients.calls import address, exact_count, patiently
+from qdrant_static.collection.create import check_version
+from qdrant_static.errors import AliasExistsError, ArgumentError, CannotShipError
 from qdrant_static.shipping.targets.prepare import check_server_version
 from qdrant_static.shipping.targets.target import MARK, UNDER_WAY
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from qdrant_static.shipping.options import BuildOptions
 
 
-def shards_of(server: QdrantClient, collection: str, spec: CollectionSpec, build: BuildOptions) -> int:
+def shards_of(
+    server: QdrantClient, collection: str, spec: CollectionSpec, build: BuildOptions
+) -> int:
     """How many shards the built collection has: what is asked, what is there, or one.
 
     Raises:
@@ -60,7 +62,9 @@ def check_free(server: QdrantClient, collection: str, build: BuildOptions) -> No
 
     check_server_version(server, collection, untested=build.untested)
     if build.alias == collection:
-        raise ArgumentError(field="build.alias", problem=f"{collection!r} is the collection's own name")
+        raise ArgumentError(
+            field="build.alias", problem=f"{collection!r} is the collection's own name"
+        )
     aliases = patiently(server, collection, "reading aliases", lambda: aliases_of(server))
     if collection in aliases:
         raise AliasExistsError(alias=collection, collection=aliases[collection])

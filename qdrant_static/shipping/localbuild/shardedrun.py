@@ -26,19 +26,19 @@ from qdrant_static.edge.assemble import assemble, begun
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.statistics import EncodingStatistics
 from qdrant_static.errors import TooManyRejectsError
-from qdrant_static.ledger.records import Encoded, Run, Totals, UnreadableFile
-from qdrant_static.ledger.runidentity import differences, identity
-from qdrant_static.ledger.merge import JOINED, join
-from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ingestion.finishing import Finish
-from qdrant_static.reading.rejectsmerge import join_rejects
-from qdrant_static.reading.rejects import RejectsFile
-from qdrant_static.reading.sources import Source
 from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.ingestion.run import IngestRun
-from qdrant_static.shipping.build.shardchild import Job, Part
-from qdrant_static.shipping.build.shardprocesses import Processes, UnfitError
 from qdrant_static.ingestion.telemetry import RowCounters
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.ledger.merge import JOINED, join
+from qdrant_static.ledger.records import Encoded, Run, Totals, UnreadableFile
+from qdrant_static.ledger.runidentity import differences, identity
+from qdrant_static.reading.rejects import RejectsFile
+from qdrant_static.reading.rejectsmerge import join_rejects
+from qdrant_static.reading.sources import Source
+from qdrant_static.shipping.localbuild.shardchild import Job, Part
+from qdrant_static.shipping.localbuild.shardprocesses import Processes, UnfitError
 
 _SUMMED = ("read", "stored", "rejected")
 

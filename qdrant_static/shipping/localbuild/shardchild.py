@@ -1,4 +1,4 @@
-"""The process that builds one shard: ``python -m qdrant_static.shipping.build``.
+"""The process that builds one shard: ``python -m qdrant_static.shipping.localbuild``.
 
 The job comes pickled over standard input, from the parent alone, because it has the opened source:
 places with credentials, which belong neither into a file nor into arguments. What comes after it is
@@ -20,18 +20,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from qdrant_static.clients.statefolder import State
 from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import EngineError, QdrantStaticError
-from qdrant_static.ledger.ledger import Ledger
-from qdrant_static.clients.statefolder import State
 from qdrant_static.ingestion.deciding import OnDuplicate
-from qdrant_static.ingestion.rejectlimits import RejectLimit
 from qdrant_static.ingestion.progress import Progress
-from qdrant_static.reading.sources import AnySource
+from qdrant_static.ingestion.rejectlimits import RejectLimit
 from qdrant_static.ingestion.run import IngestRun
-from qdrant_static.shipping.build.shardsource import Share
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.reading.sources import AnySource
+from qdrant_static.shipping.localbuild.shardsource import Share
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec

@@ -1,0 +1,40 @@
+"""Defines `BuildHere`: builds the collection of an ingest on this machine and ships it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdrant_static.shipping.options import BuildOptions
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+    from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.run import IngestRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildHere(BuildOptions):
+    """Builds a server's collection on this machine, and ships it with its indexes.
+
+    Its fields are those of `BuildOptions`.
+    """
+
+    def shards_for(self, server: QdrantClient, collection: str, spec: CollectionSpec) -> int:
+        """Return the number of shards that the built collection gets.
+
+        Raises:
+            ArgumentError: If what is asked for differs from what the server has.
+        """
+        from qdrant_static.shipping.localbuild.targetcheck import shards_of
+
+        return shards_of(server, collection, spec, self)
+
+    def run(self, job: IngestRun, server: QdrantClient, own_rejects: Path | None) -> IngestReport:
+        """Build the collection of a job on this machine, ship it, and return the account."""
+        from qdrant_static.shipping.localbuild.buildrun import BuildHereRun
+
+        return BuildHereRun(job=job, server=server, build=self).carry_out(own_rejects)
