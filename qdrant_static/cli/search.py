@@ -77,14 +77,14 @@ def command(
     """
     from qdrant_static import connect, load_encoder
     from qdrant_static.cli.conditions import named_spec, plan_of
-    from qdrant_static.querying.run import open_collection
+    from qdrant_static.querying.run import open_searcher
 
     chosen = None if plan is None else plan_of(plan)
     client = connect(db, api_key=api_key)
     try:
         loaded = None if encoder is None else load_encoder(encoder)
         spec = named_spec(client, collection, loaded, vector=vector, text=text)
-        opened = open_collection(client, collection, spec=spec, encoder=loaded)
+        opened = open_searcher(client, collection, spec=spec, encoder=loaded)
         if explain:
             opened.filter(condition)
             explanation = opened.explain(chosen, limit=limit)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     PlanChoice: TypeAlias = "str | Mapping[str, Any] | SearchPlan | None"
 
 __all__ = [
-    "Hit", "Query", "Searcher", "answer", "encode_queries", "open_collection", "search",
+    "Hit", "Query", "Searcher", "answer", "encode_queries", "open_searcher", "search",
     "search_batch",
 ]  # fmt: skip
 
@@ -201,7 +201,7 @@ class Searcher:
         return sorted(read, key=lambda hit: -hit.score)
 
 
-def open_collection(
+def open_searcher(
     client: Client,
     collection: str,
     *,

@@ -18,7 +18,7 @@ from qdrant_static import CollectionSpec, EdgeClient, SearchPlan, ingest, load_e
 from qdrant_static.collection.create import bm25_encoder, read_spec
 from qdrant_static.collection.spec import LateSpec, SparseSpec
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.querying.run import Searcher, open_collection
+from qdrant_static.querying.run import Searcher, open_searcher
 from qdrant_static.vectors import truncate
 from tests.fakes import write_jsonl
 
@@ -131,7 +131,7 @@ def filled(request, tmp_path_factory):
 
 def opened(client, filled) -> Searcher:
     _, name, encoder, _ = filled
-    return open_collection(
+    return open_searcher(
         client, name, encoder=encoder, late_encoder=Late(encoder), cross_encoder=Reader()
     )
 
