@@ -430,7 +430,7 @@ class CollectionSuite:
         assert report.after.recall >= report.target_recall
         assert (report.points, report.queries, report.vector) == (600, 20, "")
         assert report.before.first_pass_bytes == 600 * 64 * 4
-        assert report.after.first_pass_bytes == 600 * 64 // 2
+        assert report.after.first_pass_bytes == 600 * (64 // 2 + 8)
         assert (report.after.disk_bytes is not None) is self.embedded
         assert carried_spec(client, name) is None
         assert "kept" in str(report)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from qdrant_static.collection.quantization import Binary, Product, Quantization, Scalar, Turbo
+from qdrant_static.collection.quantization import Binary, Product, Quantization, Turbo
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, Placement, SparseSpec, VectorSpec
 from qdrant_static.errors import ArgumentError
@@ -211,43 +211,7 @@ def footprint(
 
 def is_indexed(spec: CollectionSpec, corpus: Corpus) -> bool:
     """Whether there is enough of one vector that the engine builds graphs at all."""
-    return any(
-        corpus.rows * vector_bytes(vector.size, vector.datatype) > _INDEXED_FROM
-        for vector in spec.vectors
-    )
-
-
-def vector_bytes(size: int, datatype: str) -> float:
-    """Bytes of one stored vector.
-
-    Args:
-        size: Dimensions.
-        datatype: As in `VectorSpec`; TurboQuant's have four bytes of norm.
-    """
-    if datatype.startswith("turbo"):
-        return math.ceil(size * int(datatype.removeprefix("turbo")) / 8) + 4
-    return size * {"float32": 4, "float16": 2, "uint8": 1}[datatype]
-
-
-def code_bytes(size: int, quantization: Quantization | None) -> float:
-    """Bytes of one quantized code, as ``quantized.data`` holds them.
-
-    Args:
-        size: Dimensions.
-        quantization: Binary codes fill words of 128 bits; int8 pads to 16 and adds an offset;
-            TurboQuant adds 8 bytes of norm and correction (4 with 8 bits).
-    """
-    match quantization:
-        case None:
-            return 0
-        case Binary(bits=bits):
-            return 16 * math.ceil(bits * size / 128)
-        case Scalar():
-            return 16 * math.ceil(size / 16) + 4
-        case Product(compression=compression):
-            return math.ceil(4 * size / compression)
-        case Turbo(bits=bits):
-            return math.ceil(bits * size / 8) + (4 if bits == 8 else 8)
+    return any(corpus.rows * vector.bytes > _INDEXED_FROM for vector in spec.vectors)
 
 
 def graph_bytes(hnsw: Hnsw | None, bits: int) -> float:
@@ -292,7 +256,7 @@ def _placed(
 
 def _vector(vector: VectorSpec, rows: int, bits: int) -> Iterator[Part]:
     name = vector.name or "vector"
-    size = rows * vector_bytes(vector.size, vector.datatype)
+    size = rows * vector.bytes
     yield _placed(
         f"{name}: vectors",
         size,
@@ -300,7 +264,7 @@ def _vector(vector: VectorSpec, rows: int, bits: int) -> Iterator[Part]:
         f"{vector.datatype}, file format",
         chunked=vector.datatype.startswith("turbo"),
     )
-    codes = code_bytes(vector.size, vector.quantization)
+    codes = vector.code_bytes
     if codes:
         table = _code_table_bytes(vector.size, vector.quantization)
         yield _placed(f"{name}: codes", rows * codes + table, vector.codes, "file format")
@@ -312,10 +276,10 @@ def _vector(vector: VectorSpec, rows: int, bits: int) -> Iterator[Part]:
 def _unindexed(vector: VectorSpec, rows: int) -> Iterator[Part]:
     """Written as they came: no graph, codes of the kinds that need no look at the data."""
     name = vector.name or "vector"
-    codes = 0.0
+    codes = 0
     if isinstance(vector.quantization, Binary | Turbo):
-        codes = code_bytes(vector.size, vector.quantization)
-    stored = vector_bytes(vector.size, vector.datatype)
+        codes = vector.code_bytes
+    stored = vector.bytes
     source = "not indexed: files of 32 MiB"
     yield _placed(f"{name}: vectors", rows * stored, vector.placement, source, chunked=True)
     if codes:
@@ -339,7 +303,7 @@ def _sparse(sparse: SparseSpec, corpus: Corpus) -> Iterator[Part]:
 
 
 def _late(late: LateSpec, corpus: Corpus) -> Part:
-    size = corpus.rows * corpus.mean_tokens * vector_bytes(late.size, late.datatype)
+    size = corpus.rows * corpus.mean_tokens * late.bytes
     # Places of the vectors, and files of 32 MiB that are held as a whole.
     size += corpus.rows * 12
     source = f"{late.datatype}, file format"

@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 from qdrant_static.collection.capacity import (
     Corpus,
     Footprint,
-    code_bytes,
     footprint,
     is_indexed,
-    vector_bytes,
 )
 from qdrant_static.collection.cluster import MAX_ROWS_PER_SHARD, Cluster, Machine, cluster
 from qdrant_static.collection.evidence import CASCADES, CODES, Expected, expected, expected_cascade
@@ -250,10 +248,8 @@ def _dense(name: str, size: int, place: Placement, codes: str, *, graph: bool) -
 
 def _compared(vectors: tuple[VectorSpec, ...], found: Expected) -> int:
     full, walked = vectors[0], vectors[-1]
-    step = code_bytes(walked.size, walked.quantization)
-    step = step or vector_bytes(walked.size, walked.datatype)
     rescored = 0 if len(vectors) == 1 and full.quantization is None else found.candidates
-    return round(_VISITED * step + rescored * vector_bytes(full.size, full.datatype))
+    return round(_VISITED * walked.compared_bytes + rescored * full.bytes)
 
 
 def _reasons(

@@ -1,10 +1,13 @@
-"""Quantization of a dense vector: what the codes are that a first pass compares.
+"""Quantization of a dense vector: the codes that a first pass compares.
 
 Four kinds, each a frozen spec; `parse` reads their short names (``"binary"``, ``"turbo4"``).
+Each computes the bytes of one code as the engine's file ``quantized.data`` holds them; a test
+compares them with the files of Qdrant Edge.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -49,6 +52,10 @@ class Binary:
         """Bits of a code per dimension."""
         return self.bits
 
+    def bytes(self, size: int) -> int:
+        """Return the bytes of one code of a vector of ``size`` dimensions: words of 128 bits."""
+        return 16 * math.ceil(self.bits * size / 128)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
@@ -75,6 +82,10 @@ class Scalar:
         """Bits of a code per dimension."""
         return 8
 
+    def bytes(self, size: int) -> int:
+        """Return the bytes of one code: one a dimension, padded to 16, and an offset."""
+        return 16 * math.ceil(size / 16) + 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
@@ -96,6 +107,10 @@ class Product:
         """Bits of a code per dimension."""
         return 32 / self.compression
 
+    def bytes(self, size: int) -> int:
+        """Return the bytes of one code of a vector of ``size`` dimensions."""
+        return math.ceil(4 * size / self.compression)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turbo:
@@ -116,6 +131,10 @@ class Turbo:
     def bits_per_dimension(self) -> float:
         """Bits of a code per dimension."""
         return self.bits
+
+    def bytes(self, size: int) -> int:
+        """Return the bytes of one code: its bits, and 8 of norm and correction (8 bits: 4)."""
+        return math.ceil(self.bits * size / 8) + (4 if self.bits == 8 else 8)
 
 
 Quantization: TypeAlias = Binary | Scalar | Product | Turbo

@@ -142,6 +142,21 @@ class VectorSpec:
         """Whether a first pass can compare codes."""
         return self.quantization is not None
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of one stored original."""
+        return stored_bytes(self.size, self.datatype)
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of one quantized code; 0 without quantization."""
+        return 0 if self.quantization is None else self.quantization.bytes(self.size)
+
+    @property
+    def compared_bytes(self) -> int:
+        """Bytes that a first pass reads for one comparison: a code, else the original."""
+        return self.code_bytes or self.bytes
+
     def to_dict(self) -> dict[str, Any]:
         """The vector as JSON-like data."""
         return {
@@ -253,9 +268,24 @@ class LateSpec:
         choice("late.datatype", self.datatype, ("float32", "float16"))
         choice("late.placement", self.placement, PLACEMENTS)
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of one stored row."""
+        return stored_bytes(self.size, self.datatype)
+
     def to_dict(self) -> dict[str, Any]:
         """The multi-vector as JSON-like data."""
         return asdict(self)
+
+
+def stored_bytes(size: int, datatype: str) -> int:
+    """Return the bytes of one stored vector of ``size`` dimensions, as the engine's files hold it.
+
+    TurboQuant's datatypes add four bytes of norm.
+    """
+    if datatype.startswith("turbo"):
+        return math.ceil(size * int(datatype.removeprefix("turbo")) / 8) + 4
+    return size * {"float32": 4, "float16": 2, "uint8": 1}[datatype]
 
 
 def uint8_scale(size: int) -> float:

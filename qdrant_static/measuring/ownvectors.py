@@ -23,7 +23,6 @@ _POLL_S = 0.2
 _QUIET_POLLS = 3
 #: Two scores that differ by less are a tie, whichever point was named.
 _TIE = 1e-5
-_BYTES = {"float32": 4.0, "float16": 2.0, "uint8": 1.0, "turbo4": 0.5, "turbo8": 1.0, "turbo16": 2}
 #: Distances by which nearer means less.
 _LESS_IS_NEARER = ("euclid", "manhattan")
 
@@ -132,13 +131,6 @@ def recall_of(query: Query, found: Sequence[Any], vector: VectorSpec) -> float:
         one.id in query.truth or sign * (one.score - query.last) >= -_TIE for one in found
     )
     return min(1.0, good / len(query.truth))
-
-
-def first_pass_bytes(vector: VectorSpec, points: int) -> int:
-    """What a first pass over all points compares."""
-    if vector.quantization is None:
-        return int(points * vector.size * _BYTES[vector.datatype])
-    return int(points * vector.size * vector.quantization.bits_per_dimension / 8)
 
 
 def points_with(client: Client, collection: str, vector: str) -> int:

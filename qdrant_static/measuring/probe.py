@@ -67,7 +67,7 @@ class Probed:
             recall=recall,
             p50_ms=p50,
             p95_ms=p95,
-            first_pass_bytes=measuring.first_pass_bytes(vector, self.points),
+            first_pass_bytes=self.points * vector.compared_bytes,
             disk_bytes=measuring.disk_bytes(self.client, self.name),
         )
 

@@ -18,10 +18,7 @@ from qdrant_static.querying.request import compile_request
 if TYPE_CHECKING:
     from qdrant_static.collection.plan import SearchPlan
     from qdrant_static.collection.spec import CollectionSpec
-    from qdrant_static.collection.vectorspec import VectorSpec
 
-#: Bits of an original's number.
-_BITS = {"float32": 32, "float16": 16, "uint8": 8, "turbo16": 16, "turbo8": 8, "turbo4": 4}
 #: Rows of a late-interaction vector, where nobody has counted them.
 _LATE_ROWS = 128
 
@@ -145,14 +142,14 @@ def _stages(
     union = _capped((2 if plan.uses_sparse(spec) else 1) * each, rows)
     if plan.kind == "late":
         late = spec.late
-        size = 0 if late is None else _LATE_ROWS * late.size * _BITS[late.datatype] // 8
+        size = 0 if late is None else _LATE_ROWS * late.bytes
         what = f"MaxSim of {LATE!r} over both sides, a point taken for {_LATE_ROWS} rows"
         stages.append(_step(what, LATE, union, limit, union * size))
         return stages
     if plan.fusion == "complete":
         last = dense_passes(plan, spec, each)[-1].vector
         what = f"originals of {last.name!r} and BM25 score the candidates of both"
-        stages.append(_step(what, last.name, union, union, union * _original(last)))
+        stages.append(_step(what, last.name, union, union, union * last.bytes))
     weights = f"dense {plan.dense_weight}, BM25 {plan.sparse_weight}"
     what = "reciprocal ranks" if plan.fusion == "rrf" else "normalized scores"
     stages.append(_step(f"{what} added ({weights})", "", None, limit, None))
@@ -172,7 +169,7 @@ def _dense(
 
 def _pass(one: Pass, coming: int | None) -> list[ExplainedStage]:
     vector = one.vector
-    size = _code(vector) if one.codes else _original(vector)
+    size = vector.code_bytes if one.codes else vector.bytes
     codes = f"codes ({quantizations.told(vector.quantization)})" if one.codes else "originals"
     if not one.first:
         compared, how = coming, f"{codes} of what came before"
@@ -187,7 +184,7 @@ def _pass(one: Pass, coming: int | None) -> list[ExplainedStage]:
         return [stage]
     again = f"{vector.name or 'the vector'!r}, {vector.size}-d: originals of these candidates"
     kept = _capped(one.limit, coming)
-    return [stage, _step(again, vector.name, found, kept, found * _original(vector))]
+    return [stage, _step(again, vector.name, found, kept, found * vector.bytes)]
 
 
 def _visited(one: Pass, rows: int | None) -> int:
@@ -214,15 +211,6 @@ def _step(
     return ExplainedStage(
         what=what, vector=vector, compared=compared, passed_on=passed_on, bytes_read=size
     )
-
-
-def _code(vector: VectorSpec) -> int:
-    bits = 0 if vector.quantization is None else vector.quantization.bits_per_dimension
-    return math.ceil(vector.size * bits / 8)
-
-
-def _original(vector: VectorSpec) -> int:
-    return math.ceil(vector.size * _BITS[vector.datatype] / 8)
 
 
 def _capped(count: int, rows: int | None) -> int:

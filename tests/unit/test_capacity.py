@@ -14,17 +14,15 @@ from qdrant_static.cli import plan as command
 from qdrant_static.collection import evidence, specfile
 from qdrant_static.collection.capacity import (
     Corpus,
-    code_bytes,
     footprint,
     graph_bytes,
     payload_disk_bytes,
-    vector_bytes,
 )
 from qdrant_static.collection.cluster import MAX_ROWS_PER_SHARD, Machine, cluster
 from qdrant_static.collection.layouts import plan_capacity
 from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import CollectionSpec, ServerSpec
-from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, VectorSpec
+from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, VectorSpec, stored_bytes
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import ArgumentError
 
@@ -54,9 +52,9 @@ def spec(size: int = 1024, **more) -> CollectionSpec:
     ],
 )  # fmt: skip
 def test_codes_are_as_long_as_the_engine_writes_them(codes, of_100, of_256):
-    """Lengths of quantized.data, read off collections of 2,000 points that Edge 0.9 wrote."""
-    assert code_bytes(100, SHORT_NAMES[codes]) == of_100
-    assert code_bytes(256, SHORT_NAMES[codes]) == of_256
+    """Lengths of quantized.data; tests/engine/test_capacity.py reads them off an engine."""
+    assert SHORT_NAMES[codes].bytes(100) == of_100
+    assert SHORT_NAMES[codes].bytes(256) == of_256
 
 
 @pytest.mark.parametrize(
@@ -67,8 +65,8 @@ def test_codes_are_as_long_as_the_engine_writes_them(codes, of_100, of_256):
     ],
 )  # fmt: skip
 def test_vectors_are_as_long_as_the_engine_writes_them(datatype, of_100, of_256):
-    assert vector_bytes(100, datatype) == of_100
-    assert vector_bytes(256, datatype) == of_256
+    assert stored_bytes(100, datatype) == of_100
+    assert stored_bytes(256, datatype) == of_256
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_an_exact_search_reads_every_original():
 
 def test_a_search_without_a_graph_reads_every_code_and_some_originals():
     codes, originals = explained("dense", spec(graph=(), quantization="binary"), rows=1000).stages
-    assert (codes.compared, codes.passed_on, codes.bytes_read) == (1000, 40, 1000 * 64 // 8)
+    assert (codes.compared, codes.passed_on, codes.bytes_read) == (1000, 40, 1000 * 16)
     assert (originals.compared, originals.passed_on) == (40, 10)
     assert originals.bytes_read == 40 * 64 * 4
 
