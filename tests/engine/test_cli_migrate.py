@@ -93,7 +93,7 @@ def test_from_files_with_a_spec_and_given_up(place, models):
         "--spec", "new.toml", "--max-rate", "100000", "--freeze-writes", "--json",
     )  # fmt: skip
     found = run("migrate", "start", "articles", "--encoder", models[0], "--from-collection", code=1)
-    assert "is under way" in found.output
+    assert "is running" in found.output
     found = run("migrate", "abort", "articles", "--yes")
     assert "articles__v2 is deleted; articles stays" in found.output
     assert target(place) == "articles__v1"

@@ -59,7 +59,7 @@ def test_a_folder_without_collections_is_named_in_full(tmp_path, monkeypatch):
     ):
         client.count("a")
     assert (
-        str(caught.value) == f"no collection 'a' in {tmp_path / 'data'}, where there is none at all"
+        str(caught.value) == f"no collection 'a' in {tmp_path / 'data'}, which has no collections"
     )
 
 

@@ -6,7 +6,7 @@ import copy
 import inspect
 import pickle
 import re
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from uuid import UUID
 
 import pytest
@@ -91,7 +91,8 @@ CLASSES = [
     one for _, one in inspect.getmembers(errors, inspect.isclass)
     if issubclass(one, QdrantStaticError)
 ]  # fmt: skip
-LEAVES = [one for one in CLASSES if one not in (QdrantStaticError, UsageError)]
+LEAVES = [one for one in CLASSES if is_dataclass(one)]
+BASES = [one for one in CLASSES if not is_dataclass(one)]
 RETRYABLE = {
     "EncoderUnavailableError", "CollectionLockedError", "JobRunningError",
     "MigrationRunningError", "MigrationWritesError", "ServerUnavailableError", "StorageError",
@@ -105,6 +106,24 @@ EXIT_CODES = {
 
 def example(kind: type[QdrantStaticError]) -> QdrantStaticError:
     return kind(**EXAMPLES[kind.__name__])
+
+
+#: What users catch, and how many kinds of error each catches.
+FAMILIES = {
+    "NotFoundError": 9, "ConflictError": 7, "BusyError": 4, "UnreachableError": 2,
+    "RefusedError": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_catches_its_errors(family):
+    caught = [kind for kind in LEAVES if issubclass(kind, getattr(errors, family))]
+    assert len(caught) == FAMILIES[family]
+
+
+def test_every_error_is_imported_from_one_module_and_named_by_it():
+    assert sorted(kind.__name__ for kind in CLASSES) == sorted(errors.__all__)
+    assert {kind.__module__ for kind in CLASSES} == {"qdrant_static.errors"}
 
 
 def test_every_error_has_an_example_here():
@@ -140,7 +159,7 @@ def test_an_error_with_a_note_survives_pickling(kind):
     assert back.__notes__ == ["in worker 3"]
 
 
-@pytest.mark.parametrize("kind", [QdrantStaticError, UsageError])
+@pytest.mark.parametrize("kind", BASES)
 def test_the_bases_keep_their_message_when_pickled(kind):
     assert str(pickle.loads(pickle.dumps(kind("boom", 3)))) == "boom 3"  # noqa: S301
 

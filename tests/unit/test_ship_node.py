@@ -53,7 +53,7 @@ def test_what_is_not_there_is_none_where_that_is_an_answer():
     ("status", "kind", "says_what"),
     [
         (401, AccessDeniedError, "Invalid key"),
-        (403, AccessDeniedError, "Give a key that may write"),
+        (403, AccessDeniedError, "Give an API key that may write"),
         (503, ServerUnavailableError, "503: Invalid key"),
         (500, ServerUnavailableError, "500"),
         (413, EngineError, "client_max_body_size"),

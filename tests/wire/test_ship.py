@@ -352,7 +352,7 @@ def test_a_server_without_snapshots_of_shards_is_told_and_left_as_it_was(local, 
         CannotShipError, match=r"snapshots of its shards cannot be had.*404"
     ) as told:
         ship(local, door)
-    assert "The ordinary way is open" in str(told.value)
+    assert "Ingest into the server instead" in str(told.value)
     assert door.collections == {}
 
 
