@@ -6,7 +6,7 @@
       ledger.sqlite         what happened to every row
       rejects-<time>.jsonl  rows that were not stored
       manifest-<run>.json   a finished run, for whoever asks later
-      lock                  held by the job that runs, with its process id
+      lock                  held by the job that runs, with its process in it
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import portalocker
-
 from qdrant_static import rules
-from qdrant_static.edge.directory import STATE_FOLDER, check_name, make_private
-from qdrant_static.edge.forks import close_in_children
+from qdrant_static.edge.directory import STATE_FOLDER, check_name
 from qdrant_static.errors import JobRunningError, StorageError
+from qdrant_static.files import LockFile, LockHeldError, make_private
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -64,25 +62,18 @@ class State:
 
     def __init__(self, path: Path, collection: str) -> None:
         self.path = path
+        self._lock = LockFile(path / "lock")
         try:
             make_private(path)
-            self._lock = open(os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
+            self._lock.acquire()
         except OSError as error:
             raise StorageError(
                 path=str(path), problem=f"cannot be made or written ({error.strerror})"
             ) from error
-        close_in_children(self._lock)
-        try:
-            portalocker.lock(self._lock, portalocker.LOCK_EX | portalocker.LOCK_NB)
-        except portalocker.exceptions.LockException as error:
-            owner = self._lock.read().strip()
-            self._lock.close()
+        except LockHeldError as error:
             raise JobRunningError(
-                collection=collection, state=str(path), owner=f"process {owner or 'unknown'}"
+                collection=collection, state=str(path), owner=str(error.owner)
             ) from error
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
 
     @property
     def ledger(self) -> Path:
@@ -100,11 +91,7 @@ class State:
 
     def close(self) -> None:
         """Let another job work."""
-        if not self._lock.closed:
-            self._lock.seek(0)
-            self._lock.truncate(0)
-            portalocker.unlock(self._lock)
-            self._lock.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -19,8 +19,6 @@ points says what was carried out.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -29,13 +27,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from qdrant_static.clients.statefolder import default_state
 from qdrant_static.collection.generationnames import is_embedded, read_metadata
-from qdrant_static.edge.directory import STATE_FOLDER, make_private, replace_file
+from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.errors import (
     CollectionNotFoundError,
     MigrationRunningError,
     MigrationStepError,
     StorageError,
 )
+from qdrant_static.files import make_private, replace_file, this_process
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -173,7 +172,7 @@ class MigrationState:
 
 def write_state(client: Client, state: MigrationState) -> MigrationState:
     """Write a migration down; gives it as it was written."""
-    written = replace(state, changed=time.time(), by=who())
+    written = replace(state, changed=time.time(), by=this_process())
     if is_embedded(client):
         path = _file(client, state.alias)
         make_private(path.parent)
@@ -239,8 +238,3 @@ def running_error(state: MigrationState) -> MigrationRunningError:
     return MigrationRunningError(
         alias=state.alias, green=state.green, phase=state.phase, owner=state.by
     )
-
-
-def who() -> str:
-    """This process, for messages."""
-    return f"process {os.getpid()} on {socket.gethostname()}"

@@ -15,15 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.edge.directory import (
-    ALIASES_FILE,
-    ALIASES_LOCK,
-    FORMAT,
-    check_name,
-    held,
-    make_private,
-    replace_file,
-)
+from qdrant_static.edge.directory import ALIASES_FILE, ALIASES_LOCK, FORMAT, check_name, held
 from qdrant_static.errors import (
     AliasExistsError,
     AliasNotFoundError,
@@ -31,6 +23,7 @@ from qdrant_static.errors import (
     CollectionNotFoundError,
     StorageError,
 )
+from qdrant_static.files import make_private, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

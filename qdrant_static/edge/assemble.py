@@ -16,15 +16,7 @@ from typing import Any
 
 from qdrant_static.edge.aliasfile import Aliases
 from qdrant_static.edge.description import Description
-from qdrant_static.edge.directory import (
-    CREATED_KEY,
-    CollectionFolder,
-    FolderLock,
-    collection_names,
-    make_private,
-    replace_file,
-    sync_folder,
-)
+from qdrant_static.edge.directory import CREATED_KEY, CollectionFolder, FolderLock, collection_names
 from qdrant_static.errors import (
     AliasExistsError,
     ArgumentError,
@@ -32,6 +24,7 @@ from qdrant_static.errors import (
     CollectionNotFoundError,
     StorageError,
 )
+from qdrant_static.files import make_private, replace_file, sync_folder
 
 #: What all parts share: everything but the number of shards, which becomes that of the parts.
 _OWN = "shard_number"

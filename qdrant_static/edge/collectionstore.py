@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_static.edge import convert
 from qdrant_static.edge.aliasfile import Aliases, apply
 from qdrant_static.edge.description import Description
-from qdrant_static.edge.directory import (
-    CollectionFolder,
-    FolderLock,
-    collection_names,
-    make_private,
-    unfinished,
-)
+from qdrant_static.edge.directory import CollectionFolder, FolderLock, collection_names, unfinished
 from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.forks import leave_in_children
 from qdrant_static.edge.opencollection import (
@@ -39,6 +33,7 @@ from qdrant_static.errors import (
     CollectionNotFoundError,
     StorageError,
 )
+from qdrant_static.files import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

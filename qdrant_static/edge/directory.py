@@ -7,7 +7,7 @@
       aliases.lock               held while aliases.json is changed
       articles/                  one folder per collection
         collection.json          what it is: written last, removed first
-        lock                     held by the one opener, with its process id
+        lock                     held by the one opener, with its name in it
         shards/0/                the engine's own files; 1/, 2/, … of a collection to be shipped
         assembling               there while it is put together of others (`assemble`)
         unfinished               there while the collection is made or deleted
@@ -20,17 +20,14 @@ files these are, and they are left alone.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-import portalocker
-
-from qdrant_static.edge.forks import close_in_children
 from qdrant_static.errors import CollectionLockedError, CollectionNameError, StorageError
+from qdrant_static.files import LockFile, LockHeldError, replace_file, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,9 +153,8 @@ class CollectionFolder:
 class FolderLock:
     """The right to open a collection, held until it is released or the process dies.
 
-    The engine's own lock lies on its write-ahead log; without one a second opener would write
-    into the live files. The operating system releases this one with the process; a child that is
-    forked does not hold it.
+    The engine's own lock lies on its write-ahead log; without this one a second opener would write
+    into the live files.
 
     Args:
         folder: The collection's folder; it must exist.
@@ -169,67 +165,54 @@ class FolderLock:
     """
 
     def __init__(self, folder: CollectionFolder) -> None:
-        path = folder.path / "lock"
-        while True:
-            self._file = _lock_file(path)
-            try:
-                portalocker.lock(self._file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-            except portalocker.exceptions.LockException as error:
-                owner = self._file.read().strip()
-                self._file.close()
-                raise CollectionLockedError(
-                    collection=folder.name, where=str(folder.path.parent), owner=_told(owner)
-                ) from error
-            if path.exists() and os.path.samestat(os.fstat(self._file.fileno()), path.stat()):
-                break
-            self._file.close()  # a deletion removed this file between opening and locking it
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-        self._path = path
+        self._lock = LockFile(folder.path / "lock")
+        try:
+            self._lock.acquire()
+        except LockHeldError as error:
+            owner = error.owner
+            raise CollectionLockedError(
+                collection=folder.name,
+                where=str(folder.path.parent),
+                owner="another client of this process" if owner.is_this_process else str(owner),
+            ) from error
+        except FileNotFoundError:  # the collection is being deleted
+            raise
+        except OSError as error:
+            raise _not_writable(self._lock.path, error) from error
 
     def release(self) -> None:
         """Let others open the collection."""
-        if not self._file.closed:
-            self._file.seek(0)
-            self._file.truncate(0)
-            portalocker.unlock(self._file)
-            self._file.close()
+        self._lock.release()
 
     def remove(self) -> None:
-        """Remove the lock's own file and release it: the collection is gone."""
-        try:
-            self._path.unlink(missing_ok=True)
-        except PermissionError:  # Windows keeps open files; an empty lock does no harm
-            pass
-        self.release()
-
-
-def _lock_file(path: Path) -> TextIO:
-    try:
-        file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
-    except FileNotFoundError:  # the collection is being deleted
-        raise
-    except OSError as error:
-        raise StorageError(
-            path=str(path),
-            problem=f"cannot be written ({error.strerror}). An embedded collection is locked by "
-            "whoever opens it, to read it too: copy the folder to a place that can be written",
-        ) from error
-    close_in_children(file)
-    return file
+        """Delete the lock file and release the lock: the collection is gone."""
+        self._lock.remove()
 
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold a lock file for a moment, waiting for whoever holds it."""
-    with _lock_file(path) as file:
-        portalocker.lock(file, portalocker.LOCK_EX)
-        try:
-            yield
-        finally:
-            if not file.closed:  # in a forked child it is
-                portalocker.unlock(file)
+    """Hold a lock file for a block, waiting until it is free.
+
+    Raises:
+        StorageError: If the folder cannot be written to.
+    """
+    lock = LockFile(path)
+    try:
+        lock.acquire(timeout_s=None)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _not_writable(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        path=str(path),
+        problem=f"cannot be written ({error.strerror}). An embedded collection is locked by "
+        "whoever opens it, to read it too: copy the folder to a place that can be written",
+    )
 
 
 def unfinished(root: Path) -> list[str]:
@@ -239,12 +222,6 @@ def unfinished(root: Path) -> list[str]:
         for mark in root.glob("*/unfinished")
         if not (mark.parent / "collection.json").exists()
     ]
-
-
-def _told(owner: str) -> str:
-    if owner == str(os.getpid()):
-        return "another client of this process"
-    return f"process {owner or 'unknown'}"
 
 
 def collection_names(root: Path) -> list[str]:
@@ -279,32 +256,3 @@ def bytes_on_disk(folder: Path) -> int:
     return sum(
         stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size for stat in stats
     )
-
-
-def make_private(path: Path) -> None:
-    """Make a folder, and those above it that are missing, for the owner alone."""
-    if not path.is_dir():
-        make_private(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames and removals in a folder durable, where the system can."""
-    if os.name == "nt":  # directories cannot be opened there; the file system journals them
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,10 +1,8 @@
-"""What a forked child must not have of its parent: locks on files, and the engine.
+"""Keeps forked children away from the engine of their parent.
 
-A fork copies every descriptor, and a lock on a file (``flock``) is held until the last copy is
-closed: a child that lives on would keep what its parent has let go. It also copies the engine's
-memory, but not its threads, and shares the files beneath: any call would wait for ever, or write
-into what the parent writes. So a child closes its copies at once, and touches the engine no more.
-Programs that a process starts (``subprocess``) get neither.
+A fork copies the engine's memory, but not its threads, and shares the files beneath: any call would
+wait forever, or write into what the parent writes. So a child never touches the engine again, and
+closes its copies of the engine's own locks. (Our lock files: `qdrant_static.files`.)
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import ctypes
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 
 #: Where a process finds its own descriptors, on Linux and on macOS.
@@ -27,13 +25,7 @@ class _Owner(Protocol):
         """Let go of it, in a child."""
 
 
-_files: WeakSet[IO[str]] = WeakSet()
 _owners: WeakSet[Any] = WeakSet()
-
-
-def close_in_children(file: IO[str]) -> None:
-    """Have a file that holds a lock closed in every child that is forked from here on."""
-    _files.add(file)
 
 
 def leave_in_children(owner: _Owner) -> None:
@@ -66,9 +58,6 @@ def unlock_folder(folder: Path) -> None:
 
 
 def _in_child() -> None:
-    for file in list(_files):
-        with suppress(OSError):
-            file.close()
     for owner in list(_owners):
         owner.leave()
 

@@ -10,16 +10,11 @@ from qdrant_client import models
 
 from qdrant_static.edge import convert
 from qdrant_static.edge.description import Description
-from qdrant_static.edge.directory import (
-    GROWTH_BYTES,
-    CollectionFolder,
-    FolderLock,
-    make_private,
-    require_room,
-)
+from qdrant_static.edge.directory import GROWTH_BYTES, CollectionFolder, FolderLock, require_room
 from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.forks import abandon, unlock_folder
 from qdrant_static.errors import NotSupportedByEdgeError
+from qdrant_static.files import make_private
 
 
 @dataclass(slots=True, kw_only=True)

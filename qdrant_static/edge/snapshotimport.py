@@ -23,9 +23,10 @@ from qdrant_client import models
 
 from qdrant_static.edge import convert
 from qdrant_static.edge.description import Description
-from qdrant_static.edge.directory import CollectionFolder, make_private, sync_folder
+from qdrant_static.edge.directory import CollectionFolder
 from qdrant_static.edge.engine import engine_errors
 from qdrant_static.errors import EngineError, StorageError, VerificationError
+from qdrant_static.files import make_private, sync_folder
 
 #: What is left of a server's shard; the rest of a snapshot is about its cluster.
 _SEGMENTS, _LOG = "segments", "wal"

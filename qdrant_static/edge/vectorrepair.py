@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from qdrant_static.edge.directory import replace_file, sync_folder
+from qdrant_static.files import replace_file, sync_folder
 
 _KINDS = ("vector_data", "sparse_vector_data", "vectors", "sparse_vectors")
 

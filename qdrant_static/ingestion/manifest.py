@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static._version import __version__
-from qdrant_static.edge.directory import replace_file
 from qdrant_static.errors import StorageError
+from qdrant_static.files import replace_file
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec

@@ -26,9 +26,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import portalocker
-
 from qdrant_static.clients.calls import patiently
+from qdrant_static.files import is_locked
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -75,7 +74,7 @@ class DirectWriter:
         """Whether it may still write, by the lock of its folder; None if that is not known here."""
         if not self.open:
             return False
-        return _is_locked(Path(self.folder) / LOCK) if self.is_here else None
+        return is_locked(Path(self.folder) / LOCK) if self.is_here else None
 
     def __str__(self) -> str:
         return f"run {self.run} of {self.folder} ({self.by} on {self.host}, since {self.since})"
@@ -140,18 +139,6 @@ def writers_of(metadata: Mapping[str, Any]) -> list[DirectWriter]:
     return [
         DirectWriter(**{name: data[name] for name in known}) for data in metadata.get(KEY) or ()
     ]
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        with path.open("r+") as file:
-            portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-            portalocker.unlock(file)
-    except portalocker.exceptions.LockException:
-        return True
-    except OSError:  # the folder has gone, and whoever worked there
-        return False
-    return False
 
 
 def _read(client: Client, collection: str) -> Mapping[str, Any]:

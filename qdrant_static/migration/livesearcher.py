@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_static.clients.aliases import target_of
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.migrationstate import running_state
-from qdrant_static.edge.directory import make_private
 from qdrant_static.encoders.registry import by_fingerprint
 from qdrant_static.errors import ArgumentError
+from qdrant_static.files import make_private
 from qdrant_static.querying.run import Searcher
 
 if TYPE_CHECKING:

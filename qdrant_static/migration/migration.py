@@ -19,7 +19,6 @@ from qdrant_static.collection.migrationstate import (
     MigrationState,
     running_error,
     running_state,
-    who,
     write_state,
 )
 from qdrant_static.encoders.registry import as_encoder
@@ -30,6 +29,7 @@ from qdrant_static.errors import (
     JobRunningError,
     MigrationRunningError,
 )
+from qdrant_static.files import this_process
 from qdrant_static.journal.directwriters import writers_of
 from qdrant_static.journal.writeorder import JOURNAL_KEY
 from qdrant_static.migration import ownership
@@ -189,7 +189,7 @@ class Migration(Switching):
             green=next_generation(self.client, self.alias, blue),
             started=now(),
             changed=time.time(),
-            by=who(),
+            by=this_process(),
             source=origin.to_dict(),
             encoder={"name": encoder.info.name, "fingerprint": encoder.info.fingerprint},
             frozen=frozen,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -10,12 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import portalocker
-
-from qdrant_static.collection.migrationstate import running_error, who
-from qdrant_static.edge.directory import make_private
-from qdrant_static.edge.forks import close_in_children
+from qdrant_static.collection.migrationstate import running_error
 from qdrant_static.errors import MigrationRunningError
+from qdrant_static.files import LockFile, LockHeldError, make_private
 from qdrant_static.migration.fill import BEAT_S
 
 if TYPE_CHECKING:
@@ -34,26 +30,17 @@ def held(folder: Path, alias: str) -> Iterator[None]:
         MigrationRunningError: If another one holds it.
     """
     make_private(folder)
-    path = folder / LOCK
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8") as file:
-        close_in_children(file)
-        try:
-            portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-        except portalocker.exceptions.LockException as error:
-            owner = file.read().strip() or "another process"
-            raise MigrationRunningError(
-                alias=alias, green="its next generation", phase="at work", owner=owner
-            ) from error
-        file.truncate(0)
-        file.write(who())
-        file.flush()
-        try:
-            yield
-        finally:
-            if not file.closed:  # in a forked child it is
-                file.seek(0)
-                file.truncate(0)
-                portalocker.unlock(file)
+    lock = LockFile(folder / LOCK)
+    try:
+        lock.acquire(f"migrating {alias}")
+    except LockHeldError as error:
+        raise MigrationRunningError(
+            alias=alias, green="its next generation", phase="at work", owner=str(error.owner)
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def require_mine(state: MigrationState) -> None:

@@ -15,7 +15,6 @@ from qdrant_static.clients.indexing import restore_indexing
 from qdrant_static.collection.capacity import Corpus, footprint
 from qdrant_static.collection.create import read_spec
 from qdrant_static.edge import EdgeClient
-from qdrant_static.edge.directory import make_private
 from qdrant_static.errors import (
     ArgumentError,
     QdrantStaticError,
@@ -23,6 +22,7 @@ from qdrant_static.errors import (
     StorageError,
     VerificationError,
 )
+from qdrant_static.files import make_private
 from qdrant_static.ingestion.finishing import Finish
 from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.ingestion.manifest import rewrite_manifest
