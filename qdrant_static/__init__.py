@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qdrant_static.collection.create import create_collection
     from qdrant_static.collection.plan import SearchPlan
     from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.collectionhandle import Collection, open_collection
     from qdrant_static.edge import EdgeClient
     from qdrant_static.encoders.base import Encoder, EncoderInfo
     from qdrant_static.encoders.registry import load_encoder
@@ -37,6 +38,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 #: Name -> the module that holds it; a module is imported when its name is first used.
 _HOMES = {
     "BuildHere": "shipping.localbuild.buildhere",
+    "Collection": "collectionhandle",
     "CollectionSpec": "collection.spec",
     "EdgeClient": "edge",
     "Encoder": "encoders.base",
@@ -55,6 +57,7 @@ _HOMES = {
     "ingest": "ingestion.pipeline",
     "install": "plugin",
     "load_encoder": "encoders.registry",
+    "open_collection": "collectionhandle",
     "pull": "shipping.pull",
     "search": "querying.run",
     "ship": "shipping.push",
@@ -64,6 +67,7 @@ _HOMES = {
 
 __all__ = [
     "BuildHere",
+    "Collection",
     "CollectionSpec",
     "EdgeClient",
     "Encoder",
@@ -83,6 +87,7 @@ __all__ = [
     "ingest",
     "install",
     "load_encoder",
+    "open_collection",
     "pull",
     "search",
     "ship",

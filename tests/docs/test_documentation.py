@@ -7,6 +7,7 @@ of one file share their names, in order, in an empty directory. A fenced block t
 
 from __future__ import annotations
 
+import doctest
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,17 @@ def test_every_command_line_shown_has_options_that_there_are(path, tmp_path):
                 command = command.commands[line.split()[1]]
             known = {o for p in command.params for o in p.opts} | {"--help"}
             assert set(OPTION.findall(line)) <= known, line
+
+
+def test_the_example_of_a_docstring_runs(tmp_path, monkeypatch, wordllama):
+    from qdrant_static import Collection
+
+    monkeypatch.chdir(tmp_path)
+    found = doctest.DocTestFinder(recurse=False).find(Collection, "Collection", globs={})
+    assert [one.name for one in found if one.examples] == ["Collection"]
+    shown: list[str] = []
+    failed, _ = doctest.DocTestRunner().run(found[0], out=shown.append)
+    assert not failed, "".join(shown)
 
 
 def test_the_traps_of_shipments_are_those_that_are_set_in_the_tests():

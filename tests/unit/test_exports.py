@@ -11,10 +11,10 @@ import qdrant_static
 from tests.fakes import REPOSITORY, run_python
 
 NAMES = [
-    "BuildHere", "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit", "IngestReport",
-    "LiveSearcher", "LiveWriter", "Migration", "QdrantStaticError", "Record", "SearchPlan",
-    "TuneReport", "__version__", "connect", "create_collection", "ingest", "install",
-    "load_encoder", "pull", "search", "ship", "tune", "uninstall",
+    "BuildHere", "Collection", "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit",
+    "IngestReport", "LiveSearcher", "LiveWriter", "Migration", "QdrantStaticError", "Record",
+    "SearchPlan", "TuneReport", "__version__", "connect", "create_collection", "ingest", "install",
+    "load_encoder", "open_collection", "pull", "search", "ship", "tune", "uninstall",
 ]  # fmt: skip
 HEAVY = (
     "numpy", "pyarrow", "qdrant_client", "qdrant_edge", "model2vec", "tokenizers", "numba", "tqdm",
