@@ -108,7 +108,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     assert more is None
     described.config.metadata.pop("qdrant_static_created", None)  # a time
     with Ledger(folder / "state" / "ledger.sqlite") as ledger:
-        run = ledger.last()
+        run = ledger.runs.last()
         assert run is not None
         return {
             "points": {record.id: (record.payload, record.vector) for record in records},
@@ -122,8 +122,8 @@ def outcome(folder: Path) -> dict[str, Any]:
                     "SELECT * FROM batches ORDER BY run, file, start"
                 )
             ],
-            "totals": ledger.totals(run.id),
-            "files": ledger.files(run.id),
+            "totals": ledger.runs.totals(run.id),
+            "files": ledger.runs.files(run.id),
             "run": (run.state, run.points_before, run.points_after, run.complete, run.building),
             "rejects": rejects_of(Path(run.rejects or ""), run.rejects_bytes),
         }

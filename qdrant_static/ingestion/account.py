@@ -64,7 +64,7 @@ class AccountedRun(SampledRun):
     ) -> IngestReport:
         """The account of a run; its points before, after, and how many of those are new."""
         before, after, new = points
-        unreadable = self.ledger.unreadable(run.id)
+        unreadable = self.ledger.runs.unreadable(run.id)
         done = totals.stored + totals.payload_updated + totals.unchanged
         return IngestReport(
             collection=self.asked or self.collection,
@@ -96,7 +96,7 @@ class AccountedRun(SampledRun):
             manifest=self.files.manifest(run.id) if ended else None,
             earlier=self.display.earlier,
             notes=tuple(self.display.notes),
-            zero_vectors=self.ledger.encoded(run.id).zeros,
+            zero_vectors=self.ledger.encoded.of_run(run.id).zeros,
             unreadable=unreadable,
             not_deleted=not_deleted,
         )
@@ -132,18 +132,18 @@ class AccountedRun(SampledRun):
     ) -> None:
         """Keep what was done: the manifest, if it was done to the end, and the ledger's state."""
         if not report.interrupted:
-            self.ledger.release(run.id)
+            self.ledger.rows.release(run.id)
         if report.manifest is not None:
             write_manifest(
                 report.manifest,
                 report,
                 spec=self.spec,
-                files=self.ledger.files(run.id),
+                files=self.ledger.runs.files(run.id),
                 statistics=statistics,
                 details={"started": run.started, "finished": now(), "options": self._options()},
             )
         done = state or ("built" if self.building else "finished")
-        self.ledger.note(
+        self.ledger.runs.update(
             run.id,
             state="interrupted" if report.interrupted else done,
             finished=now(),

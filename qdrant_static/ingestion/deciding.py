@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from qdrant_static.digests import as_digests, each_digest, text_digests, vector_digests
 from qdrant_static.errors import VerificationError
 from qdrant_static.ids import PointId, id_digest, point_id, text_key
-from qdrant_static.ledger.contentdigests import as_digests, text_digests, vector_digests
 from qdrant_static.ledger.ledger import Ledger
-from qdrant_static.ledger.records import Outcome, Rows, Settlement, Totals, each_digest
+from qdrant_static.ledger.records import Outcome, Rows, Settlement, Totals
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.rejects import Reject
 
@@ -73,7 +73,7 @@ def prepare(batch: Batch, key: bytes) -> Prepared:
 
     Args:
         batch: The batch.
-        key: What decides the vectors besides the texts; see `hashes.encoding_key`.
+        key: What decides the vectors besides the texts; see `runidentity.encoding_key`.
     """
     keys = batch.keys
     ids = [
@@ -115,11 +115,11 @@ def decide(
     digests = each_digest(prepared.rows.ids)
     decided = Decided(prepared=prepared, write=[])
     lost = _within(decided, digests, on_duplicate)
-    kinds = ledger.classify(run, prepared.rows)
+    kinds = ledger.rows.classify(run, prepared.rows)
     write = []
     for index in kinds.pop("seen", ()):
         if index not in lost:
-            other = ledger.address(digests[index])
+            other = ledger.rows.address(digests[index])
             if _wins(decided, index, digests[index], other, on_duplicate, files):
                 write.append(index)
             else:

@@ -71,10 +71,10 @@ class Finish:
             delete: Deletes points.
             force: Delete them even if they are many.
         """
-        vanished = self.ledger.vanished(self.run)
+        vanished = self.ledger.rows.count_vanished(self.run)
         if not vanished:
             return None
-        points = self.ledger.points()
+        points = self.ledger.rows.count()
         if vanished > DELETION_SHARE * points and not force:
             return DeletionRefusedError(
                 collection=self.collection,
@@ -83,10 +83,10 @@ class Finish:
                 problem=f"more than {DELETION_SHARE:.0%} of all",
             )
         self.display.phase(f"deleting {vanished:,} points that are not in the input ...")
-        for page in self.ledger.each(not_in_run=self.run):
+        for page in self.ledger.rows.pages(not_in_run=self.run):
             digests = [digest for digest, _, _ in page]
             delete([point_of(one) for one in digests])
-            self.ledger.forget(self.run, digests)
+            self.ledger.rows.remove_deleted(self.run, digests)
         return None
 
     def build_index(self, rows: int) -> bool:
@@ -99,7 +99,7 @@ class Finish:
         if self._must_stop():
             return False
         self.display.indexing(rows)
-        points = self.ledger.points()
+        points = self.ledger.rows.count()
         watched = points >= WATCHED_BUILD_ROWS and (self.display.shown or self.stop is not None)
         expected = expected_seconds(self.spec, points, self.ledger.notes.get(NOTE))
         started = time.monotonic()
@@ -221,9 +221,13 @@ class Finish:
         known = there.is_complete and there.ready_vectors == given.ready_vectors
         if not given.all_columns or (known and given.same_payload(there)):
             return self.spec
-        if totals.reasons.get("refused") or self.ledger.vanished(self.run) or self.ledger.kept():
+        if (
+            totals.reasons.get("refused")
+            or self.ledger.rows.count_vanished(self.run)
+            or self.ledger.rows.count_kept()
+        ):
             return self.spec
-        if exact_count(self.client, self.collection) != self.ledger.points():
+        if exact_count(self.client, self.collection) != self.ledger.rows.count():
             return self.spec
         spec = self.spec.with_source(fields=given, mean_length=None)
         write_spec(self.client, self.collection, spec)

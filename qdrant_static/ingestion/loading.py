@@ -52,7 +52,7 @@ class Load:
         rejected: Where broken files are noted.
         display: What a person sees.
         counters: What a monitor sees.
-        key: What decides vectors besides the text; see `hashes.encoding_key`.
+        key: What decides vectors besides the text; see `runidentity.encoding_key`.
         sync: Whether what is unchanged is left alone.
         on_duplicate: Which row of a key is stored.
         prepare: Called once, before the first batch that has a record: the collection must be
@@ -137,7 +137,7 @@ class Load:
         if not self.numbers:
             self.numbers.update((name, number) for number, name in enumerate(self.files))
         if file not in self.numbers:
-            self.numbers[file] = self.ledger.add_file(self.run, file)
+            self.numbers[file] = self.ledger.runs.add_file(self.run, file)
             self.files.append(file)
         return self.numbers[file]
 
@@ -175,10 +175,10 @@ class Load:
     def _note_broken(self, reject: Reject) -> None:
         part = UnreadableFile(file=reject.file, problem=reject.message)
         self.unreadable.append(part)
-        if not self.ledger.is_broken(self.run, part.file, part.problem):
+        if not self.ledger.runs.add_unreadable(self.run, part.file, part.problem):
             self.display.unreadable(part)
             self.rejected.add(reject)
-            self.ledger.note(self.run, rejects_bytes=self.rejected.bytes)
+            self.ledger.runs.update(self.run, rejects_bytes=self.rejected.bytes)
 
     def _must_end(self) -> bool:
         if self.stop is not None and self.stop.is_set():

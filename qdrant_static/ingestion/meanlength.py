@@ -18,7 +18,7 @@ from qdrant_static.collection.create import write_spec
 from qdrant_static.collection.vectorbackfill import pages
 from qdrant_static.collection.vectorspec import BM25
 from qdrant_static.encoders.reweighing import reweigh
-from qdrant_static.ledger.encoded import SAMPLED
+from qdrant_static.ledger.runs import SAMPLED
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client

@@ -32,8 +32,8 @@ from qdrant_static.ingestion.rejectlimits import RejectLimit
 from qdrant_static.ingestion.replaced import asked_before, replaced_note
 from qdrant_static.ingestion.run import IngestRun
 from qdrant_static.journal.jobwrites import join, serving
+from qdrant_static.ledger.history import check_keep_runs, remove_old_files
 from qdrant_static.ledger.ledger import Ledger
-from qdrant_static.ledger.retention import check_keep_runs, remove_old_files
 from qdrant_static.reading.inmemory import ArrowStream, open_data
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.passages import Passages, fit, token_offsets

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.digests import DIGEST_BYTES, as_digests, payload_digest, text_digests
 from qdrant_static.ids import id_digest
-from qdrant_static.ledger.contentdigests import as_digests, encoding_key, text_digests
 from qdrant_static.ledger.ledger import Ledger
-from qdrant_static.ledger.records import DIGEST, Rows
-from qdrant_static.reading.payloadrows import payload_digests
+from qdrant_static.ledger.records import Rows
+from qdrant_static.ledger.runidentity import encoding_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
 
 _PAGE = 1000
-_UNKNOWN = bytes(DIGEST)
+_UNKNOWN = bytes(DIGEST_BYTES)
 
 
 def rebuild(
@@ -49,7 +49,7 @@ def rebuild(
     # Of vectors that were given, and of texts that the payload holds in part, there is no digest.
     fields = spec.fields
     whole = not (fields.unstored or fields.ready_vectors or fields.mixed)
-    ledger.clear_rows()
+    ledger.rows.clear()
     count = 0
     offset: Any = None
     while True:
@@ -59,14 +59,14 @@ def rebuild(
         payloads = [record.payload or {} for record in records]
         texts = [spec.fields.text_of(payload) if whole else "" for payload in payloads]
         known = text_digests(pa.array(texts, pa.large_string()), key)
-        ledger.found(
+        ledger.rows.add_found(
             Rows(
                 ids=as_digests(id_digest(_plain(record.id)) for record in records),
                 texts=as_digests(
                     digest.tobytes() if text else _UNKNOWN
                     for text, digest in zip(texts, known, strict=True)
                 ),
-                payloads=as_digests(payload_digests(payloads)),
+                payloads=as_digests(map(payload_digest, payloads)),
                 positions=range(count, count + len(records)),
             )
         )

@@ -92,7 +92,7 @@ def retry_rejects(
     report = ingest(source, client, collection, **given)
     if keep:
         with State(folder, collection) as files, Ledger(files.ledger) as ledger:
-            ledger.keep(report.run)
+            ledger.rows.keep(report.run)
     elif report.stored:
         notify(
             "what was stored here is deleted by the next ingest with --sync --delete-missing whose "

@@ -35,8 +35,8 @@ from qdrant_static.ingestion.writing import Writer
 from qdrant_static.journal import directwriters
 from qdrant_static.journal.directwriters import other_ledger
 from qdrant_static.journal.jobwrites import find_migration
-from qdrant_static.ledger.contentdigests import encoding_key
 from qdrant_static.ledger.records import Run, Totals, UnreadableFile
+from qdrant_static.ledger.runidentity import encoding_key
 from qdrant_static.reading.rejects import RejectsFile
 from qdrant_static.reading.rowoptions import row_options
 from qdrant_static.sinks.encoding import BatchEncoder
@@ -86,7 +86,7 @@ class IngestRun(AccountedRun):
             if isinstance(error, VerificationError):
                 state = "abandoned"  # going on would end in the same disagreement
             with suppress(QdrantStaticError):  # the ledger may be what has failed
-                self.ledger.note(run.id, state=state)
+                self.ledger.runs.update(run.id, state=state)
             raise
         finally:
             if self.mark is not None and self.journaled is None:
@@ -98,8 +98,8 @@ class IngestRun(AccountedRun):
         seconds: dict[str, float] = {}
         writer, encoder, ended, there = self._load(run, rejected)
         seconds["load"] = time.perf_counter() - started
-        totals = self.ledger.totals(run.id)
-        unreadable = self.ledger.unreadable(run.id)
+        totals = self.ledger.runs.totals(run.id)
+        unreadable = self.ledger.runs.unreadable(run.id)
         try:
             self._require_few_rejects(totals, rejected, unreadable, at_end=ended)
         except TooManyRejectsError as error:
@@ -128,7 +128,7 @@ class IngestRun(AccountedRun):
         )
         refused, not_deleted = None, 0
         if ended and self._deletes and unreadable:
-            not_deleted = self.ledger.vanished(run.id)
+            not_deleted = self.ledger.rows.count_vanished(run.id)
         elif ended and self._deletes:
             refused = finish.delete_missing(self._delete, force=self.force or self.building)
         if ended and (totals.points or self._run(run.id).deleted):
@@ -172,7 +172,7 @@ class IngestRun(AccountedRun):
         compares = self.sync and not self._deletes and not self.building
         if not compares or not (totals.rejected or self.passages is not None):
             return
-        if points := self.ledger.vanished(run.id):
+        if points := self.ledger.rows.count_vanished(run.id):
             have = "1 point has" if points == 1 else f"{points:,} points have"
             self.display.say(
                 f"{have} no row or passage in this input that could be stored: what earlier runs "
@@ -201,8 +201,8 @@ class IngestRun(AccountedRun):
         late = None
         if self.spec.late is not None:  # its model may be missing: before anything is made
             late = LateVectors(self.client, self.collection, self.spec.late, self.late_encoder)
-        names = [name for name, _ in self.ledger.files(run.id)]
-        settled = {names[file]: spans for file, spans in self.ledger.settled(run.id).items()}
+        names = [name for name, _ in self.ledger.runs.files(run.id)]
+        settled = {names[file]: spans for file, spans in self.ledger.runs.settled(run.id).items()}
         items = self.source.batches(settled)
         items = self._sample(self._in_passages(items))
         encoder = BatchEncoder(self.spec, self.encoder)
@@ -219,7 +219,7 @@ class IngestRun(AccountedRun):
             journaled=self.journaled,
             before_writing=self._before_writing,
         )
-        writer.totals = self.ledger.totals(run.id)
+        writer.totals = self.ledger.runs.totals(run.id)
         if writer.totals.read:
             self.display.resume(writer.totals.read, writer.totals.stored, writer.totals.rejected)
         stack, there = ExitStack(), False
@@ -292,7 +292,7 @@ class IngestRun(AccountedRun):
             self.mark = self._name
             directwriters.sign(self.client, self.collection, self._name)
             return
-        run = self.ledger.last()
+        run = self.ledger.runs.last()
         self.mark = directwriters.enter(
             self.client, self.collection, self.files.path, run.id if run else 0, self._name
         )
@@ -319,15 +319,15 @@ class IngestRun(AccountedRun):
     def _prepare(self, run: Run) -> None:
         """Have the collection there as it is to be, and know what it holds."""
         if not self.client.collection_exists(self.collection):
-            self.ledger.clear_rows()  # of a collection that was deleted since
-            self.ledger.forget_unreadable(before=run.id)
+            self.ledger.rows.clear()  # of a collection that was deleted since
+            self.ledger.runs.forget_unreadable(before=run.id)
             create_collection(self.client, self.collection, self.spec, shards=self.shards)
         elif read_spec(self.client, self.collection) != self.spec:
             write_spec(self.client, self.collection, self.spec)
         if run.points_before is None:
             before = self.count()
             moved = self._was_of_another(run) or self.other is not None
-            complete = before == self.ledger.points() and not moved
+            complete = before == self.ledger.rows.count() and not moved
             if self.sync and not complete:
                 why = (
                     "" if self.other is None else ", to which a job with another ledger has written"
@@ -343,7 +343,7 @@ class IngestRun(AccountedRun):
                 self.ledger.notes[_ENCODING] = encoding_key(self.spec).hex()
             if self.other is not None and complete:
                 self.ledger.notes[_SEEN] = self.other
-            self.ledger.note(run.id, points_before=before, complete=complete)
+            self.ledger.runs.update(run.id, points_before=before, complete=complete)
 
     def _was_of_another(self, run: Run) -> bool:
         """Whether the ledger's rows are of another collection than the job's alias stands for now.
@@ -357,7 +357,7 @@ class IngestRun(AccountedRun):
             same = known == self.collection and key in (None, encoding_key(self.spec).hex())
             return not same and not self.fills
         # An earlier version left no note; another encoder tells of a cut-over.
-        before = [one for one in self.ledger.runs() if one.id < run.id]
+        before = [one for one in self.ledger.runs.all() if one.id < run.id]
         return bool(before) and before[-1].identity.get("encoder") != run.identity.get("encoder")
 
 

@@ -96,14 +96,14 @@ class ContinuableRun:
 
     def built(self) -> Run | None:
         """The last run, if it has built all of what this one is to build, and it is there."""
-        last = self.ledger.last()
+        last = self.ledger.runs.last()
         if last is None or last.state != "built":
             return None
         return None if self._changes(last, self._identity(), self._files()) else last
 
     def is_same(self, run: Run) -> bool:
         """Whether a run has stored what this one is to store."""
-        files = self.ledger.files(run.id)
+        files = self.ledger.runs.files(run.id)
         return not differences(run.identity, self._identity(), files, self._files())
 
     def _identity(self) -> dict[str, str]:
@@ -116,7 +116,7 @@ class ContinuableRun:
         self, last: Run, who: Mapping[str, str], files: Sequence[tuple[str, str]]
     ) -> list[str]:
         """What keeps an unfinished run from being continued, in words."""
-        changes = differences(last.identity, who, self.ledger.files(last.id), files)
+        changes = differences(last.identity, who, self.ledger.runs.files(last.id), files)
         if self.other is not None:
             changes.append(f"a job with another ledger has written to {self.collection!r} since")
         return changes + self._losses(last)
@@ -124,7 +124,7 @@ class ContinuableRun:
     def _begin(self, own_rejects: Path | None) -> tuple[Run, bool]:
         """The run to carry out: the last one if it was cut short and is the same, or a new one."""
         who, files = self._identity(), self._files()
-        last = self.ledger.last()
+        last = self.ledger.runs.last()
         if last is not None and last.state not in ("finished", "abandoned"):
             changes = self._changes(last, who, files)
             if not changes:
@@ -157,7 +157,7 @@ class ContinuableRun:
             and last.state != "abandoned"  # what it had built was not as it should be
             and same
             and (params.shard_number or 1) == self.shards
-            and self.count() == self.ledger.built_points()
+            and self.count() == self.ledger.rows.count_built()
         )
 
     @property
@@ -170,12 +170,12 @@ class ContinuableRun:
         if run.points_before is None:
             return []
         there = self.count() if self.client.collection_exists(self.collection) else 0
-        totals = self.ledger.totals(run.id)
+        totals = self.ledger.runs.totals(run.id)
         least = run.points_before - run.deleted + (totals.new if run.complete else 0)
         if there < least:
             what = "what was built" if self.building else "the collection"
             return [f"{what} has {there:,} points, and had {least:,}"]
-        if self.building and self.ledger.built_points() < least:
+        if self.building and self.ledger.rows.count_built() < least:
             return ["the ledger's rows were made anew"]
         return []
 
@@ -199,7 +199,7 @@ class ContinuableRun:
         return {name: value for name in names if (value := getattr(options, name, None))}
 
     def _run(self, number: int) -> Run:
-        last = self.ledger.last()
+        last = self.ledger.runs.last()
         if last is None or last.id != number:
             raise ArgumentError(field="state", problem=f"run {number} has gone from the ledger")
         return last

@@ -48,14 +48,14 @@ class SampledRun(ContinuableRun):
         if self.spec.sparse is not None and texts:
             sparse, notes = measured(self.spec.sparse, texts, whole=whole)
             self.spec = replace(self.spec, sparse=sparse)
-            self.ledger.sampled(sparse.mean_length or 1.0)
+            self.ledger.encoded.start_counting_terms(sparse.mean_length or 1.0)
             for line in notes:
                 self.display.say(line)
 
     def _look_back(self, run: Run, *, ended: bool) -> bool:
         """Note what the load has counted, and correct what was sampled; False if it was stopped."""
-        self._note_zero_vectors(self.ledger.encoded(run.id).zeros)
-        return ended and self._correct_mean_length(*self.ledger.terms(run.id))
+        self._note_zero_vectors(self.ledger.encoded.of_run(run.id).zeros)
+        return ended and self._correct_mean_length(*self.ledger.encoded.texts_and_terms(run.id))
 
     def _correct_mean_length(self, texts: int, terms: int) -> bool:
         """Give BM25 the mean length of all texts, if a sample was off; False: stopped before."""

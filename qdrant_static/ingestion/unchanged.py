@@ -24,10 +24,10 @@ def unchanged(job: ContinuableRun, own_rejects: Path | None) -> IngestReport | N
         job: The job.
         own_rejects: Where its rejects are to go, if that was given.
     """
-    last = job.ledger.last()
+    last = job.ledger.runs.last()
     if last is None or not _is_done(job, last):
         return None
-    totals = job.ledger.totals(last.id)
+    totals = job.ledger.runs.totals(last.id)
     if job.limit is not None and job.limit.is_exceeded(totals, at_end=True):
         return None
     rejects = Path(last.rejects) if totals.rejected and last.rejects else None
@@ -36,7 +36,7 @@ def unchanged(job: ContinuableRun, own_rejects: Path | None) -> IngestReport | N
     if not job.client.collection_exists(job.collection):
         return None
     points = job.count()
-    if not points == last.points_after == job.ledger.points():
+    if not points == last.points_after == job.ledger.rows.count():
         return None
     manifest = job.files.manifest(last.id)
     return IngestReport(
@@ -68,7 +68,7 @@ def _is_done(job: ContinuableRun, last: Run) -> bool:
         return False
     if last.building or last.state != "finished":
         return False
-    if getattr(job.source, "unreadable", ()) or job.ledger.unreadable(last.id):
+    if getattr(job.source, "unreadable", ()) or job.ledger.runs.unreadable(last.id):
         return False
     marks = job.source.fingerprints().values()
     # What can be read once only, and what does not say when it was changed, may be another.

@@ -16,7 +16,7 @@ from qdrant_static.ids import PointId
 from qdrant_static.ingestion.rebuild import rebuild
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Known, UnreadableFile, unreadable_lines
-from qdrant_static.reading.payloadcompare import agrees, same_payload
+from qdrant_static.payloadcompare import agrees, same_payload
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -143,14 +143,14 @@ def verify(
     with State(folder, collection) as files, Ledger(files.ledger) as ledger:
         if anew:
             rebuild(client, collection, ledger, spec)
-            ledger.forget_unreadable()
+            ledger.runs.forget_unreadable()
         check = _Check(client, collection, ledger)
         check.look_up()
         check.compare(sample)
         if repair:
-            ledger.unlearn(check.lost)
+            ledger.rows.forget(check.lost)
         points = int(client.count(collection, exact=True).count)
-        never_read = ledger.never_read()
+        never_read = ledger.runs.never_read()
     return Verification(
         collection=collection,
         points=points,
@@ -178,7 +178,7 @@ class _Check:
 
     def look_up(self) -> None:
         """Look up every point that the ledger knows."""
-        for page in self._ledger.each(size=_PAGE):
+        for page in self._ledger.rows.pages(size=_PAGE):
             self.expected += len(page)
             ids = [point_of(digest) for digest, _, _ in page]
             there = _records(self._client, self._collection, ids, payload=False)
@@ -190,7 +190,7 @@ class _Check:
     def compare(self, count: int) -> None:
         """Compare the payloads of some points that are there."""
         gone = set(self.lost)
-        for page in self._ledger.samples(count, size=_PAGE):
+        for page in self._ledger.rows.samples(count, size=_PAGE):
             chosen = [row for row in page if row[0] not in gone and any(row[1])]
             ids = [point_of(digest) for digest, _, _ in chosen]
             records = _records(self._client, self._collection, ids, payload=True)
@@ -205,7 +205,7 @@ class _Check:
         if len(self.named) >= MOST_NAMED:
             return
         if known.run not in self._files:
-            self._files[known.run] = [path for path, _ in self._ledger.files(known.run)]
+            self._files[known.run] = [path for path, _ in self._ledger.runs.files(known.run)]
         files = self._files[known.run]
         has_file = 0 <= known.file < len(files)
         self.named.append(

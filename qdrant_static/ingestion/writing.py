@@ -188,7 +188,7 @@ class Writer:
     def flush(self) -> None:
         """Wait until everything that was sent is settled, and durable in the ledger."""
         self._sink.flush()
-        self._ledger.merge()
+        self._ledger.rows.merge()
         self._ledger.commit()
 
     def __enter__(self) -> Self:

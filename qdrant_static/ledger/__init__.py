@@ -1,1 +1,1 @@
-"""The ledger: what became of every row, and how an interrupted run is continued."""
+"""Records what became of every row, so that an interrupted job continues where it was."""

@@ -1,4 +1,7 @@
-"""Past runs of a collection, read from its ledger without touching it: a job may be writing it."""
+"""Past runs of a collection: what they did, and which of their files are kept.
+
+Past runs are read without a lock on the ledger: a job may be writing it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qdrant_static.errors import LedgerNotFoundError, StorageError
-from qdrant_static.ledger.records import SUM, Totals, sum_line
-from qdrant_static.ledger.tables import VERSION
+from qdrant_static.errors import ArgumentError, LedgerNotFoundError, StorageError
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.ledger.ledgerfile import VERSION
+from qdrant_static.ledger.records import SUM, Run, Totals, sum_line
+
+#: How many runs keep their rejects files and manifests by default.
+KEPT_RUNS = 20
+#: Key of the ledger's note of the number that was set last.
+KEEP_RUNS_NOTE = "keep_runs"
+#: Beginnings of the names of a run's own files in the folder of its jobs.
+_OWN = ("rejects-", "retry-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,17 +33,17 @@ class PastRun:
     Attributes:
         run: Its number.
         state: ``finished``; ``built``: complete in a local folder, not yet shipped;
-            ``interrupted`` and ``failed``: the same command goes on with it; ``abandoned``: a later
-            run has begun anew; ``running``: it runs, or its process died.
+            ``interrupted`` and ``failed``: the same command continues it; ``abandoned``: a later
+            run has started from the beginning; ``running``: it runs, or its process died.
         started: ISO 8601, UTC.
-        ended: Likewise; None for a run that has not ended in order.
-        attempts: How many times it was begun.
-        totals: What became of its rows; None where that is not known any more.
+        ended: ISO 8601, UTC; None for a run that has neither finished nor been interrupted.
+        attempts: How many times it was started.
+        totals: What became of its rows; None where that is no longer known.
         points_before: Exact count of points before it; None if it did not come that far.
-        points_after: And after it.
+        points_after: Exact count of points after it; None if it did not come that far.
         deleted: Points that it deleted.
         rejects: The file of its rejects; None if there are none, or the file was removed.
-        manifest: Likewise.
+        manifest: Its manifest; None if it has none, or the file was removed.
         removed: Names of its files that a later run removed.
     """
 
@@ -50,7 +61,7 @@ class PastRun:
     removed: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The run as JSON-like data."""
+        """Return the run as JSON-like data."""
         return {
             **asdict(self),
             "rejects": None if self.rejects is None else str(self.rejects),
@@ -63,7 +74,7 @@ class PastRun:
         again = "" if self.attempts == 1 else f", {self.attempts} attempts"
         lines = [f"run {self.run}: {self.state}, {_moment(self.started)}{ended} UTC{again}"]
         if self.totals is None:
-            lines.append("its sums are not known any more")
+            lines.append("its sums are no longer known")
         else:
             counts = asdict(self.totals)
             reasons = counts.pop("reasons")
@@ -81,11 +92,11 @@ class PastRun:
 
 
 def past_runs(ledger: Path, *, limit: int | None = None) -> list[PastRun]:
-    """The runs of a ledger, the last one first.
+    """Return the runs of a ledger, the last one first.
 
     Args:
         ledger: The file; it is only read.
-        limit: At most so many.
+        limit: Return at most so many.
 
     Raises:
         LedgerNotFoundError: If there is no such file.
@@ -113,7 +124,7 @@ def _runs(db: sqlite3.Connection, ledger: Path, limit: int | None) -> Iterator[P
         "SELECT * FROM runs ORDER BY id DESC LIMIT ?", (-1 if limit is None else limit,)
     )
     for row in found.fetchall():
-        values = dict(row)  # ledgers of earlier versions lack some
+        values = dict(row)  # ledgers of earlier versions lack some columns
         run = values["id"]
         rejects = Path(values["rejects"]) if values["rejects"] and values["rejects_bytes"] else None
         manifest = ledger.with_name(f"manifest-{run}.json")
@@ -150,5 +161,61 @@ def _totals(db: sqlite3.Connection, run: int, kept: str | None) -> Totals | None
 
 
 def _moment(written: str) -> str:
-    """``2024-02-29T03:00:01.123+00:00`` -> ``2024-02-29 03:00:01``."""
+    """Shorten ``2024-02-29T03:00:01.123+00:00`` to ``2024-02-29 03:00:01``."""
     return written[:19].replace("T", " ")
+
+
+def check_keep_runs(keep: int | None) -> None:
+    """Refuse a number of runs that would keep nothing.
+
+    Raises:
+        ArgumentError: If it is below 1.
+    """
+    if keep is not None and keep < 1:
+        raise ArgumentError(
+            field="keep_runs", problem=f"{keep} is below 1: the last run's files stay"
+        )
+
+
+def remove_old_files(ledger: Ledger, folder: Path, keep: int | None) -> list[Path]:
+    """Remove the rejects files and manifests of all but the last runs.
+
+    A run that may be continued keeps its files. Rejects files in other folders stay too, because
+    their caller named them. The ledger keeps the runs' sums and notes which files were removed.
+
+    Args:
+        ledger: The collection's.
+        folder: The folder of its jobs.
+        keep: How many of the last runs keep their files; None: the number that was set last.
+
+    Returns:
+        The files that were removed.
+    """
+    if keep is not None and ledger.notes.get(KEEP_RUNS_NOTE) != keep:
+        ledger.notes[KEEP_RUNS_NOTE] = keep
+    keep = ledger.notes.get(KEEP_RUNS_NOTE, KEPT_RUNS)
+    runs = ledger.runs.all()
+    over = ("finished", "abandoned")
+    recent = {run.id for run in runs[-keep:]}
+    kept = {run.id for run in runs if run.id in recent or run.state not in over}
+    wanted = {path for run in runs if run.id in kept for path in _files(ledger, folder, run)}
+    removed: list[Path] = []
+    for run in runs:
+        if run.id in kept or run.removed is not None:
+            continue
+        own = [path for path in _files(ledger, folder, run) if path not in wanted and path.exists()]
+        # Noted before they are removed: after a crash an old file may be left, and none is missing.
+        ledger.runs.update(run.id, removed=json.dumps([path.name for path in own]))
+        for path in own:
+            path.unlink(missing_ok=True)
+        removed += own
+    return removed
+
+
+def _files(ledger: Ledger, folder: Path, run: Run) -> list[Path]:
+    """Return a run's own files in the folder of its jobs, whether they exist or not."""
+    named = [Path(path) for path, _ in ledger.runs.files(run.id)]
+    named += [] if run.rejects is None else [Path(run.rejects)]
+    home = folder.resolve()
+    own = [path for path in named if path.name.startswith(_OWN) and path.parent.resolve() == home]
+    return [*own, folder / f"manifest-{run.id}.json"]

@@ -1,8 +1,8 @@
-"""The ledgers of parts -> the ledger of the whole.
+"""Joins the ledgers of processes that each loaded a part of an input into the ledger of the whole.
 
-Every part has read the same input under the same addresses, and settled other rows of it: sums are
-added by address, and rows put side by side. Parts that were cut short may have cut their batches
-elsewhere when they went on; where ranges overlap, they become one.
+Every process has read the same input under the same addresses, and settled other rows of it: sums
+are added by address, and rows are put side by side. A process that was interrupted may have divided
+the rest of the input into other batches when it continued; ranges that overlap become one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Range:
-    """A range of a file, with its part of the sum."""
+    """A range of positions in a file, with its part of the sum."""
 
     file: int
     start: int
@@ -32,7 +32,7 @@ class _Range:
     totals: Totals
 
 
-#: The whole's note of the last run whose parts were joined.
+#: The note of the last run whose parts were joined, in the ledger of the whole.
 JOINED = "joined"
 
 
@@ -41,49 +41,49 @@ def join(
 ) -> None:
     """Enter what the last runs of all parts have settled, in one transaction.
 
-    What the whole has of the run, and of points, is replaced.
+    What the ledger of the whole has of the run, and its points, is replaced.
 
     Args:
         whole: The ledger that is written.
         run: Its run.
         parts: Ledgers of which no two know the same point.
-        state: Of the batches: ``stored`` or ``built``.
-        rejects_bytes: Size of the whole's rejects file.
+        state: State of the batches: ``stored`` or ``built``.
+        rejects_bytes: Size of the rejects file of the whole.
     """
-    with whole.transaction() as database:
-        numbers = {name: number for number, (name, _) in enumerate(whole.files(run))}
-        files = [_numbers(database, run, numbers, part) for part in parts]
+    with whole.transaction() as connection:
+        numbers = {name: number for number, (name, _) in enumerate(whole.runs.files(run))}
+        files = [_file_numbers(connection, run, numbers, part) for part in parts]
         for table in ("batches", "broken"):
-            database.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+            connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
         for table in ("rows", "pending"):
-            database.execute(f"DELETE FROM {table}")
-        database.executemany(
+            connection.execute(f"DELETE FROM {table}")
+        connection.executemany(
             f"INSERT INTO batches (run, file, start, stop, state, {', '.join(SUM)}, reasons) "
             f"VALUES (?, ?, ?, ?, ?, {'?, ' * len(SUM)}?)",
             (_columns(run, state, one) for one in _joined(_ranges(parts, files))),
         )
-        database.executemany(
+        connection.executemany(
             "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)",
-            # By id, as the table has them: each row then comes behind the one before.
+            # In the order of ids, which is that of the table: each row is appended to it.
             heapq.merge(
                 *(_rows(part, run, own) for part, own in zip(parts, files, strict=True)),
                 key=itemgetter(0),
             ),
         )
         for part in parts:
-            database.executemany(
+            connection.executemany(
                 "INSERT OR IGNORE INTO broken VALUES (?, ?, ?)",
                 ((run, *one) for one in part.query("SELECT path, message FROM broken")),
             )
-        database.execute("UPDATE runs SET rejects_bytes = ? WHERE id = ?", (rejects_bytes, run))
-        whole.enter_note(JOINED, run)
+        connection.execute("UPDATE runs SET rejects_bytes = ? WHERE id = ?", (rejects_bytes, run))
+        whole.put_note(JOINED, run)
 
 
-def _numbers(
-    database: sqlite3.Connection, run: int, numbers: dict[str, int], part: Ledger
+def _file_numbers(
+    connection: sqlite3.Connection, run: int, numbers: dict[str, int], part: Ledger
 ) -> dict[int, int]:
-    """A part's number of a file -> the whole's; a file that the whole does not know is entered."""
-    found = {}
+    """Map a part's numbers of files to the whole's; enter files that the whole does not know."""
+    mapped = {}
     names = part.query(
         "SELECT number, path, fingerprint FROM files WHERE run = (SELECT max(id) FROM runs) "
         "ORDER BY number"
@@ -92,18 +92,18 @@ def _numbers(
         if name not in numbers:
             numbers[name] = len(numbers)
             row = (run, numbers[name], name, fingerprint)
-            database.execute("INSERT INTO files VALUES (?, ?, ?, ?)", row)
-        found[own] = numbers[name]
-    return found
+            connection.execute("INSERT INTO files VALUES (?, ?, ?, ?)", row)
+        mapped[own] = numbers[name]
+    return mapped
 
 
 def _ranges(parts: Sequence[Ledger], files: Sequence[dict[int, int]]) -> list[_Range]:
-    """The batches of all parts, by address."""
+    """Return the batches of all parts, by address."""
     statement = (
         f"SELECT file, start, stop, {', '.join(SUM)}, reasons FROM batches "
         "WHERE run = (SELECT max(id) FROM runs) AND state = 'stored'"
     )
-    found = [
+    ranges = [
         _Range(
             numbers[file],
             start,
@@ -113,11 +113,11 @@ def _ranges(parts: Sequence[Ledger], files: Sequence[dict[int, int]]) -> list[_R
         for part, numbers in zip(parts, files, strict=True)
         for file, start, stop, *counts, reasons in part.query(statement)
     ]
-    return sorted(found, key=lambda one: (one.file, one.start, one.stop))
+    return sorted(ranges, key=lambda one: (one.file, one.start, one.stop))
 
 
 def _joined(ranges: Sequence[_Range]) -> Iterator[_Range]:
-    """Ranges that do not overlap; of none that did, anything is lost."""
+    """Join ranges that overlap, and add their sums."""
     last: _Range | None = None
     for one in ranges:
         same = last is not None and one.start == last.start and one.stop == last.stop
@@ -139,7 +139,7 @@ def _columns(run: int, state: str, one: _Range) -> tuple[Any, ...]:
 
 
 def _rows(part: Ledger, run: int, files: dict[int, int]) -> Iterator[tuple[Any, ...]]:
-    part.merge()
+    part.rows.merge()
     for id_, text, payload, file, position, state in part.query(
         "SELECT id, text, payload, file, position, state FROM rows ORDER BY id"
     ):

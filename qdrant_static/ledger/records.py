@@ -1,4 +1,4 @@
-"""What the ledger is told and what it tells: rows, settled batches, sums and runs."""
+"""The data that goes into a ledger and comes out of it: rows, settled batches, sums and runs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from qdrant_static.digests import Digests
 
-#: Bytes of a digest: of an id, of a text, of a payload.
-DIGEST = 16
-#: The parts of a sum, as they are called in the ledger.
+#: The parts of a sum, as the columns of the ledger are called.
 SUM = ("read", "stored", "payload_updated", "unchanged", "superseded", "rejected", "new", "points")
 
-Digests = NDArray[np.uint8]
+#: A half-open range of positions in a file.
+Span = tuple[int, int]
 Outcome = Literal["stored", "payload", "unchanged", "refused"]
 RunState = Literal["running", "interrupted", "failed", "built", "abandoned", "finished"]
 
@@ -38,7 +36,7 @@ class UnreadableFile:
 
 
 class Known(NamedTuple):
-    """What the ledger says of one point."""
+    """What the ledger knows of one point: the row that it was made of, and the row's state."""
 
     run: int
     file: int
@@ -46,8 +44,8 @@ class Known(NamedTuple):
     state: str
 
 
-#: A point: its id's digest, its payload's, and where it came from.
-Kept: TypeAlias = tuple[bytes, bytes, Known]
+#: A point: the digest of its id, that of its payload, and where it came from.
+PointRecord: TypeAlias = tuple[bytes, bytes, Known]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +68,7 @@ class Rows:
         return len(self.positions)
 
     def take(self, indices: Sequence[int]) -> Rows:
-        """Some of the rows."""
+        """Return some of the rows."""
         return Rows(
             ids=self.ids[indices],
             texts=self.texts[indices],
@@ -95,7 +93,7 @@ class Totals:
 
     @property
     def adds_up(self) -> bool:
-        """Whether the parts make the whole."""
+        """Whether the parts make up the number of rows read, and the reasons that of rejects."""
         parts = self.stored + self.payload_updated + self.unchanged
         return (
             self.read == parts + self.superseded + self.rejected
@@ -122,11 +120,11 @@ def unreadable_lines(files: Sequence[UnreadableFile], most: int) -> list[str]:
 
 
 def sum_line(counts: Mapping[str, int], *, word: str = "stored") -> str:
-    """A sum in one line: ``read 10 = stored 9 + rejected 1``.
+    """Write a sum in one line: ``read 10 = stored 9 + rejected 1``.
 
     Args:
         counts: The parts, by name, as in `Totals`.
-        word: What became of the rows that are ``stored``.
+        word: What to call the rows that are ``stored``.
     """
     rare = ("payload_updated", "unchanged", "superseded")
     between = "".join(f" + {one.replace('_', ' ')} {counts[one]:,}" for one in rare if counts[one])
@@ -135,7 +133,7 @@ def sum_line(counts: Mapping[str, int], *, word: str = "stored") -> str:
 
 
 class Encoded(NamedTuple):
-    """Texts that were encoded, their terms in BM25, and those without a known token."""
+    """Counts texts that were encoded, their BM25 terms, and texts without a known token."""
 
     texts: int = 0
     terms: int = 0
@@ -144,16 +142,16 @@ class Encoded(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Settlement:
-    """A batch that is done.
+    """The account of one batch that is done.
 
     Attributes:
         file: Number of its file in the run.
         start: First position of its range.
         stop: Position after the last.
         totals: Its part of the sum.
-        rows: Its rows by outcome; those that lost against another of their key are in none.
-        displaced: Keys whose row of an earlier batch loses against one of this.
-        displaced_as: What becomes of those rows.
+        rows: Its rows by outcome; a row whose key another row has taken is in none.
+        displaced: Keys that a row of this batch takes from a row of an earlier batch.
+        displaced_as: How those earlier rows are counted from now on.
         encoded: What was encoded of it.
     """
 
@@ -169,13 +167,13 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run, as the ledger has it; the fields are the columns of its table.
+    """One run, as the ledger records it; the fields are the columns of its table.
 
     Attributes:
         state: ``built``: complete in a local folder, and not yet proved by the server.
         building: Whether its rows lie in a local folder, and not in the collection.
         totals: Its sum, as JSON, once its batches are forgotten.
-        removed: Names of its files that were removed since, as JSON; None: none was looked for yet.
+        removed: Names of its files that were removed since, as JSON; None: not looked for yet.
     """
 
     id: int
@@ -196,14 +194,8 @@ class Run:
     removed: str | None = None
 
 
-def each_digest(digests: Digests) -> list[bytes]:
-    """Digests one by one."""
-    raw = digests.tobytes()
-    return [raw[start : start + DIGEST] for start in range(0, len(raw), DIGEST)]
-
-
 def columns(rows: Rows) -> dict[str, Any]:
-    """Rows as the parameters of a statement."""
+    """Return rows as the parameters of a statement."""
     return {
         "ids": rows.ids.tobytes(),
         "texts": rows.texts.tobytes(),

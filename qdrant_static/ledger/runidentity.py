@@ -1,4 +1,4 @@
-"""What must agree for an unfinished run to be continued, and what to say where it does not."""
+"""Digests of what decides a run's outcome: to continue an unfinished run, and to notice changes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from hashlib import blake2b
 from typing import Any
 
 from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.digests import DIGEST_BYTES
 
 Files = Sequence[tuple[str, str]]
 
 
 def identity(spec: CollectionSpec, encoder: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of spec, encoder and options, each by its name.
+    """Return digests of spec, encoder and options, which must agree to continue a run.
 
     Args:
         spec: The collection's, as far as it is known.
         encoder: The encoder's fingerprint.
-        options: How the input is read, and what is done about it.
+        options: How the input is read and stored.
     """
     described = spec.to_dict()
-    for found_out in ("fields", "plan", "evidence", "measured"):
-        described.pop(found_out, None)
+    for measured in ("fields", "plan", "evidence", "measured"):
+        described.pop(measured, None)
     if isinstance(described.get("sparse"), dict):
         described["sparse"] = {**described["sparse"], "mean_length": None}
-        for later in ("tokenizer", "sampled_length"):
-            described["sparse"].pop(later, None)
+        for name in ("tokenizer", "sampled_length"):
+            described["sparse"].pop(name, None)
     return {
         "encoder": encoder,
         "spec": _digest(described),
@@ -34,22 +35,35 @@ def identity(spec: CollectionSpec, encoder: str, options: Mapping[str, Any]) -> 
     }
 
 
+def encoding_key(spec: CollectionSpec) -> bytes:
+    """Return a digest of what decides a row's vectors besides its text: encoder and vectors."""
+    sparse = spec.to_dict()["sparse"]
+    if sparse is not None and (sampled := sparse.pop("sampled_length", None)) is not None:
+        sparse["mean_length"] = sampled  # correcting the weights of all rows changes no row
+    parts = {
+        "encoder": spec.encoder.fingerprint,
+        "vectors": [[vector.name, vector.size] for vector in spec.vectors],
+        "sparse": sparse,
+    }
+    return blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=DIGEST_BYTES).digest()
+
+
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], files_before: Files, files_now: Files
 ) -> list[str]:
-    """What has changed between two runs, in words; empty if nothing has."""
-    told = [f"another {name}" for name in now if before.get(name) != now[name]]
+    """Return what has changed between two runs, a phrase each; empty if nothing has."""
+    changes = [f"another {name}" for name in now if before.get(name) != now[name]]
     old, new = dict(files_before), dict(files_now)
-    told += [f"{path} has changed" for path in new if path in old and old[path] != new[path]]
-    told += [f"{path} is new" for path in new if path not in old]
-    told += [f"{path} is gone" for path in old if path not in new]
-    if not told and list(files_before) != list(files_now):
-        told.append("the files come in another order")
-    return told
+    changes += [f"{path} has changed" for path in new if path in old and old[path] != new[path]]
+    changes += [f"{path} is new" for path in new if path not in old]
+    changes += [f"{path} is gone" for path in old if path not in new]
+    if not changes and list(files_before) != list(files_now):
+        changes.append("the files come in another order")
+    return changes
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no form for; the order of a set is another in every process."""
+    """Convert a value that JSON cannot hold; sets are sorted, as every process orders them anew."""
     return sorted(value) if isinstance(value, set | frozenset) else str(value)
 
 

@@ -20,7 +20,7 @@ from qdrant_static.ingestion.verify import check_samples
 from qdrant_static.ingestion.writing import Sampled
 from qdrant_static.migration.expected import Expected
 from qdrant_static.migration.gates import Gate, at_most, noted
-from qdrant_static.reading.payloadcompare import same_payload
+from qdrant_static.payloadcompare import same_payload
 from qdrant_static.sinks.encoding import BatchEncoder
 
 if TYPE_CHECKING:

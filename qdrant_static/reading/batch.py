@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from qdrant_static.digests import payload_digest
 from qdrant_static.ids import Key
-from qdrant_static.reading.payloadrows import PayloadRows, payload_digests
+from qdrant_static.reading.payloads import PayloadRows
 from qdrant_static.reading.rejects import Reason, Reject
 
 if TYPE_CHECKING:
@@ -109,8 +110,9 @@ class Batch:
         return rows.rows() if isinstance(rows, PayloadRows) else list(rows)
 
     def payload_digests(self) -> list[bytes]:
-        """N digests of the payloads, as `payloadrows.payload_digest` makes them."""
-        return payload_digests(self.payloads)
+        """Hash the n payloads, as `digests.payload_digest` does."""
+        rows = self.payloads
+        return rows.digests() if isinstance(rows, PayloadRows) else [*map(payload_digest, rows)]
 
     def reject(self, index: int, reason: Reason, message: str) -> Reject:
         """The record at an index, as a reject."""

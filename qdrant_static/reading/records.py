@@ -14,7 +14,7 @@ from qdrant_static.errors import ColumnNotFoundError
 from qdrant_static.ids import Key
 from qdrant_static.reading import arrowtypes, columns, payloads, readyvectors
 from qdrant_static.reading.batch import MAX_BYTES, Batch, Whole
-from qdrant_static.reading.payloadrows import PayloadRows
+from qdrant_static.reading.payloads import PayloadRows
 from qdrant_static.reading.rejects import Reason, Reject
 from qdrant_static.reading.selection import Selection
 

@@ -101,8 +101,8 @@ def test_a_job_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
         path = torn / "db" / "_state" / COLLECTION / "ledger.sqlite"
         if path.exists():
             with Ledger(path) as ledger:
-                last = ledger.last()
-                settled.append(0 if last is None else ledger.totals(last.id).read)
+                last = ledger.runs.last()
+                settled.append(0 if last is None else ledger.runs.totals(last.id).read)
     assert settled == sorted(settled)  # nothing that was settled is ever lost
     child = _start(torn, options)
     out, err = child.communicate(timeout=600)

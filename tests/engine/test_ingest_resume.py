@@ -154,7 +154,7 @@ def test_what_is_settled_is_not_read_again(client, tmp_path, capsys):
     path = write_jsonl(tmp_path / "a.jsonl", rows(1000))
     cut_short(path, client, "row 550")
     with ledger_of(tmp_path) as ledger:
-        settled = ledger.totals(1).read
+        settled = ledger.runs.totals(1).read
     assert 300 <= settled < 600
 
     class Counting(FakeEncoder):
@@ -217,7 +217,7 @@ def test_a_stop_is_no_failure_and_the_next_run_goes_on(client, encoder, tmp_path
     assert first.manifest is None
     assert 0 < first.read < 1000
     with ledger_of(tmp_path) as ledger:
-        assert ledger.last().state == "interrupted"
+        assert ledger.runs.last().state == "interrupted"
     del client.upsert_matrices
     rest = ingest(path, client, "c", encoder=encoder)
     assert (rest.run, rest.attempts, rest.read, rest.points_after) == (1, 2, 1000, 1000)
@@ -285,8 +285,8 @@ def test_a_full_disk_is_a_clear_error_and_the_ledger_goes_on(
         nonlocal calls
         calls += 1
         if calls == 4:
-            pages = self._db.execute("PRAGMA page_count").fetchone()[0]
-            self._db.execute(f"PRAGMA max_page_count = {pages}")
+            pages = self.connection.execute("PRAGMA page_count").fetchone()[0]
+            self.connection.execute(f"PRAGMA max_page_count = {pages}")
         settle(self, *arguments, **options)
 
     monkeypatch.setattr(Ledger, "settle", filling)

@@ -10,8 +10,8 @@ from qdrant_static.collection import vectorbackfill
 from qdrant_static.collection.create import bm25_encoder, read_spec
 from qdrant_static.collection.spec import BM25, SparseSpec
 from qdrant_static.ingestion import loading, meanlength
-from qdrant_static.ledger.encoded import SAMPLED
 from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.ledger.runs import SAMPLED
 from qdrant_static.migration.inplace import add_vector
 from qdrant_static.reading import jsonl
 from qdrant_static.reading import textsample as spreading

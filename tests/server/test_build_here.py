@@ -96,7 +96,7 @@ def check(client, name, folder, report, shards=1) -> None:
     assert found.is_sound
     assert (found.points, found.expected, found.unknown) == (ROWS, ROWS, 0)
     with Ledger(folder / "state" / "ledger.sqlite") as ledger:
-        last = ledger.last()
+        last = ledger.runs.last()
         assert (last.state, last.building) == ("finished", False)
         states = ledger.query("SELECT DISTINCT state FROM batches WHERE run = ?", last.id)
         assert [state for (state,) in states] == ["stored"]
@@ -141,7 +141,7 @@ def _child(folder: Path, name: str, shards: int, *steps: str) -> subprocess.Comp
 
 def _stored(folder: Path, name: str) -> int:
     with Ledger(folder / "state" / "ledger.sqlite") as ledger:
-        return ledger.points()
+        return ledger.rows.count()
 
 
 def test_a_command_that_is_killed_at_every_step_ends_as_if_it_had_not_been(client, name, folder):

@@ -57,8 +57,8 @@ def run_all(tmp_path, batches, policy, *, settle_at_once=True):
             done, told = settlement(decided, {}, on_duplicate=policy)
             rejects += told
             ledger.settle(run, done, rejects_bytes=0)
-        totals = ledger.totals(run)
-        holders = {key: ledger.known(id_digest(point_id(key)))[1:3] for key in "xyz"}
+        totals = ledger.runs.totals(run)
+        holders = {key: ledger.rows.known(id_digest(point_id(key)))[1:3] for key in "xyz"}
     return totals, rejects, holders
 
 

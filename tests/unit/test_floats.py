@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.reading.floatdigests import all_rounded, rounded
+from qdrant_static.digests import all_rounded, rounded
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ import sqlite3
 import numpy as np
 import pytest
 
+from qdrant_static.digests import as_digests
 from qdrant_static.errors import StorageError
 from qdrant_static.ids import id_digest
-from qdrant_static.ledger import ledger as module
-from qdrant_static.ledger.contentdigests import as_digests
+from qdrant_static.ledger import rows as module
 from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.ledger.ledgerfile import UPGRADES
 from qdrant_static.ledger.records import Rows, Settlement, Totals
 from qdrant_static.ledger.runidentity import differences
-from qdrant_static.ledger.tables import CHANGES
 
 
 def digest(value: int) -> bytes:
@@ -68,22 +68,22 @@ def test_rows_are_told_apart(path, merged):
         second = begin(ledger)
         settle(ledger, second, rows([7]))
         if merged:
-            ledger.merge()
+            ledger.rows.merge()
         asked = rows(range(10))
         asked.texts = np.array(asked.texts)
         asked.payloads = np.array(asked.payloads)
         asked.texts[2] = asked.texts[3] = asked.payloads[3] = asked.payloads[4] = 9
         expected = {"same": [0, 1, 5, 6], "changed": [2, 3], "payload": [4]}
-        assert ledger.classify(second, asked) == {**expected, "seen": [7], "new": [8, 9]}
+        assert ledger.rows.classify(second, asked) == {**expected, "seen": [7], "new": [8, 9]}
 
 
 def test_what_is_under_way_is_seen_with_its_address(path):
     with Ledger(path) as ledger:
         run = begin(ledger)
         ledger.sent(run, 1, 100, 110, rows(range(10), start=100))
-        assert ledger.classify(run, rows([3, 50])) == {"seen": [0], "new": [1]}
-        assert ledger.address(id_digest(3)) == (1, 103)
-        assert ledger.address(id_digest(50)) is None
+        assert ledger.rows.classify(run, rows([3, 50])) == {"seen": [0], "new": [1]}
+        assert ledger.rows.address(id_digest(3)) == (1, 103)
+        assert ledger.rows.address(id_digest(50)) is None
 
 
 def test_only_what_is_committed_survives(path):
@@ -92,11 +92,11 @@ def test_only_what_is_committed_survives(path):
         settle(ledger, run, rows(range(5)))
         ledger.sent(run, 0, 5, 10, rows(range(5, 10), start=5))
     with Ledger(path) as again:
-        assert again.settled(run) == {0: [(0, 5)]}
-        assert again.points() == 5
+        assert again.runs.settled(run) == {0: [(0, 5)]}
+        assert again.rows.count() == 5
         again.resume(run)
-        assert again.last().attempts == 2
-        assert again.classify(run, rows([2, 7])) == {"seen": [0], "new": [1]}
+        assert again.runs.last().attempts == 2
+        assert again.rows.classify(run, rows([2, 7])) == {"seen": [0], "new": [1]}
 
 
 def test_what_was_not_merged_is_merged_by_the_next(path, monkeypatch):
@@ -106,8 +106,8 @@ def test_what_was_not_merged_is_merged_by_the_next(path, monkeypatch):
         for start in range(0, 50, 10):
             settle(ledger, run, rows(range(start, start + 10), start=start))
     with Ledger(path) as again:
-        assert again._db.execute("SELECT count(*) FROM rows").fetchone() == (50,)
-        assert again.known(id_digest(37)) == (run, 0, 37, "stored")
+        assert again.connection.execute("SELECT count(*) FROM rows").fetchone() == (50,)
+        assert again.rows.known(id_digest(37)) == (run, 0, 37, "stored")
 
 
 def test_merging_many_times_is_the_same(path, monkeypatch):
@@ -116,10 +116,10 @@ def test_merging_many_times_is_the_same(path, monkeypatch):
         run = begin(ledger)
         for start in range(0, 100, 10):
             settle(ledger, run, rows(range(start, start + 10), start=start), file=start // 50)
-        assert ledger.points() == 100
-        assert ledger.totals(run).read == 100
-        assert ledger.settled(run) == {0: [(0, 50)], 1: [(50, 100)]}
-        assert ledger.known(id_digest(60)) == (run, 1, 60, "stored")
+        assert ledger.rows.count() == 100
+        assert ledger.runs.totals(run).read == 100
+        assert ledger.runs.settled(run) == {0: [(0, 50)], 1: [(50, 100)]}
+        assert ledger.rows.known(id_digest(60)) == (run, 1, 60, "stored")
 
 
 def test_settled_ranges_have_their_holes(path):
@@ -127,7 +127,7 @@ def test_settled_ranges_have_their_holes(path):
         run = begin(ledger)
         for start in (20, 0, 40, 10):
             settle(ledger, run, rows(range(start, start + 10), start=start))
-        assert ledger.settled(run) == {0: [(0, 30), (40, 50)]}
+        assert ledger.runs.settled(run) == {0: [(0, 30), (40, 50)]}
 
 
 def test_a_refused_row_takes_its_key_and_is_no_point(path):
@@ -136,11 +136,11 @@ def test_a_refused_row_takes_its_key_and_is_no_point(path):
         settle(ledger, first, rows([1]))
         run = begin(ledger)
         settle(ledger, run, rows([1, 2], text=2), outcome="refused")
-        assert ledger.points() == 1  # what was there under the key of 1 is still there
-        assert ledger.classify(run, rows([1, 2])) == {"seen": [0, 1]}
+        assert ledger.rows.count() == 1  # what was there under the key of 1 is still there
+        assert ledger.rows.classify(run, rows([1, 2])) == {"seen": [0, 1]}
         third = begin(ledger)
-        assert ledger.classify(third, rows([1, 2])) == {"changed": [0], "new": [1]}
-        assert ledger.totals(run).reasons == {"refused": 2}
+        assert ledger.rows.classify(third, rows([1, 2])) == {"changed": [0], "new": [1]}
+        assert ledger.runs.totals(run).reasons == {"refused": 2}
 
 
 @pytest.mark.parametrize("to", ["superseded", "rejected"])
@@ -149,23 +149,23 @@ def test_a_row_that_is_displaced_changes_its_own_batch(path, to):
         run = begin(ledger)
         settle(ledger, run, rows(range(10)))
         settle(ledger, run, rows([3, 99], start=10), displaced=[id_digest(3)], displaced_as=to)
-        totals = ledger.totals(run)
+        totals = ledger.runs.totals(run)
         assert totals.adds_up
         assert (totals.read, totals.stored, getattr(totals, to)) == (12, 11, 1)
         assert totals.reasons == ({"duplicate_key": 1} if to == "rejected" else {})
-        assert ledger.known(id_digest(3)) == (run, 0, 10, "stored")
+        assert ledger.rows.known(id_digest(3)) == (run, 0, 10, "stored")
 
 
 def test_a_new_run_leaves_the_unfinished_one(path):
     with Ledger(path) as ledger:
         first = begin(ledger)
-        ledger.note(first, state="failed")
+        ledger.runs.update(first, state="failed")
         second = begin(ledger)
-        assert [run.state for run in ledger.runs()] == ["abandoned", "running"]
-        ledger.note(second, state="finished", points_before=0, points_after=5, complete=True)
+        assert [run.state for run in ledger.runs.all()] == ["abandoned", "running"]
+        ledger.runs.update(second, state="finished", points_before=0, points_after=5, complete=True)
         third = begin(ledger)
-        assert [run.state for run in ledger.runs()] == ["abandoned", "finished", "running"]
-        assert ledger.last().id == third
+        assert [run.state for run in ledger.runs.all()] == ["abandoned", "finished", "running"]
+        assert ledger.runs.last().id == third
 
 
 def test_old_runs_lose_their_batches(path):
@@ -174,17 +174,17 @@ def test_old_runs_lose_their_batches(path):
         settle(ledger, first, rows(range(5)))
         for _ in range(30):
             last = begin(ledger)
-        assert ledger.settled(first) == {}
-        assert (ledger.files(first), len(ledger.files(last))) == ([], 2)
-        assert ledger.points() == 5
+        assert ledger.runs.settled(first) == {}
+        assert (ledger.runs.files(first), len(ledger.runs.files(last))) == ([], 2)
+        assert ledger.rows.count() == 5
 
 
 def test_a_broken_file_is_told_once(path):
     with Ledger(path) as ledger:
         run = begin(ledger)
-        assert not ledger.is_broken(run, "a", "torn")
-        assert ledger.is_broken(run, "a", "torn")
-        assert len(ledger.unreadable(run)) == 1
+        assert not ledger.runs.add_unreadable(run, "a", "torn")
+        assert ledger.runs.add_unreadable(run, "a", "torn")
+        assert len(ledger.runs.unreadable(run)) == 1
 
 
 def test_notes_are_durable_at_once(path):
@@ -206,12 +206,16 @@ def test_what_vanished_is_found_and_forgotten(path):
         settle(ledger, begin(ledger), rows(range(10)))
         run = begin(ledger)
         settle(ledger, run, rows(range(4)), outcome="unchanged")
-        assert (ledger.vanished(run), ledger.points()) == (6, 10)
-        pages = list(ledger.each(not_in_run=run, size=4))
+        assert (ledger.rows.count_vanished(run), ledger.rows.count()) == (6, 10)
+        pages = list(ledger.rows.pages(not_in_run=run, size=4))
         gone = [one for page in pages for one, _, _ in page]
         assert gone == [id_digest(n) for n in range(4, 10)]
-        ledger.forget(run, gone)
-        assert (ledger.vanished(run), ledger.points(), ledger.last().deleted) == (0, 4, 6)
+        ledger.rows.remove_deleted(run, gone)
+        assert (
+            ledger.rows.count_vanished(run),
+            ledger.rows.count(),
+            ledger.runs.last().deleted,
+        ) == (0, 4, 6)
 
 
 def test_what_is_built_is_not_in_the_collection_until_it_is_shipped(path):
@@ -219,30 +223,37 @@ def test_what_is_built_is_not_in_the_collection_until_it_is_shipped(path):
         run = begin(ledger, building=True)
         settle(ledger, run, rows(range(10)))
         settle(ledger, run, rows([20, 21], start=10), outcome="refused")
-        ledger.note(run, state="built")
-        assert (ledger.points(), ledger.built_points()) == (10, 10)  # to the run that builds
-        assert (ledger.totals(run).read, ledger.settled(run)) == (12, {0: [(0, 12)]})
+        ledger.runs.update(run, state="built")
+        assert (ledger.rows.count(), ledger.rows.count_built()) == (
+            10,
+            10,
+        )  # to the run that builds
+        assert (ledger.runs.totals(run).read, ledger.runs.settled(run)) == (12, {0: [(0, 12)]})
         assert batch_states(ledger) == {"built"}
     with Ledger(path) as other:
-        assert (other.points(), other.built_points(), other.vanished(99)) == (0, 10, 0)
-        assert list(other.each()) == []
-        assert list(other.samples(5)) == []
-        assert other.last().building
+        assert (other.rows.count(), other.rows.count_built(), other.rows.count_vanished(99)) == (
+            0,
+            10,
+            0,
+        )
+        assert list(other.rows.pages()) == []
+        assert list(other.rows.samples(5)) == []
+        assert other.runs.last().building
     with Ledger(path) as again:
         again.resume(run)
-        assert again.points() == 10
-        assert again.classify(run, rows([3, 50])) == {"seen": [0], "new": [1]}
+        assert again.rows.count() == 10
+        assert again.rows.classify(run, rows([3, 50])) == {"seen": [0], "new": [1]}
         again.shipped(run, points=10)
-        last = again.last()
+        last = again.runs.last()
         assert (last.state, last.building, last.points_before, last.points_after) == (
             "finished", False, 0, 10,
         )  # fmt: skip
     with Ledger(path) as after:
-        assert (after.points(), after.built_points()) == (10, 0)
+        assert (after.rows.count(), after.rows.count_built()) == (10, 0)
         assert batch_states(after) == {"stored"}
-        assert after.totals(run).adds_up
+        assert after.runs.totals(run).adds_up
         following = begin(after)
-        assert after.classify(following, rows([3, 50])) == {"same": [0], "new": [1]}
+        assert after.rows.classify(following, rows([3, 50])) == {"same": [0], "new": [1]}
 
 
 def test_what_is_pending_when_a_building_run_dies_stays_built(path, monkeypatch):
@@ -250,9 +261,9 @@ def test_what_is_pending_when_a_building_run_dies_stays_built(path, monkeypatch)
     with Ledger(path) as ledger:
         run = begin(ledger, building=True)
         settle(ledger, run, rows(range(10)))
-        assert ledger._db.execute("SELECT count(*) FROM rows").fetchone() == (0,)
+        assert ledger.connection.execute("SELECT count(*) FROM rows").fetchone() == (0,)
     with Ledger(path) as other:
-        assert (other.points(), other.built_points()) == (0, 10)
+        assert (other.rows.count(), other.rows.count_built()) == (0, 10)
 
 
 def test_another_run_forgets_what_was_built(path):
@@ -260,8 +271,8 @@ def test_another_run_forgets_what_was_built(path):
         settle(ledger, begin(ledger, building=True), rows(range(10)))
     with Ledger(path) as other:
         run = begin(other)
-        assert other.classify(run, rows([3])) == {"new": [0]}
-        assert (other.points(), other.built_points()) == (0, 0)
+        assert other.rows.classify(run, rows([3])) == {"new": [0]}
+        assert (other.rows.count(), other.rows.count_built()) == (0, 0)
 
 
 def test_what_two_building_runs_have_built_is_shipped_together(path):
@@ -269,20 +280,20 @@ def test_what_two_building_runs_have_built_is_shipped_together(path):
         first = begin(ledger, building=True)
         settle(ledger, first, rows(range(10)))
         run = begin(ledger, building=True)
-        assert ledger.built_points() == 10
+        assert ledger.rows.count_built() == 10
         settle(ledger, run, rows(range(8)), outcome="unchanged")
         settle(ledger, run, rows([8], start=8, payload=2), outcome="payload")
         settle(ledger, run, rows([30], start=9))
-        ledger.forget(run, [id_digest(9)])
+        ledger.rows.remove_deleted(run, [id_digest(9)])
         ledger.shipped(run, points=10)
-        totals = ledger.totals(run)
+        totals = ledger.runs.totals(run)
         assert (totals.stored, totals.payload_updated, totals.unchanged) == (10, 0, 0)
         assert totals.adds_up
-        assert (ledger.points(), ledger.last().deleted) == (10, 0)
+        assert (ledger.rows.count(), ledger.runs.last().deleted) == (10, 0)
 
 
 def batch_states(ledger: Ledger) -> set[str]:
-    return {state for (state,) in ledger._db.execute("SELECT DISTINCT state FROM batches")}
+    return {state for (state,) in ledger.connection.execute("SELECT DISTINCT state FROM batches")}
 
 
 #: The table that version 2 changed, as version 1 made it.
@@ -314,25 +325,25 @@ def make_version_1(path, number: str = "1") -> int:
 def test_a_ledger_of_version_1_is_brought_up_to_date(path):
     run = make_version_1(path)
     with Ledger(path) as ledger:
-        assert ledger.last().id == run
-        assert not ledger.last().building
-        assert (ledger.points(), ledger.totals(run).stored) == (5, 5)
+        assert ledger.runs.last().id == run
+        assert not ledger.runs.last().building
+        assert (ledger.rows.count(), ledger.runs.totals(run).stored) == (5, 5)
         ledger.resume(run)
         settle(ledger, run, rows([7], start=5))
         assert batch_states(ledger) == {"stored"}
     with Ledger(path) as again:
-        assert again.points() == 6
+        assert again.rows.count() == 6
 
 
 def test_a_change_that_fails_half_way_leaves_the_version_before(path, monkeypatch):
     run = make_version_1(path)
-    change = CHANGES[1]
-    monkeypatch.setitem(CHANGES, 1, change + "DROP TABLE no_such_table;")
+    change = UPGRADES[1]
+    monkeypatch.setitem(UPGRADES, 1, change + "DROP TABLE no_such_table;")
     with pytest.raises(StorageError):
         Ledger(path)
-    monkeypatch.setitem(CHANGES, 1, change)
+    monkeypatch.setitem(UPGRADES, 1, change)
     with Ledger(path) as ledger:
-        assert ledger.last().id == run
+        assert ledger.runs.last().id == run
 
 
 @pytest.mark.parametrize("number", ["4", "none"])

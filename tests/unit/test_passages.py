@@ -21,7 +21,7 @@ from qdrant_static.reading import passages as module
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.passagecuts import cut_all
 from qdrant_static.reading.passages import Passages, cut, fit, split, token_offsets
-from qdrant_static.reading.payloadrows import PayloadRows
+from qdrant_static.reading.payloads import PayloadRows
 from qdrant_static.reading.rejects import Reject
 from tests.fakes import FakeEncoder
 from tests.small_tokenizers import wordpiece

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from qdrant_static.reading import payloadcompare
-from qdrant_static.reading.floatdigests import rounded
-from qdrant_static.reading.payloadcompare import agrees, same_payload
-from qdrant_static.reading.payloadrows import payload_digest
+from qdrant_static import payloadcompare
+from qdrant_static.digests import payload_digest, rounded
+from qdrant_static.payloadcompare import agrees, same_payload
 
 
 def edges(count: int) -> list[tuple[float, float]]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.reading.payloadrows import PayloadRows, payload_digest, payload_digests
+from qdrant_static.digests import payload_digest
+from qdrant_static.reading.payloads import PayloadRows
 
 COLUMNS = pa.record_batch({"b": ["x", None, ""], "a": [1, None, 3], "c": [1.5, None, math.nan]})
 ROWS = [
@@ -83,4 +84,4 @@ def test_digests_of_columns_are_those_of_the_rows(kind, data, skip):
     column = pa.array(given_values, kind)
     whole = pa.record_batch({"x": column, "": pa.array(range(len(column)))})
     rows = PayloadRows(whole.slice(min(skip, len(column))))
-    assert payload_digests(rows) == payload_digests(list(rows))
+    assert rows.digests() == [payload_digest(row) for row in rows]

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from qdrant_static.errors import ArgumentError, LedgerNotFoundError, StorageError
-from qdrant_static.ledger import ledger as ledger_module
-from qdrant_static.ledger.history import past_runs
+from qdrant_static.ledger import runs as runs_module
+from qdrant_static.ledger.history import check_keep_runs, past_runs, remove_old_files
 from qdrant_static.ledger.ledger import Ledger, now
-from qdrant_static.ledger.retention import check_keep_runs, remove_old_files
 from tests.unit.test_ledger import begin, make_version_1, rows, settle
 
 
@@ -25,7 +24,7 @@ def make_run(ledger: Ledger, number: int, *, state: str = "finished", **changes)
     settle(ledger, run, rows([1000 + number], start=1), outcome="refused")
     rejects.write_text("{}\n")
     (folder / f"manifest-{run}.json").write_text("{}")
-    ledger.note(
+    ledger.runs.update(
         run, state=state, finished=now(), rejects_bytes=3, points_before=run - 1, points_after=run
     )
     return run
@@ -93,7 +92,7 @@ def test_what_cannot_be_read_is_an_error_of_ours(path):
 
 
 def test_the_sums_stay_when_the_batches_go(path, monkeypatch):
-    monkeypatch.setattr(ledger_module, "_KEPT_RUNS", 2)
+    monkeypatch.setattr(runs_module, "_KEPT_RUNS", 2)
     with Ledger(path) as ledger:
         for number in range(1, 5):
             make_run(ledger, number)
@@ -172,4 +171,4 @@ def test_a_ledger_of_version_2_gets_the_new_columns(path):
         db.execute("UPDATE meta SET value = '2' WHERE key = 'version'")
     db.close()
     with Ledger(path) as ledger:
-        assert (ledger.last().totals, ledger.last().removed) == (None, None)
+        assert (ledger.runs.last().totals, ledger.runs.last().removed) == (None, None)

@@ -147,11 +147,11 @@ def test_sums_are_added_by_address(ledgers):
         (0, 0, 10, "built", 4, 3, '{"no_text": 1}'),
         (1, 0, 5, "built", 2, 2, "{}"),
     ]
-    assert whole.totals(run) == one.totals(1) + other.totals(1)
-    assert whole.totals(run).adds_up
-    assert (whole.built_points(), whole.last().rejects_bytes) == (5, 7)
+    assert whole.runs.totals(run) == one.runs.totals(1) + other.runs.totals(1)
+    assert whole.runs.totals(run).adds_up
+    assert (whole.rows.count_built(), whole.runs.last().rejects_bytes) == (5, 7)
     assert whole.notes[JOINED] == run
-    assert whole.settled(run) == {0: [(0, 10)], 1: [(0, 5)]}
+    assert whole.runs.settled(run) == {0: [(0, 10)], 1: [(0, 5)]}
 
 
 def test_ranges_that_overlap_become_one_and_those_of_one_part_alone_stay(ledgers):
@@ -180,11 +180,11 @@ def test_rows_have_the_files_of_the_whole(ledgers):
     _settle(other, run, 0, 5, [20])
     run = begin(whole)
     join(whole, run, [one, other], state="stored", rejects_bytes=0)
-    assert [name for name, _ in whole.files(run)] == ["a", "b", "late"]
+    assert [name for name, _ in whole.runs.files(run)] == ["a", "b", "late"]
     asked = rows([10, 12, 20])
-    assert whole.classify(run, asked) == {"seen": [0, 1, 2]}
+    assert whole.rows.classify(run, asked) == {"seen": [0, 1, 2]}
     digests = [bytes(one) for one in np.asarray(asked.ids)]
-    assert [whole.known(one)[:3] for one in digests] == [(run, 1, 0), (run, 2, 0), (run, 0, 0)]
+    assert [whole.rows.known(one)[:3] for one in digests] == [(run, 1, 0), (run, 2, 0), (run, 0, 0)]
 
 
 def test_what_the_whole_had_is_replaced(ledgers):
@@ -196,18 +196,18 @@ def test_what_the_whole_had_is_replaced(ledgers):
     _settle(one, part, 0, 3, [5])
     for _ in range(2):  # a second time, nothing changes
         join(whole, run, [one], state="stored", rejects_bytes=0)
-        assert whole.points() == 1
-        assert whole.totals(run).read == 1
+        assert whole.rows.count() == 1
+        assert whole.runs.totals(run).read == 1
 
 
 def test_broken_files_are_counted_once(ledgers):
     whole, *parts = ledgers
     for part in parts:
-        assert not part.is_broken(begin(part), "a", "torn")
+        assert not part.runs.add_unreadable(begin(part), "a", "torn")
         part.commit()
     run = begin(whole)
     join(whole, run, parts, state="stored", rejects_bytes=0)
-    assert len(whole.unreadable(run)) == 1
+    assert len(whole.runs.unreadable(run)) == 1
 
 
 def test_a_join_that_fails_leaves_nothing(ledgers):
@@ -219,7 +219,7 @@ def test_a_join_that_fails_leaves_nothing(ledgers):
         join(whole, run, [one, other], state="stored", rejects_bytes=0)
     whole.close()
     with Ledger(whole.path) as again:
-        assert (again.points(), again.totals(run), list(again.notes)) == (0, Totals(), [])
+        assert (again.rows.count(), again.runs.totals(run), list(again.notes)) == (0, Totals(), [])
 
 
 # --- rejects -------------------------------------------------------------------------------------

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qdrant_static.digests import payload_digest
 from qdrant_static.errors import QdrantStaticError
 from qdrant_static.reading import batch as batches
 from qdrant_static.reading import records
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.options import SourceOptions
-from qdrant_static.reading.payloadrows import payload_digest
 from qdrant_static.reading.sources import open_source
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

@@ -89,7 +89,7 @@ def ledger_of(tmp_path) -> Ledger:
 def states(tmp_path) -> set[str]:
     """Of the batches of the last run."""
     with ledger_of(tmp_path) as ledger:
-        found = ledger._db.execute(
+        found = ledger.connection.execute(
             "SELECT DISTINCT state FROM batches WHERE run = (SELECT max(id) FROM runs)"
         )
         return {state for (state,) in found}
@@ -110,12 +110,12 @@ def check_whole(report, wire, tmp_path) -> None:
     assert sorted(one.payload["n"] for one in records) == list(range(ROWS))
     assert states(tmp_path) == {"stored"}
     with ledger_of(tmp_path) as ledger:
-        last = ledger.last()
+        last = ledger.runs.last()
         assert (last.state, last.building, last.points_before, last.points_after) == (
             "finished", False, 0, ROWS,
         )  # fmt: skip
-        assert ledger.points() == ROWS
-        assert ledger.totals(last.id).adds_up
+        assert ledger.rows.count() == ROWS
+        assert ledger.runs.totals(last.id).adds_up
         assert buildrun.NOTE not in ledger.notes
     manifest = json.loads(Path(report.manifest).read_text())
     assert manifest["stored"] == ROWS
@@ -208,8 +208,8 @@ def test_the_same_command_ends_what_died_at_any_step(
     if step != "shipped":
         assert "stored" not in states(tmp_path)
         with ledger_of(tmp_path) as ledger:
-            assert ledger.points() == 0  # to whoever asks for the collection's points
-            assert ledger.built_points() > 0
+            assert ledger.rows.count() == 0  # to whoever asks for the collection's points
+            assert ledger.rows.count_built() > 0
     encoded = []
     kept = FakeEncoder.encode
     monkeypatch.setattr(
@@ -251,7 +251,7 @@ def test_built_rows_are_nothing_to_another_job(job, wire, carrier, tmp_path):
     assert (report.stored, report.unchanged, report.new, report.exact) == (ROWS, 0, ROWS, True)
     assert wire.upserts
     with ledger_of(tmp_path) as ledger:
-        assert ledger.built_points() == 0
+        assert ledger.rows.count_built() == 0
 
 
 def test_a_refused_shipment_is_sent_again_and_not_built_again(job, wire, carrier, tmp_path):
@@ -339,7 +339,7 @@ def test_with_sync_another_input_is_compared_with_what_was_built(
 
 def read_state(tmp_path) -> tuple[int, int]:
     with ledger_of(tmp_path) as ledger:
-        return ledger.points(), ledger.built_points()
+        return ledger.rows.count(), ledger.rows.count_built()
 
 
 def test_a_ledger_that_was_made_anew_meanwhile_is_no_guide(job, wire, carrier, tmp_path):

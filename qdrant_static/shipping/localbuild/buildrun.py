@@ -120,7 +120,7 @@ class BuildHereRun:
     def _finished(self, folder: Path) -> IngestReport | None:
         """What an attempt has finished that died before it could tell; its folder goes now."""
         job = self.job
-        last = job.ledger.last()
+        last = job.ledger.runs.last()
         if last is None or last.state != "finished" or not self._is_ours(folder):
             return None
         if job.ledger.notes[NOTE].get("run") != last.id:
@@ -134,7 +134,7 @@ class BuildHereRun:
 
     def _built(self, folder: Path) -> IngestReport | None:
         """What an earlier attempt has built and not shipped."""
-        last = self.job.ledger.last()
+        last = self.job.ledger.runs.last()
         if last is None or last.state != "built" or not self._is_ours(folder):
             return None
         with EdgeClient(folder) as local:

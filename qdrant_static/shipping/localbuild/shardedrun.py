@@ -146,11 +146,11 @@ class SharedRun(IngestRun):
             totals = Totals()
             rejects = []
             for part in parts:
-                last = part.last()
+                last = part.runs.last()
                 if last is not None:
-                    totals += part.totals(last.id)
+                    totals += part.runs.totals(last.id)
                     rejects.append((Path(last.rejects or ""), last.rejects_bytes))
-            join_rejects(rejected, rejects, [name for name, _ in self.ledger.files(run.id)])
+            join_rejects(rejected, rejects, [name for name, _ in self.ledger.runs.files(run.id)])
             unreadable = {
                 UnreadableFile(file=name, problem=problem)
                 for part in parts
@@ -191,12 +191,12 @@ class SharedRun(IngestRun):
                 shutil.rmtree(part.root, ignore_errors=True)
                 continue
             with Ledger(part.ledger) as ledger:
-                last = ledger.last()
+                last = ledger.runs.last()
                 same = last is None or not differences(
-                    last.identity, who, ledger.files(last.id), files
+                    last.identity, who, ledger.runs.files(last.id), files
                 )
                 if last is not None and last.state == "finished":
-                    done[part.shard] = ledger.totals(last.id)
+                    done[part.shard] = ledger.runs.totals(last.id)
             if not same or (last is not None and last.state == "abandoned"):
                 done.pop(part.shard, None)
                 shutil.rmtree(part.root)
@@ -297,8 +297,8 @@ class SharedRun(IngestRun):
         self, run: Run, rejected: RejectsFile, spent: Mapping[str, float]
     ) -> IngestReport:
         """Move the shards of all parts together, and finish."""
-        totals = self.ledger.totals(run.id)
-        if not totals.points and (totals.read or self.ledger.unreadable(run.id)):
+        totals = self.ledger.runs.totals(run.id)
+        if not totals.points and (totals.read or self.ledger.runs.unreadable(run.id)):
             report = self._leave_nothing(run, rejected, totals, {"load": 0.0, **spent}, ended=True)
             self._remove_parts()
             return report
@@ -310,7 +310,7 @@ class SharedRun(IngestRun):
                 self.collection,
                 [(part.root, part.collection) for part in self._parts],
             )
-        self.ledger.note(run.id, points_before=0, complete=True)
+        self.ledger.runs.update(run.id, points_before=0, complete=True)
         started = time.perf_counter()
         finish = Finish(
             client=self.client,
@@ -367,14 +367,14 @@ def _mean(parts: Collection[float | None]) -> float | None:
 def _encoded(part: Part) -> Encoded:
     """What a part has encoded."""
     with Ledger(part.ledger) as ledger:
-        last = ledger.last()
-        return Encoded() if last is None else ledger.encoded(last.id)
+        last = ledger.runs.last()
+        return Encoded() if last is None else ledger.encoded.of_run(last.id)
 
 
 def _account(part: Part) -> dict[str, Any]:
     """The manifest of a part."""
     with Ledger(part.ledger) as ledger:
-        last = ledger.last()
+        last = ledger.runs.last()
     path = part.state / f"manifest-{0 if last is None else last.id}.json"
     found: dict[str, Any] = json.loads(path.read_bytes())
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qdrant_static.reading.payloadcompare import same_payload
+from qdrant_static.payloadcompare import same_payload
 
 #: The files are the same, and so are the numbers in them; but a vector that is stored in codes is
 #: computed from them when it is read, and two processors may round differently. Relative to the

@@ -1,7 +1,7 @@
-"""Whether a payload that the engine gave back is the one that was sent.
+"""Compares a payload that the engine returned with the one that was sent, or with its digest.
 
-The engine parses JSON's numbers with an error of up to two units in the last place, so a float
-comes back a little off, and counts as the same.
+The engine parses JSON's numbers with an error of up to two units in the last place, so a float may
+come back slightly different; it still counts as the same.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, combinations, islice
 from typing import Any
 
-from qdrant_static.reading.floatdigests import rounded
-from qdrant_static.reading.payloadrows import payload_digest
+from qdrant_static.digests import payload_digest, rounded
 
 #: Four units in the last place, relative to the value.
 _SLACK = 2.0**-50
-#: The same of the smallest floats, whose digits are all of one size.
+#: The same for the smallest (subnormal) floats, whose last places all have the same size.
 _LEAST_SLACK = 4 * 5e-324
-#: How many ways of moving floats are tried before a payload counts as another, for one of a
-#: thousand floats; larger ones get fewer. One float in eight thousand can be moved at all.
+#: How many combinations of moved floats are tried before a payload counts as different, for a
+#: payload of a thousand floats; larger ones get fewer. One float in eight thousand can be moved.
 _MOST_WAYS = 4096
 
 
 def same_payload(sent: Any, stored: Any) -> bool:
-    """Whether two JSON values are equal, floats but for their last digits; linear in their size."""
+    """Return whether two JSON values are equal, apart from the last digits of floats."""
     if isinstance(sent, float) and isinstance(stored, float):
         return abs(sent - stored) <= _SLACK * max(abs(sent), abs(stored)) + _LEAST_SLACK
     if isinstance(sent, Mapping) and isinstance(stored, Mapping):
@@ -36,24 +35,24 @@ def same_payload(sent: Any, stored: Any) -> bool:
 
 
 def agrees(stored: Mapping[str, Any], digest: bytes) -> bool:
-    """Whether a payload that the engine gave back is the one of a digest.
+    """Return whether a payload that the engine returned is the one that a digest was made of.
 
-    1. A digest is made of rounded floats, so nearly all floats that are a little off give it.
-    2. Only a float beside an edge of the rounding may have been moved over it: these are looked
-       for, and moved back, first one of them, then two, and so on.
+    1. A digest is made of rounded floats, so that most floats that differ slightly give the same.
+    2. Only a float beside a boundary of the rounding may have crossed it: such floats are moved
+       back across it, first one of them, then two, and so on.
     """
     if payload_digest(stored) == digest:
         return True
     count, edges = _edges(stored)
     ways = chain.from_iterable(
         combinations(edges, moved) for moved in range(1, len(edges) + 1)
-    )  # of no float first, which is tried above
+    )  # no float moved was tried above
     most = _MOST_WAYS * 1000 // max(count, 1000)
     return any(payload_digest(_moved(stored, dict(way))) == digest for way in islice(ways, most))
 
 
 def _edges(value: Any) -> tuple[int, list[tuple[int, float]]]:
-    """How many floats there are, and those that lie beside an edge: number, value beyond it."""
+    """Count the floats, and list those beside a boundary: number, value across it."""
     edges = []
     count = 0
     for number, one in enumerate(_floats(value)):
@@ -67,7 +66,7 @@ def _edges(value: Any) -> tuple[int, list[tuple[int, float]]]:
 
 
 def _floats(value: Any) -> Iterator[float]:
-    """All floats, always in the same order."""
+    """Yield all floats, always in the same order."""
     if isinstance(value, float):
         yield value
     elif isinstance(value, Mapping):
@@ -79,7 +78,7 @@ def _floats(value: Any) -> Iterator[float]:
 
 
 def _moved(value: Mapping[str, Any], others: Mapping[int, float]) -> dict[str, Any]:
-    """The payload with other values in the places of some of its floats."""
+    """Return the payload with some of its floats replaced."""
     number = -1
 
     def walk(one: Any) -> Any:
