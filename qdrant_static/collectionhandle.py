@@ -368,7 +368,7 @@ class Collection:
             machine: What one machine of a server has.
             replicas: Copies of each shard.
         """
-        from qdrant_static.clients.serverversion import is_remote
+        from qdrant_static.clients.connect import is_remote
         from qdrant_static.collection.capacity import Corpus
         from qdrant_static.collection.layouts import plan_capacity
 

@@ -89,8 +89,8 @@ def summarize(client: Client, collection: str) -> CollectionSummary:
     Raises:
         CollectionNotFoundError: If there is no such collection.
     """
+    from qdrant_static.clients.connect import address
     from qdrant_static.collection import quantization
-    from qdrant_static.collection.create import place_of
     from qdrant_static.collection.foreign import carried_spec, foreign_spec
     from qdrant_static.collection.plan import default_plan
     from qdrant_static.measuring.ownvectors import disk_bytes
@@ -101,7 +101,7 @@ def summarize(client: Client, collection: str) -> CollectionSummary:
         spec = foreign_spec(client, collection)
     return CollectionSummary(
         name=collection,
-        target=public(place_of(client)),
+        target=public(address(client)),
         points=int(client.count(collection, exact=True).count),
         encoder=spec.encoder.name,
         vectors={

@@ -1,10 +1,11 @@
-"""Target -> client: a path gives the engine in the process, a URL a server."""
+"""Opens clients, and says of a client what it is, where its collections are, and its version."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+    from typing_extensions import TypeIs
 
     from qdrant_static.edge import EdgeClient
 
@@ -21,27 +23,30 @@ if TYPE_CHECKING:
 
 _REST_PORT = 6333
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+")
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+#: Values of headers that are shorter are not taken for secrets: they would occur in many messages.
+_SECRET_LENGTH = 4
 
 
 def connect(
     target: str | os.PathLike[str], *, api_key: str | None = None, timeout_s: int = 60
 ) -> Client:
-    """Open a client; nothing is created and nobody is asked yet.
+    """Open a client; creates nothing and sends no request.
 
     Args:
         target: A directory (``"./data"``), a server's URL (``"http://localhost:6333"``), or
-            ``":memory:"`` for the client's own imitation of a server, which knows no
-            quantization and is good for unit tests only.
-        api_key: For a server that asks for one.
+            ``":memory:"`` for qdrant-client's local mode, which ignores quantization and is for
+            unit tests only.
+        api_key: The API key, for a server that requires one.
         timeout_s: How long a server may take for one request, in seconds.
 
     Returns:
         An object with `qdrant_client.QdrantClient`'s methods: an `EdgeClient` for a directory,
-        a `QdrantClient` for the rest: over gRPC if the URL has the usual port 6333 (or none),
-        else over REST.
+        else a `QdrantClient`, which uses gRPC if the URL has the usual port 6333 (or none) and
+        REST otherwise.
 
     Raises:
-        ArgumentError: If a URL is malformed, or lacks its scheme, or if the target is empty.
+        ArgumentError: If a URL is malformed or lacks its scheme, or the target is empty.
     """
     place = rules.place("target", target)
     if place == ":memory:":
@@ -65,26 +70,26 @@ def connect(
 def _server(url: str, api_key: str | None, timeout_s: int) -> QdrantClient:
     from qdrant_client import QdrantClient
 
-    # Behind another port than the usual one, gRPC's port cannot be guessed, and the client's
-    # default may belong to another server.
+    # If REST is not on its usual port, gRPC's port cannot be guessed, and the client's default may
+    # belong to another server.
     prefer_grpc = _port(url) in (None, _REST_PORT)
     with warnings.catch_warnings():
-        # Said below, with the server's name and the caller's line.
+        # The warning below has the server's name and the caller's line.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         client = QdrantClient(
             url=url,
             api_key=api_key,
             prefer_grpc=prefer_grpc,
             timeout=timeout_s,
-            # The client's own check prints a warning for every older server that works well.
+            # The client's own check warns of every older server, also of those that work well.
             check_compatibility=False,
-            # Else a channel whose server was away for long looks for it every two minutes only.
+            # By default a channel tries to reconnect only every two minutes after a long outage.
             grpc_options={"grpc.max_reconnect_backoff_ms": 5000},
         )
     parts = urlsplit(url)
     if api_key and parts.scheme == "http":
         warnings.warn(
-            f"Api key is used with an insecure connection to {parts.hostname}: whoever carries it "
+            f"Api key is used with an insecure connection to {parts.hostname}: anyone on the way "
             "can read the key. Use https",
             stacklevel=3,
         )
@@ -96,3 +101,78 @@ def _port(url: str) -> int | None:
         return urlsplit(url).port
     except ValueError as error:
         raise ArgumentError(field="target", problem=f"{url!r} is no URL: {error}") from error
+
+
+def is_remote(client: object) -> bool:
+    """Return whether the client talks to a server: neither Edge nor the client's local mode."""
+    from qdrant_client import QdrantClient
+
+    if not isinstance(client, QdrantClient):
+        return False
+    try:
+        return client.http is not None
+    except NotImplementedError:  # QdrantClient(":memory:")
+        return False
+
+
+def is_embedded(client: object) -> TypeIs[EdgeClient]:
+    """Return whether the client is an `EdgeClient`: its collections are in a folder.
+
+    One process at a time has such a collection open.
+    """
+    from qdrant_static.edge import EdgeClient
+
+    return isinstance(client, EdgeClient)
+
+
+def server_version(client: Client) -> tuple[int, int, int] | None:
+    """Ask a server for its version.
+
+    An older server ignores what it does not know when it comes over gRPC: a filter condition that
+    it does not know matches everything. So newer features are sent to newer servers only.
+
+    Returns:
+        Major, minor, patch; None for an engine in the process, and for a server that does not
+        report a version.
+    """
+    if not is_remote(client):
+        return None
+    found = _VERSION.match(client.info().version)
+    return None if found is None else (int(found[1]), int(found[2]), int(found[3] or 0))
+
+
+def address(client: Client) -> str:
+    """Return where a client's collections are, for messages; holds no secrets.
+
+    Returns:
+        A server's URL without user, password and path; an embedded client's folder;
+        ``":memory:"`` for the client's local mode.
+    """
+    folder = getattr(client, "path", None)
+    if folder is not None:
+        return str(folder)
+    options = client.init_options
+    named = (options.get(name) for name in ("url", "location", "host"))
+    target = str(next((one for one in named if one), "localhost"))
+    if target == ":memory:":
+        return target
+    parts = urlsplit(target if "://" in target else f"http://{target}")
+    port = parts.port or options.get("port") or _REST_PORT
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+def secrets_of(client: Client) -> tuple[str, ...]:
+    """Return what a client is configured with and no message may show: its key and headers."""
+    options = client.init_options
+    headers = {**(options.get("metadata") or {}), **(options.get("headers") or {})}
+    parts = urlsplit(str(options.get("url") or ""))
+    found = [options.get("api_key"), parts.username, parts.password]
+    found += [value for value in headers.values() if len(str(value)) >= _SECRET_LENGTH]
+    return tuple(str(secret) for secret in found if secret)
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with every occurrence of a secret replaced by ``***``."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.clients.calls import patiently
-from qdrant_static.clients.retry import Verdict, failure_of
-from qdrant_static.clients.serverversion import is_remote
+from qdrant_static.clients.connect import is_remote
+from qdrant_static.clients.failures import Verdict, failure_of
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.errors import EngineError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def wait_for_indexes(
         ServerUnavailableError: If it did not answer for too long.
     """
     while True:
-        progress = patiently(
+        progress = call_with_retries(
             client,
             collection,
             "asking for the state of the indexes",

@@ -1,43 +1,21 @@
-"""What may be tried again, when, and for how long."""
+"""Retries requests: one policy, one count of attempts, and the loops that use them."""
 
 from __future__ import annotations
 
-import json
 import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
-from qdrant_static.errors import ArgumentError
+from qdrant_static.clients.connect import address, is_remote, redact, secrets_of
+from qdrant_static.clients.failures import Verdict, failure_of, final_error
+from qdrant_static.errors import ArgumentError, ServerUnavailableError
 
+if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
 
-class Verdict(Enum):
-    """What a failed request means."""
-
-    AGAIN = "again"  # nobody knows whether it was carried out; it may be repeated
-    REFUSED = "refused"  # something in it is not acceptable
-    DENIED = "denied"  # this key may not do that
-    MISSING = "missing"  # what it names is not there
-    BROKEN = "broken"  # neither: repeating does not help
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """A failed request, as far as the server or the connection tells.
-
-    Attributes:
-        verdict: What it means.
-        problem: The server's words, or the connection's.
-        retry_after_s: How long the server asks to wait, in seconds; None if it says nothing.
-        overload: The server takes no more for now, or not so much at once.
-        too_slow: It was not answered in time.
-    """
-
-    verdict: Verdict
-    problem: str
-    retry_after_s: float | None = None
-    overload: bool = False
-    too_slow: bool = False
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +24,14 @@ class RetryPolicy:
 
     The wait is drawn evenly from zero to a bound that doubles with every attempt ("full jitter",
     M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015), so that requests
-    which failed together do not come back together.
+    which failed together are not repeated together.
 
     Attributes:
         first_s: The bound of the first wait, in seconds.
         longest_s: The bound of any wait, in seconds; a wait that the server asks for may be
             longer.
-        budget_s: How long a request may go on failing, in seconds. Where the server says when to
-            come back, the clock starts anew with everything that it takes meanwhile.
+        budget_s: How long to keep retrying a request that fails, in seconds. While the server
+            says when to come back, the budget starts anew with every request that it accepts.
     """
 
     first_s: float = 0.2
@@ -68,91 +46,176 @@ class RetryPolicy:
                     field=name, problem=f"{value} is not a positive number of seconds"
                 )
 
-    def wait_s(self, failures: int, asked_s: float | None = None) -> float:
-        """The next wait.
+    def wait_s(self, failures: int, retry_after_s: float | None = None) -> float:
+        """Draw the wait before the next attempt.
 
         Args:
-            failures: How often the request failed, from 1.
-            asked_s: The wait that the server asks for, in seconds.
+            failures: How often the request has failed, from 1.
+            retry_after_s: The wait that the server asks for, in seconds.
         """
         bound = min(self.longest_s, self.first_s * 2 ** min(failures - 1, 60))
         jitter = random.uniform(0.0, bound)  # noqa: S311 - a wait is no secret
-        return jitter if asked_s is None else asked_s + min(jitter, self.first_s)
+        return jitter if retry_after_s is None else retry_after_s + min(jitter, self.first_s)
 
 
-#: gRPC's status codes; INTERNAL is what the server's own 500 is over gRPC, and a connection that
-#: breaks in the middle may come as CANCELLED or UNKNOWN. An upsert may be repeated after any of
-#: them, because it leaves the same points.
-_GRPC = {
-    "UNAVAILABLE": Verdict.AGAIN,
-    "DEADLINE_EXCEEDED": Verdict.AGAIN,
-    "RESOURCE_EXHAUSTED": Verdict.AGAIN,
-    "INTERNAL": Verdict.AGAIN,
-    "ABORTED": Verdict.AGAIN,
-    "CANCELLED": Verdict.AGAIN,
-    "UNKNOWN": Verdict.AGAIN,
-    "INVALID_ARGUMENT": Verdict.REFUSED,
-    "OUT_OF_RANGE": Verdict.REFUSED,  # a message above the server's limit
-    "UNAUTHENTICATED": Verdict.DENIED,
-    "PERMISSION_DENIED": Verdict.DENIED,
-    "NOT_FOUND": Verdict.MISSING,
-}
-
-_HTTP = {
-    400: Verdict.REFUSED,
-    401: Verdict.DENIED,
-    403: Verdict.DENIED,
-    404: Verdict.MISSING,
-    408: Verdict.AGAIN,
-    413: Verdict.REFUSED,  # a body above the server's limit
-    422: Verdict.REFUSED,
-    429: Verdict.AGAIN,
-}
+#: For the first request of a job: a wrong address is reported after seconds, not minutes.
+FIRST_CONTACT = RetryPolicy(budget_s=10.0)
 
 
-def failure_of(error: BaseException) -> Failure | None:
-    """What an error of the client means; None for one that is not about the request."""
-    import grpc
-    import httpx
-    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+class Attempts:
+    """Counts the failed attempts of one request, and decides how long to wait for the next.
 
-    if isinstance(error, ResourceExhaustedResponse):
-        return Failure(
-            verdict=Verdict.AGAIN,
-            problem=str(error),
-            retry_after_s=float(error.retry_after_s),
-            overload=True,
+    Args:
+        policy: When to retry, and when to give up.
+        started: When the first attempt was made, by the clock; None for now.
+        clock: Returns seconds; the budget is counted by it.
+
+    Attributes:
+        failures: How many attempts have failed since the start, or since `restart`.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        started: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._started = clock() if started is None else started
+        self.failures = 0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the first attempt, or since `restart`."""
+        return self._clock() - self._started
+
+    def restart(self) -> None:
+        """Start counting anew: the request has made progress."""
+        self._started = self._clock()
+        self.failures = 0
+
+    def next_wait_s(
+        self, *, retry_after_s: float | None = None, accepted_at: float = float("-inf")
+    ) -> float | None:
+        """Count a failed attempt and draw the wait before the next one.
+
+        Args:
+            retry_after_s: The wait that the server asks for, in seconds.
+            accepted_at: When the server last accepted any request, by the clock.
+
+        Returns:
+            The wait in seconds; None if the budget does not allow another attempt.
+        """
+        self.failures += 1
+        pause = self._policy.wait_s(self.failures, retry_after_s)
+        since = self._started if retry_after_s is None else max(self._started, accepted_at)
+        return None if self._clock() + pause - since > self._policy.budget_s else pause
+
+    def gave_up(self, where: str, problem: str) -> ServerUnavailableError:
+        """Return the error to raise when the budget is used up."""
+        return ServerUnavailableError(
+            where=where, problem=problem, tried=self.failures, waited_s=self.elapsed_s
         )
-    if isinstance(error, grpc.RpcError) and hasattr(error, "code"):
-        return _grpc_failure(error)
-    if isinstance(error, UnexpectedResponse):
-        return _http_failure(error.status_code or 0, error.content, error.reason_phrase)
-    if isinstance(error, ResponseHandlingException):
-        source = error.source
-        known = isinstance(source, httpx.TransportError)
-        return Failure(
-            verdict=Verdict.AGAIN if known else Verdict.BROKEN,
-            problem=f"{type(source).__name__}: {source}",
-            too_slow=isinstance(source, httpx.TimeoutException),
-        )
-    return None
 
 
-def _grpc_failure(error: Any) -> Failure:
-    name = error.code().name
-    return Failure(
-        verdict=_GRPC.get(name, Verdict.BROKEN),
-        problem=f"{name}: {error.details() or 'no details'}",
-        overload=name == "RESOURCE_EXHAUSTED",
-        too_slow=name == "DEADLINE_EXCEEDED",
-    )
+def retry_unavailable(
+    call: Callable[[], T],
+    policy: RetryPolicy,
+    *,
+    wait: Callable[[float], object] = time.sleep,
+) -> T:
+    """Call a function, and again while it raises `ServerUnavailableError`.
+
+    Args:
+        call: The function; calling it twice must have the same effect as calling it once.
+        policy: When to retry, and when to give up.
+        wait: Sleeps for a number of seconds.
+
+    Raises:
+        ServerUnavailableError: If the budget is used up; it says how often the call was tried.
+    """
+
+    def outage_of(error: Exception) -> _Outage | None:
+        if isinstance(error, ServerUnavailableError):
+            return _Outage(where=error.where, problem=error.problem)
+        return None
+
+    return _retry(call, policy, outage_of, wait)
 
 
-def _http_failure(status: int, content: bytes, reason: str) -> Failure:
-    try:
-        said = json.loads(content)["status"]["error"]
-    except (ValueError, KeyError, TypeError):
-        said = content[:200].decode(errors="replace") or reason
-    verdict = Verdict.AGAIN if status >= 500 else _HTTP.get(status, Verdict.BROKEN)
-    return Failure(verdict=verdict, problem=f"{status}: {said}", overload=status == 429)
+def call_with_retries(
+    client: Client,
+    collection: str,
+    operation: str,
+    call: Callable[[], T],
+    *,
+    retry: RetryPolicy | None = None,
+    wait: Callable[[float], object] = time.sleep,
+) -> T:
+    """Call a method of a client, and again while its server is unavailable.
+
+    An embedded collection is called once.
+
+    Args:
+        client: The client whose method ``call`` uses.
+        collection: The collection that it is about.
+        operation: What it does, for messages, such as "counting points".
+        call: The call; executing it twice must have the same effect as executing it once.
+        retry: When to retry, and when to give up.
+        wait: Sleeps for a number of seconds.
+
+    Raises:
+        ServerUnavailableError: If the server did not answer until the budget was used up.
+        AccessDeniedError: If the server refuses the API key.
+        CollectionNotFoundError: If the collection does not exist.
+        PointError: If a point to be changed does not exist.
+        EngineError: If the server refuses the call, or it fails in another way.
+    """
+    if not is_remote(client):
+        return call()
+
+    def outage_of(error: Exception) -> _Outage | None:
+        failure = failure_of(error)
+        if failure is None:
+            return None
+        if failure.verdict is Verdict.AGAIN:
+            return _Outage(
+                where=address(client),
+                problem=redact(failure.problem, secrets_of(client)),
+                retry_after_s=failure.retry_after_s,
+            )
+        raise final_error(client, collection, operation, failure) from error
+
+    return _retry(call, retry or RetryPolicy(), outage_of, wait)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outage:
+    """A failure that may be retried: where, why, and the wait that the server asks for."""
+
+    where: str
+    problem: str
+    retry_after_s: float | None = None
+
+
+def _retry(
+    call: Callable[[], T],
+    policy: RetryPolicy,
+    outage_of: Callable[[Exception], _Outage | None],
+    wait: Callable[[float], object],
+) -> T:
+    """Call a function until it returns; errors that are no outage are raised as they are."""
+    attempts = Attempts(policy)
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            outage = outage_of(error)
+            if outage is None:
+                raise
+            pause = attempts.next_wait_s(retry_after_s=outage.retry_after_s)
+            if pause is None:
+                raise attempts.gave_up(outage.where, outage.problem) from error
+        wait(pause)

@@ -10,7 +10,7 @@ import grpc
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from qdrant_static.clients.serverversion import is_remote, server_version
+from qdrant_static.clients.connect import address, is_remote, server_version
 from qdrant_static.clock import now
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.params import (
@@ -77,7 +77,7 @@ def create_collection(
     if spec.sparse is not None:
         bm25_encoder(spec.sparse)
     if client.collection_exists(collection):
-        raise CollectionExistsError(collection=collection, where=place_of(client))
+        raise CollectionExistsError(collection=collection, where=address(client))
     tiers = knows_tiers(client)
     vectors = {vector.name: vector_params(vector, tiers=tiers) for vector in spec.vectors}
     if spec.late is not None:
@@ -179,7 +179,7 @@ def info_of(client: Client, collection: str) -> models.CollectionInfo:
             raise
         names = sorted(one.name for one in client.get_collections().collections)
         raise CollectionNotFoundError(
-            collection=collection, where=place_of(client), collections=tuple(names)
+            collection=collection, where=address(client), collections=tuple(names)
         ) from error
 
 
@@ -227,8 +227,3 @@ def check_spec(collection: str, there: CollectionSpec, wanted: CollectionSpec) -
     check_encoder(collection, there.encoder, wanted.encoder)
     if differences := compare(there, wanted):
         raise SpecMismatchError(collection=collection, differences=tuple(map(str, differences)))
-
-
-def place_of(client: Client) -> str:
-    """Where a client's collections lie, in words."""
-    return str(getattr(client, "path", "the server"))

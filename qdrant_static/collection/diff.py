@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.clients.serverversion import is_remote, server_version
+from qdrant_static.clients.connect import is_remote, server_version
 from qdrant_static.collection import fromparams, params
 from qdrant_static.collection.create import (
     check_version,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.collection.create import place_of
+from qdrant_static.clients.connect import address, is_embedded
 from qdrant_static.errors import CollectionNotFoundError
 
 if TYPE_CHECKING:
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
 
 _NAME = re.compile(r"(?P<base>.+)__v(?P<number>[1-9][0-9]*)")
-
-
-def is_embedded(client: Client) -> bool:
-    """Whether the collections lie in a folder, which one process at a time has open."""
-    from qdrant_static.edge import EdgeClient
-
-    return isinstance(client, EdgeClient)
 
 
 def split_name(collection: str) -> tuple[str, int | None]:
@@ -59,7 +52,7 @@ def read_metadata(client: Client, collection: str) -> Mapping[str, Any]:
     if is_embedded(client):
         from qdrant_static.edge.directory import CollectionFolder
 
-        folder = CollectionFolder(client.path, collection)  # type: ignore[union-attr]
+        folder = CollectionFolder(client.path, collection)
         if folder.exists():
             return dict(folder.read().get("metadata") or {})
     else:
@@ -70,5 +63,5 @@ def read_metadata(client: Client, collection: str) -> Mapping[str, Any]:
                 raise
     names = sorted(one.name for one in client.get_collections().collections)
     raise CollectionNotFoundError(
-        collection=collection, where=place_of(client), collections=tuple(names)
+        collection=collection, where=address(client), collections=tuple(names)
     )

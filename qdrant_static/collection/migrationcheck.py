@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import target_of
-from qdrant_static.collection.generationnames import is_embedded, read_metadata
+from qdrant_static.clients.connect import is_embedded
+from qdrant_static.collection.generationnames import read_metadata
 from qdrant_static.collection.migrationstate import KEY, MigrationState, find_states
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.errors import CollectionNotFoundError, MigrationWritesError

@@ -25,8 +25,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from qdrant_static.clients.connect import is_embedded
 from qdrant_static.clients.statefolder import default_state
-from qdrant_static.collection.generationnames import is_embedded, read_metadata
+from qdrant_static.collection.generationnames import read_metadata
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.errors import (
     CollectionNotFoundError,

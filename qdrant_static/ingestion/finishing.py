@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qdrant_static.clients.calls import exact_count, patiently
+from qdrant_static.clients.retry import call_with_retries
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.collection.create import write_spec
 from qdrant_static.errors import DeletionRefusedError, EngineError, VerificationError
 from qdrant_static.ingestion.indexestimate import NOTE, expected_seconds, indexed_part
@@ -167,7 +168,7 @@ class Finish:
         """Warn of payload indexes that lack points, as by a misspelled name or another type."""
         if not self.spec.payload_indexes:
             return
-        for warning in patiently(
+        for warning in call_with_retries(
             self.client,
             self.collection,
             "reading the payload indexes",

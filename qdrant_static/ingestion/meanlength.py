@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.clients.calls import patiently
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.collection.create import write_spec
 from qdrant_static.collection.vectorbackfill import pages
 from qdrant_static.collection.vectorspec import BM25
@@ -104,7 +104,7 @@ class MeanLength:
                 vector = models.SparseVector(indices=given.indices, values=values.tolist())
                 points.append(models.PointVectors(id=point.id, vector={BM25: vector}))
             if points:
-                patiently(
+                call_with_retries(
                     self.client,
                     self.collection,
                     "writing BM25 weights",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from qdrant_static.clients.calls import FIRST_CONTACT, patiently
+from qdrant_static.clients.retry import FIRST_CONTACT, call_with_retries
 from qdrant_static.collection.fieldpaths import as_key
 from qdrant_static.collection.fields import value_at
 from qdrant_static.reading.options import CellType
@@ -62,7 +62,7 @@ def with_types_of(
 
 def _stored(client: Client, collection: str, fields: Collection[str]) -> dict[str, CellType]:
     """Field -> the type of its value in the first of some points that has one."""
-    points, _ = patiently(
+    points, _ = call_with_retries(
         client,
         collection,
         "looking at the types of its fields",

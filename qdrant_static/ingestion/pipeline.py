@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static import rules
-from qdrant_static.clients.calls import FIRST_CONTACT, patiently
-from qdrant_static.clients.serverversion import is_remote
+from qdrant_static.clients.connect import is_remote
+from qdrant_static.clients.retry import FIRST_CONTACT, call_with_retries
 from qdrant_static.clients.statefolder import State, state_folder
 from qdrant_static.collection.create import (
     bm25_encoder,
@@ -320,7 +320,7 @@ def _resolve(
 
     ``asked`` is the name that the job gives, if it goes on with what a migration made of that.
     """
-    exists = patiently(
+    exists = call_with_retries(
         client,
         collection,
         "looking for the collection",

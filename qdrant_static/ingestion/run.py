@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from qdrant_static.clients.calls import patiently
 from qdrant_static.clients.indexing import deferred_indexing, restore_all_indexing
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.collection.create import (
     create_collection,
     read_spec,
@@ -309,7 +309,7 @@ class IngestRun(AccountedRun):
         if self.journaled is not None:
             self.journaled.delete(points)
             return
-        patiently(
+        call_with_retries(
             self.client,
             self.collection,
             "deleting points",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from qdrant_static.clients.calls import exact_count
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.clients.statefolder import State
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.errors import ArgumentError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 import numpy as np
 from qdrant_client import models
 
-from qdrant_static.clients.calls import patiently
-from qdrant_static.clients.serverversion import is_remote
+from qdrant_static.clients.connect import is_remote
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.errors import PointError
 from qdrant_static.ids import id_digest
 from qdrant_static.ingestion.deciding import Decided, OnDuplicate, settlement
@@ -290,7 +290,7 @@ class Writer:
         return dict.fromkeys([row][: len(found)], next(iter(found.values()), ""))
 
     def _patiently(self, operation: str, call: Callable[[], T]) -> T:
-        return patiently(self._client, self._collection, operation, call)
+        return call_with_retries(self._client, self._collection, operation, call)
 
     def _sample(
         self,

@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.calls import patiently
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.files import is_locked
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def writers_of(metadata: Mapping[str, Any]) -> list[DirectWriter]:
 
 
 def _read(client: Client, collection: str) -> Mapping[str, Any]:
-    info = patiently(
+    info = call_with_retries(
         client,
         collection,
         "reading the collection's description",
@@ -156,7 +156,7 @@ def _data(writers: Sequence[DirectWriter]) -> list[dict[str, Any]]:
 
 
 def _write(client: Client, collection: str, metadata: dict[str, Any]) -> None:
-    patiently(
+    call_with_retries(
         client,
         collection,
         "noting who writes",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import pyarrow as pa
 from qdrant_client import models
 
-from qdrant_static.clients.calls import patiently
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.sinks.encoding import BatchEncoder
 from qdrant_static.sinks.latevectors import LateVectors
 from qdrant_static.sinks.sink import store
@@ -216,7 +216,7 @@ class Generation:
         )
 
     def _call(self, operation: str, call: Callable[[], T], retry: RetryPolicy | None) -> T:
-        return patiently(self._client, self.name, operation, call, retry=retry)
+        return call_with_retries(self._client, self.name, operation, call, retry=retry)
 
 
 def edited(change: Change, row: int, payload: Mapping[str, Any]) -> dict[str, Any]:

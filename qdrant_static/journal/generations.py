@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.calls import patiently
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.collection.create import check_encoder
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.encoders.registry import AnyEncoder, by_fingerprint, load_encoder
@@ -37,7 +37,7 @@ class Generations:
             CollectionNotFoundError: If there is none of that name.
         """
         client = self._client
-        info = patiently(
+        info = call_with_retries(
             client,
             name,
             "reading the collection's description",

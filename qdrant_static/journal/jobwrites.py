@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import target_of
-from qdrant_static.clients.calls import patiently
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.collection.migrationcheck import metadata_of, refusal, under_way
 from qdrant_static.errors import AccessDeniedError
 from qdrant_static.journal.entries import Change
@@ -45,7 +45,7 @@ def open_journal(client: Client, place: str | os.PathLike[str]) -> WriteJournal:
 def serving(client: Client, name: str, *, retry: RetryPolicy | None = None) -> str:
     """The collection that a name stands for now; the name itself where the key may not ask."""
     try:
-        return patiently(
+        return call_with_retries(
             client, name, "reading the aliases", lambda: target_of(client, name), retry=retry
         )
     except AccessDeniedError:  # a key for single collections
@@ -54,7 +54,9 @@ def serving(client: Client, name: str, *, retry: RetryPolicy | None = None) -> s
 
 def find_migration(client: Client, name: str) -> MigrationState | None:
     """Find the migration that a name is part of; retries an unreachable server."""
-    return patiently(client, name, "looking for a migration", lambda: under_way(client, name))
+    return call_with_retries(
+        client, name, "looking for a migration", lambda: under_way(client, name)
+    )
 
 
 def join(client: Client, name: str, collection: str, encoder: Encoder) -> JournaledWrites | None:

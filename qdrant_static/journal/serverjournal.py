@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from qdrant_client import models
 
-from qdrant_static.clients.calls import patiently
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.errors import StorageError
 from qdrant_static.journal import journaltargets as rules
 from qdrant_static.journal.entries import Change, Entry, Lag, Target
@@ -294,7 +294,7 @@ class JournalCollection:
         return dict(found[0].payload)
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
-        return patiently(self._client, self._name, operation, call, retry=self._retry)
+        return call_with_retries(self._client, self._name, operation, call, retry=self._retry)
 
 
 class _LockPoint:

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.calls import patiently
-from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.clients.retry import RetryPolicy, call_with_retries
 from qdrant_static.clients.statefolder import default_state
 from qdrant_static.collection.create import write_spec
 from qdrant_static.errors import ArgumentError, PointError
@@ -114,7 +113,7 @@ class Turns:
 
     def resolved(self) -> str:
         """The collection that the name stands for now."""
-        aliases = patiently(
+        aliases = call_with_retries(
             self._client,
             self._alias,
             "reading the aliases",

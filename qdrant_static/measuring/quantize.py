@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.serverversion import server_version
+from qdrant_static.clients.connect import server_version
 from qdrant_static.collection import fromparams
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.create import check_version, write_spec

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from qdrant_static.clients.aliases import aliases_of, point_alias
-from qdrant_static.clients.calls import exact_count
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.clients.statefolder import default_state
 from qdrant_static.collection.create import create_collection, read_spec
 from qdrant_static.collection.generationnames import generation_name, read_metadata

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qdrant_static.clients.aliases import target_of
-from qdrant_static.clients.calls import exact_count
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.spec import CollectionSpec

@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.calls import exact_count
+from qdrant_static.clients.connect import is_remote
 from qdrant_static.clients.indexing import wait_for_indexes
-from qdrant_static.clients.serverversion import is_remote
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.errors import EngineError
 from qdrant_static.ids import plain_id
 from qdrant_static.ingestion.verify import check_samples

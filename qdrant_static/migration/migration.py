@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.calls import exact_count
+from qdrant_static.clients.connect import is_embedded
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.clients.statefolder import state_folder
 from qdrant_static.clock import now
 from qdrant_static.collection.create import create_collection
-from qdrant_static.collection.generationnames import is_embedded, next_generation, read_metadata
+from qdrant_static.collection.generationnames import next_generation, read_metadata
 from qdrant_static.collection.migrationcheck import EARLIER_KEY, POINTER_KEY, earlier
 from qdrant_static.collection.migrationstate import (
     KEY,

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from qdrant_static.clients.aliases import aliases_of
+from qdrant_static.clients.connect import address
 from qdrant_static.clients.statefolder import state_folder
-from qdrant_static.collection.create import check_encoder, place_of
+from qdrant_static.collection.create import check_encoder
 from qdrant_static.collection.generationnames import read_metadata
 from qdrant_static.collection.migrationstate import MigrationState, Step, running_state
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
@@ -111,7 +112,7 @@ class Session:
         """
         found = running_state(self.client, self.alias)
         if found is None:
-            raise MigrationNotFoundError(alias=self.alias, where=place_of(self.client))
+            raise MigrationNotFoundError(alias=self.alias, where=address(self.client))
         return self.in_effect(found)
 
     def in_effect(self, state: MigrationState) -> MigrationState:

@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qdrant_static.clients.aliases import aliases_of, point_alias
-from qdrant_static.clients.calls import exact_count
+from qdrant_static.clients.connect import is_embedded
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.clients.statefolder import default_state
-from qdrant_static.collection.generationnames import is_embedded
 from qdrant_static.collection.migrationstate import MigrationState, Phase, forget_state, write_state
 from qdrant_static.errors import CollectionLockedError, GateRefusedError, MigrationStepError
 from qdrant_static.migration.integrity import drifted
@@ -99,7 +99,7 @@ class Switching(Session):
             self.spec(after)  # says if it is not there: the alias would be lost on nothing
             write_state(self.client, state.at(begun))
             if hand_over and is_embedded(self.client):
-                self.client.release()  # type: ignore[union-attr]
+                self.client.release()
             started = time.perf_counter()
             point_alias(self.client, self.alias, after)
             switch_s = time.perf_counter() - started

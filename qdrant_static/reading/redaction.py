@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
+from qdrant_static.clients.connect import redact
+
 
 def public(uri: str) -> str:
     """A URI without user, password and options, which may be secret."""
@@ -19,7 +21,5 @@ def without_secrets(uri: str, message: str) -> str:
     """A message about a URI, without what the URI has that may be secret."""
     message = message.replace(uri, public(uri))
     parts = urlsplit(uri)
-    for secret in (parts.username, parts.password, unquote(parts.password or ""), parts.query):
-        if secret:
-            message = message.replace(secret, "***")
-    return message
+    secrets = (parts.username, parts.password, unquote(parts.password or ""), parts.query)
+    return redact(message, filter(None, secrets))

@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING
 
 from qdrant_client import models
 
-from qdrant_static.clients.calls import FIRST_CONTACT, exact_count, patiently
-from qdrant_static.clients.retry import RetryPolicy
-from qdrant_static.clients.serverversion import is_remote, server_version
+from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.connect import is_remote, server_version
+from qdrant_static.clients.retry import FIRST_CONTACT, RetryPolicy, call_with_retries
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import check_name, require_room
 from qdrant_static.errors import (
@@ -148,7 +149,7 @@ def pull(
 
 
 def _require_proved(server: QdrantClient, collection: str, node: Node, *, untested: bool) -> None:
-    version = patiently(
+    version = call_with_retries(
         server,
         collection,
         "asking for the version",
@@ -168,9 +169,10 @@ def _require_proved(server: QdrantClient, collection: str, node: Node, *, untest
 
 
 def _target(server: QdrantClient, collection: str) -> str:
-    """The collection that a name stands for."""
-    aliases = patiently(server, collection, "reading aliases", lambda: server.get_aliases().aliases)
-    return {one.alias_name: one.collection_name for one in aliases}.get(collection, collection)
+    """Resolve an alias to its collection."""
+    return call_with_retries(
+        server, collection, "reading aliases", lambda: target_of(server, collection)
+    )
 
 
 def _info(server: QdrantClient, collection: str, node: Node) -> models.CollectionInfo:

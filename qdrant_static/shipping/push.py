@@ -9,9 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.calls import address
-from qdrant_static.clients.retry import RetryPolicy
-from qdrant_static.clients.serverversion import is_remote
+from qdrant_static.clients.connect import address, is_remote
+from qdrant_static.clients.retry import RetryPolicy, retry_unavailable
 from qdrant_static.errors import (
     ArgumentError,
     CannotShipError,
@@ -19,7 +18,6 @@ from qdrant_static.errors import (
     ShipmentRefusedError,
 )
 from qdrant_static.shipping.nodes.node import Node, node_of
-from qdrant_static.shipping.nodes.noderetry import persistently
 from qdrant_static.shipping.nodes.peers import Peers
 from qdrant_static.shipping.packing.segments import BuiltShard, fingerprint, read_shards
 from qdrant_static.shipping.proofs.prove import prove
@@ -183,7 +181,7 @@ class _Shipping:
         tiers = prepare.check_server(self._server, source, untested=self._untested)
         pointer = Pointer(self._server, self._alias, self._retry)
         aliases = pointer.look()
-        peers = persistently(lambda: Peers.of(self._node, self._mapping), self._retry)
+        peers = retry_unavailable(lambda: Peers.of(self._node, self._mapping), self._retry)
         with self._local.at_rest(source.collection) as folders:
             shards = read_shards(folders)
             if not self._untested:

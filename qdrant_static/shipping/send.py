@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.clients.retry import Attempts, RetryPolicy, retry_unavailable
 from qdrant_static.errors import CannotShipError, EngineError, ServerUnavailableError
 from qdrant_static.shipping.nodes.node import Sendable, collection_path
-from qdrant_static.shipping.nodes.noderetry import persistently
 from qdrant_static.shipping.packing.pack import Frame, Packed
 from qdrant_static.shipping.rate import Rate
 from qdrant_static.shipping.shipreport import ShipProgress
@@ -89,7 +87,7 @@ class Sender:
         for shard in self._shards:
             holder = self._of(holders, shard.number)[0]
             try:
-                persistently(
+                retry_unavailable(
                     lambda holder=holder, shard=shard: self._pack(holder, shard),  # type: ignore[misc]
                     self._retry,
                 )
@@ -140,28 +138,22 @@ class Sender:
             raise
 
     def _send(self, shard: BuiltShard) -> None:
-        """One shard, until a node that holds it has taken it."""
-        begun: float | None = None
-        failures = furthest = 0
+        """Send one shard, until a node that holds it has accepted it."""
+        attempts, furthest = Attempts(self._retry), 0
         while True:
             if self._stop.is_set():
                 raise _StoppedError
             self._sent[shard.number] = 0
             try:
-                self._attempt(shard, failures)
+                self._attempt(shard, attempts.failures)
             except ServerUnavailableError as error:
-                if self._sent[shard.number] > furthest:  # it moves: patience begins anew
-                    furthest, begun, failures = self._sent[shard.number], None, 0
-                begun = begun or time.monotonic()
-                failures += 1
-                pause, waited = self._retry.wait_s(failures), time.monotonic() - begun
-                if waited + pause > self._retry.budget_s:
-                    raise ServerUnavailableError(
-                        where=error.where,
-                        problem=f"shard {shard.number} of {self._target!r}: {error.problem}",
-                        tried=failures,
-                        waited_s=waited,
-                    ) from error
+                if attempts.failures == 0 or self._sent[shard.number] > furthest:
+                    furthest = self._sent[shard.number]
+                    attempts.restart()
+                pause = attempts.next_wait_s()
+                if pause is None:
+                    problem = f"shard {shard.number} of {self._target!r}: {error.problem}"
+                    raise attempts.gave_up(error.where, problem) from error
                 self._stop.wait(pause)
             else:
                 with self._guard:
@@ -211,7 +203,7 @@ class Sender:
         self._sizes[shard.number] = packed.size
 
     def _holders(self) -> dict[int, list[Holder]]:
-        return persistently(lambda: self._peers.holders(self._target), self._retry)
+        return retry_unavailable(lambda: self._peers.holders(self._target), self._retry)
 
     def _of(self, holders: Mapping[int, list[Holder]], number: int) -> list[Holder]:
         """A shard's nodes; those that answer first."""

@@ -9,8 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.calls import final_error, names_something_else, unavailable
-from qdrant_static.clients.retry import Failure, RetryPolicy, Verdict, failure_of
+from qdrant_static.clients.connect import address, redact, secrets_of
+from qdrant_static.clients.failures import (
+    Failure,
+    Verdict,
+    failure_of,
+    final_error,
+    names_something_else,
+)
+from qdrant_static.clients.retry import Attempts, RetryPolicy
 from qdrant_static.errors import EveryPointRefusedError, SpecMismatchError
 from qdrant_static.sinks.payloadbytes import UnfitPayloadError
 from qdrant_static.sinks.requests import Points, Requests
@@ -189,8 +196,7 @@ class Delivery:
     def _until_answered(self, items: list[_Item]) -> Failure | None:
         """Send until the server says yes, which gives None, or no, which gives why."""
         points = [item.point for item in items]
-        first: float | None = None
-        failures = 0
+        attempts: Attempts | None = None
         while True:
             self._wait_until(self._not_before)
             begun = time.monotonic()
@@ -213,28 +219,25 @@ class Delivery:
                 raise final_error(
                     self._client, self._collection, "storing points", failure
                 ) from cause
-            failures += 1
-            first = begun if first is None else first
+            attempts = attempts or Attempts(self._retry, started=begun)
             if failure.too_slow:
                 self._pace.too_slow(len(items))
             if failure.overload and failure.retry_after_s is None:
                 # It may be that a request as large as this one is never let through.
-                if failures > _OVERLOADS and len(items) > 1:
+                if attempts.failures >= _OVERLOADS and len(items) > 1:
                     return failure
-            self._wait(failure, failures, first, cause)
+            self._wait(failure, attempts, cause)
 
-    def _wait(self, failure: Failure, failures: int, first: float, cause: Exception) -> None:
+    def _wait(self, failure: Failure, attempts: Attempts, cause: Exception) -> None:
+        retry_after = failure.retry_after_s
+        wait = attempts.next_wait_s(retry_after_s=retry_after, accepted_at=self._acknowledged_at)
+        if wait is None:
+            problem = redact(failure.problem, secrets_of(self._client))
+            raise attempts.gave_up(address(self._client), problem) from cause
         now = time.monotonic()
-        asked = failure.retry_after_s
-        wait = self._retry.wait_s(failures, asked)
-        since = first if asked is None else max(first, self._acknowledged_at)
-        if now + wait - since > self._retry.budget_s:
-            raise unavailable(
-                self._client, failure, tried=failures, waited_s=now - first
-            ) from cause
-        if asked is not None:
-            # What one request is told holds for all.
-            self._not_before = max(self._not_before, now + asked)
+        if retry_after is not None:
+            # The server's answer to one request holds for all of them.
+            self._not_before = max(self._not_before, now + retry_after)
         self._wait_until(now + wait)
 
     def _wait_until(self, moment: float) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.clients.calls import patiently
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.collection.vectorspec import LATE, LateSpec
 from qdrant_static.errors import ArgumentError, EncoderMismatchError
 
@@ -93,7 +93,7 @@ class LateVectors:
                 if len(rows)
             ]
             if points:
-                patiently(
+                call_with_retries(
                     self._client,
                     self._collection,
                     "storing late-interaction vectors",

@@ -10,7 +10,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, create_collection
-from qdrant_static.clients.serverversion import server_version
+from qdrant_static.clients.connect import server_version
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.quantization import SHORT_NAMES

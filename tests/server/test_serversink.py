@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
+from qdrant_static.clients.connect import server_version
 from qdrant_static.clients.indexing import (
     deferred_indexing,
     index_progress,
@@ -20,7 +21,6 @@ from qdrant_static.clients.indexing import (
     wait_for_indexes,
 )
 from qdrant_static.clients.retry import RetryPolicy
-from qdrant_static.clients.serverversion import server_version
 from qdrant_static.encoders.sparsevectors import SparseRows
 from qdrant_static.errors import AccessDeniedError, SpecMismatchError
 from qdrant_static.sinks.payloadbytes import MAX_DEPTH

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from qdrant_static.clients.retry import RetryPolicy, Verdict, failure_of
+from qdrant_static.clients.failures import Verdict, failure_of
+from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import ArgumentError
 
 

@@ -17,7 +17,7 @@ from qdrant_static.shipping.nodes.node import Node, collection_path, node_of
 def node(answer) -> Node:
     """A node whose server is a function of the request."""
     transport = httpx.MockTransport(answer)
-    return Node("http://db:6333/api/", httpx.Client(transport=transport), hidden=("s3cret",))
+    return Node("http://db:6333/api/", httpx.Client(transport=transport), secrets=("s3cret",))
 
 
 def says(status: int, error: str = "", **headers: str):

@@ -8,6 +8,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import EdgeClient
+from qdrant_static.clients.connect import is_remote, server_version
 from qdrant_static.clients.indexing import (
     NOTE,
     IndexProgress,
@@ -17,7 +18,6 @@ from qdrant_static.clients.indexing import (
     restore_indexing,
     wait_for_indexes,
 )
-from qdrant_static.clients.serverversion import is_remote, server_version
 from qdrant_static.errors import CollectionNotFoundError, EngineError
 from tests.wire.server import VERSION
 

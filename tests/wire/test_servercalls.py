@@ -1,4 +1,4 @@
-"""Calls with patience."""
+"""Calls of a server, with retries."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from qdrant_static import EdgeClient
-from qdrant_static.clients.calls import address, patiently
-from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.clients.connect import address
+from qdrant_static.clients.retry import RetryPolicy, call_with_retries
 from qdrant_static.errors import (
     CollectionNotFoundError,
     EngineError,
@@ -34,7 +34,7 @@ def client(wire) -> QdrantClient:
 def test_a_server_that_was_away_is_asked_again(wire, client):
     wire.deaf = 3
     waits: list[float] = []
-    counted = patiently(
+    counted = call_with_retries(
         client, "c", "counting points", lambda: client.count("c", exact=True).count,
         retry=QUICK, wait=waits.append,
     )  # fmt: skip
@@ -42,18 +42,20 @@ def test_a_server_that_was_away_is_asked_again(wire, client):
     assert len(waits) == 3
 
 
-def test_patience_ends(wire, client):
+def test_retries_end_with_the_budget(wire, client):
     wire.deaf = 10_000
     policy = RetryPolicy(first_s=0.01, longest_s=0.02, budget_s=0.1)
     with pytest.raises(ServerUnavailableError, match="Socket closed") as caught:
-        patiently(client, "c", "counting points", lambda: client.count("c"), retry=policy)
+        call_with_retries(client, "c", "counting points", lambda: client.count("c"), retry=policy)
     assert caught.value.tried > 1
     wire.deaf = 0
 
 
 def test_a_collection_that_is_not_there_is_said_at_once(client):
     with pytest.raises(CollectionNotFoundError, match=r"no collection 'gone' in .*there are: c"):
-        patiently(client, "gone", "counting points", lambda: client.count("gone"), retry=QUICK)
+        call_with_retries(
+            client, "gone", "counting points", lambda: client.count("gone"), retry=QUICK
+        )
 
 
 def test_what_the_server_refuses_is_said_at_once(client):
@@ -63,7 +65,7 @@ def test_what_the_server_refuses_is_said_at_once(client):
     with pytest.raises(
         EngineError, match=r"storing a point in 'c' at http://127\.0\.0\.1:.*dimension"
     ):
-        patiently(client, "c", "storing a point", index, retry=QUICK)
+        call_with_retries(client, "c", "storing a point", index, retry=QUICK)
 
 
 @pytest.mark.parametrize("said", ["7", "5f3f2b2e-0d3c-4b8e-9c1a-2f1e3d4c5b6a"])
@@ -77,7 +79,7 @@ def test_a_point_that_is_not_there_is_named_as_edge_names_it(client, said):
         )
 
     with pytest.raises(PointError, match="it is not there") as caught:
-        patiently(client, "c", "updating payloads", refuse)
+        call_with_retries(client, "c", "updating payloads", refuse)
     assert caught.value.point == (7 if said == "7" else said)
 
 
@@ -89,7 +91,7 @@ def test_an_embedded_collection_is_called_once(tmp_path):
         raise PointError(point=1, problem="bad")
 
     with EdgeClient(tmp_path) as edge, pytest.raises(PointError):
-        patiently(edge, "c", "storing", fail)
+        call_with_retries(edge, "c", "storing", fail)
     assert calls == [1]
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import aliases_of
-from qdrant_static.clients.calls import exact_count
 from qdrant_static.clients.indexing import restore_indexing
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.collection.capacity import Corpus, footprint
 from qdrant_static.collection.create import read_spec
 from qdrant_static.edge import EdgeClient

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import aliases_of
-from qdrant_static.clients.calls import address, exact_count, patiently
+from qdrant_static.clients.connect import address
+from qdrant_static.clients.retry import call_with_retries
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.collection.create import check_version
 from qdrant_static.errors import AliasExistsError, ArgumentError, CannotShipError
 from qdrant_static.shipping.targets.prepare import check_server_version
@@ -65,7 +67,7 @@ def check_free(server: QdrantClient, collection: str, build: BuildOptions) -> No
         raise ArgumentError(
             field="build.alias", problem=f"{collection!r} is the collection's own name"
         )
-    aliases = patiently(server, collection, "reading aliases", lambda: aliases_of(server))
+    aliases = call_with_retries(server, collection, "reading aliases", lambda: aliases_of(server))
     if collection in aliases:
         raise AliasExistsError(alias=collection, collection=aliases[collection])
     alias = build.alias

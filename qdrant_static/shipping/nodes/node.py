@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 from urllib.parse import quote, urlsplit
 
+from qdrant_static.clients.connect import secrets_of
 from qdrant_static.shipping.nodes.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ class Node:
     Args:
         url: Where it is, such as ``http://localhost:6333``; a path before the API's is kept.
         http: The connection, with key, TLS and timeouts; `node_of` makes it.
-        hidden: Texts that no message may hold.
+        secrets: Texts that no message may show.
     """
 
-    def __init__(self, url: str, http: httpx.Client, *, hidden: tuple[str, ...] = ()) -> None:
+    def __init__(self, url: str, http: httpx.Client, *, secrets: tuple[str, ...] = ()) -> None:
         self._base = url.rstrip("/")
         self._http = http
-        self._hidden = hidden
-        self._refusals = Refusals(self.url, hidden)
+        self._secrets = secrets
+        self._refusals = Refusals(self.url, secrets)
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +85,7 @@ class Node:
 
     def at(self, url: str) -> Node:
         """The same access at another address."""
-        return Node(url, self._http, hidden=self._hidden)
+        return Node(url, self._http, secrets=self._secrets)
 
     # --- questions ---------------------------------------------------------------------------
 
@@ -290,10 +291,7 @@ def node_of(client: QdrantClient) -> Node:
         **connection,
     )
     base = str(client.http.client.host)
-    hidden = [str(value) for value in headers.values() if len(str(value)) > 3]
-    parts = urlsplit(base)
-    hidden += [secret for secret in (parts.username, parts.password) if secret]
-    return Node(base, http, hidden=tuple(hidden))
+    return Node(base, http, secrets=secrets_of(client))
 
 
 def _worded(params: Mapping[str, Any] | None) -> dict[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from qdrant_static.clients.retry import Verdict, failure_of
+from qdrant_static.clients.connect import redact
+from qdrant_static.clients.failures import Verdict, failure_of
 from qdrant_static.errors import AccessDeniedError, EngineError, ServerUnavailableError
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ class Refusals:
 
     Args:
         url: Where it is, as it may be shown.
-        hidden: Texts that no message may hold.
+        secrets: Texts that no message may show.
     """
 
-    def __init__(self, url: str, hidden: tuple[str, ...]) -> None:
+    def __init__(self, url: str, secrets: tuple[str, ...]) -> None:
         self._url = url
-        self._hidden = hidden
+        self._secrets = secrets
 
     @contextmanager
     def of_connection(self, operation: str) -> Iterator[None]:
@@ -42,7 +43,7 @@ class Refusals:
         try:
             yield
         except httpx.TransportError as error:
-            said = self.shown(f"{type(error).__name__}: {error}")
+            said = self._redacted(f"{type(error).__name__}: {error}")
             if "CERTIFICATE_VERIFY_FAILED" in said:
                 raise EngineError(
                     operation=f"{operation} at {self._url}",
@@ -83,7 +84,7 @@ class Refusals:
                 headers=response.headers,
             )
         )
-        problem = self.shown(failure.problem if failure else str(response.status_code))
+        problem = self._redacted(failure.problem if failure else str(response.status_code))
         if response.status_code == 413:
             self._refuse(
                 operation,
@@ -117,14 +118,11 @@ class Refusals:
 
     def not_qdrant(self, path: str, response: httpx.Response) -> EngineError:
         """The error of an answer that no Qdrant gives."""
-        said = self.shown(response.text[:80])
+        said = self._redacted(response.text[:80])
         return EngineError(
             operation=f"asking for {path} at {self._url}",
             problem=f"the answer is not Qdrant's: {said!r}. Is it the address of a server?",
         )
 
-    def shown(self, text: str) -> str:
-        """A text without what is secret."""
-        for secret in self._hidden:
-            text = text.replace(secret, "***")
-        return text
+    def _redacted(self, text: str) -> str:
+        return redact(text, self._secrets)

@@ -9,11 +9,10 @@ from uuid import UUID
 
 from qdrant_client import models
 
-from qdrant_static.clients.calls import address, patiently
-from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.clients.connect import address
+from qdrant_static.clients.retry import RetryPolicy, call_with_retries, retry_unavailable
 from qdrant_static.errors import ShipmentRefusedError
 from qdrant_static.ids import PointId
-from qdrant_static.shipping.nodes.noderetry import persistently
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -81,8 +80,8 @@ class Shipped:
         )
 
     def asked(self, operation: str, call: Callable[[], T]) -> T:
-        """A call of the client, with patience; raises as `patiently` does."""
-        return patiently(self.server, self.target, operation, call, retry=self.retry)
+        """A call of the client, with patience; raises as `call_with_retries` does."""
+        return call_with_retries(self.server, self.target, operation, call, retry=self.retry)
 
     def again(self, call: Callable[[], T]) -> T:
         """A call of a node or of the peers, with the same patience.
@@ -90,7 +89,7 @@ class Shipped:
         Raises:
             ServerUnavailableError: If it did not succeed for too long.
         """
-        return persistently(call, self.retry or RetryPolicy())
+        return retry_unavailable(call, self.retry or RetryPolicy())
 
     def holders(self) -> dict[int, list[Holder]]:
         """The replicas of each shard; raises as `again` does."""

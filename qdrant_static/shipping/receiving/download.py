@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from qdrant_static.clients.retry import Attempts, RetryPolicy
 from qdrant_static.edge.directory import require_room
 from qdrant_static.errors import (
     CannotPullError,
@@ -22,7 +23,6 @@ from qdrant_static.shipping.receiving.pullreport import PullProgress
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qdrant_static.clients.retry import RetryPolicy
     from qdrant_static.edge.snapshotimport import Incoming
 
 #: How often the download of one shard may break off after it has begun.
@@ -117,30 +117,31 @@ class Arrival:
         self.tell("receiving")
 
     def _download(self, shard: int, peers: Sequence[int], file: Path) -> int:
-        """Try those that hold the shard in turn, until one gives all of it."""
-        failures = cuts = disturbed = 0
+        """Try the nodes that hold the shard in turn, until one has sent all of it."""
+        tried = cuts = disturbed = 0
         waited_s = 0.0
+        # Only the waits count: a download that breaks off may have taken long before.
+        attempts = Attempts(self._policy, clock=lambda: waited_s)
         problems: dict[int, str] = {}
         while True:
-            peer = peers[failures % len(peers)]
+            peer = peers[tried % len(peers)]
             try:
                 return self._attempt(shard, peer, file)
             except ServerUnavailableError as error:
-                failures += 1
+                tried += 1
                 problems[peer] = f"{error.where}: {error.problem}"
                 if isinstance(error, _DisturbedError):
                     disturbed += 1
                 elif file.exists() and file.stat().st_size > 0:
                     cuts += 1
-                # Another holder is asked at once; then all of them are let rest.
-                pause = 0.0 if failures % len(peers) else self._policy.wait_s(failures)
-                over = cuts > _MOST_CUTS or disturbed > _MOST_DISTURBED
-                if over or waited_s + pause > self._policy.budget_s:
+                # The next holder is asked at once; after all of them have failed, wait.
+                pause = 0.0 if tried % len(peers) else attempts.next_wait_s()
+                if pause is None or cuts > _MOST_CUTS or disturbed > _MOST_DISTURBED:
                     raise ServerUnavailableError(
                         where=self._where,
                         problem=f"shard {shard} of {self._collection!r}: "
                         + "; ".join(problems.values()),
-                        tried=failures,
+                        tried=tried,
                         waited_s=waited_s,
                     ) from error
                 waited_s += pause

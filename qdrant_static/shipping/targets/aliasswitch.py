@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qdrant_static.clients.aliases import aliases_of, point_alias
-from qdrant_static.clients.calls import patiently
+from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.collection.migrationcheck import under_way
 from qdrant_static.collection.migrationstate import running_error
 from qdrant_static.errors import AliasExistsError, AliasMovedError
@@ -40,7 +40,7 @@ class Pointer:
         """
         aliases = self._aliases()
         if self._alias is not None:
-            names = patiently(
+            names = call_with_retries(
                 self._server,
                 self._alias,
                 "listing the collections",
@@ -51,7 +51,7 @@ class Pointer:
                 raise AliasExistsError(alias=self._alias)
             self._before = before = aliases.get(self._alias)
             if before is not None:
-                state = patiently(
+                state = call_with_retries(
                     self._server,
                     before,
                     "looking for a migration",
@@ -81,7 +81,7 @@ class Pointer:
                 found=now or "no collection",
                 shipped=target,
             )
-        patiently(
+        call_with_retries(
             self._server,
             target,
             f"pointing the alias {alias!r} at the collection",
@@ -90,7 +90,7 @@ class Pointer:
         )
 
     def _aliases(self) -> dict[str, str]:
-        return patiently(
+        return call_with_retries(
             self._server,
             self._alias or "",
             "reading the aliases",

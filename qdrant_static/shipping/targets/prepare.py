@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.clients.calls import FIRST_CONTACT, address, patiently
-from qdrant_static.clients.retry import RetryPolicy
-from qdrant_static.clients.serverversion import server_version
+from qdrant_static.clients.connect import address, server_version
+from qdrant_static.clients.retry import FIRST_CONTACT, RetryPolicy, call_with_retries
 from qdrant_static.errors import CannotShipError, EngineError
 from qdrant_static.routing import shard_of
 from qdrant_static.shipping.packing.segments import BuiltShard, same_settings, unknown_versions
@@ -92,7 +91,7 @@ def check_server_version(server: QdrantClient, collection: str, *, untested: boo
         CannotShipError: If it is one.
         ServerUnavailableError: If nobody answers.
     """
-    version = patiently(
+    version = call_with_retries(
         server,
         collection,
         "asking for the version",
@@ -199,7 +198,7 @@ def move_numbers(
                 models.DeleteOperation(delete=models.PointIdsList(points=[point]))
                 for _ in range(min(missing, _AT_ONCE))
             ]
-            results = patiently(
+            results = call_with_retries(
                 server,
                 target,
                 "moving operation numbers",

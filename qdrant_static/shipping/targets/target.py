@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from qdrant_static.clients.calls import FIRST_CONTACT
-from qdrant_static.clients.retry import RetryPolicy
+from qdrant_static.clients.retry import FIRST_CONTACT, RetryPolicy, retry_unavailable
 from qdrant_static.clock import now
 from qdrant_static.errors import (
     CannotShipError,
@@ -19,7 +18,6 @@ from qdrant_static.errors import (
     ServerUnavailableError,
 )
 from qdrant_static.shipping.nodes.node import Node, collection_path
-from qdrant_static.shipping.nodes.noderetry import persistently
 from qdrant_static.shipping.targets.targetconfig import index_body, recreation
 
 T = TypeVar("T")
@@ -192,7 +190,7 @@ class Target:
     # --- the server ----------------------------------------------------------------------------
 
     def _again(self, call: Callable[[], T], retry: RetryPolicy | None = None) -> T:
-        return persistently(call, retry or self._retry)
+        return retry_unavailable(call, retry or self._retry)
 
     def _seen(self, retry: RetryPolicy | None = None) -> dict[str, Any] | None:
         there = self._again(self._read, retry)
