@@ -50,7 +50,7 @@ def main() -> None:
     if options.held:
         print(held_here(Path(options.held[0]), json.loads(options.held[1])))
         return
-    from qdrant_static.cli.plan import table
+    from qdrant_static.cli.capacity import table
     from qdrant_static.collection.capacity import Corpus
     from qdrant_static.collection.layouts import plan_capacity
     from qdrant_static.collection.vectorspec import SparseSpec

@@ -3,7 +3,7 @@
 python examples/capacity.py
 """
 
-from qdrant_static.cli.plan import snippet
+from qdrant_static.cli.capacity import snippet
 from qdrant_static.collection.capacity import Corpus
 from qdrant_static.collection.cluster import Machine
 from qdrant_static.collection.layouts import plan_capacity

@@ -1,20 +1,23 @@
-"""The command line: one module per command, each imported with nothing heavy at its top."""
+"""The command line: one module per command, or per family of commands.
+
+A module imports nothing heavy at its top: what a command needs is imported when it runs.
+"""
 
 from __future__ import annotations
 
 import warnings
+from typing import Any, ClassVar
 
 import typer
+from typer.core import TyperGroup
 
 from qdrant_static._version import __version__
 from qdrant_static.cli import (
-    collection,
+    capacity,
     collections,
-    delete,
     demo,
     ingest,
     migrate,
-    plan,
     pull,
     quantize,
     retry_rejects,
@@ -26,8 +29,25 @@ from qdrant_static.cli import (
     verify,
 )
 
+
+class Commands(TyperGroup):
+    """The commands; one that was renamed is an error that names its successor."""
+
+    renamed: ClassVar[dict[str, str]] = {
+        "collection": "show, diff and apply are commands of their own: qdrant-static show NAME",
+        "plan": "the command is called capacity: qdrant-static capacity",
+    }
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the first argument names."""
+        if args and args[0] in self.renamed and args[0] not in self.commands:
+            ctx.fail(f"No such command {args[0]!r}: {self.renamed[args[0]]}")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="qdrant-static",
+    cls=Commands,
     help="From a Parquet or JSONL file to a searchable, quantized Qdrant collection.",
     no_args_is_help=True,
     add_completion=False,
@@ -41,11 +61,13 @@ app.command("run")(run.command)
 app.command("runs")(runs.command)
 app.command("verify")(verify.command)
 app.command("retry-rejects")(retry_rejects.command)
-app.command("plan")(plan.command)
+app.command("collections")(collections.list_)
+app.command("show")(collections.show)
+app.command("diff")(collections.diff)
+app.command("apply")(collections.apply)
+app.command("delete")(collections.delete)
+app.command("capacity")(capacity.command)
 app.command("quantize")(quantize.command)
-app.add_typer(collection.app, name="collection")
-app.command("collections")(collections.command)
-app.command("delete")(delete.command)
 app.add_typer(migrate.app, name="migrate")
 app.command("pull")(pull.command)
 app.command("ship")(ship.command)
@@ -75,5 +97,5 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Print a warning as a sentence, without the line of code that gave it."""
+    """Print a warning without the line of code that it came from."""
     typer.echo(f"warning: {message}", err=True)

@@ -61,6 +61,7 @@ Timeout = Annotated[
     int,
     typer.Option(min=1, help="How long the server may take for one request, in seconds."),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 DEFAULT_DB = "./data"

@@ -1,4 +1,4 @@
-"""``qdrant-static collection`` and ``quantize``: output, files, exit codes."""
+"""``qdrant-static show``, ``diff``, ``apply`` and ``quantize``: output, files, exit codes."""
 
 from __future__ import annotations
 
@@ -51,33 +51,33 @@ def theirs(run):
 
 
 def test_what_show_prints_is_no_difference(run, ours, tmp_path):
-    shown = run("collection", "show", "c").stdout
+    shown = run("show", "c").stdout
     (tmp_path / "spec.toml").write_text(shown)
     assert "[[vectors]]" in shown
-    assert run("collection", "diff", "c", "--spec", "spec.toml").stdout == "c: no difference\n"
-    data = json.loads(run("collection", "show", "c", "--json").stdout)
+    assert run("diff", "c", "--spec", "spec.toml").stdout == "c: no difference\n"
+    data = json.loads(run("show", "c", "--json").stdout)
     with EdgeClient("data") as client:
         assert CollectionSpec.from_dict(data) == read_spec(client, "c")
 
 
 def test_a_short_spec_is_compared_and_applied(run, ours, tmp_path):
     (tmp_path / "s.toml").write_text('matryoshka = [8]\nquantization = "int8"\n')
-    told = run("collection", "diff", "c", "--spec", "s.toml", code=4).stdout
+    told = run("diff", "c", "--spec", "s.toml", code=4).stdout
     assert "vector full: quantization is turbo4, asked int8 [in place: " in told
-    differences = json.loads(
-        run("collection", "diff", "c", "--spec", "s.toml", "--json", code=4).stdout
-    )["differences"]
+    differences = json.loads(run("diff", "c", "--spec", "s.toml", "--json", code=4).stdout)[
+        "differences"
+    ]
     assert [one["field"] for one in differences] == [
         "vectors.full.quantization", "vectors.mrl_8.quantization",
     ]  # fmt: skip
     assert set(differences[0]) == {"field", "is", "wanted", "remedy", "reason"}
-    assert run("collection", "apply", "c", "--spec", "s.toml").stdout == told
-    assert run("collection", "diff", "c", "--spec", "s.toml").stdout == "c: no difference\n"
+    assert run("apply", "c", "--spec", "s.toml").stdout == told
+    assert run("diff", "c", "--spec", "s.toml").stdout == "c: no difference\n"
 
 
 def test_what_needs_a_migration_is_refused(run, ours, tmp_path):
     (tmp_path / "s.toml").write_text('sparse = "none"\nquantization = "int8"\n')
-    told = run("collection", "apply", "c", "--spec", "s.toml", code=2).stderr
+    told = run("apply", "c", "--spec", "s.toml", code=2).stderr
     assert "bm25: is english" in told
     assert "Nothing was changed" in told
     with EdgeClient("data") as client:
@@ -85,19 +85,19 @@ def test_what_needs_a_migration_is_refused(run, ours, tmp_path):
 
 
 def test_show_tells_what_others_made(run, theirs):
-    shown = run("collection", "show", "c").stdout
+    shown = run("show", "c").stdout
     assert 'name = ""' in shown
     assert "planned = false" in shown
 
 
 def test_a_collection_of_others_has_no_spec_to_compare(run, theirs, tmp_path):
     (tmp_path / "s.toml").write_text('quantization = "int8"\n')
-    told = run("collection", "diff", "c", "--spec", "s.toml", code=2).stderr
+    told = run("diff", "c", "--spec", "s.toml", code=2).stderr
     assert "was not made by qdrant-static" in told
 
 
 def test_a_missing_file_is_an_error_with_its_name(run, ours):
-    assert "s.toml" in run("collection", "diff", "c", "--spec", "s.toml", code=2).stderr
+    assert "s.toml" in run("diff", "c", "--spec", "s.toml", code=2).stderr
 
 
 def test_quantize_tries_keeps_and_takes_back(run, theirs):

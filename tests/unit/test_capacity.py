@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qdrant_static.cli import app, quantities
-from qdrant_static.cli import plan as command
+from qdrant_static.cli import capacity as command
 from qdrant_static.collection import evidence, specfile
 from qdrant_static.collection.capacity import (
     Corpus,
@@ -352,7 +352,7 @@ def test_the_table_fits_120_columns(rows, embedded):
 
 
 def invoke(*arguments: str):
-    return CliRunner().invoke(app, ["plan", *arguments])
+    return CliRunner().invoke(app, ["capacity", *arguments])
 
 
 def test_the_command_tells_the_choice_and_why():

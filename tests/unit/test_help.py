@@ -18,7 +18,7 @@ def shown(*arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("group", [(), ("migrate",), ("collection",)])
+@pytest.mark.parametrize("group", [(), ("migrate",)])
 def test_a_command_is_told_in_a_whole_sentence_on_one_line(group):
     lines = shown(*group)
     told = lines[lines.index("Commands:") + 1 :]
@@ -53,3 +53,11 @@ def test_the_package_runs_as_a_module(monkeypatch, capsys):
         runpy.run_module("qdrant_static", run_name="__main__")
     assert ended.value.code in (0, None)
     assert capsys.readouterr().out.startswith("qdrant-static ")
+
+
+@pytest.mark.parametrize(("old", "new"), [("collection", "show"), ("plan", "capacity")])
+def test_a_command_that_was_renamed_names_its_successor(old, new):
+    done = CliRunner().invoke(app, [old, "c"])
+    assert done.exit_code == 2
+    assert f"No such command '{old}': " in done.stderr
+    assert f"qdrant-static {new}" in done.stderr

@@ -1,4 +1,4 @@
-"""``qdrant-static plan``: how much RAM, disk and how many machines, before anything is built."""
+"""``qdrant-static capacity``: RAM, disk and machines that a collection will need."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ if TYPE_CHECKING:
 
 @reported
 def command(
-    rows: Annotated[str, typer.Option(help="How many points: 250K, 10M, 1.5B.", metavar="COUNT")],
+    rows: Annotated[str, typer.Option(help="Number of points: 250K, 10M, 1.5B.", metavar="COUNT")],
     encoder: Annotated[
-        str | None, typer.Option(help="Whose vectors; as for ingest.", show_default=False)
+        str | None,
+        typer.Option(help="The encoder of the vectors, as for ingest.", show_default=False),
     ] = None,
     dimension: Annotated[
-        int | None, typer.Option(min=1, help="Of the vectors, in place of --encoder.")
+        int | None, typer.Option(min=1, help="Dimension of the vectors, instead of --encoder.")
     ] = None,
     target_recall: Annotated[
-        float, typer.Option(help="Share of the exact top ten to be found by the codes.")
+        float, typer.Option(help="Least recall@10 against exact search.")
     ] = 0.95,
     memory: Annotated[
         str | None,
-        typer.Option(help="What one copy may hold in RAM. [default: any]", metavar="SIZE"),
+        typer.Option(help="RAM that one copy may take. [default: no limit]", metavar="SIZE"),
     ] = None,
     payload_bytes: Annotated[
-        str, typer.Option(help="Mean JSON of a row's payload.", metavar="SIZE")
+        str, typer.Option(help="Mean size of a row's payload as JSON.", metavar="SIZE")
     ] = "500",
     text_bytes: Annotated[
-        str, typer.Option(help="Mean text of a row, for BM25.", metavar="SIZE")
+        str, typer.Option(help="Mean size of a row's text, for BM25.", metavar="SIZE")
     ] = "500",
     matryoshka: Annotated[
         str | None,
-        typer.Option(help="Sizes to find with, before the full vector orders: 256,64."),
+        typer.Option(help="Sizes of truncated vectors to search first: 256,64."),
     ] = None,
     sparse: Annotated[str, typer.Option(help="bm25 or none.")] = "bm25",
     index: Annotated[
@@ -54,7 +55,7 @@ def command(
         bool, typer.Option("--integer-ids", help="Ids are integers, not UUIDs.")
     ] = False,
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="For one directory, not for a server.")
+        bool, typer.Option("--embedded", help="For an embedded collection, not a server.")
     ] = False,
     machine_memory: Annotated[
         str, typer.Option(help="RAM of one machine.", metavar="SIZE")
@@ -66,10 +67,10 @@ def command(
     replicas: Annotated[int, typer.Option(min=1, help="Copies of each shard.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Plan the memory, disk and machines of a collection.
+    """Compute a collection's memory, disk and machines.
 
-    What it will take in each layout, which layout to take, and why. Nothing is built or read. Exits
-    with 4 if no layout reaches the target within the memory.
+    Shows what each layout takes, which layout to choose, and why. Nothing is read or indexed. Exit
+    code 4 if no layout reaches the target within the memory.
     """
     from qdrant_static.collection.capacity import Corpus
     from qdrant_static.collection.cluster import Machine
@@ -110,7 +111,7 @@ def command(
 
 
 def _size_text(size: str) -> str:
-    """A size as it was understood."""
+    """Return a size as it was understood."""
     return quantities.told_size(quantities.size(size, ""))
 
 
@@ -131,7 +132,7 @@ def _sizes(value: str | None) -> tuple[int, ...]:
         return tuple(int(part) for part in listed(value) or ())
     except ValueError as error:
         raise ArgumentError(
-            field="--matryoshka", problem=f"{value!r} is no list of sizes"
+            field="--matryoshka", problem=f"{value!r} is not a list of sizes"
         ) from error
 
 
@@ -144,12 +145,14 @@ def _indexes(given: list[str] | None) -> dict[str, str]:
 
 
 def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> str:
-    """Every layout on a line, at most 100 columns, then the choice, its parts and the reasons.
+    """Return a table of the layouts, then the choice, its parts and the reasons.
+
+    Lines are at most 100 columns wide.
 
     Args:
-        plan: The plan.
-        embedded: Whether it is for one directory; else machines are shown.
-        limits: What was given of memory, in words.
+        plan: What `plan_capacity` returned.
+        embedded: Whether it is for an embedded collection; else machines are shown.
+        limits: The limits of memory that were given, in words.
     """
     corpus = plan.corpus
     head = (
@@ -210,7 +213,7 @@ def _parts(taken: Footprint) -> list[str]:
 
 
 def snippet(layout: Layout) -> str:
-    """The layout as the short form of a spec: arguments of `CollectionSpec.for_encoder`."""
+    """Return the layout as the short form of a spec: arguments of `CollectionSpec.for_encoder`."""
     from qdrant_static.collection import specfile
     from qdrant_static.collection.quantization import SHORT_NAMES
 
@@ -232,7 +235,7 @@ def snippet(layout: Layout) -> str:
 
 
 def to_dict(plan: CapacityPlan, *, embedded: bool) -> dict[str, Any]:
-    """The plan as JSON-like data; sizes in bytes."""
+    """Return the plan as JSON-like data; sizes are in bytes."""
     return {
         "rows": plan.corpus.rows,
         "target_recall": plan.target_recall,
