@@ -105,7 +105,7 @@ def summarize(client: Client, collection: str) -> CollectionSummary:
         points=int(client.count(collection, exact=True).count),
         encoder=spec.encoder.name,
         vectors={
-            vector.name: f"{vector.size} dimensions, {quantization.told(vector.quantization)}"
+            vector.name: f"{vector.size} dimensions, {quantization.describe(vector.quantization)}"
             for vector in spec.vectors
         },
         sparse=None if spec.sparse is None else spec.sparse.language,

@@ -151,7 +151,7 @@ class CollectionSuite:
             ensure_collection(client, name, wanted)
         assert diff(client, name, spec).differences == ()
         heard: list[str] = []
-        apply(client, name, difference, say=heard.append)
+        apply(client, name, difference, notify=heard.append)
         assert heard == [str(one) for one in difference.differences]
         settle(client, name)
         assert diff(client, name, wanted).differences == ()
@@ -535,7 +535,7 @@ class CollectionSuite:
         with monkeypatch.context() as patched:
             patched.setattr(probe.measuring, "settle", stopped)
             with pytest.raises(KeyboardInterrupt) as caught:
-                quantize(client, name, queries=5, say=heard.append)
+                quantize(client, name, queries=5, notify=heard.append)
         assert "repeating is harmless" in heard[-1]
         assert caught.value.__notes__ == [heard[-1]]
         assert quantize(client, name, queries=5).reached

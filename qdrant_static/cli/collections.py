@@ -124,7 +124,7 @@ def apply(
 
     with closing(connect(db, api_key=api_key)) as client:
         found = compare(client, collection, _spec(client, collection, spec))
-        change(client, collection, found, say=lambda line: typer.echo(line, err=True))
+        change(client, collection, found, notify=lambda line: typer.echo(line, err=True))
         if found:
             settle(client, collection)
         if found.changes_layout:

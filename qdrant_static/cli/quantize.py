@@ -77,7 +77,7 @@ def command(
             text=fields,
             sparse=SparseSpec(language=language) if language else None,
             dry_run=dry_run,
-            say=lambda message: typer.echo(message, err=True),
+            notify=lambda message: typer.echo(message, err=True),
         )
     finally:
         client.close()

@@ -121,7 +121,7 @@ def check_version(client: Client, spec: CollectionSpec) -> None:
             what, since, instead = str(vector.datatype), _TURBO_DATATYPES_SINCE, "'float16'"
             field = f"vectors.{vector.name}.datatype"
         elif isinstance(vector.quantization, Turbo):
-            what, instead = quantizations.told(vector.quantization), "'int8' or 'binary2'"
+            what, instead = quantizations.describe(vector.quantization), "'int8' or 'binary2'"
             since = _TURBO_8_SINCE if vector.quantization.bits == 8 else _TURBO_SINCE
             field = f"vectors.{vector.name}.quantization"
         else:

@@ -184,7 +184,7 @@ def apply(
     collection: str,
     found: CollectionDiff,
     *,
-    say: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> None:
     """Make a collection what a diff wants, as far as that is possible where it is.
 
@@ -198,7 +198,7 @@ def apply(
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
         found: What `diff` gave.
-        say: Hears each difference as it is dealt with.
+        notify: Called with a line for each difference before it is changed.
 
     Raises:
         SpecMismatchError: If a difference needs a migration; nothing was changed.
@@ -224,16 +224,16 @@ def apply(
             problem="nothing was ingested yet, so nobody knows where the texts lie: BM25 cannot "
             "be added. Create the collection anew, or give the fields",
         )
-    saying = say or (lambda _: None)
+    notify = notify or (lambda _: None)
     for one in found.differences:
-        saying(str(one))
+        notify(str(one))
     before = info_of(client, collection)
     _change_settings(client, collection, found)
     _change_payload_indexes(client, collection, found)
     sparse = _add_vectors(client, collection, found, told, fields)
     spec = _settled(wanted, told, fields=fields, sparse=sparse)
     if found.changes_layout:
-        spec = _without_evidence(spec, told, before, info_of(client, collection), saying)
+        spec = _without_evidence(spec, told, before, info_of(client, collection), notify)
     write_spec(client, collection, spec)
     if terms_missing:
         terms_are_filled(client, collection)
@@ -333,7 +333,7 @@ def _without_evidence(
     told: CollectionSpec,
     before: models.CollectionInfo,
     after: models.CollectionInfo,
-    saying: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> CollectionSpec:
     """Leave out what was measured on the layout before, and the plan that was tuned on it."""
     if told.evidence is not None and LAYOUT not in told.evidence and told.plan is not None:
@@ -343,7 +343,7 @@ def _without_evidence(
         spec = replace(spec, evidence=None if spec.evidence is None else evidence)
     found = current(spec, after, "")
     if spec.evidence is not None and found.evidence is None:
-        saying(DROPPED)
+        notify(DROPPED)
     return found
 
 

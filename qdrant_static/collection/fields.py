@@ -173,13 +173,13 @@ class Fields:
         return replace(self.template, columns=columns)
 
     @property
-    def key_told(self) -> str | None:
-        """The key's field or fields, for a person."""
+    def key_label(self) -> str | None:
+        """The key's field or fields, for display."""
         return " + ".join(self.key) if isinstance(self.key, tuple) else self.key
 
     @property
-    def text_told(self) -> str:
-        """The text's columns or its template, for a person."""
+    def text_label(self) -> str:
+        """The text's columns or its template, for display."""
         if not self.all_columns:
             return "not in the payload"
         text = " + ".join(self.all_columns) if self.template is None else repr(str(self.template))

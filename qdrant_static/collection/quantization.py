@@ -196,8 +196,8 @@ def to_dict(value: Quantization | None) -> dict[str, Any] | None:
     return None if value is None else {"kind": value.kind, **asdict(value)}
 
 
-def told(value: Quantization | None) -> str:
-    """The quantization in a few words."""
+def describe(value: Quantization | None) -> str:
+    """Return a quantization in a few words, by its short name where it has one."""
     if value is None:
         return "no quantization"
     name = next((name for name, known in SHORT_NAMES.items() if known == value), None)

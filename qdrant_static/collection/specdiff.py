@@ -228,7 +228,7 @@ def _source(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Differenc
 
 def _fields_text(fields: Fields) -> str:
     """Key and text, and of a text that is made otherwise than by joining them, how."""
-    text = f"key={fields.key_told} text={','.join(fields.text)}"
+    text = f"key={fields.key_label} text={','.join(fields.text)}"
     if fields.template is not None:
         text += f" template={str(fields.template)!r}"
     return text + (f" not stored={','.join(fields.unstored)}" if fields.unstored else "")
@@ -271,7 +271,7 @@ def _same_graph(there: Hnsw | None, wanted: Hnsw | None, *, tiers: bool) -> bool
 
 def _told(vector: VectorSpec) -> str:
     graph = "no graph" if vector.hnsw is None else f"graph {_graph_told(vector.hnsw)}"
-    codes = quantizations.told(vector.quantization)
+    codes = quantizations.describe(vector.quantization)
     return f"{vector.size}-d {vector.datatype}, {codes}, {graph}, {vector.placement}"
 
 
@@ -282,7 +282,7 @@ def _graph_told(hnsw: Hnsw | None) -> str:
 
 
 def _codes_told(vector: VectorSpec) -> str:
-    return "none" if vector.quantization is None else quantizations.told(vector.quantization)
+    return "none" if vector.quantization is None else quantizations.describe(vector.quantization)
 
 
 def _words_told(sparse: SparseSpec) -> str:

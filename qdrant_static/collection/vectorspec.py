@@ -132,9 +132,9 @@ class VectorSpec:
         ):
             raise ArgumentError(
                 field=f"{where}.quantization",
-                problem=f"{quantizations.told(self.quantization)} keeps little but signs, and a "
-                "uint8 vector's numbers are all shifted to be positive: until the index is built, "
-                "hits would be random. Take 'int8' or 'turbo4'",
+                problem=f"{quantizations.describe(self.quantization)} keeps little but signs, and "
+                "a uint8 vector's numbers are all shifted to be positive: until the index is "
+                "built, hits would be random. Take 'int8' or 'turbo4'",
             )
 
     @property

@@ -215,5 +215,5 @@ class IngestReport:
         )
 
     def _taken(self) -> str:
-        key = self.fields.key_told or "digest of the text"
-        return f"key {key}; text {self.fields.text_told}"
+        key = self.fields.key_label or "digest of the text"
+        return f"key {key}; text {self.fields.text_label}"

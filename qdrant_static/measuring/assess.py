@@ -254,7 +254,7 @@ def _advice(collection: str, passes: Sequence[Pass], promised: float) -> str:
         expected = curves.expected(coded.size, name, promised)
         if expected.recall >= promised and expected.candidates <= usual * LIMIT:
             return (
-                f": the codes ({quantizations.told(now)}) are too coarse for these vectors. "
+                f": the codes ({quantizations.describe(now)}) are too coarse for these vectors. "
                 f"{name!r}, {bits:g} bits a dimension, is expected to keep "
                 f"{expected.recall:.3f}: qdrant-static quantize {collection} --quantization {name}"
                 f"{'' if coded.name == 'full' else f' --vector {coded.name}'}"

@@ -62,7 +62,7 @@ class Probed:
             if recall >= target:
                 break
         return Measured(
-            quantization=quantizations.told(vector.quantization),
+            quantization=quantizations.describe(vector.quantization),
             oversampling=factor,
             recall=recall,
             p50_ms=p50,

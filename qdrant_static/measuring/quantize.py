@@ -45,7 +45,7 @@ def quantize(
     sparse: SparseSpec | None = None,
     queries: int = QUERIES,
     dry_run: bool = False,
-    say: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> QuantizeReport:
     """Add quantization to a live collection, measure it, and take it back if it falls short.
 
@@ -68,7 +68,7 @@ def quantize(
         queries: How many vectors are drawn.
         dry_run: Change nothing: predict by the same search over a sample of the vectors, in an
             embedded collection in a temporary folder.
-        say: Hears what is going on.
+        notify: Called with a line for each step.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
@@ -76,7 +76,7 @@ def quantize(
         ArgumentError: If the vector cannot be told, the server is too old, or there are too few
             points.
     """
-    saying = say or (lambda _: None)
+    notify = notify or (lambda _: None)
     if not 0 < target_recall <= 1:
         raise ArgumentError(
             field="target_recall", problem=f"{target_recall} is not above 0 up to 1"
@@ -97,7 +97,7 @@ def quantize(
         raise ArgumentError(
             field="collection", problem=f"{collection!r} has {points} vectors: too few to measure"
         )
-    saying(f"measuring {collection!r} as it is")
+    notify(f"measuring {collection!r} as it is")
     asked = measuring.sample_queries(client, collection, now, count=queries, limit=LIMIT)
     there = Probed(client=client, name=collection, points=points, queries=asked)
     before = there.measured(now, oversamplings(now, (1,)), target_recall)
@@ -113,10 +113,10 @@ def quantize(
         )
     after, kept, changed = before, now.quantization is not None, False
     if wanted.quantization != now.quantization:
-        after, kept, changed = _tried(there, now, wanted, target_recall, saying)
+        after, kept, changed = _tried(there, now, wanted, target_recall, notify)
     terms = None
     if text:
-        saying(f"filling {BM25} from {', '.join(text)}")
+        notify(f"filling {BM25} from {', '.join(text)}")
         terms = _add_terms(client, collection, spec, sparse or SparseSpec(), fields)
     note = _note(now, wanted, after, target_recall, kept=kept)
     if changed and (noted := _note_in_metadata(client, collection, spec, wanted)):
@@ -129,26 +129,26 @@ def _tried(
     now: VectorSpec,
     wanted: VectorSpec,
     target: float,
-    saying: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> tuple[Measured, bool, bool]:
     """What was measured; whether there are codes now; whether they were changed."""
-    told = quantizations.told(wanted.quantization)
-    saying(f"building {told}")
+    new, old = (quantizations.describe(one.quantization) for one in (wanted, now))
+    notify(f"building {new}")
     try:
         there.change(wanted)
-        saying(f"measuring {told}")
+        notify(f"measuring {new}")
         after = there.measured(wanted, oversamplings(wanted, LADDER), target)
         if after.recall >= target:
             return after, True, True
-        saying(f"recall {after.recall:.3f} is below {target}: taking it back")
+        notify(f"recall {after.recall:.3f} is below {target}: taking it back")
         there.change(now)
     except BaseException as error:
         state = (
-            f"{there.name!r} was left half-way between {quantizations.told(now.quantization)} and "
-            f"{told}; its vectors are untouched, it can be searched, and repeating is harmless"
+            f"{there.name!r} was left half-way between {old} and {new}; its vectors are untouched, "
+            "it can be searched, and repeating is harmless"
         )
         error.add_note(state)
-        saying(state)
+        notify(state)
         raise
     return after, now.quantization is not None, False
 
@@ -231,13 +231,13 @@ def _note_in_metadata(
 def _note(
     now: VectorSpec, wanted: VectorSpec, after: Measured, target: float, *, kept: bool
 ) -> str:
-    told = quantizations.told(wanted.quantization)
+    told = quantizations.describe(wanted.quantization)
     if wanted.quantization == now.quantization:
         return f"nothing to change: it has {told} already"
     if wanted.quantization is None:
         return "the codes are gone"
     if not kept or after.recall < target:
-        left = quantizations.told(now.quantization)
+        left = quantizations.describe(now.quantization)
         return f"taken back: recall {after.recall:.3f} is below {target}; it has {left} as before"
     return f"kept: search it with rescoring and oversampling {after.oversampling:g}"
 

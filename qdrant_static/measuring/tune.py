@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from qdrant_static.measuring.tuning.judgements import ByJudgements
 from qdrant_static.measuring.tuning.race import Cost
 from qdrant_static.measuring.tuning.recall import ByRecall
 from qdrant_static.measuring.tuning.tunereport import TuneReport
-from qdrant_static.measuring.tuning.tuningsession import Clock
+from qdrant_static.measuring.tuning.tuningsession import Clock, TuneProgress
 from qdrant_static.querying.run import Searcher
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def tune(
     encoder: AnyEncoder | None = None,
     late_encoder: Any = None,
     store: bool = True,
-    progress: bool = False,
+    progress: bool | Callable[[TuneProgress], None] | None = None,
     seed: int = 0,
 ) -> TuneReport:
     """Find the cheapest search plan that is good enough here, and make it the collection's own.
@@ -86,7 +86,8 @@ def tune(
         encoder: The collection's encoder, or its name, if it is at hand and there are texts.
         late_encoder: Likewise, of the late-interaction vector.
         store: Whether the choice becomes the collection's own plan.
-        progress: Show a progress display on standard error.
+        progress: True shows progress on standard error; a function is called with a
+            `TuneProgress`.
         seed: Of the order of the queries.
 
     Returns:
@@ -106,7 +107,7 @@ def tune(
     base = searcher.plan(plan)
     info = info_of(client, collection)
     narrowed = searcher.filter(filter, query_filter)
-    with Clock(budget_s, shown=progress, collection=collection) as clock:
+    with Clock(budget_s, progress=progress, collection=collection) as clock:
         given = (client, collection, searcher, base, k, narrowed, cost, clock)
         run: ByRecall | ByJudgements
         if judged is not None:

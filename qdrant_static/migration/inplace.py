@@ -66,7 +66,7 @@ def add_vector(
     there = read_spec(client, collection)
     wanted = _with(there, vector)
     found = diff(client, collection, wanted)
-    apply(client, collection, found, say=say)
+    apply(client, collection, found, notify=say)
     points = exact_count(client, collection)
     filled = points_with(client, collection, vector)
     if filled < points:  # written by others before the metadata told them of it

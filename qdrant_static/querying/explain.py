@@ -170,7 +170,7 @@ def _dense(
 def _pass(one: Pass, coming: int | None) -> list[ExplainedStage]:
     vector = one.vector
     size = vector.code_bytes if one.codes else vector.bytes
-    codes = f"codes ({quantizations.told(vector.quantization)})" if one.codes else "originals"
+    codes = f"codes ({quantizations.describe(vector.quantization)})" if one.codes else "originals"
     if not one.first:
         compared, how = coming, f"{codes} of what came before"
     elif one.exact or vector.hnsw is None:

@@ -245,7 +245,7 @@ def test_apply_drops_what_was_tuned_on_another_layout(client, encoder, bound):
         vectors=(replace(full, quantization=None),),
     )
     said: list[str] = []
-    apply(client, "c", diff(client, "c", wanted), say=said.append)
+    apply(client, "c", diff(client, "c", wanted), notify=said.append)
     assert any("its plan was tuned with other codes" in line for line in said)
     now = read_spec(client, "c")
     assert (now.plan, now.evidence) == (None, None)

@@ -25,9 +25,9 @@ from qdrant_static.collection.quantization import (
     Product,
     Scalar,
     Turbo,
+    describe,
     parse,
     to_dict,
-    told,
 )
 from qdrant_static.collection.spec import CollectionSpec, ServerSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, VectorSpec, uint8_scale
@@ -98,9 +98,9 @@ def test_every_quantization_has_a_form_of_its_own_in_the_client(quantization):
 def test_short_names_and_what_is_told_agree():
     for name, quantization in SHORT_NAMES.items():
         assert parse(name) == quantization
-        assert told(quantization) == name
-    assert told(None) == "no quantization"
-    assert told(Binary(query_bits=1)) == "binary bits=1, query_bits=1"
+        assert describe(quantization) == name
+    assert describe(None) == "no quantization"
+    assert describe(Binary(query_bits=1)) == "binary bits=1, query_bits=1"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,13 @@ import pytest
 
 from qdrant_static import CollectionSpec, SearchPlan
 from qdrant_static.collection.vectorspec import LateSpec
-from qdrant_static.measuring.tuning.sweep import approximations, kinds, reference, refinements, told
+from qdrant_static.measuring.tuning.sweep import (
+    approximations,
+    describe,
+    kinds,
+    reference,
+    refinements,
+)
 from qdrant_static.querying.explain import explain
 from tests.fakes import FakeEncoder
 
@@ -42,8 +48,8 @@ def test_every_plan_can_be_served_and_none_comes_twice(name):
         for plan in [*plans, reference(made, base)]:
             plan.check(made)
             assert explain(plan, made, rows=1000, limit=10).bytes_read is not None
-            assert len(told(plan, made)) < 64
-        words = [told(plan, made) for plan in plans]
+            assert len(describe(plan, made)) < 64
+        words = [describe(plan, made) for plan in plans]
         assert len(set(words)) == len(words)
 
 
@@ -113,10 +119,10 @@ def test_with_judgements_all_kinds_that_can_be_served_are_tried(name):
 def test_plans_are_told_in_a_few_words():
     made = spec("cascade")
     cascade = {"kind": "cascade", "stages": [{"vector": "mrl_16", "limit": 50}, {"vector": "full"}]}
-    assert told(SearchPlan.of(cascade), made) == "mrl_16 x50->full"
+    assert describe(SearchPlan.of(cascade), made) == "mrl_16 x50->full"
     dense = SearchPlan(kind="dense", vector="full", oversampling=4, ef=64)
-    assert told(dense, made) == "full 4x ef 64"
-    assert told(SearchPlan(kind="exact"), made) == "exact full"
+    assert describe(dense, made) == "full 4x ef 64"
+    assert describe(SearchPlan(kind="exact"), made) == "exact full"
     hybrid = SearchPlan(kind="hybrid", candidates=100, repeated_terms="one", feedback=0.3)
     words = "hybrid 1:2 @100 one: preset, feedback 0.3"
-    assert told(hybrid, spec("codes")) == words
+    assert describe(hybrid, spec("codes")) == words

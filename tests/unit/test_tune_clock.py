@@ -7,7 +7,7 @@ import logging
 import sys
 
 from qdrant_static.measuring.tuning import tuningsession
-from qdrant_static.measuring.tuning.tuningsession import Clock
+from qdrant_static.measuring.tuning.tuningsession import Clock, TuneProgress
 from tests.unit.test_progress import undated
 
 
@@ -15,7 +15,7 @@ def test_a_log_gets_a_line_for_each_phase_and_now_and_then(capsys, monkeypatch, 
     caplog.set_level(logging.INFO, logger="qdrant_static")
     now = [100.0]
     monkeypatch.setattr(tuningsession.time, "perf_counter", lambda: now[0])
-    with Clock(300, shown=True, collection="articles") as clock:
+    with Clock(300, progress=True, collection="articles") as clock:
         clock.phase("exact search")
         for _ in range(12):
             now[0] += 1
@@ -37,7 +37,7 @@ def test_a_terminal_gets_a_bar_of_the_budget(monkeypatch):
     monkeypatch.setattr(sys, "stderr", screen)
     now = [100.0]
     monkeypatch.setattr(tuningsession.time, "perf_counter", lambda: now[0])
-    with Clock(300, shown=True) as clock:
+    with Clock(300, progress=True) as clock:
         now[0] += 75
         clock.phase("7 plans")
     assert "tune  25% |" in screen.getvalue()
@@ -45,7 +45,22 @@ def test_a_terminal_gets_a_bar_of_the_budget(monkeypatch):
 
 
 def test_silence_is_silence(capsys):
-    with Clock(300, shown=False) as clock:
+    with Clock(300, progress=False) as clock:
         clock.phase("a")
         clock.tick()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_function_gets_the_phase_and_the_time(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(tuningsession.time, "perf_counter", lambda: now[0])
+    seen: list[TuneProgress] = []
+    with Clock(300, progress=seen.append) as clock:
+        clock.phase("7 plans")
+        now[0] += 12
+        clock.tick()
+    assert seen == [
+        TuneProgress(phase="7 plans", seconds=0.0, budget_s=300),
+        TuneProgress(phase="7 plans", seconds=12.0, budget_s=300),
+    ]
     assert capsys.readouterr() == ("", "")

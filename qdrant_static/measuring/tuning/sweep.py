@@ -126,13 +126,13 @@ def refinements(spec: CollectionSpec, best: SearchPlan) -> list[SearchPlan]:
     return list(dict.fromkeys(plans))
 
 
-def told(plan: SearchPlan, spec: CollectionSpec) -> str:
-    """A plan in a few words: ``mrl_64 x100->full``, ``hybrid 1:2 @50: full 4x ef 128``.
+def describe(plan: SearchPlan, spec: CollectionSpec) -> str:
+    """Return a plan in a few words: ``mrl_64 x100->full``, ``hybrid 1:2 @50: full 4x ef 128``.
 
     ``x100`` is what a stage passes on, ``4x`` oversampling, ``1:2`` the weights of dense and BM25,
     ``@50`` the candidates of each, ``one`` how repeated terms count.
     """
-    words = _side_told(plan, spec)
+    words = _describe_side(plan, spec)
     terms = "" if plan.repeated_terms == "sqrt" else f" {plan.repeated_terms}"
     if plan.kind == "bm25":
         words = f"bm25{terms}"
@@ -146,22 +146,22 @@ def told(plan: SearchPlan, spec: CollectionSpec) -> str:
     return words + (f", rerank {plan.rerank}" if plan.rerank else "")
 
 
-def _side_told(plan: SearchPlan, spec: CollectionSpec) -> str:
+def _describe_side(plan: SearchPlan, spec: CollectionSpec) -> str:
     if plan.kind == "bm25":
         return ""
     if plan.kind == "exact":
         return f"exact {plan.vector or spec.vectors[0].name}".strip()
     if plan.stages:
-        return "->".join(map(_stage_told, plan.stages))
+        return "->".join(map(_describe_stage, plan.stages))
     if plan.kind == "dense" and plan.vector is not None:
         alone = Stage(
             vector=plan.vector, oversampling=plan.oversampling, rescore=plan.rescore, ef=plan.ef
         )
-        return _stage_told(alone)
+        return _describe_stage(alone)
     return "preset" if plan.kind in ("hybrid", "late") else f"{plan.kind} preset"
 
 
-def _stage_told(stage: Stage) -> str:
+def _describe_stage(stage: Stage) -> str:
     words = [stage.vector or "vector"]
     words += ["exact"] if stage.exact else []
     words += [f"x{stage.limit}"] if stage.limit is not None else []

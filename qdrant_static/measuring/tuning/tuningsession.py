@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -15,7 +15,7 @@ from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import plain_id
 from qdrant_static.measuring.tuning.questions import Questions
 from qdrant_static.measuring.tuning.race import Cost, Race, Trial
-from qdrant_static.measuring.tuning.sweep import told
+from qdrant_static.measuring.tuning.sweep import describe
 from qdrant_static.measuring.tuning.tunereport import Fresh, Measured, TuneReport
 from qdrant_static.querying.answer import answer
 from qdrant_static.querying.explain import explain
@@ -42,25 +42,46 @@ _WARM_UP = 3
 _FOR_CHOICE = 0.9
 
 
-class Clock:
-    """A budget of seconds, and a display of how much of it is gone.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneProgress:
+    """How far a tuning is.
 
-    On standard error: a bar on a terminal, in a log a line for every phase and now and then.
+    Attributes:
+        phase: What is being measured: ``"exact search"``, ``"12 plans"``, ``"check"``.
+        seconds: Time since the start.
+        budget_s: Time that it may take, in seconds.
+    """
+
+    phase: str
+    seconds: float
+    budget_s: float
+
+
+class Clock:
+    """A budget of seconds that reports how much of it is used.
 
     Args:
         budget_s: In seconds.
-        shown: Whether anything is shown.
-        collection: What is tuned, for the lines of a log.
+        progress: True shows a bar on standard error where that is a terminal, else a line for
+            every phase and every ten seconds; a function is called with a `TuneProgress`.
+        collection: The collection's name, for log lines.
     """
 
-    def __init__(self, budget_s: float, *, shown: bool, collection: str = "") -> None:
+    def __init__(
+        self,
+        budget_s: float,
+        *,
+        progress: bool | Callable[[TuneProgress], None] | None,
+        collection: str = "",
+    ) -> None:
         self.budget_s = budget_s
         self._started = time.perf_counter()
         self._collection = collection
-        self._shown = shown
+        self._callback = progress if callable(progress) else None
+        self._shown = bool(progress) and self._callback is None
         self._phase = "tune"
         self._next_line = 0.0
-        self._bar = Bar("tune") if shown and sys.stderr.isatty() else None
+        self._bar = Bar("tune") if self._shown and sys.stderr.isatty() else None
 
     @property
     def elapsed(self) -> float:
@@ -68,20 +89,22 @@ class Clock:
         return time.perf_counter() - self._started
 
     def over(self, share: float) -> bool:
-        """Whether that share of the budget is gone."""
+        """Return whether that share of the budget is used up."""
         return self.elapsed >= share * self.budget_s
 
     def phase(self, what: str) -> None:
-        """Say what comes."""
+        """Start a phase."""
         self._phase = what
         self._next_line = 0.0
         _LOGGER.info("%s: tune: %s", self._collection, what)
         self.tick()
 
     def tick(self) -> None:
-        """Show the time."""
+        """Report the time that is used up."""
         elapsed = self.elapsed
-        if self._bar is not None:
+        if self._callback is not None:
+            self._callback(TuneProgress(phase=self._phase, seconds=elapsed, budget_s=self.budget_s))
+        elif self._bar is not None:
             gone = f"{duration(elapsed)} of at most {duration(self.budget_s)}"
             self._bar.show([gone, self._phase], done=elapsed / max(self.budget_s, 1e-9))
         elif self._shown and elapsed >= self._next_line:
@@ -272,7 +295,7 @@ class Session:
         plan = trial.plan if self.rerank is None else replace(trial.plan, rerank=self.rerank)
         return Measured(
             plan=plan,
-            words=told(trial.plan, self.spec),
+            words=describe(trial.plan, self.spec),
             queries=len(trial.values),
             value=found.mean,
             low=found.low,
