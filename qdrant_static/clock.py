@@ -1,4 +1,4 @@
-"""The time, as it is written into metadata."""
+"""The current time in the form that is written into metadata."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class Collection:
     ) -> None:
         self._client: Client | None = None
         if isinstance(target, str | os.PathLike):
-            self._target = rules.place("target", target)
+            self._target = rules.location("target", target)
         elif hasattr(target, "query_points"):
             self._target, self._client = "", target
         else:

@@ -294,7 +294,7 @@ def _check_kind(place: str, value: Any, wanted: Any) -> None:
 
 def _placed(path: str, home: Path, key: str) -> str:
     """A path as seen from the file's folder; URIs and standard input are left alone."""
-    rules.place(key, path)
+    rules.location(key, path)
     if "://" in path or path in ("-", ":memory:"):
         return path
     return str(home / Path(path).expanduser())

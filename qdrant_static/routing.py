@@ -1,34 +1,31 @@
-"""Point id -> shard, as a server places the points of a collection that it shards by itself.
+"""Computes the shard of a point id as a Qdrant server with automatic sharding does.
 
-Each shard owns a hundred places on a ring of 64-bit hashes; a point belongs to the shard of the
-first place at or after its own hash. A point in another shard than this one would be counted and
-searched there, but never be found by its id, nor edited. Qdrant's authors declare the function
-stable across versions; the shipment proves it against the server all the same.
+Consistent hashing: each shard owns a hundred places on a ring of 64-bit hashes, and a point belongs
+to the shard of the first place at or after its own hash. A point in any other shard would be
+counted and searched there, but never found by its id, nor edited. Qdrant's authors declare the
+function stable across versions; a shipment verifies it against the server all the same.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import numpy as np
 
-from qdrant_static.errors import ArgumentError
+from qdrant_static import rules
+from qdrant_static.ids import invalid_id, uuid_bytes
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from numpy.typing import NDArray
 
 _PLACES = 100  # of each shard on the ring
 #: How the server's hash tells an integer from a UUID; a UUID's is followed by its length.
 _INTEGER, _UUID, _UUID_BYTES = 0, 1, 16
 _LITTLE = np.dtype("<u8")
-#: Plain, with hyphens, in braces, as a URN. ``uuid.UUID`` would take spaces for digits, too.
-_SPELLED = re.compile(
-    r"(?:urn:uuid:|\{)?([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?", re.IGNORECASE
-)
 #: Where a canonical UUID has its hyphens.
 _HYPHENS = [8, 13, 18, 23]
 _CANONICAL_LENGTH = 36
@@ -36,10 +33,10 @@ _DIGEST_OF_INTEGER = np.frombuffer(b"integer:", dtype=_LITTLE)[0]
 
 
 def shard_of(ids: Sequence[int | str | UUID], shard_number: int) -> NDArray[np.int64]:
-    """The shard of each point.
+    """Return the shard of each point.
 
     Args:
-        ids: Unsigned integers of 64 bits, and UUIDs in any spelling that Qdrant takes. Ids of one
+        ids: Unsigned integers of 64 bits, and UUIDs in any spelling that Qdrant parses. Ids of one
             type are fastest: a million take a few tenths of a second.
         shard_number: How many shards the collection has; at least 1.
 
@@ -57,7 +54,7 @@ def shard_of(ids: Sequence[int | str | UUID], shard_number: int) -> NDArray[np.i
     if kinds == {str}:
         return _placed(_uuid_rows(_uuid_bytes(ids)), shard_number)
     integers = [one for one in ids if type(one) is int]
-    uuids = [_one_uuid(one) for one in ids if type(one) is not int]
+    uuids = [uuid_bytes(one) for one in ids if type(one) is not int]
     is_integer = np.fromiter((type(one) is int for one in ids), bool, len(ids))
     shards = np.empty(len(ids), np.int64)
     shards[is_integer] = _placed(_integer_rows(integers), shard_number)
@@ -66,7 +63,7 @@ def shard_of(ids: Sequence[int | str | UUID], shard_number: int) -> NDArray[np.i
 
 
 def shard_of_digests(digests: Sequence[bytes], shard_number: int) -> NDArray[np.int64]:
-    """The shard of each point, from what ``ids.id_digest`` gives.
+    """Return the shard of each point, from the digests of `qdrant_static.ids.id_digest`.
 
     Args:
         digests: 16 bytes each.
@@ -94,9 +91,8 @@ def _placed(rows: NDArray[np.uint64], shard_number: int) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=16)
 def _ring(shard_number: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The places of all shards: their hashes, ascending, and whose they are."""
-    if shard_number < 1:
-        raise ArgumentError(field="shard_number", problem=f"{shard_number} is below 1")
+    """Return the places of all shards: their hashes, ascending, and the shard of each."""
+    rules.check_integer("shard_number", shard_number)
     shards = np.repeat(np.arange(shard_number, dtype=np.uint64), _PLACES)
     places = np.tile(np.arange(_PLACES, dtype=np.uint64), shard_number)
     hashes = _siphash((shards | places << np.uint64(32))[:, np.newaxis])
@@ -114,7 +110,7 @@ def _siphash(rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _rows(words: NDArray[Any], *before: int) -> NDArray[np.uint64]:
-    """What the server hashes: the same words before each id's, one row per id."""
+    """Return what the server hashes, one row per id: the same words before those of the id."""
     rows = np.empty((len(words), len(before) + words.shape[1]), np.uint64)
     rows[:, : len(before)] = before
     rows[:, len(before) :] = words
@@ -125,7 +121,7 @@ def _integer_rows(ids: Sequence[Any]) -> NDArray[np.uint64]:
     try:
         numbers = np.fromiter(ids, np.uint64, len(ids))
     except OverflowError:
-        raise _no_id(next(one for one in ids if not 0 <= one < 2**64)) from None
+        raise invalid_id(next(one for one in ids if not 0 <= one < 2**64)) from None
     return _rows(numbers[:, np.newaxis], _INTEGER)
 
 
@@ -134,7 +130,7 @@ def _uuid_rows(raw: bytes) -> NDArray[np.uint64]:
 
 
 def _uuid_bytes(texts: Sequence[Any]) -> bytes:
-    """All UUIDs in 16 bytes each; canonical ones, which nearly all are, in one go."""
+    """Return 16 bytes for each UUID; canonical ones, which nearly all are, in one pass."""
     if set(map(len, texts)) == {_CANONICAL_LENGTH}:
         letters = np.frombuffer("".join(texts).encode(errors="replace"), np.uint8)
         if len(letters) == _CANONICAL_LENGTH * len(texts):
@@ -147,20 +143,4 @@ def _uuid_bytes(texts: Sequence[Any]) -> bytes:
                     raw = b""
                 if len(raw) == _UUID_BYTES * len(texts):  # `fromhex` passes over spaces
                     return raw
-    return b"".join(map(_one_uuid, texts))
-
-
-def _one_uuid(value: object) -> bytes:
-    if isinstance(value, UUID):
-        return value.bytes
-    digits = _SPELLED.fullmatch(value) if isinstance(value, str) else None
-    if digits is None:
-        raise _no_id(value)
-    return bytes.fromhex(digits[1].replace("-", ""))
-
-
-def _no_id(value: object) -> ArgumentError:
-    return ArgumentError(
-        field="point id",
-        problem=f"{value!r} is neither an unsigned integer of 64 bits nor a UUID",
-    )
+    return b"".join(map(uuid_bytes, texts))

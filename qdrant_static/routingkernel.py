@@ -1,6 +1,6 @@
-"""Kernel of routing: SipHash-2-4 of rows of 64-bit words.
+"""Kernel of `qdrant_static.routing`: SipHash-2-4 of rows of 64-bit words.
 
-Imported by ``route`` on first use, because importing Numba costs more than a short search.
+Imported on first use, because importing Numba takes longer than a short search.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - Numba infers the types of kernels
@@ -40,7 +40,7 @@ def _round(v0, v1, v2, v3):
 
 @compiled
 def siphash(rows, hashes):
-    """Hash each row, as the bytes of its words in little endian.
+    """Hash each row as the bytes of its words in little endian.
 
     Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012.
 

@@ -1,4 +1,4 @@
-"""What a field of a spec or plan may hold; what cannot be is an error that names the field."""
+"""Checks of arguments and of the fields of specs and plans; an error names the field."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from qdrant_static.suggestions import suggestion
 
 #: The greatest count that a spec or plan may ask for: of 32 bits, as the engine keeps them.
 GREATEST = 2**31 - 1
-#: The greatest oversampling: so many candidates are held in memory for each hit.
+#: The greatest number of bytes.
+GREATEST_BYTES = 2**63 - 1
+#: The greatest oversampling: the number of candidates in memory for each hit.
 GREATEST_FACTOR = 10_000
 
 
-def known(where: str, given: Mapping[str, Any], kind: type) -> None:
-    """Refuse a field that a dataclass lacks."""
+def check_fields(where: str, given: Mapping[str, Any], kind: type) -> None:
+    """Raise `ArgumentError` if ``given`` has a key that is no field of the dataclass."""
     names = {one.name for one in fields(kind)}
     if unknown := sorted(map(str, set(given) - names)):
         raise ArgumentError(
@@ -27,16 +29,21 @@ def known(where: str, given: Mapping[str, Any], kind: type) -> None:
         )
 
 
-def place(field: str, given: str | os.PathLike[str]) -> str:
-    """A path or URL as text; refuse an empty one, which as a path would be the working folder."""
+def location(field: str, given: str | os.PathLike[str]) -> str:
+    """Return a path or URL as text.
+
+    An empty one is an error: as a path it would be the working folder.
+    """
     named = os.fspath(given)
     if not named.strip():
-        raise ArgumentError(field=field, problem="is empty; name a place (. is the working folder)")
+        raise ArgumentError(
+            field=field, problem="is empty; name a folder or a URL (. is the working folder)"
+        )
     return without_null(field, named)
 
 
 def without_null(field: str, path: str) -> str:
-    """The same path; refuse one with a null character, which no file can have."""
+    """Return the path; a null character, which no file name can have, is an error."""
     if "\0" in path:
         raise ArgumentError(
             field=field, problem=f"{path!r} has a null character, which no path can have"
@@ -44,8 +51,8 @@ def without_null(field: str, path: str) -> str:
     return path
 
 
-def choice(field: str, value: object, known: tuple[str, ...]) -> None:
-    """Refuse what is none of these."""
+def check_choice(field: str, value: object, known: tuple[str, ...]) -> None:
+    """Raise `ArgumentError` if the value is none of the known ones."""
     if value not in known:
         raise ArgumentError(
             field=field,
@@ -53,34 +60,44 @@ def choice(field: str, value: object, known: tuple[str, ...]) -> None:
         )
 
 
-def whole(field: str, value: object, *, optional: bool = True, greatest: int = GREATEST) -> None:
-    """Refuse what is not an integer from 1 to the greatest."""
+def check_integer(
+    field: str,
+    value: object,
+    *,
+    least: int = 1,
+    greatest: int = GREATEST,
+    optional: bool = False,
+) -> None:
+    """Raise `ArgumentError` if the value is not an integer from ``least`` to ``greatest``.
+
+    With ``optional`` None is valid, too.
+    """
     if value is None and optional:
         return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ArgumentError(field=field, problem=f"{value!r} must be an integer of at least 1")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(field=field, problem=f"{value!r} is not an integer of at least {least}")
     if value > greatest:
-        raise ArgumentError(field=field, problem=f"is above {greatest:,}")
+        raise ArgumentError(field=field, problem=f"{value!r} is above {greatest:,}")
 
 
-def factor(field: str, value: object) -> None:
-    """Refuse what is neither None nor a number from 1 to `GREATEST_FACTOR`."""
+def check_factor(field: str, value: object) -> None:
+    """Raise `ArgumentError` if the value is neither None nor from 1 to `GREATEST_FACTOR`."""
     if value is None:
         return
     if not (is_number(value) and value >= 1):  # type: ignore[operator]
-        raise ArgumentError(field=field, problem=f"{value!r} must be a number of at least 1")
+        raise ArgumentError(field=field, problem=f"{value!r} is not a number of at least 1")
     if value > GREATEST_FACTOR:  # type: ignore[operator]
         raise ArgumentError(field=field, problem=f"is above {GREATEST_FACTOR:,}")
 
 
-def truth(field: str, value: object) -> None:
-    """Refuse what is neither true nor false."""
+def check_bool(field: str, value: object) -> None:
+    """Raise `ArgumentError` if the value is neither true nor false."""
     if not isinstance(value, bool):
         raise ArgumentError(field=field, problem=f"{value!r} is neither true nor false")
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number; true and false are none."""
+    """Return whether the value is a finite number; true and false are none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= sys.float_info.max  # NaN is not, and math.isfinite fails on long integers

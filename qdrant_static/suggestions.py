@@ -1,4 +1,4 @@
-"""What a person may have meant by a name that is not known, or by a header of one cell."""
+"""Hints for error messages: known names close to an unknown one, and a wrong CSV delimiter."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 
 def question(names: Sequence[str]) -> str:
-    """Ask whether one of some names is meant; empty if there are none."""
+    """Return a question whether one of the names is meant; empty without names."""
     return f"did you mean {' or '.join(map(repr, names))}? " if names else ""
 
 
 def suggestion(given: object, known: Iterable[object]) -> str:
-    """Words that name the known value that is most like a given one; empty if none is close."""
+    """Return a hint that names the known value closest to ``given``; empty if none is close."""
     names = [str(one) for one in known]
     close = difflib.get_close_matches(str(given), names, n=1, cutoff=0.7)
     if not close:
@@ -21,7 +21,7 @@ def suggestion(given: object, known: Iterable[object]) -> str:
 
 
 def other_delimiter(columns: Sequence[str]) -> str:
-    """Words about a CSV file whose header is one cell with other separators in it; else empty."""
+    """Return a hint if the only column looks like a CSV header with another delimiter; else ""."""
     header = columns[0] if len(columns) == 1 else ""
     found = next((one for one in (";", "\t", "|") if one in header), None)
     if found is None:

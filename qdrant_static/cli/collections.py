@@ -156,7 +156,7 @@ def delete(
     from qdrant_static.migration.deletion import check_deletable, delete_collection
 
     with closing(connect(db, api_key=api_key)) as client:
-        folder = None if state is None else Path(rules.place("--state", state)).expanduser()
+        folder = None if state is None else Path(rules.location("--state", state)).expanduser()
         found = check_deletable(client, collection, state=folder)
         files = (
             "" if found.state is None or keep_state else f", and its jobs' files in {found.state}"

@@ -48,7 +48,7 @@ def command(
     from qdrant_static import connect, load_encoder
     from qdrant_static.edge.directory import bytes_on_disk
 
-    place = Path(rules.place("--dir", folder))
+    place = Path(rules.location("--dir", folder))
     loaded = load_encoder(encoder)
     typer.echo(f"encoder {loaded.info.name}: {loaded.info.dimension} dimensions", err=True)
     parquet = place / "python_docs.parquet"

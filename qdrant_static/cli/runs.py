@@ -36,7 +36,7 @@ def command(
     from qdrant_static.ledger.history import past_runs
 
     if state is not None:
-        folder = Path(rules.place("--state", state)).expanduser()
+        folder = Path(rules.location("--state", state)).expanduser()
     else:
         with closing(connect(db, api_key=api_key)) as client:
             folder = default_state(client, collection)  # of jobs that name it so, alias or not

@@ -48,7 +48,7 @@ def connect(
     Raises:
         ArgumentError: If a URL is malformed or lacks its scheme, or the target is empty.
     """
-    place = rules.place("target", target)
+    place = rules.location("target", target)
     if place == ":memory:":
         from qdrant_client import QdrantClient
 

@@ -45,7 +45,7 @@ def state_folder(state: str | os.PathLike[str] | None, client: Client, collectio
     """
     if state is None:
         return default_state(client, collection)
-    return Path(rules.place("state", state)).expanduser()
+    return Path(rules.location("state", state)).expanduser()
 
 
 class State:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from qdrant_static import rules
 from qdrant_static.collection.capacity import Footprint
 from qdrant_static.errors import ArgumentError
 
@@ -80,8 +81,7 @@ def cluster(taken: Footprint, *, machine: Machine, replicas: int = 1) -> Cluster
     Raises:
         ArgumentError: If ``replicas`` is below 1.
     """
-    if replicas < 1:
-        raise ArgumentError(field="replicas", problem=f"{replicas} is below 1")
+    rules.check_integer("replicas", replicas)
     machines = max(replicas, math.ceil(taken.ram * replicas / machine.usable))
     if machine.disk is not None:
         machines = max(machines, math.ceil(taken.disk * replicas * DISK_FACTOR / machine.disk))

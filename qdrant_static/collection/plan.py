@@ -89,18 +89,16 @@ class SearchPlan:
                 field="plan.stages", problem=f"{self.stages!r} is no list of stages"
             )
         object.__setattr__(self, "stages", tuple(Stage.of(stage) for stage in self.stages))
-        rules.factor("plan.oversampling", self.oversampling)
-        rules.truth("plan.rescore", self.rescore)
-        rules.whole("plan.ef", self.ef)
+        rules.check_factor("plan.oversampling", self.oversampling)
+        rules.check_bool("plan.rescore", self.rescore)
+        rules.check_integer("plan.ef", self.ef, optional=True)
         for name in ("candidates", "feedback_hits", "late_candidates", "rerank_candidates"):
-            rules.whole(f"plan.{name}", getattr(self, name), optional=False)
+            rules.check_integer(f"plan.{name}", getattr(self, name))
         for name in ("dense_weight", "sparse_weight"):
             # Each unit is one more prefetch in the request.
-            rules.whole(
-                f"plan.{name}", getattr(self, name), optional=False, greatest=_GREATEST_WEIGHT
-            )
-        rules.choice("plan.fusion", self.fusion, FUSIONS)
-        rules.choice("plan.repeated_terms", self.repeated_terms, _REPEATED_TERMS)
+            rules.check_integer(f"plan.{name}", getattr(self, name), greatest=_GREATEST_WEIGHT)
+        rules.check_choice("plan.fusion", self.fusion, FUSIONS)
+        rules.check_choice("plan.repeated_terms", self.repeated_terms, _REPEATED_TERMS)
         if not rules.is_number(self.feedback) or self.feedback < 0:
             raise ArgumentError(
                 field="plan.feedback", problem=f"{self.feedback!r} is no number from 0"
@@ -195,7 +193,7 @@ class SearchPlan:
                 field="plan",
                 problem=f"{plan!r} is no plan; one is named by: {', '.join(PLAN_KINDS)}",
             )
-        rules.known("plan", plan, cls)
+        rules.check_fields("plan", plan, cls)
         return cls(**plan)
 
     def check(self, spec: CollectionSpec) -> None:

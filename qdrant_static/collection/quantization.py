@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from qdrant_static.errors import ArgumentError
-from qdrant_static.rules import choice, is_number
+from qdrant_static.rules import check_choice, is_number
 
 BINARY_BITS = (1, 1.5, 2)
 QUERY_BITS = (1, 4, 8)
@@ -168,14 +168,14 @@ def parse(
     if isinstance(value, _KINDS):
         return value
     if isinstance(value, str):
-        choice(field, value, (*SHORT_NAMES, "none"))
+        check_choice(field, value, (*SHORT_NAMES, "none"))
         return SHORT_NAMES[value]
     if not isinstance(value, Mapping):
         raise ArgumentError(field=field, problem=f"{value!r} is neither a name nor a table")
     by_name = {kind.kind: kind for kind in _KINDS}
     given = dict(value)
     name = given.pop("kind", None)
-    choice(f"{field}.kind", name, tuple(by_name))
+    check_choice(f"{field}.kind", name, tuple(by_name))
     kind = by_name[name]
     known = tuple(kind.__slots__)
     if unknown := sorted(set(given) - set(known)):

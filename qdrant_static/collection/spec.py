@@ -67,7 +67,7 @@ class ServerSpec:
 
     def __post_init__(self) -> None:
         for name in ("shards", "replicas", "write_consistency"):
-            rules.whole(f"server.{name}", getattr(self, name))
+            rules.check_integer(f"server.{name}", getattr(self, name), optional=True)
         if self.write_consistency is not None and self.write_consistency > (self.replicas or 1):
             raise ArgumentError(
                 field="server.write_consistency",
@@ -123,7 +123,7 @@ class CollectionSpec:
         for name in ("sparse", "late", "payload_indexes", "server", "fields"):
             plaindata.convert(getattr(self, name), _HINTS[name], name)
         for name, kind in self.payload_indexes.items():
-            rules.choice(f"payload_indexes.{name}", kind, PAYLOAD_TYPES)
+            rules.check_choice(f"payload_indexes.{name}", kind, PAYLOAD_TYPES)
         self._check_plan()
         keys = {as_key(name): kind for name, kind in self.payload_indexes.items()}
         object.__setattr__(self, "payload_indexes", dict(sorted(keys.items())))
@@ -205,8 +205,7 @@ class CollectionSpec:
                 field="sparse", problem=f"{sparse!r} is unknown; known: 'bm25', None"
             )
         for size in plaindata.convert(matryoshka, tuple[Any, ...], "matryoshka"):
-            if isinstance(size, bool) or not isinstance(size, int):
-                raise ArgumentError(field="matryoshka", problem=f"{size!r} is not an integer")
+            rules.check_integer("matryoshka", size)
         graph = plaindata.convert(graph, str | tuple[str, ...] | None, "graph")
         info = encoder if isinstance(encoder, EncoderInfo) else as_encoder(encoder).info
         if len(set(matryoshka)) < len(matryoshka):

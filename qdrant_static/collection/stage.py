@@ -37,11 +37,11 @@ class Stage:
     def __post_init__(self) -> None:
         if not isinstance(self.vector, str):
             raise ArgumentError(field="plan.stages.vector", problem=f"{self.vector!r} is no name")
-        rules.whole("plan.stages.limit", self.limit)
-        rules.factor("plan.stages.oversampling", self.oversampling)
-        rules.whole("plan.stages.ef", self.ef)
+        rules.check_integer("plan.stages.limit", self.limit, optional=True)
+        rules.check_factor("plan.stages.oversampling", self.oversampling)
+        rules.check_integer("plan.stages.ef", self.ef, optional=True)
         for name in ("rescore", "exact"):
-            rules.truth(f"plan.stages.{name}", getattr(self, name))
+            rules.check_bool(f"plan.stages.{name}", getattr(self, name))
 
     @classmethod
     def of(cls, stage: Stage | Mapping[str, Any]) -> Stage:
@@ -56,5 +56,5 @@ class Stage:
             raise ArgumentError(
                 field="plan.stages", problem=f"{stage!r} is no stage: {{'vector': …}}"
             )
-        rules.known("plan.stages", stage, cls)
+        rules.check_fields("plan.stages", stage, cls)
         return cls(**stage)

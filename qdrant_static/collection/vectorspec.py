@@ -12,7 +12,7 @@ from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.quantization import Binary, Quantization, Turbo
 from qdrant_static.encoders.sparse import TOKENIZERS
 from qdrant_static.errors import ArgumentError
-from qdrant_static.rules import choice, is_number, whole
+from qdrant_static.rules import check_choice, check_integer, is_number
 
 #: The vector of the encoder's whole output.
 FULL = "full"
@@ -53,13 +53,8 @@ class Hnsw:
 
     def __post_init__(self) -> None:
         for name, least in (("m", 2), ("ef_construct", 4)):
-            value = getattr(self, name)
-            whole(f"hnsw.{name}", value, optional=False)
-            if value < least:
-                raise ArgumentError(
-                    field=f"hnsw.{name}", problem=f"{value!r} is not an integer from {least} on"
-                )
-        choice("hnsw.placement", self.placement, PLACEMENTS)
+            check_integer(f"hnsw.{name}", getattr(self, name), least=least)
+        check_choice("hnsw.placement", self.placement, PLACEMENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,15 +90,11 @@ class VectorSpec:
 
     def __post_init__(self) -> None:
         where = f"vectors.{self.name}"
-        if isinstance(self.size, bool) or not isinstance(self.size, int):
-            raise ArgumentError(field=f"{where}.size", problem=f"{self.size!r} is not an integer")
-        if not 1 <= self.size <= _MAX_SIZE:
-            bound = "below 1" if self.size < 1 else f"above {_MAX_SIZE}"
-            raise ArgumentError(field=f"{where}.size", problem=f"{self.size} is {bound}")
-        choice(f"{where}.distance", self.distance, DISTANCES)
-        choice(f"{where}.datatype", self.datatype, DATATYPES)
-        choice(f"{where}.placement", self.placement, PLACEMENTS)
-        choice(f"{where}.codes", self.codes, PLACEMENTS)
+        check_integer(f"{where}.size", self.size, greatest=_MAX_SIZE)
+        check_choice(f"{where}.distance", self.distance, DISTANCES)
+        check_choice(f"{where}.datatype", self.datatype, DATATYPES)
+        check_choice(f"{where}.placement", self.placement, PLACEMENTS)
+        check_choice(f"{where}.codes", self.codes, PLACEMENTS)
         parsed = quantizations.parse(self.quantization, f"{where}.quantization")
         object.__setattr__(self, "quantization", parsed)
         self._check_datatype(where)
@@ -214,7 +205,7 @@ class SparseSpec:
 
     def __post_init__(self) -> None:
         if self.tokenizer is not None:
-            choice("sparse.tokenizer", self.tokenizer, TOKENIZERS)
+            check_choice("sparse.tokenizer", self.tokenizer, TOKENIZERS)
         if self.mean_length is not None and not (
             is_number(self.mean_length) and self.mean_length > 0
         ):
@@ -227,7 +218,7 @@ class SparseSpec:
             if not words or not all(isinstance(word, str) for word in words):
                 raise ArgumentError(field="sparse.stop_words", problem="is not a list of words")
             object.__setattr__(self, "stop_words", tuple(words))
-        choice("sparse.placement", self.placement, PLACEMENTS)
+        check_choice("sparse.placement", self.placement, PLACEMENTS)
 
     def to_dict(self) -> dict[str, Any]:
         """The sparse vector as JSON-like data."""
@@ -261,12 +252,9 @@ class LateSpec:
     placement: Placement = "disk"
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise ArgumentError(
-                field="late.size", problem=f"{self.size!r} is not an integer from 1 on"
-            )
-        choice("late.datatype", self.datatype, ("float32", "float16"))
-        choice("late.placement", self.placement, PLACEMENTS)
+        check_integer("late.size", self.size)
+        check_choice("late.datatype", self.datatype, ("float32", "float16"))
+        check_choice("late.placement", self.placement, PLACEMENTS)
 
     @property
     def bytes(self) -> int:

@@ -64,7 +64,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, index_after_load: bool = True) -> None:
-        self.path = Path(rules.place("path", path))
+        self.path = Path(rules.location("path", path))
         self.index_after_load = index_after_load
         self._collections = Collections(self.path)
         self._inference = Inference()

@@ -62,7 +62,7 @@ def points(
             if first < last:
                 vectors[name] = sparse_vector(indices[first:last].data, values[first:last].data)
         try:
-            built.append(edge.Point(pointrows.point_id(identity), vectors, plain_payload(payload)))
+            built.append(edge.Point(pointrows.engine_id(identity), vectors, plain_payload(payload)))
         except (TypeError, ValueError, OverflowError, ArgumentError) as error:
             raise PointError(point=identity, problem=convert.reason(error)) from error
     return built

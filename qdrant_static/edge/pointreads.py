@@ -16,6 +16,7 @@ from qdrant_static.edge.grouping import Groups, Path, gather
 from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.edge.queryreferences import LookUp, named_points, resolver
 from qdrant_static.errors import ArgumentError, EngineError
+from qdrant_static.ids import checked_id, plain_id
 
 #: Distances of which the smaller is the better.
 _SMALL_IS_NEAR = (models.Distance.EUCLID, models.Distance.MANHATTAN)
@@ -36,7 +37,7 @@ def retrieve(
     with engine_errors("reading points by id"):
         records = shards.retrieve(
             opened.shards,
-            [convert.point_id(one) for one in ids],
+            [checked_id(one) for one in ids],
             convert.with_payload(payload),
             convert.with_vectors(vectors),
         )
@@ -69,7 +70,7 @@ def scroll(
     order = None if order_by is None else convert.order_by(order_by)
 
     request = edge.ScrollRequest(
-        offset=None if offset is None else convert.point_id(offset),
+        offset=None if offset is None else checked_id(offset),
         limit=limit,
         filter=convert.optional_filter(condition),
         # Most of what several shards give is in no page: its content is fetched afterwards.
@@ -83,7 +84,7 @@ def scroll(
     page = [convert.record_back(record) for record in records]
     if several and (payload or vectors):
         _fill(opened, page, payload, vectors)
-    return page, None if following is None else convert.id_back(following)
+    return page, None if following is None else plain_id(following)
 
 
 def facet(
@@ -377,7 +378,7 @@ def _lookups(
     ids: dict[int | str | UUID, int | str] = {}
     for key in keys:
         try:
-            ids[convert.point_id(key)] = key
+            ids[checked_id(key)] = key
         except ArgumentError:  # a value that cannot be an id has no point
             continue
     records = retrieve(

@@ -20,6 +20,7 @@ from qdrant_static.edge import convert
 from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.edge.payloadjson import UnfitError, payload
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError, PointError
+from qdrant_static.ids import PointId, checked_id
 
 _LARGEST = float(np.finfo(np.float32).max)
 #: A multi-vector of more numbers than this is refused by a server too (qdrant#5925).
@@ -43,7 +44,7 @@ def build(opened: OpenCollection, struct: models.PointStruct | Row) -> edge.Poin
     """
     try:
         return edge.Point(
-            point_id(struct.id), vectors(opened, struct.vector), payload(struct.payload)
+            engine_id(struct.id), vectors(opened, struct.vector), payload(struct.payload)
         )
     except NotSupportedByEdgeError:
         raise
@@ -57,7 +58,7 @@ def build_vectors(opened: OpenCollection, struct: models.PointVectors) -> edge.P
     """New vectors of a stored point, for the engine; errors as `build`."""
     try:
         new = vectors(opened, _require_vectors(struct.vector))
-        return edge.PointVectors(point_id(struct.id), new)
+        return edge.PointVectors(engine_id(struct.id), new)
     except NotSupportedByEdgeError:
         raise
     except (TypeError, ValueError, OverflowError, AttributeError, ArgumentError) as error:
@@ -66,11 +67,9 @@ def build_vectors(opened: OpenCollection, struct: models.PointVectors) -> edge.P
         ) from error
 
 
-def point_id(value: Any) -> Any:
-    """An id that the engine takes; most are integers, so look at those first."""
-    if type(value) is int and 0 <= value < 2**64:
-        return value
-    return convert.point_id(value.item() if isinstance(value, np.integer) else value)
+def engine_id(value: Any) -> PointId:
+    """Return a point id for the engine; integers of numpy are valid here, too."""
+    return checked_id(value.item() if isinstance(value, np.integer) else value)
 
 
 def vectors(opened: OpenCollection, value: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.edge.payloadjson import payload
 from qdrant_static.edge.shards import retrieve, split
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError, PointError
+from qdrant_static.ids import checked_id, plain_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def update_vectors(
             (number, edge.UpdateOperation.update_vectors(part, narrowed))
             for number, part in split(built, len(opened.shards), attrgetter("id"))
         ],
-        needs=[convert.point_id(struct.id) for struct in given],
+        needs=[checked_id(struct.id) for struct in given],
     )
 
 
@@ -222,7 +223,7 @@ def carry_out(opened: OpenCollection, write: Write) -> None:
 def _require_points(opened: OpenCollection, ids: Sequence[int | str]) -> None:
     with engine_errors("looking up points"):
         records = retrieve(opened.shards, list(ids), False, False)
-    found = {convert.id_back(record.id) for record in records}
+    found = {plain_id(record.id) for record in records}
     for one in ids:
         if one not in found:
             raise PointError(point=one, problem="it is not in the collection; nothing was changed")
@@ -259,7 +260,7 @@ def _with_plain_payload(given: Any) -> Any:
 
 def _ids_of(given: Any) -> list[int | str]:
     ((_, inner),) = given.__dict__.items()
-    return [convert.point_id(one) for one in getattr(inner, "points", None) or ()]
+    return [checked_id(one) for one in getattr(inner, "points", None) or ()]
 
 
 def _by_shard(given: Any, shard_number: int) -> list[tuple[int, Any]]:
@@ -271,7 +272,7 @@ def _by_shard(given: Any, shard_number: int) -> list[tuple[int, Any]]:
     everywhere = ids is None or getattr(inner, "filter", None) is not None
     parts: dict[int, Any] = dict.fromkeys(range(shard_number)) if everywhere else {}
     if ids is not None:
-        parts.update(split(list(ids), shard_number, convert.point_id))
+        parts.update(split(list(ids), shard_number, checked_id))
     return [
         (
             number,

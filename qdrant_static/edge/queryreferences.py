@@ -17,6 +17,7 @@ from qdrant_static.edge import convert, shards
 from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.errors import NotSupportedByEdgeError, PointNotFoundError
+from qdrant_static.ids import plain_id
 
 #: What opens another collection of the directory by its name.
 LookUp = Callable[[str], OpenCollection]
@@ -113,7 +114,7 @@ def _source(opened: OpenCollection, place: str | None, look_up: LookUp | None) -
 def _fetch(source: OpenCollection, wanted: _Wanted) -> dict[int | str, Mapping[str, Any]]:
     with engine_errors("reading the points that the query names"):
         records = shards.retrieve(source.shards, list(wanted.ids), False, sorted(wanted.vectors))
-    return {convert.id_back(record.id): _by_name(record.vector) for record in records}
+    return {plain_id(record.id): _by_name(record.vector) for record in records}
 
 
 def _by_name(vector: Any) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from uuid import UUID
 import numpy as np
 import qdrant_edge as edge
 
+from qdrant_static.ids import plain_id
 from qdrant_static.routing import shard_of
 
 Shards: TypeAlias = Sequence[edge.EdgeShard]
@@ -61,7 +62,7 @@ def retrieve(shards: Shards, ids: list[Any], payload: Any, vectors: Any) -> list
     if len(shards) == 1:
         return shards[0].retrieve(ids, payload, vectors)
     found = {
-        _spelled(record.id): record
+        plain_id(record.id): record
         for number, part in split(ids, len(shards), lambda one: one)
         for record in shards[number].retrieve(part, payload, vectors)
     }
@@ -118,10 +119,6 @@ def facet(
             sums[type(hit.value).__name__, hit.value] += hit.count
     ordered = sorted(sums.items(), key=lambda item: (-item[1], *item[0]))
     return [(value, times) for (_, value), times in ordered[:limit]]
-
-
-def _spelled(value: int | UUID | str) -> int | str:
-    return value if isinstance(value, int) else str(value)
 
 
 def _id_order(value: int | UUID | str) -> tuple[bool, int, str]:

@@ -11,6 +11,7 @@ from qdrant_client import models
 from qdrant_static.edge import convert
 from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.opencollection import OpenCollection
+from qdrant_static.ids import plain_id
 
 _LARGER_IS_NEARER = frozenset({models.Distance.COSINE, models.Distance.DOT})
 
@@ -47,7 +48,7 @@ def _sample(
     hits = [convert.scored_point_back(hit) for hit in drawn]
     versions = _versions(opened, shard, [hit.id for hit in hits])
     for hit in hits:
-        hit.version = versions.get(convert.id_back(hit.id), 0)
+        hit.version = versions.get(plain_id(hit.id), 0)
     return hits
 
 
@@ -71,7 +72,7 @@ def _versions(
                 params=edge.SearchParams(exact=True),
             )
         )
-        versions.update((convert.id_back(hit.id), hit.version) for hit in found)
+        versions.update((plain_id(hit.id), hit.version) for hit in found)
     return versions
 
 
@@ -104,4 +105,4 @@ def shard_ids(
         records, following = opened.shards[shard_number].scroll(
             edge.ScrollRequest(offset=offset, limit=limit, with_payload=False, with_vector=False)
         )
-    return [convert.id_back(record.id) for record in records], following
+    return [plain_id(record.id) for record in records], following

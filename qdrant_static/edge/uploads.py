@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from qdrant_static import rules
 from qdrant_static.edge.pointrows import Row
 from qdrant_static.errors import ArgumentError
 
@@ -21,8 +22,7 @@ def batches(points: Iterable[Any], size: int) -> Iterator[list[Any]]:
     Raises:
         ArgumentError: If ``size`` is not positive.
     """
-    if size < 1:
-        raise ArgumentError(field="batch_size", problem=f"must be at least 1, not {size}")
+    rules.check_integer("batch_size", size)
     iterator = map(_without_empty, points)
     while batch := list(itertools.islice(iterator, size)):
         yield batch

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qdrant_static import rules
 from qdrant_static.encoders.base import CrossEncoderInfo, EncoderInfo
 from qdrant_static.encoders.text import read_texts
 from qdrant_static.errors import (
@@ -276,6 +277,5 @@ def _digest(model: Any, name: str) -> str:
 
 
 def _positive(batch_size: int) -> int:
-    if batch_size < 1:
-        raise ArgumentError(field="batch_size", problem=f"must be at least 1, not {batch_size}")
+    rules.check_integer("batch_size", batch_size)
     return batch_size

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from qdrant_static import rules
 from qdrant_static.encoders.chunkmemo import ChunkMemo, Workspace
 from qdrant_static.encoders.chunkscan import NO_LETTERS, ChunkScanner, TokenRows
 from qdrant_static.encoders.cores import core_count
@@ -216,7 +217,7 @@ class Bm25Encoder:
     def _over_blocks(
         self, source: TextSource, threads: int | None, by_memo: _Work, plainly: _Work
     ) -> list[Any]:
-        _check("threads", threads, threads is None or threads >= 1, "at least 1, or None")
+        rules.check_integer("threads", threads, optional=True)
         loaded = "qdrant_static.encoders.sparsekernels" in sys.modules
         few = len(source) <= _FEW_ROWS and not loaded
         work = by_memo if self._fast and not few else plainly

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from qdrant_static import rules
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.chunklearn import SAMPLE
 from qdrant_static.encoders.cores import core_count
@@ -256,8 +257,7 @@ class StaticEncoder:
         for size in sizes:
             if not 1 <= size <= dim:
                 raise ArgumentError.of_choice(name="sizes", value=size, valid=f"1 to {dim}")
-        if threads is not None and threads < 1:
-            raise ArgumentError.of_choice(name="threads", value=threads, valid="1 or more, or None")
+        rules.check_integer("threads", threads, optional=True)
         source = self._read(texts)
         vectors = {width: np.empty((len(source), width), np.float32) for width in (dim, *sizes)}
         if self._stays_plain(source):

@@ -12,9 +12,10 @@ from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.clients.scroll import exact_count
 from qdrant_static.collection.create import write_spec
 from qdrant_static.errors import DeletionRefusedError, EngineError, VerificationError
+from qdrant_static.ids import id_of_digest
 from qdrant_static.ingestion.indexestimate import NOTE, expected_seconds, indexed_part
 from qdrant_static.ingestion.rejectlimits import DELETION_SHARE
-from qdrant_static.ingestion.verify import check_samples, point_of
+from qdrant_static.ingestion.verify import check_samples
 from qdrant_static.measuring.assess import assess, is_assessed
 from qdrant_static.querying.filters import index_warnings
 from qdrant_static.sinks.sink import build_index
@@ -86,7 +87,7 @@ class Finish:
         self.display.phase(f"deleting {vanished:,} points that are not in the input ...")
         for page in self.ledger.rows.pages(not_in_run=self.run):
             digests = [digest for digest, _, _ in page]
-            delete([point_of(one) for one in digests])
+            delete([id_of_digest(one) for one in digests])
             self.ledger.rows.remove_deleted(self.run, digests)
         return None
 

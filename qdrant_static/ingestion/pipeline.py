@@ -152,8 +152,7 @@ def ingest(
         CannotShipError: If what is to be built could not be shipped; it says why.
         ShipmentRefusedError: If a shipment arrived and was not proved; nothing points at it.
     """
-    if threads is not None and threads < 1:
-        raise ArgumentError(field="threads", problem=f"{threads} is below 1")
+    rules.check_integer("threads", threads, optional=True)
     if on_duplicate not in ON_DUPLICATE:
         raise ArgumentError.of_choice("on_duplicate", on_duplicate, ", ".join(ON_DUPLICATE))
     if delete_missing and not sync:
@@ -296,7 +295,7 @@ def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:
     """Where rejects go, if that is said; never over a file of the input."""
     if rejects is None:
         return None
-    path = Path(rules.place("rejects", rejects)).expanduser()
+    path = Path(rules.location("rejects", rejects)).expanduser()
     if path.is_dir():
         raise ArgumentError(field="rejects", problem=f"{path} is a folder; name a file")
     if path.resolve() in {file.resolve() for file in source.files}:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.digests import DIGEST_BYTES, as_digests, payload_digest, text_digests
-from qdrant_static.ids import id_digest
+from qdrant_static.ids import id_digest, plain_id
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Rows
 from qdrant_static.ledger.runidentity import encoding_key
@@ -61,7 +61,7 @@ def rebuild(
         known = text_digests(pa.array(texts, pa.large_string()), key)
         ledger.rows.add_found(
             Rows(
-                ids=as_digests(id_digest(_plain(record.id)) for record in records),
+                ids=as_digests(id_digest(plain_id(record.id)) for record in records),
                 texts=as_digests(
                     digest.tobytes() if text else _UNKNOWN
                     for text, digest in zip(texts, known, strict=True)
@@ -75,7 +75,3 @@ def rebuild(
             on_progress(count)
         if offset is None:
             return count
-
-
-def _plain(point: Any) -> int | str:
-    return point if isinstance(point, int) else str(point)

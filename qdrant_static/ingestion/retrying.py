@@ -81,7 +81,7 @@ def retry_rejects(
         ArgumentError: If its rows were read with different options, or come from a collection.
     """
     notify = say or _LOG.warning
-    path = Path(rules.place("rejects", rejects)).expanduser()
+    path = Path(rules.location("rejects", rejects)).expanduser()
     folder = state_folder(options.get("state"), client, collection)
     spec = read_spec(client, collection)
     copied = _copy(path, folder / f"retry-{path.stem}.jsonl", notify)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import numpy as np
 
 from qdrant_static.clients.statefolder import State, state_folder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import ArgumentError
-from qdrant_static.ids import PointId
+from qdrant_static.ids import PointId, id_of_digest, plain_id
 from qdrant_static.ingestion.rebuild import rebuild
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Known, UnreadableFile, unreadable_lines
@@ -180,7 +179,7 @@ class _Check:
         """Look up every point that the ledger knows."""
         for page in self._ledger.rows.pages(size=_PAGE):
             self.expected += len(page)
-            ids = [point_of(digest) for digest, _, _ in page]
+            ids = [id_of_digest(digest) for digest, _, _ in page]
             there = _records(self._client, self._collection, ids, payload=False)
             for point, (digest, _, known) in zip(ids, page, strict=True):
                 if point not in there:
@@ -192,7 +191,7 @@ class _Check:
         gone = set(self.lost)
         for page in self._ledger.rows.samples(count, size=_PAGE):
             chosen = [row for row in page if row[0] not in gone and any(row[1])]
-            ids = [point_of(digest) for digest, _, _ in chosen]
+            ids = [id_of_digest(digest) for digest, _, _ in chosen]
             records = _records(self._client, self._collection, ids, payload=True)
             for point, (digest, payload, known) in zip(ids, chosen, strict=True):
                 self.compared += 1
@@ -210,19 +209,12 @@ class _Check:
         has_file = 0 <= known.file < len(files)
         self.named.append(
             Missing(
-                id=point_of(digest),
+                id=id_of_digest(digest),
                 file=files[known.file] if has_file else None,
                 position=known.position if has_file else None,
                 problem=problem,
             )
         )
-
-
-def point_of(digest: bytes) -> PointId:
-    """The point id of a digest of `qdrant_static.ids.id_digest`."""
-    if digest.startswith(b"integer:"):
-        return int.from_bytes(digest[8:], "big")
-    return str(UUID(bytes=digest))
 
 
 def check_samples(
@@ -254,7 +246,7 @@ def check_samples(
         return 0, []
     names = [vector.name for vector in spec.vectors]
     records = {
-        _plain(record.id): record
+        plain_id(record.id): record
         for record in client.retrieve(
             collection, [row.id for row in rows], with_payload=True, with_vectors=names
         )
@@ -298,8 +290,4 @@ def _records(
     if not ids:
         return {}
     found = client.retrieve(collection, list(ids), with_payload=payload, with_vectors=False)
-    return {_plain(record.id): record.payload or {} for record in found}
-
-
-def _plain(point: Any) -> PointId:
-    return point if isinstance(point, int) else str(point)
+    return {plain_id(record.id): record.payload or {} for record in found}

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from qdrant_static import rules
 from qdrant_static.errors import ArgumentError
 
 #: Document -> how relevant it is; above 0 is relevant.
@@ -107,8 +108,7 @@ def _relevant(relevant: Judgements) -> int:
 
 
 def _top(ranking: Sequence[Hashable], relevant: Judgements, k: int) -> Sequence[Hashable]:
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ArgumentError(field="k", problem=f"{k!r} is not an integer of at least 1")
+    rules.check_integer("k", k)
     if not _relevant(relevant):
         raise ArgumentError(
             field="relevant", problem="no document is relevant; leave the query out"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from qdrant_static import rules
 from qdrant_static._version import __version__
 from qdrant_static.clock import now
 from qdrant_static.collection.create import info_of, write_spec
@@ -164,8 +165,7 @@ def _check(*, target_recall: float, k: int, sample: int, budget_s: float, cost: 
             "that, search by the plan 'exact'",
         )
     for name, value in (("k", k), ("sample", sample)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ArgumentError(field=name, problem=f"{value!r} is not an integer of at least 1")
+        rules.check_integer(name, value)
     if not budget_s > 0:
         raise ArgumentError(
             field="budget_s", problem=f"{budget_s!r} s is no time to measure anything"

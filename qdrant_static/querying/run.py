@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from qdrant_static import rules
 from qdrant_static.clients.aliases import target_of
 from qdrant_static.collection.create import check_encoder
 from qdrant_static.collection.foreign import spec_of
@@ -105,8 +106,7 @@ class Searcher:
         """Search for several texts at once; see `search_batch`."""
         if isinstance(texts, str):
             raise ArgumentError(field="texts", problem="is one text; give a list")
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise ArgumentError(field="limit", problem=f"{limit!r} is not an integer of at least 1")
+        rules.check_integer("limit", limit)
         chosen = self.plan(plan)
         narrowed = self.filter(filter, query_filter)
         queries = self.prepare(texts, chosen)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
-from qdrant_static import plaindata
+from qdrant_static import plaindata, rules
 from qdrant_static.errors import ArgumentError
 
 Format = Literal["parquet", "jsonl", "csv", "tsv", "arrow"]
@@ -89,8 +89,7 @@ class SourceOptions:
             if kind not in CELL_TYPES:
                 raise ArgumentError.of_choice(f"types.{column}", kind, ", ".join(CELL_TYPES))
         for name in ("max_text_bytes", "max_payload_bytes"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(field=name, problem=f"{getattr(self, name)} is below 1")
+            rules.check_integer(name, getattr(self, name), greatest=rules.GREATEST_BYTES)
 
     def _check_names(self) -> None:
         new = list(self.rename.values())

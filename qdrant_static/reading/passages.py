@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
+from qdrant_static import rules
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import Key, text_key
@@ -48,12 +49,8 @@ class Passages:
     characters: int | None = None
 
     def __post_init__(self) -> None:
-        if self.tokens < 1:
-            raise ArgumentError(field="passages.tokens", problem=f"{self.tokens} is below 1")
-        if self.characters is not None and self.characters < 1:
-            raise ArgumentError(
-                field="passages.characters", problem=f"{self.characters} is below 1"
-            )
+        rules.check_integer("passages.tokens", self.tokens)
+        rules.check_integer("passages.characters", self.characters, optional=True)
         if not 0 <= self.overlap < self.tokens:
             raise ArgumentError(
                 field="passages.overlap",

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from qdrant_static import rules
 from qdrant_static.errors import ArgumentError
 
 
@@ -46,13 +46,7 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         for name in ("shards", "workers", "replicas"):
-            value: Any = getattr(self, name)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int) or value < 1
-            ):
-                raise ArgumentError(
-                    field=f"build.{name}", problem=f"{value!r} is not an integer from 1 on"
-                )
+            rules.check_integer(f"build.{name}", getattr(self, name), optional=True)
         if not 0 <= self.max_mb_s < float("inf"):
             raise ArgumentError(
                 field="build.max_mb_s", problem=f"{self.max_mb_s!r} is no number from 0 on"

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from qdrant_static import rules
 from qdrant_static.clients.connect import address, is_remote
 from qdrant_static.clients.retry import RetryPolicy, retry_unavailable
 from qdrant_static.errors import (
@@ -97,10 +98,8 @@ def ship(
             uploads.
     """
     for option, value in (("parallel", parallel), ("sample", sample)):
-        if value < 1:
-            raise ArgumentError(field=option, problem=f"{value} is below 1")
-    if replication_factor is not None and replication_factor < 1:
-        raise ArgumentError(field="replication_factor", problem=f"{replication_factor} is below 1")
+        rules.check_integer(option, value)
+    rules.check_integer("replication_factor", replication_factor, optional=True)
     if not 0 <= max_mb_s < float("inf"):
         raise ArgumentError(field="max_mb_s", problem=f"{max_mb_s!r} is no number from 0 on")
     if not is_remote(server):

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
+from qdrant_static import rules
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.collection.spec import BM25, CollectionSpec
-from qdrant_static.errors import ArgumentError
 from qdrant_static.sinks.delivery import Delivery, StoppedError
 from qdrant_static.sinks.pace import Pace
 from qdrant_static.sinks.pointchecks import check_shapes, unfit_rows
@@ -108,8 +108,7 @@ class ServerSink:
         on_settled: Callable[[Any, Settled], None],
     ) -> None:
         for name, value in (("in_flight", in_flight), ("max_batch_bytes", max_batch_bytes)):
-            if value < 1:
-                raise ArgumentError(field=name, problem=f"{value} is below 1")
+            rules.check_integer(name, value, greatest=rules.GREATEST_BYTES)
         self._sizes = dict(sizes)
         self._sparse = sparse
         self._on_settled = on_settled

@@ -14,9 +14,9 @@ from qdrant_static.errors import (
     SourceNotFoundError,
     VerificationError,
 )
-from qdrant_static.ids import id_digest, point_id
+from qdrant_static.ids import id_digest, id_of_digest, point_id
 from qdrant_static.ingestion.retrying import retry_rejects
-from qdrant_static.ingestion.verify import point_of, verify
+from qdrant_static.ingestion.verify import verify
 from qdrant_static.jobs import Job
 from tests.fakes import run_cli, write_jsonl
 
@@ -93,7 +93,7 @@ def test_a_ledger_is_made_anew(client, encoder, tmp_path):
 
 @pytest.mark.parametrize("key", [0, 2**64 - 1, "a", "3f0c9d2e-6a57-5b0e-9f43-7f1f0d1c5a11", -5])
 def test_an_id_is_found_again_in_its_digest(key):
-    assert point_of(id_digest(point_id(key))) == point_id(key)
+    assert id_of_digest(id_digest(point_id(key))) == point_id(key)
 
 
 def test_a_vector_that_is_not_what_was_sent_ends_the_run(client, encoder, tmp_path, monkeypatch):

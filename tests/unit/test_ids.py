@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.errors import KeyTypeError
-from qdrant_static.ids import NAMESPACE, id_digest, point_id, text_key
+from qdrant_static.errors import ArgumentError, KeyTypeError
+from qdrant_static.ids import (
+    NAMESPACE,
+    checked_id,
+    id_digest,
+    id_of_digest,
+    point_id,
+    text_key,
+)
 
 CANONICAL = "3f0c9d2e-6a57-5b0e-9f43-7f1f0d1c5a11"
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -92,8 +99,27 @@ def test_an_id_is_its_own_id(key):
 
 
 @given(keys)
-def test_a_digest_has_16_bytes(key):
-    assert len(id_digest(point_id(key))) == 16
+def test_a_digest_has_16_bytes_and_gives_the_id_back(key):
+    digest = id_digest(point_id(key))
+    assert len(digest) == 16
+    assert id_of_digest(digest) == point_id(key)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [CANONICAL, CANONICAL.upper(), CANONICAL.replace("-", ""), f"{{{CANONICAL}}}",
+     f"urn:uuid:{CANONICAL}", uuid.UUID(CANONICAL)],
+)  # fmt: skip
+def test_a_uuid_of_any_spelling_is_checked_and_written_in_one(spelling):
+    assert checked_id(spelling) == CANONICAL
+
+
+@pytest.mark.parametrize(
+    "value", [-1, 2**64, True, "12", "", CANONICAL[:-1] + "_", CANONICAL[:-1] + " ", 1.0, None]
+)
+def test_what_is_no_point_id_is_an_error(value):
+    with pytest.raises(ArgumentError, match="neither an unsigned integer of 64 bits nor a UUID"):
+        checked_id(value)
 
 
 def test_the_key_of_a_text_never_changes():

@@ -36,12 +36,10 @@ from qdrant_static.edge.convert.indexes import (
 )
 from qdrant_static.edge.convert.points import (
     DenseValues,
-    id_back,
     named_vector,
     named_vectors,
     only_asked,
     point,
-    point_id,
     point_vectors,
     record_back,
     scored_point_back,
@@ -78,7 +76,6 @@ __all__ = [
     "filter_",
     "formula",
     "hnsw_config",
-    "id_back",
     "listed",
     "named_vector",
     "named_vectors",
@@ -97,7 +94,6 @@ __all__ = [
     "payload_schema",
     "payload_schema_back",
     "point",
-    "point_id",
     "point_vectors",
     "prefetches",
     "quantization_config",

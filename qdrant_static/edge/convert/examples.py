@@ -14,8 +14,8 @@ from qdrant_client import models
 
 from qdrant_static.edge.convert.bounds import check_indices
 from qdrant_static.edge.convert.carry import unsupported
-from qdrant_static.edge.convert.points import point_id
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
+from qdrant_static.ids import checked_id
 
 
 class Resolve(Protocol):
@@ -42,7 +42,7 @@ def referenced_ids(query: Any) -> list[int | str]:
     """The points that a query names, in its order, each spelled as the engine spells it."""
     inputs = _INPUTS.get(type(query))
     values = [query] if inputs is None else inputs(query)
-    return [point_id(value) for value in values if is_id(value)]
+    return [checked_id(value) for value in values if is_id(value)]
 
 
 def example(value: Any, resolve: Resolve, *, required: bool = True) -> Any:
@@ -53,7 +53,7 @@ def example(value: Any, resolve: Resolve, *, required: bool = True) -> Any:
         NotSupportedByEdgeError: If it is text or a picture, which must be encoded first.
     """
     if is_id(value):
-        return resolve(point_id(value), required=required)
+        return resolve(checked_id(value), required=required)
     if isinstance(value, models.SparseVector):
         _check_sparse(value)
         return edge.SparseVector(value.indices, value.values)

@@ -19,8 +19,8 @@ from qdrant_static.edge.convert.carry import (
     unsupported,
 )
 from qdrant_static.edge.convert.dicts import parsed
-from qdrant_static.edge.convert.points import point_id
 from qdrant_static.errors import ArgumentError
+from qdrant_static.ids import checked_id
 
 
 def optional_filter(value: models.Filter | None) -> edge.Filter | None:
@@ -171,7 +171,7 @@ _FILTER = Table(
 _CONDITIONS: Mapping[type, Callable[[Any], Any]] = {
     models.FieldCondition: _field_condition,
     models.HasIdCondition: lambda value: edge.HasIdCondition(
-        {point_id(one) for one in value.has_id}
+        {checked_id(one) for one in value.has_id}
     ),
     models.HasVectorCondition: lambda value: edge.HasVectorCondition(value.has_vector),
     models.IsEmptyCondition: lambda value: edge.IsEmptyCondition(value.is_empty.key),

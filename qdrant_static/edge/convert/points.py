@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import numpy as np
 import qdrant_edge as edge
@@ -13,33 +12,9 @@ from qdrant_client import models
 from qdrant_static.edge.convert.carry import unsupported
 from qdrant_static.edge.convert.construct import construct
 from qdrant_static.edge.convert.dicts import parsed
-from qdrant_static.errors import ArgumentError
+from qdrant_static.ids import plain_id
 
 DenseValues: TypeAlias = "list[float] | np.ndarray[Any, Any]"
-
-_MAX_ID = 2**64 - 1
-
-
-def point_id(value: Any) -> int | str:
-    """A point's id, spelled as the engine gives it back.
-
-    Raises:
-        ArgumentError: If it is neither an unsigned integer of 64 bits nor a UUID.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        if 0 <= value <= _MAX_ID:
-            return value
-    elif isinstance(value, UUID):
-        return str(value)
-    elif isinstance(value, str):
-        try:
-            return str(UUID(value))
-        except ValueError:
-            pass
-    raise ArgumentError(
-        field="point id",
-        problem=f"{value!r} is neither an unsigned integer of 64 bits nor a UUID",
-    )
 
 
 def named_vector(vector: Any) -> Any:
@@ -85,7 +60,7 @@ def record_back(record: edge.Record) -> models.Record:
     return construct(
         models.Record,
         {
-            "id": id_back(record.id),
+            "id": plain_id(record.id),
             "payload": record.payload,
             "vector": vectors_back(record.vector),
             "shard_key": None,
@@ -99,7 +74,7 @@ def scored_point_back(hit: edge.ScoredPoint) -> models.ScoredPoint:
     return construct(
         models.ScoredPoint,
         {
-            "id": id_back(hit.id),
+            "id": plain_id(hit.id),
             "version": hit.version,
             "score": hit.score,
             "payload": hit.payload,
@@ -117,11 +92,6 @@ def only_asked(vector: Any, selector: bool | Sequence[str] | None) -> Any:
     if isinstance(selector, bool) or not isinstance(vector, Mapping):
         return vector
     return {name: one for name, one in vector.items() if name in selector}
-
-
-def id_back(value: Any) -> int | str:
-    """A point's id, as the client's models give it."""
-    return value if isinstance(value, int) else str(value)
 
 
 def with_payload(

@@ -11,8 +11,9 @@ from qdrant_client import models
 from qdrant_static.edge.convert.carry import require_only, unsupported
 from qdrant_static.edge.convert.filters import filter_, optional_filter
 from qdrant_static.edge.convert.names import to_engine
-from qdrant_static.edge.convert.points import point, point_id, point_vectors
+from qdrant_static.edge.convert.points import point, point_vectors
 from qdrant_static.errors import ArgumentError
+from qdrant_static.ids import checked_id
 
 Operations = list[edge.UpdateOperation]
 _Maker = Callable[..., edge.UpdateOperation]
@@ -152,7 +153,7 @@ def _either(given: Any, by_ids: _Maker, by_filter: _Maker, *arguments: Any) -> O
 
 
 def _ids(points: Sequence[Any]) -> list[int | str]:
-    return [point_id(value) for value in points]
+    return [checked_id(value) for value in points]
 
 
 _OPERATIONS: Mapping[type, Callable[[Any], Operations]] = {

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from qdrant_static.errors import PointError
-from qdrant_static.shipping.proofs.shipped import Proof, Shipped, plain
+from qdrant_static.ids import plain_id
+from qdrant_static.shipping.proofs.shipped import Proof, Shipped
 
 #: The payload field that is set and removed again.
 PROBE = "qdrant_static_probe"
@@ -36,7 +37,7 @@ def edits(shipped: Shipped, samples: Sequence[Sequence[Any]]) -> Proof:
     for shard, points in zip(shipped.built, samples, strict=True):
         if points:
             newest = sorted(points, key=lambda point: point.version, reverse=True)[:MOST_EDITED]
-            _edit(shipped, shard.number, shard.newest, [plain(point.id) for point in newest])
+            _edit(shipped, shard.number, shard.newest, [plain_id(point.id) for point in newest])
             edited += len(newest)
     return Proof(
         name="edits",

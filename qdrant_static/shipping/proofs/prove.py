@@ -17,7 +17,7 @@ from qdrant_static.errors import (
     PointError,
     ServerUnavailableError,
 )
-from qdrant_static.ids import PointId
+from qdrant_static.ids import PointId, plain_id
 from qdrant_static.routing import shard_of
 from qdrant_static.shipping.proofs.edits import edits
 from qdrant_static.shipping.proofs.indexed import indexed
@@ -27,7 +27,7 @@ from qdrant_static.shipping.proofs.pointcompare import (
     vectors_of,
 )
 from qdrant_static.shipping.proofs.searches import searches
-from qdrant_static.shipping.proofs.shipped import Proof, Shipped, plain
+from qdrant_static.shipping.proofs.shipped import Proof, Shipped
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -185,7 +185,7 @@ def ids(shipped: Shipped, samples: Samples) -> Proof:
         found = shipped.found([point.id for point in page])
         looked_at += len(page)
         for point in page:
-            if plain(point.id) not in found:
+            if plain_id(point.id) not in found:
                 raise shipped.refused("ids", _lost(point.id, shard))
     return Proof(name="ids", figure=looked_at, told=f"{looked_at:,} sampled points are found by id")
 
@@ -202,13 +202,13 @@ def vectors(shipped: Shipped, samples: Samples) -> Proof:
         found = shipped.found([point.id for point in page], vectors=True)
         looked_at += len(page)
         for point in page:
-            there = found.get(plain(point.id))
+            there = found.get(plain_id(point.id))
             if there is None:
                 raise shipped.refused("vectors", _lost(point.id, shard))
             problem = vector_difference(vectors_of(point), vectors_of(there))
             if problem is not None:
                 raise shipped.refused(
-                    "vectors", f"point {plain(point.id)!r} of shard {shard}: {problem}"
+                    "vectors", f"point {plain_id(point.id)!r} of shard {shard}: {problem}"
                 )
     for shard, points in enumerate(samples):
         for name, point in _first_with_each_vector(points).items():
@@ -242,10 +242,11 @@ def _require_searchable(shipped: Shipped, shard: int, name: str, point: Any) -> 
             with_payload=False,
         ),
     )
-    if [plain(hit.id) for hit in answer.points] != [plain(point.id)]:
+    if [plain_id(hit.id) for hit in answer.points] != [plain_id(point.id)]:
         raise shipped.refused(
             "vectors",
-            f"point {plain(point.id)!r} of shard {shard} is not found by its own vector {name!r}",
+            f"point {plain_id(point.id)!r} of shard {shard} is not found by its own vector "
+            f"{name!r}",
         )
 
 
@@ -256,13 +257,13 @@ def payloads(shipped: Shipped, samples: Samples) -> Proof:
         found = shipped.found([point.id for point in page], payload=True)
         looked_at += len(page)
         for point in page:
-            there = found.get(plain(point.id))
+            there = found.get(plain_id(point.id))
             if there is None:
                 raise shipped.refused("payloads", _lost(point.id, shard))
             problem = payload_difference(point.payload or {}, there.payload or {})
             if problem is not None:
                 raise shipped.refused(
-                    "payloads", f"point {plain(point.id)!r} of shard {shard}: {problem}"
+                    "payloads", f"point {plain_id(point.id)!r} of shard {shard}: {problem}"
                 )
     return Proof(
         name="payloads",
@@ -273,7 +274,7 @@ def payloads(shipped: Shipped, samples: Samples) -> Proof:
 
 def _ids_by_shard(shipped: Shipped) -> Iterator[tuple[int, list[PointId]]]:
     for shard, page in shipped.local.shard_ids(shipped.collection):
-        yield shard, [plain(point) for point in page]
+        yield shard, [plain_id(point) for point in page]
 
 
 def _pages(samples: Samples) -> Iterator[tuple[int, Sequence[Any]]]:
@@ -284,7 +285,7 @@ def _pages(samples: Samples) -> Iterator[tuple[int, Sequence[Any]]]:
 
 def _lost(point: Any, shard: int) -> str:
     return (
-        f"point {plain(point)!r} of shard {shard} was built and is not found by its id (or not "
+        f"point {plain_id(point)!r} of shard {shard} was built and is not found by its id (or not "
         "alike on all replicas)"
     )
 

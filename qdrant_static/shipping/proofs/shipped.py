@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
 
 from qdrant_client import models
 
 from qdrant_static.clients.connect import address
 from qdrant_static.clients.retry import RetryPolicy, call_with_retries, retry_unavailable
 from qdrant_static.errors import ShipmentRefusedError
-from qdrant_static.ids import PointId
+from qdrant_static.ids import PointId, plain_id
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -114,9 +113,4 @@ class Shipped:
                 consistency=models.ReadConsistencyType.ALL,
             ),
         )
-        return {plain(record.id): record for record in records}
-
-
-def plain(point: int | str | UUID) -> PointId:
-    """A point id as it is compared: an integer, or a UUID's text."""
-    return point if isinstance(point, int) else str(point)
+        return {plain_id(record.id): record for record in records}
