@@ -524,9 +524,9 @@ class Collection:
 
     @property
     def _place(self) -> str:
-        from qdrant_static.reading.redaction import public
+        from qdrant_static.redaction import public_uri
 
-        return public(self._target) if self._target else type(self._client).__name__
+        return public_uri(self._target) if self._target else type(self._client).__name__
 
     @property
     def _foreign(self) -> CollectionSpec | None:

@@ -94,14 +94,14 @@ def summarize(client: Client, collection: str) -> CollectionSummary:
     from qdrant_static.collection.foreign import carried_spec, foreign_spec
     from qdrant_static.collection.plan import default_plan
     from qdrant_static.measuring.ownvectors import disk_bytes
-    from qdrant_static.reading.redaction import public
+    from qdrant_static.redaction import public_uri
 
     spec = carried_spec(client, collection)
     if spec is None or not spec.planned:
         spec = foreign_spec(client, collection)
     return CollectionSummary(
         name=collection,
-        target=public(address(client)),
+        target=public_uri(address(client)),
         points=int(client.count(collection, exact=True).count),
         encoder=spec.encoder.name,
         vectors={

@@ -142,9 +142,9 @@ def _of_server(error: Exception, place: str) -> str | None:
     """
     if "qdrant_client" not in sys.modules:
         return None
-    from qdrant_static.reading.redaction import public
+    from qdrant_static.redaction import public_uri
 
-    server = f"the server {public(place)}" if "://" in place else "the server"
+    server = f"the server {public_uri(place)}" if "://" in place else "the server"
     import grpc
     from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 

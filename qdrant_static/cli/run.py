@@ -28,7 +28,7 @@ def command(
     gate refused (--force); 130 interrupted.
     """
     from qdrant_static.jobs import Job
-    from qdrant_static.reading.redaction import public
+    from qdrant_static.redaction import public_uri
 
     given = {"force": force, "again": again}
     changed: dict[str, Any] = {name: True for name, value in given.items() if value}
@@ -40,6 +40,6 @@ def command(
     except QdrantStaticError:
         raise
     except Exception as error:
-        error.add_note(f"job {job}, db {public(loaded.db)}")
+        error.add_note(f"job {job}, db {public_uri(loaded.db)}")
         raise
     show(report, as_json=as_json)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
@@ -169,10 +168,3 @@ def secrets_of(client: Client) -> tuple[str, ...]:
     found = [options.get("api_key"), parts.username, parts.password]
     found += [value for value in headers.values() if len(str(value)) >= _SECRET_LENGTH]
     return tuple(str(secret) for secret in found if secret)
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with every occurrence of a secret replaced by ``***``."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text

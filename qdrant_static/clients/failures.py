@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.connect import address, redact, secrets_of
+from qdrant_static.clients.connect import address, secrets_of
 from qdrant_static.errors import (
     AccessDeniedError,
     CollectionNotFoundError,
@@ -16,6 +16,7 @@ from qdrant_static.errors import (
     PointError,
     QdrantStaticError,
 )
+from qdrant_static.redaction import redact
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from qdrant_static.clients.connect import address, is_remote, redact, secrets_of
+from qdrant_static.clients.connect import address, is_remote, secrets_of
 from qdrant_static.clients.failures import Verdict, failure_of, final_error
 from qdrant_static.errors import ArgumentError, ServerUnavailableError
+from qdrant_static.redaction import redact
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client

@@ -191,7 +191,7 @@ def ingest(
             Progress(source.total_rows, shown=progress, done=done, job=name)
         )
         position = getattr(source, "position", None)  # other sources need not have one
-        display.read_part = None if position is None else position.part
+        display.read_part = None if position is None else position.fraction
         _show_notes(display, source, notes)
         run = IngestRun(
             client=client,

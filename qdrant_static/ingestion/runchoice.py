@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def _marked(mark: Fingerprint) -> str:
-    """A fingerprint as the ledger has it; what can be read once only is never the same again."""
+    """A fingerprint as the ledger has it; what can be read only once is never the same again."""
     if mark.size < 0:
         return f"read {now()}, {uuid4().hex}"
     return f"{mark.size} bytes, {mark.modified_ns}, {mark.digest}"

@@ -71,7 +71,7 @@ def _is_done(job: ContinuableRun, last: Run) -> bool:
     if getattr(job.source, "unreadable", ()) or job.ledger.runs.unreadable(last.id):
         return False
     marks = job.source.fingerprints().values()
-    # What can be read once only, and what does not say when it was changed, may be another.
+    # What can be read only once, and what does not say when it was changed, may be another.
     if not marks or any(mark.size < 0 or not mark.modified_ns for mark in marks):
         return False
     named = job.encoder.info.name == job.spec.encoder.name

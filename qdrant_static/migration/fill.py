@@ -15,10 +15,11 @@ from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.partitiontypes import with_types_of
 from qdrant_static.ingestion.pipeline import ingest
+from qdrant_static.reading.batch import SettledRanges
 from qdrant_static.reading.fromcollection import open_collection
 from qdrant_static.reading.inputs import Fingerprint
 from qdrant_static.reading.options import SourceOptions
-from qdrant_static.reading.sources import AnySource, PathLike, SettledRanges, open_source
+from qdrant_static.reading.sources import AnySource, PathLike, open_source
 from qdrant_static.shipping.targets.target import MARK
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from qdrant_static.reading import columns
-from qdrant_static.reading.batch import MAX_ROWS, Batch
-from qdrant_static.reading.brokenfiles import unreadable_file
-from qdrant_static.reading.inputs import DAMAGED, Input, unsettled
+from qdrant_static.reading.batch import MAX_ROWS, Batch, unsettled
+from qdrant_static.reading.inputs import Input, unreadable_file
 from qdrant_static.reading.parquet import with_partition
 from qdrant_static.reading.records import Records
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection
+from qdrant_static.reading.streams import DAMAGED
 
 _FILE_MAGIC = b"ARROW1"
 
@@ -87,7 +87,7 @@ def _tables(
 ) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
     """The schema and the tables, with some of the columns; none named: all."""
     options = pa.ipc.IpcReadOptions(included_fields=list(wanted) or None)
-    with file.open_at() as source:
+    with file.open_seekable() as source:
         if source.read(len(_FILE_MAGIC)) == _FILE_MAGIC:
             source.seek(0)
             with pa.ipc.open_file(source, options=options) as reader:

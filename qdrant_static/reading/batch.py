@@ -1,8 +1,8 @@
-"""Batch: a few thousand records on their way, each with its address."""
+"""Defines `Batch`: up to a thousand records with their address, and ranges of such addresses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,13 +23,16 @@ Unit = Literal["line", "row"]
 MAX_ROWS = 1000
 MAX_BYTES = 8 * 2**20
 
+#: File name -> half-open ranges of positions that are settled, sorted, without overlap.
+SettledRanges = Mapping[str, Sequence[tuple[int, int]]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """n rows as they were read, with what is not stored of them; made when they are asked for.
+    """n rows as they were read, also the fields that are not stored; converted when used.
 
     Attributes:
-        row: Number of a row -> the row.
+        row: Converts the row with a number.
         at: n such numbers.
     """
 
@@ -40,33 +43,34 @@ class Whole:
         return self.row(self.at[index])
 
     def take(self, indices: Sequence[int]) -> Whole:
-        """Some of the rows; one may come several times."""
+        """Return some of the rows; one may come several times."""
         return Whole(row=self.row, at=[self.at[index] for index in indices])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Consecutive records of one file; those that cannot be stored are set apart.
+    """Consecutive records of one file, and the rejects among them.
 
     The ranges ``[start, stop)`` of a file's batches tile it: every position lies in exactly one,
-    be it a record's, a reject's, or a line's that holds no row (a blank one, a CSV's header).
+    whether it is that of a record, of a reject, or of a line without a row (a blank line, a header
+    of CSV).
 
     Attributes:
-        file: The file they come from.
+        file: The file that they come from.
         unit: What positions count: ``"line"`` from 1, ``"row"`` from 0.
-        positions: n positions in the file, rising; of passages, their row's.
+        positions: n positions in the file, rising; that of a passage is the position of its row.
         keys: n record keys; None: the key is a digest of the text.
-        texts: n texts, ``large_string``, none null, none blank (beside ready vectors one may be
-            empty).
+        texts: n texts, ``large_string``, none null, none blank (one may be empty if there are
+            ready vectors).
         payloads: n payloads.
-        rejects: The records that were set apart.
+        rejects: The records that cannot be stored.
         start: The first position that the batch accounts for.
-        stop: The position after the last; -1 (and ``start`` likewise) derives both from records
+        stop: The position after the last; -1 for ``start`` or ``stop`` derives both from records
             and rejects.
-        vectors: float32 ``(n, dimension)``: ready vectors, in place of the encoder's.
+        vectors: float32 ``(n, dimension)``: ready vectors, instead of the encoder's.
         passages: n numbers of passages within their rows, from 0; None where rows are whole.
-        notes: Column -> what a person should know of it.
-        whole: n rows as they were read, for rejects; None: the payloads are all that is known.
+        notes: Column -> a note about it to show.
+        whole: n rows as they were read, for rejects; None: only the payloads are known.
     """
 
     file: str
@@ -94,18 +98,18 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """Rows of the file that the batch accounts for; passages of one row are one."""
+        """Number of rows of the file that the batch accounts for; passages of a row count once."""
         if self.passages is None:
             return len(self) + len(self.rejects)
         return len({*self.positions, *(reject.position for reject in self.rejects)})
 
     @property
     def columns(self) -> pa.RecordBatch | None:
-        """The payloads as columns, n rows; None where the input has none."""
+        """The payloads as columns, n rows; None where the input has no columns."""
         return self.payloads.columns if isinstance(self.payloads, PayloadRows) else None
 
     def payload_rows(self) -> list[dict[str, Any]]:
-        """The n payloads as dictionaries."""
+        """Return the n payloads as dictionaries."""
         rows = self.payloads
         return rows.rows() if isinstance(rows, PayloadRows) else list(rows)
 
@@ -115,7 +119,7 @@ class Batch:
         return rows.digests() if isinstance(rows, PayloadRows) else [*map(payload_digest, rows)]
 
     def reject(self, index: int, reason: Reason, message: str) -> Reject:
-        """The record at an index, as a reject."""
+        """Return the record at an index as a reject."""
         return Reject(
             reason=reason,
             message=message,
@@ -126,7 +130,7 @@ class Batch:
         )
 
     def take(self, indices: Sequence[int]) -> Batch:
-        """The same batch with some of its records only; the rejects and the range stay."""
+        """Return the batch with only some of its records; rejects and range stay."""
         if len(indices) == len(self):
             return self
         rows = self.payloads
@@ -146,3 +150,39 @@ class Batch:
                 None if self.passages is None else [self.passages[index] for index in indices]
             ),
         )
+
+
+def unsettled(
+    start: int, stop: int, settled: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a range that no settled range covers, in order."""
+    for begin, end in settled:
+        if end <= start:
+            continue
+        if begin >= stop:
+            break
+        if begin > start:
+            yield start, begin
+        start = max(start, end)
+    if start < stop:
+        yield start, stop
+
+
+class SettledPositions:
+    """Finds which positions are settled; they must be asked for in rising order.
+
+    Args:
+        ranges: Half-open ranges, sorted, which do not overlap.
+    """
+
+    def __init__(self, ranges: Sequence[tuple[int, int]]) -> None:
+        self._ranges = [one for one in ranges if one[0] < one[1]]
+        self._next = 0
+
+    def end_of(self, position: int) -> int | None:
+        """Return the end of the settled range that a position lies in; None if it lies in none."""
+        while self._next < len(self._ranges) and self._ranges[self._next][1] <= position:
+            self._next += 1
+        if self._next == len(self._ranges) or self._ranges[self._next][0] > position:
+            return None
+        return self._ranges[self._next][1]

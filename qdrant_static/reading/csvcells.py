@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from qdrant_static.reading.batchbuilder import RejectedError
-from qdrant_static.reading.inputs import DAMAGED
+from qdrant_static.reading.streams import DAMAGED
 
 #: A longer line, or record of several lines, is rejected.
 MAX_RECORD_BYTES = 32 * 2**20

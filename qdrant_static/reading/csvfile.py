@@ -13,16 +13,15 @@ from typing import Any
 
 from qdrant_static.errors import ArgumentError, ColumnNotFoundError
 from qdrant_static.reading import csvcells
-from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.batch import Batch, SettledPositions
 from qdrant_static.reading.batchbuilder import Building, RejectedError
-from qdrant_static.reading.brokenfiles import unreadable_file
 from qdrant_static.reading.cells import READ, convert_cell
 from qdrant_static.reading.csvcells import Numbered, split_records
-from qdrant_static.reading.inputs import DAMAGED, Input
-from qdrant_static.reading.lines import Settled, lines
+from qdrant_static.reading.inputs import Input, unreadable_file
 from qdrant_static.reading.options import CellType
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection, check_names
+from qdrant_static.reading.streams import DAMAGED, lines
 
 
 def columns(file: Input) -> tuple[str, ...]:
@@ -116,9 +115,9 @@ class _Skipping:
 
     def __init__(self, numbered: Iterator[Numbered], settled: Sequence[tuple[int, int]]) -> None:
         self._numbered = numbered
-        self._settled = Settled(settled)
+        self._settled = SettledPositions(settled)
         self._gaps: deque[tuple[int, int]] = deque()
-        self.first = Settled(settled).end_of(1) or 1
+        self.first = SettledPositions(settled).end_of(1) or 1
 
     def __iter__(self) -> Iterator[Numbered]:
         for number, line in self._numbered:

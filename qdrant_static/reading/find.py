@@ -22,18 +22,13 @@ from qdrant_static.reading.found import (
     some_of,
     unreached_part,
 )
-from qdrant_static.reading.inputs import (
-    STANDARD_INPUT,
-    Input,
-    describe,
-    known_endings,
-)
-from qdrant_static.reading.once import ReadOnce
+from qdrant_static.reading.inputs import STANDARD_INPUT, Input, describe, known_endings
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.patterns import as_pattern
-from qdrant_static.reading.redaction import public
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.remote import find_in_filesystem, find_remote
+from qdrant_static.reading.streams import ReadOnce
+from qdrant_static.redaction import public_uri
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -83,14 +78,14 @@ def find(
 
 
 def _refuse_second(pipes: dict[tuple[int, int] | str, str], item: Input) -> None:
-    """Refuse what can be read once only where it comes a second time."""
+    """Refuse what can be read only once where it comes a second time."""
     if item.stream is None:
         return
     key = item.stream.identity or item.name
     if key in pipes:
         raise ArgumentError(
             field="paths",
-            problem=f"{pipes[key]!r} and {item.name!r} are one pipe, which can be read once only",
+            problem=f"{pipes[key]!r} and {item.name!r} are one pipe, which can be read only once",
         )
     pipes[key] = item.name
 
@@ -216,7 +211,7 @@ def _file_uri(uri: str, options: SourceOptions) -> Found:
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
         raise SourceNotFoundError(
-            path=public(uri),
+            path=public_uri(uri),
             problem="a file:// URI has no host and no options; ? and # in a name are %3F and %23",
         )
     path = os.fsdecode(unquote_to_bytes(parts.path))

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from qdrant_static.reading.inputs import problem_of
+from qdrant_static.reading.streams import problem_of
 
 Place = tuple[int, int]
 

@@ -16,13 +16,12 @@ from qdrant_static.collection.spec import Fields
 from qdrant_static.collection.vectorform import original_form
 from qdrant_static.errors import ArgumentError, NotAPlannedCollectionError
 from qdrant_static.reading import readyvectors
-from qdrant_static.reading.batch import MAX_ROWS, Batch
+from qdrant_static.reading.batch import MAX_ROWS, Batch, SettledRanges, unsettled
 from qdrant_static.reading.batchbuilder import Building
-from qdrant_static.reading.inputs import Fingerprint, unsettled
+from qdrant_static.reading.inputs import Fingerprint
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection, select
-from qdrant_static.reading.sources import SettledRanges
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client

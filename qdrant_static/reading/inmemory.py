@@ -25,14 +25,14 @@ from qdrant_static.edge.payloadjson import UnfitError
 from qdrant_static.edge.payloadjson import payload as payload_of
 from qdrant_static.errors import ArgumentError, SourceNotFoundError
 from qdrant_static.reading import arrowfile, columncheck, columns, readyvectors
-from qdrant_static.reading.batch import MAX_ROWS, Batch
+from qdrant_static.reading.batch import MAX_ROWS, Batch, SettledRanges, unsettled
 from qdrant_static.reading.batchbuilder import Building, RejectedError
-from qdrant_static.reading.inputs import Fingerprint, Input, unsettled
+from qdrant_static.reading.inputs import Fingerprint, Input
 from qdrant_static.reading.jsonl import Decoder
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection, select
-from qdrant_static.reading.sources import AnySource, SettledRanges, open_source
+from qdrant_static.reading.sources import AnySource, open_source
 
 #: What an input of this kind is called in rejects and ledgers.
 TABLE, RECORDS = "table", "records"

@@ -1,29 +1,24 @@
-"""One input file: what it is called, how it is opened, and how a change of it is noticed."""
+"""One input file: its name, how it is opened, and how a change of it is noticed."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import os
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, cast
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from qdrant_static.reading.batch import Unit
-from qdrant_static.reading.once import ReadOnce
 from qdrant_static.reading.options import Format
-from qdrant_static.reading.position import ReadPosition
+from qdrant_static.reading.rejects import Reject
+from qdrant_static.reading.streams import Compression, ReadOnce, decompressed, problem_of
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
-
-Compression = Literal["gzip", "zstd", "bz2"]
 
 ENDINGS: dict[str, Format] = {
     ".parquet": "parquet",
@@ -42,12 +37,6 @@ COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".bz2": "
 TEXT_FORMATS: frozenset[str] = frozenset({"jsonl", "csv", "tsv"})
 
 
-class DamagedError(Exception):
-    """The rest of an input that cannot be read, where no library raises an error of its own."""
-
-
-#: What reading a file raises that is damaged, broken off, or cannot be opened.
-DAMAGED = (OSError, EOFError, zlib.error, pa.ArrowException, DamagedError)
 STANDARD_INPUT = "-"
 
 _SAMPLED_BYTES = 64 * 2**10
@@ -59,10 +48,10 @@ class Fingerprint:
     """What changes when a file does.
 
     Attributes:
-        size: Bytes; -1 where nobody knows.
-        modified_ns: When it was last written, nanoseconds since 1970; 0 where nobody knows.
-        digest: Of its first and last 64 KiB; of a Parquet file its footer too, which has the
-            statistics of every column.
+        size: Bytes; -1 where unknown.
+        modified_ns: When it was last written, nanoseconds since 1970; 0 where unknown.
+        digest: Digest of its first and last 64 KiB; of a Parquet file also of its footer, which
+            has the statistics of every column.
     """
 
     size: int
@@ -75,17 +64,17 @@ class Input:
     """A file of the input.
 
     Attributes:
-        name: As it is called in rejects and ledgers: a path, or a URI without its secrets.
-        path: Where `filesystem` has it.
-        format: What it holds; another word is a source that a distribution registered.
-        compression: Of a text format.
+        name: Its name in rejects and ledgers: a path, or a URI without its secrets.
+        path: Its path in `filesystem`.
+        format: Its format; any other word is the name of a registered source.
+        compression: Compression of a text format.
         filesystem: Where it lies; None: on this machine.
-        stream: Where it can be read once only.
+        stream: The pipe, where it can be read only once.
         folders: Column -> text, from folders called ``column=value``.
         partition: Column -> value, of the column's type.
-        unfit: Column -> why the folder's text is no value of the column's type.
-        delimiter: Between cells of CSV.
-        position: What a display asks how far the files are read.
+        unfit: Column -> why the folder's text is not a value of the column's type.
+        delimiter: Separates cells of CSV.
+        position: Follows how far the files are read.
     """
 
     name: str
@@ -102,33 +91,33 @@ class Input:
 
     @property
     def unit(self) -> Unit:
-        """What its positions count."""
+        """What its positions count: lines or rows."""
         return "line" if self.format in TEXT_FORMATS else "row"
 
     def open(self) -> IO[bytes]:
-        """Its bytes, from the beginning, uncompressed.
+        """Open its bytes, from the beginning, decompressed.
 
         Raises:
             OSError: If it cannot be opened.
         """
         if self.stream is not None:
-            return unpacked(self.stream.open(), self.compression)
+            return decompressed(self.stream.open(), self.compression)
         if self.filesystem is None:
             file = Path(self.path).open("rb")
             if self.position is not None:
                 self.position.follow(self.name, file)
-            return unpacked(file, self.compression)
+            return decompressed(file, self.compression)
         stream = self.filesystem.open_input_stream(self.path, compression=None)
-        return unpacked(io.BufferedReader(stream), self.compression)
+        return decompressed(io.BufferedReader(stream), self.compression)
 
     def open_sample(self) -> IO[bytes]:
-        """Its first bytes, uncompressed; what can be read once only stays to be read."""
+        """Open its first bytes, decompressed; those of a pipe can be read again."""
         if self.stream is None:
             return self.open()
-        return unpacked(self.stream.sample(), self.compression)
+        return decompressed(self.stream.sample(), self.compression)
 
-    def open_at(self) -> pa.NativeFile:
-        """Its bytes at any place, for formats that need it.
+    def open_seekable(self) -> pa.NativeFile:
+        """Open it for formats that need to seek.
 
         Raises:
             OSError: If it cannot be opened.
@@ -140,14 +129,14 @@ class Input:
         return self.filesystem.open_input_file(self.path)
 
     def fingerprint(self) -> Fingerprint:
-        """Its fingerprint now.
+        """Return its fingerprint now.
 
         Raises:
             OSError: If it cannot be read.
         """
         if self.stream is not None:
             return Fingerprint(size=-1, modified_ns=0, digest="")
-        with self.open_at() as file:
+        with self.open_seekable() as file:
             size = file.size()
             pieces = [file.read(_SAMPLED_BYTES)]
             if self.format == "parquet" and size >= 8:
@@ -170,99 +159,88 @@ class Input:
 
 
 def describe(name: str, format_: Format | None = None) -> tuple[Format, Compression | None] | None:
-    """Format and compression by a name's ending; None if it is not known.
+    """Return format and compression by the ending of a name; None if it is unknown.
 
     Args:
         name: The name of a file.
-        format_: The format where the ending does not tell.
+        format_: The format of names with any other ending.
     """
-    low = name.lower()
-    compression = next((kind for end, kind in COMPRESSIONS.items() if low.endswith(end)), None)
+    lower = name.lower()
+    compression = next((kind for end, kind in COMPRESSIONS.items() if lower.endswith(end)), None)
     if compression is not None:
-        low = low.rpartition(".")[0]
-    kind = next((kind for ending, kind in ENDINGS.items() if low.endswith(ending)), format_)
+        lower = lower.rpartition(".")[0]
+    kind = next((kind for ending, kind in ENDINGS.items() if lower.endswith(ending)), format_)
     if kind is None or (compression is not None and kind not in TEXT_FORMATS):
         return None
     return kind, compression
 
 
 def known_endings() -> str:
-    """The endings of files that can be read, for messages."""
+    """List the endings of files that can be read, for messages."""
     return f"{', '.join(ENDINGS)} (text also with {', '.join(COMPRESSIONS)})"
 
 
-def problem_of(error: BaseException) -> str:
-    """Return an error's message, for a sentence that names the file already."""
-    reason = error.strerror if isinstance(error, OSError) else None
-    return str(reason or error) or type(error).__name__
+def unreadable_file(file: Input, error: Exception, read: int = 0) -> Reject:
+    """Return the reject of a file that cannot be read to its end.
 
-
-def unpacked(file: io.BufferedReader[Any], compression: Compression | None) -> IO[bytes]:
-    """A file's content; closing it closes the file.
-
-    Raises:
-        DamagedError: If a compressed file has not one byte: what holds nothing has some.
+    Args:
+        file: The file.
+        error: The error that reading it raised.
+        read: Lines or rows before the error.
     """
-    if compression is not None and not file.peek(1):
-        file.close()
-        raise DamagedError(f"the file has no bytes, and is no {compression} file")
-    if compression == "gzip":
-        return cast("IO[bytes]", _Gzip(file))
-    if compression == "bz2":
-        return cast("IO[bytes]", _Bz2(file))
-    if compression == "zstd":
-        stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
-        return cast("IO[bytes]", _Buffered(stream, file))
-    return file
+    problem = problem_of(error)
+    last = read if file.unit == "line" else read - 1  # lines are counted from 1, rows from 0
+    return Reject(
+        reason="unreadable_file",
+        message=f"cannot be read after {file.unit} {last}: {problem}" if read else problem,
+        file=file.name,
+        unit=file.unit,
+    )
 
 
-class _Gzip(gzip.GzipFile):
-    """Gzip that closes the file below it too."""
+class ReadPosition:
+    """How far some files were read, in bytes; of compressed files, in compressed bytes.
 
-    def __init__(self, below: IO[bytes]) -> None:
-        super().__init__(fileobj=below, mode="rb")
-        self._below = below
+    The files are read one after the other. Nothing is counted while a file is read: the operating
+    system knows the position in it, and any thread may ask.
 
-    def close(self) -> None:
-        super().close()
-        self._below.close()
+    Args:
+        sizes: File name -> bytes, in the order of reading.
+    """
 
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = dict(sizes)
+        self._total = sum(sizes.values())
+        self._before = 0
+        self._name = ""
+        self._file: IO[bytes] | None = None
 
-class _Bz2(bz2.BZ2File):
-    """Bzip2 that closes the file below it too."""
+    def begin(self, name: str) -> None:
+        """Begin a file: those before it count as read."""
+        self._file, self._name = None, name
+        names = list(self._sizes)
+        before = names[: names.index(name)] if name in self._sizes else names
+        self._before = sum(self._sizes[one] for one in before)
 
-    def __init__(self, below: IO[bytes]) -> None:
-        super().__init__(below, "rb")
-        self._below = below
+    def follow(self, name: str, file: IO[bytes]) -> None:
+        """Follow the position of the open file that is read."""
+        if name == self._name:
+            self._file = file
 
-    def close(self) -> None:
-        super().close()
-        self._below.close()
+    def fraction(self) -> float | None:
+        """Return the fraction of all bytes that was read, 0 to 1; None if there are none."""
+        if not self._total:
+            return None
+        return min(1.0, (self._before + self._in_file()) / self._total)
 
+    def _in_file(self) -> int:
+        if self._file is None:
+            return 0
+        try:
+            return os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+        except (OSError, ValueError):  # closed: it was read to its end
+            return self._sizes.get(self._name, 0)
 
-class _Buffered(io.BufferedReader):
-    """A decompressor of Arrow's with lines, which closes the file below it too."""
-
-    def __init__(self, raw: Any, below: IO[bytes]) -> None:
-        super().__init__(raw, _SAMPLED_BYTES)
-        self._below = below
-
-    def close(self) -> None:
-        super().close()
-        self._below.close()
-
-
-def unsettled(
-    start: int, stop: int, settled: Sequence[tuple[int, int]]
-) -> Iterator[tuple[int, int]]:
-    """The parts of a range that no settled range covers, in order."""
-    for one, end in settled:
-        if end <= start:
-            continue
-        if one >= stop:
-            break
-        if one > start:
-            yield start, one
-        start = max(start, end)
-    if start < stop:
-        yield start, stop
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the open file: another process opens the files itself."""
+        return {**self.__dict__, "_file": None}

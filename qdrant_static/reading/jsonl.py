@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from qdrant_static.edge.payloadjson import MAX_PAYLOAD_DEPTH
-from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch
+from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch, SettledPositions
 from qdrant_static.reading.batchbuilder import Building, RejectedError, kind_of
-from qdrant_static.reading.brokenfiles import unreadable_file
 from qdrant_static.reading.cells import convert_strings
-from qdrant_static.reading.inputs import DAMAGED, Input, describe
-from qdrant_static.reading.lines import Settled, lines
+from qdrant_static.reading.inputs import Input, describe, unreadable_file
 from qdrant_static.reading.options import CellType
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection
+from qdrant_static.reading.streams import DAMAGED, lines
 
 #: A longer line is rejected, not read: it would not fit the memory that a batch may take.
 MAX_LINE_BYTES = 64 * 2**20
@@ -73,7 +72,7 @@ def read(
         types: Column -> type that its strings are read as, as if they were cells of CSV.
     """
     given = _input(file)
-    skipped = Settled(settled)
+    skipped = SettledPositions(settled)
     building = Building(
         given.name,
         "line",

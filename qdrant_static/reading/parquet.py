@@ -10,18 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qdrant_static.reading import columns
-from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch
-from qdrant_static.reading.brokenfiles import unreadable_file
-from qdrant_static.reading.inputs import (
-    DAMAGED,
-    DamagedError,
-    Input,
-    problem_of,
-    unsettled,
-)
+from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch, unsettled
+from qdrant_static.reading.inputs import Input, unreadable_file
 from qdrant_static.reading.records import Records, constant
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection
+from qdrant_static.reading.streams import DAMAGED, DamagedError, problem_of
 
 #: Column chunks are read in pieces of this size. Whole, those of a row group are held at once.
 _PIECE_BYTES = 2**20
@@ -160,7 +154,7 @@ def _input(file: Input | Path) -> Input:
 @contextmanager
 def _opened(file: Input) -> Iterator[pq.ParquetFile]:
     with (
-        file.open_at() as source,
+        file.open_seekable() as source,
         pq.ParquetFile(
             source,
             pre_buffer=False,

@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
 from qdrant_static.errors import QdrantStaticError
-from qdrant_static.reading.inputs import DamagedError, problem_of
-from qdrant_static.reading.redaction import without_secrets
+from qdrant_static.reading.streams import DamagedError, problem_of
+from qdrant_static.redaction import without_secrets
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,7 +20,7 @@ from qdrant_static.reading.found import (
 from qdrant_static.reading.inputs import Input, known_endings
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.patterns import as_expression, as_pattern
-from qdrant_static.reading.redaction import public, without_secrets
+from qdrant_static.redaction import public_uri, without_secrets
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -30,7 +30,7 @@ def find_remote(uri: str, options: SourceOptions) -> Found:
     """What a URI gives, as pyarrow or a registered source opens it."""
     scheme = uri.partition("://")[0].lower()
     if (other := plugins.scheme(scheme)) is not None:
-        return Found(inputs=(Input(name=public(uri), path=uri, format=other),))
+        return Found(inputs=(Input(name=public_uri(uri), path=uri, format=other),))
     from pyarrow import ArrowException
     from pyarrow.fs import FileSystem
 
@@ -42,9 +42,9 @@ def find_remote(uri: str, options: SourceOptions) -> Found:
         if isinstance(error, OSError) and not isinstance(error, ArrowException):
             raise _unreachable(uri, error) from error
         shown = without_secrets(uri, str(error))
-        raise SourceNotFoundError(path=public(uri), problem=shown) from error
+        raise SourceNotFoundError(path=public_uri(uri), problem=shown) from error
     rest = uri.partition("?")[0][len(fixed) :] if fixed != uri else ""
-    prefix = unquote(public(fixed)).rstrip("/").removesuffix(path.rstrip("/"))
+    prefix = unquote(public_uri(fixed)).rstrip("/").removesuffix(path.rstrip("/"))
     pattern = f"{glob.escape(path.rstrip('/'))}/{as_pattern(rest.lstrip('/'))}" if rest else None
     return find_in_filesystem(filesystem, path, pattern, prefix, options, uri=uri)
 
@@ -61,7 +61,7 @@ def find_in_filesystem(
     """Files of a filesystem: one, those below a folder, or those that match."""
     from pyarrow.fs import FileSelector, FileType
 
-    shown = public(uri) if uri else name
+    shown = public_uri(uri) if uri else name
     root = name.rstrip("/")
     try:
         info = filesystem.get_file_info(root)
@@ -100,7 +100,7 @@ def _is_wanted(path: str, root: str, pattern: str | None, *, whole: bool) -> boo
 
 def _unreachable(uri: str, error: Exception) -> StorageError:
     return StorageError(
-        path=public(uri),
+        path=public_uri(uri),
         problem=f"cannot be reached: {without_secrets(uri, str(error))}. Check the address, the "
         "network and the credentials",
     )

@@ -23,15 +23,14 @@ from qdrant_static.reading import (
     plugins,
     readyvectors,
 )
-from qdrant_static.reading.batch import Batch
-from qdrant_static.reading.brokenfiles import unreadable_file
+from qdrant_static.reading.batch import Batch, SettledRanges
 from qdrant_static.reading.find import PathLike, find, find_files
-from qdrant_static.reading.inputs import DAMAGED, Fingerprint, Input
+from qdrant_static.reading.inputs import Fingerprint, Input, ReadPosition, unreadable_file
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.partitions import PartitionType
-from qdrant_static.reading.position import ReadPosition
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection, select
+from qdrant_static.reading.streams import DAMAGED
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -39,15 +38,11 @@ if TYPE_CHECKING:
 __all__ = [
     "AnySource",
     "PathLike",
-    "SettledRanges",
     "Source",
     "SourceOptions",
     "find_files",
     "open_source",
 ]
-
-#: File name -> half-open ranges of positions that are settled, sorted, without overlap.
-SettledRanges = Mapping[str, Sequence[tuple[int, int]]]
 
 
 @runtime_checkable

@@ -55,7 +55,7 @@ def _of_row_groups(source: Source, rows: int) -> Iterator[Batch]:
     """The first rows of row groups, as far apart as they are."""
     places: list[tuple[Input, int, int]] = []  # file, first row, rows of the group
     for file in source.inputs:
-        with file.open_at() as opened, pq.ParquetFile(opened) as reader:
+        with file.open_seekable() as opened, pq.ParquetFile(opened) as reader:
             start = 0
             for group in range(reader.metadata.num_row_groups):
                 size = reader.metadata.row_group(group).num_rows

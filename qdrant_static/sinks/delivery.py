@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.connect import address, redact, secrets_of
+from qdrant_static.clients.connect import address, secrets_of
 from qdrant_static.clients.failures import (
     Failure,
     Verdict,
@@ -19,6 +19,7 @@ from qdrant_static.clients.failures import (
 )
 from qdrant_static.clients.retry import Attempts, RetryPolicy
 from qdrant_static.errors import EveryPointRefusedError, SpecMismatchError
+from qdrant_static.redaction import redact
 from qdrant_static.sinks.payloadbytes import UnfitPayloadError
 from qdrant_static.sinks.requests import Points, Requests
 

@@ -18,12 +18,11 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from qdrant_static.errors import ArgumentError, SourceNotFoundError, StorageError
 from qdrant_static.reading import plugins
-from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.batch import Batch, unsettled
 from qdrant_static.reading.find import find_inputs
-from qdrant_static.reading.inputs import unsettled
 from qdrant_static.reading.options import SourceOptions
-from qdrant_static.reading.redaction import public
 from qdrant_static.reading.sources import open_source
+from qdrant_static.redaction import public_uri
 from tests.fakes import write_jsonl
 
 ROW = {"id": 1, "text": "one"}
@@ -301,7 +300,7 @@ def test_an_object_store_that_cannot_be_reached_is_an_error_without_secrets(monk
     ],
 )
 def test_a_name_has_no_secrets(uri, shown):
-    assert public(uri) == shown
+    assert public_uri(uri) == shown
 
 
 # --- standard input --------------------------------------------------------------------------
@@ -327,7 +326,7 @@ def test_standard_input_is_read_to_its_end(monkeypatch, content, form):
     (batch,) = source
     assert (batch.file, len(batch)) == ("-", 3)
     assert source.fingerprints()["-"].size == -1
-    with pytest.raises(ArgumentError, match="once only"):
+    with pytest.raises(ArgumentError, match="only once"):
         list(source)
 
 

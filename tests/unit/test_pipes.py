@@ -1,4 +1,4 @@
-"""What can be read once only: pipes by their paths, and who waits for them."""
+"""What can be read only once: pipes by their paths, and who waits for them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from qdrant_static.errors import ArgumentError, JobStoppedError, SourceNotFoundError
-from qdrant_static.reading import once as module
 from qdrant_static.reading import plugins
+from qdrant_static.reading import streams as module
 from qdrant_static.reading.batch import Batch
-from qdrant_static.reading.once import ReadOnce
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.sources import Source, open_source
+from qdrant_static.reading.streams import ReadOnce
 
 ROWS = 2500
 TABLE = pa.table({"id": range(ROWS), "text": [f"row {n}" for n in range(ROWS)]})
@@ -91,7 +91,7 @@ def test_the_same_pipe_twice_is_refused(tmp_path):
     os.mkfifo(tmp_path / "a.jsonl")
     os.symlink("a.jsonl", tmp_path / "b.jsonl")
     for other in ("a.jsonl", "b.jsonl"):
-        with pytest.raises(ArgumentError, match="one pipe, which can be read once only"):
+        with pytest.raises(ArgumentError, match="one pipe, which can be read only once"):
             open_source([tmp_path / "a.jsonl", tmp_path / other])
 
 
@@ -143,6 +143,6 @@ def test_what_was_looked_at_comes_again_however_much_it_is(tmp_path, monkeypatch
             assert [int(looked.readline()) for _ in range(count)] == list(range(count))
     with once.open() as opened:
         assert [int(line) for line in opened] == list(range(5000))
-    with pytest.raises(ArgumentError, match="pipe can be read once only"):
+    with pytest.raises(ArgumentError, match="pipe can be read only once"):
         once.open()
     os.close(path)

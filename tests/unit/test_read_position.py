@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qdrant_static.reading.position import ReadPosition
+from qdrant_static.reading.inputs import ReadPosition
 from qdrant_static.reading.sources import open_source
 
 
@@ -38,17 +38,17 @@ def test_the_part_that_was_read_grows_to_all(tmp_path, name, content):
     source = open_source(tmp_path / name)
     parts = []
     for _ in source.batches():
-        parts.append(source.position.part())
+        parts.append(source.position.fraction())
     assert parts == sorted(parts)
     assert 0 < parts[0] < 0.6
-    assert parts[-1] == source.position.part() == 1.0
+    assert parts[-1] == source.position.fraction() == 1.0
 
 
 def test_files_that_are_over_count_whole(tmp_path):
     for name in ("a", "b", "c", "d"):
         (tmp_path / f"{name}.jsonl").write_bytes(lines(10))
     source = open_source(tmp_path)
-    parts = [source.position.part() for _ in source.batches()]
+    parts = [source.position.fraction() for _ in source.batches()]
     assert parts == [0.25, 0.5, 0.75, 1.0]
 
 
@@ -64,12 +64,12 @@ def test_another_process_counts_for_itself(tmp_path):
     next(batches)
     copy = pickle.loads(pickle.dumps(source))  # noqa: S301
     assert copy.inputs[0].position is copy.position
-    assert copy.position.part() == 0.0
+    assert copy.position.fraction() == 0.0
     list(copy.batches())
-    assert copy.position.part() == 1.0
+    assert copy.position.fraction() == 1.0
     batches.close()
 
 
 def test_nothing_has_no_parts():
-    assert ReadPosition({}).part() is None
-    assert ReadPosition({"a": 0}).part() is None
+    assert ReadPosition({}).fraction() is None
+    assert ReadPosition({"a": 0}).fraction() is None

@@ -103,7 +103,7 @@ class _ToldProgress(Progress):
         super().__init__(None, shown=False)
         self._out = out
         position = getattr(source, "position", None)
-        self.read_part = None if position is None else position.part
+        self.read_part = None if position is None else position.fraction
         self._read = 0
         self._due = 0.0
         self._counts: dict[str, int] | None = None

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qdrant_static.ids import point_id, text_key
-from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.batch import Batch, SettledRanges
 from qdrant_static.reading.rejects import Reject
-from qdrant_static.reading.sources import AnySource, SettledRanges
+from qdrant_static.reading.sources import AnySource
 from qdrant_static.routing import shard_of
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from qdrant_static.clients.connect import redact
 from qdrant_static.clients.failures import Verdict, failure_of
 from qdrant_static.errors import AccessDeniedError, EngineError, ServerUnavailableError
+from qdrant_static.redaction import redact
 
 if TYPE_CHECKING:
     import httpx
