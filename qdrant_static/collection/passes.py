@@ -10,9 +10,8 @@ from qdrant_static.collection import presets
 from qdrant_static.collection.vectorspec import VectorSpec
 
 if TYPE_CHECKING:
-    from qdrant_static.collection.plan import SearchPlan
+    from qdrant_static.collection.plan import SearchPlan, Stage
     from qdrant_static.collection.spec import CollectionSpec
-    from qdrant_static.collection.stage import Stage
 
 #: Distances of which the smaller is the nearer.
 SMALL_IS_NEAR = ("euclid", "manhattan")

@@ -1,4 +1,4 @@
-"""Defines `SearchPlan`: how a query is answered, as plain data."""
+"""Defines `SearchPlan` and its `Stage`: how a query is answered, as plain data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from qdrant_static import rules
-from qdrant_static.collection.spec import FULL, PLAN_KINDS, CollectionSpec, PlanKind
-from qdrant_static.collection.stage import Stage
+from qdrant_static.collection.vectorspec import FULL
 from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.encoders.sparse import RepeatedTerms
 
-__all__ = ["FUSIONS", "Fusion", "SearchPlan", "Stage", "default_plan"]
-
+PlanKind = Literal["exact", "dense", "cascade", "bm25", "hybrid", "late"]
+PLAN_KINDS: tuple[PlanKind, ...] = get_args(PlanKind)
 Fusion = Literal["complete", "dbsf", "rrf"]
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 _GREATEST_WEIGHT = 100
@@ -27,24 +27,73 @@ _STAGED = ("cascade", "hybrid", "late")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One pass over a dense vector: the first over all points, later ones over what is left.
+
+    Attributes:
+        vector: The vector that is compared.
+        limit: Number of points that it passes on; None in the last stage alone, which passes on
+            as many as the plan wants.
+        oversampling: First stage: candidates by codes per point passed on, before rescoring; None
+            takes the plan's, else what the codes want (`presets.oversampling`).
+        rescore: First stage: whether the originals rescore the candidates of the codes. Later
+            stages: whether originals are compared, instead of codes.
+        ef: First stage: number of candidates that the graph keeps; None takes the plan's, else
+            the collection's.
+        exact: Whether to compare originals, without codes and graph.
+    """
+
+    vector: str
+    limit: int | None = None
+    oversampling: float | None = None
+    rescore: bool = True
+    ef: int | None = None
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        _check_name("plan.stages.vector", self.vector)
+        rules.check_integer("plan.stages.limit", self.limit, optional=True)
+        rules.check_factor("plan.stages.oversampling", self.oversampling)
+        rules.check_integer("plan.stages.ef", self.ef, optional=True)
+        for name in ("rescore", "exact"):
+            rules.check_bool(f"plan.stages.{name}", getattr(self, name))
+
+    @classmethod
+    def of(cls, stage: Stage | Mapping[str, Any]) -> Stage:
+        """Return a stage from its dictionary, or the stage itself.
+
+        Raises:
+            ArgumentError: If a field is unknown or wrong.
+        """
+        if isinstance(stage, Stage):
+            return stage
+        if not isinstance(stage, Mapping) or "vector" not in stage:
+            raise ArgumentError(
+                field="plan.stages", problem=f"{stage!r} is not a stage: {{'vector': …}}"
+            )
+        rules.check_fields("plan.stages", stage, cls)
+        return cls(**stage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPlan:
-    """How a query is answered; every plan is one request (feedback: two).
+    """How a query is answered; every plan is one request (with feedback: two).
 
     Attributes:
         kind: ``"exact"``: every vector is compared, unquantized. ``"dense"``: candidates by
-            quantized codes and the graph, rescored with the originals; where the graph lies on a
+            quantized codes and the graph, rescored with the originals; where the graph is on a
             smaller vector, candidates by that one, rescored with the full vector. ``"cascade"``:
-            several dense vectors, each looking at what the one before found. ``"bm25"``: terms
+            several dense vectors, each comparing what the one before found. ``"bm25"``: terms
             alone. ``"hybrid"``: dense and BM25, fused. ``"late"``: candidates of the dense side,
             and of BM25 where there is one, reordered by the late-interaction vector.
         vector: The dense vector that is searched; None: the full one for ``"exact"``, else the
             one with the graph, and then the full one.
-        stages: The dense side, first to last, of a cascade, hybrid or late plan; empty: one or
-            two stages as `vector` says; of a cascade: all vectors of the collection, ascending.
+        stages: The dense side of a cascade, hybrid or late plan, first to last; empty: one or
+            two stages as `vector` implies; of a cascade: all vectors of the collection, ascending.
         oversampling: Candidates by codes per wanted hit, at least 1, before rescoring; None:
             what the vector's codes want. At 1 the originals only reorder the same hits.
         rescore: Whether the originals rescore the candidates.
-        ef: How many candidates the graph keeps; None: as the collection says.
+        ef: Number of candidates that the graph keeps; None takes the collection's.
         candidates: Hybrid: candidates from each side. 50 are as good as 100 on the four judged
             sets of docs/plans.md, and half the work.
         fusion: Hybrid: ``"complete"``: each side scores the candidates of both, and the scores
@@ -52,14 +101,14 @@ class SearchPlan:
             missing in one list counts as nothing; ``"rrf"`` adds reciprocal ranks.
         dense_weight: Hybrid: how often the dense score counts.
         sparse_weight: Hybrid: how often the BM25 score counts.
-        repeated_terms: Weight of a query term that comes ``c`` times: ``"sqrt"`` of c,
+        repeated_terms: Weight of a query term that occurs ``c`` times: ``"sqrt"`` of c,
             ``"one"``, or c (``"count"``).
-        feedback: Rocchio: so much of the mean vector of the best hits is added to the query's,
-            and the plan is run again, as a second request; 0 for none.
-        feedback_hits: So many best hits.
+        feedback: Rocchio: weight of the mean vector of the best hits, which is added to the
+            query's; the plan is then run again, as a second request. 0 for none.
+        feedback_hits: Number of best hits for it.
         late_candidates: Late: candidates from each side.
         rerank: A cross-encoder that reorders the top, on the client; None for none.
-        rerank_candidates: So many hits does it read.
+        rerank_candidates: Number of hits that it reads.
     """
 
     kind: PlanKind
@@ -80,14 +129,10 @@ class SearchPlan:
     rerank_candidates: int = 50
 
     def __post_init__(self) -> None:
-        if self.kind not in PLAN_KINDS:
-            raise ArgumentError(
-                field="plan", problem=f"{self.kind!r} is unknown; known: {', '.join(PLAN_KINDS)}"
-            )
+        check_kind(self.kind)
         if isinstance(self.stages, str | Mapping) or not isinstance(self.stages, Sequence):
-            raise ArgumentError(
-                field="plan.stages", problem=f"{self.stages!r} is no list of stages"
-            )
+            problem = f"{self.stages!r} is not a list of stages"
+            raise ArgumentError(field="plan.stages", problem=problem)
         object.__setattr__(self, "stages", tuple(Stage.of(stage) for stage in self.stages))
         rules.check_factor("plan.oversampling", self.oversampling)
         rules.check_bool("plan.rescore", self.rescore)
@@ -101,18 +146,17 @@ class SearchPlan:
         rules.check_choice("plan.repeated_terms", self.repeated_terms, _REPEATED_TERMS)
         if not rules.is_number(self.feedback) or self.feedback < 0:
             raise ArgumentError(
-                field="plan.feedback", problem=f"{self.feedback!r} is no number from 0"
+                field="plan.feedback", problem=f"{self.feedback!r} must be a number from 0 on"
             )
         for name in ("vector", "rerank"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                raise ArgumentError(field=f"plan.{name}", problem=f"{value!r} is no name")
+            if getattr(self, name) is not None:
+                _check_name(f"plan.{name}", getattr(self, name))
         if self.feedback and self.kind == "bm25":
             raise ArgumentError(field="plan.feedback", problem="'bm25' has no dense vector to move")
         self._check_stages()
 
     def _check_stages(self) -> None:
-        """What can be said of stages before the collection is known."""
+        """Check what is known of stages without the collection."""
         if not self.stages:
             if self.kind == "cascade" and self.vector is not None:
                 raise ArgumentError(
@@ -130,59 +174,54 @@ class SearchPlan:
             raise ArgumentError(
                 field="plan.stages", problem="a cascade has two or more; one is 'dense'"
             )
-        *before, last = self.stages
-        for number, stage in enumerate(before):
-            if stage.limit is None:
-                raise ArgumentError(
-                    field=f"plan.stages[{number}].limit",
-                    problem=f"is missing; {stage.vector!r} must say how many points it passes on",
-                )
-        if last.limit is not None:
-            raise ArgumentError(
-                field=f"plan.stages[{len(before)}].limit",
-                problem="the last stage passes on what the plan wants; leave it out",
-            )
-        limits = [stage.limit or 0 for stage in before]
+        last = len(self.stages) - 1
+        for number, stage in enumerate(self.stages):
+            if (stage.limit is None) != (number == last):
+                problem = f"is missing; give how many points {stage.vector!r} passes on"
+                if number == last:
+                    problem = "the last stage passes on as many as the plan wants; leave it out"
+                raise ArgumentError(field=f"plan.stages[{number}].limit", problem=problem)
+        limits = [stage.limit or 0 for stage in self.stages[:-1]]
         if any(later > earlier for earlier, later in pairwise(limits)):
             raise ArgumentError(field="plan.stages.limit", problem=f"must not grow; got {limits}")
-        sizes = [_size_by_name(stage.vector) for stage in self.stages]
-        known = [size for size in sizes if size is not None]
-        _check_ascending(known, [stage.vector for stage in self.stages], strictly=True)
+        names = [stage.vector for stage in self.stages]
+        sizes = [size for name in names if (size := _size_by_name(name)) is not None]
+        _check_ascending(sizes, names, strictly=True)
 
     @property
     def needs_dense(self) -> bool:
-        """Whether the query's dense vector is asked for."""
+        """Whether the query's dense vector is needed."""
         return self.kind != "bm25"
 
     @property
     def needs_sparse(self) -> bool:
-        """Whether the plan is nothing without the query's BM25 terms."""
+        """Whether the plan cannot run without the query's BM25 terms."""
         return self.kind in ("bm25", "hybrid")
 
     @property
     def needs_late(self) -> bool:
-        """Whether the query's late-interaction rows are asked for."""
+        """Whether the query's late-interaction rows are needed."""
         return self.kind == "late"
 
     def uses_sparse(self, spec: CollectionSpec) -> bool:
-        """Whether BM25 terms play a part here."""
+        """Return whether the plan searches by BM25 terms in this collection."""
         return self.needs_sparse or (self.kind == "late" and spec.sparse is not None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON-like data; what is left to the collection (None) is left out."""
-        given = {one.name: getattr(self, one.name) for one in fields(self)}
-        given["stages"] = [
+        """Return the plan as JSON-like data, without what is left to the collection (None)."""
+        data = {one.name: getattr(self, one.name) for one in fields(self)}
+        data["stages"] = [
             {name: value for name, value in asdict(stage).items() if value is not None}
             for stage in self.stages
         ] or None
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in data.items() if value is not None}
 
     @classmethod
     def of(cls, plan: str | Mapping[str, Any] | SearchPlan) -> Self | SearchPlan:
-        """A plan from its name, from what `to_dict` gave, or as it is.
+        """Return a plan from its kind, from what `to_dict` gave, or the plan itself.
 
         Raises:
-            ArgumentError: If the name or a field is unknown, or the plan impossible.
+            ArgumentError: If the kind or a field is unknown, or the plan impossible.
         """
         if isinstance(plan, SearchPlan):
             return plan
@@ -191,7 +230,7 @@ class SearchPlan:
         if not isinstance(plan, Mapping) or "kind" not in plan:
             raise ArgumentError(
                 field="plan",
-                problem=f"{plan!r} is no plan; one is named by: {', '.join(PLAN_KINDS)}",
+                problem=f"{plan!r} is not a plan; one is named by: {', '.join(PLAN_KINDS)}",
             )
         rules.check_fields("plan", plan, cls)
         return cls(**plan)
@@ -203,37 +242,51 @@ class SearchPlan:
             ArgumentError: If it lacks a vector, BM25 or the late-interaction vector, or if the
                 stages' sizes do not ascend.
         """
-        if self.needs_sparse and spec.sparse is None:
-            raise ArgumentError(
-                field="plan", problem=f"{self.kind!r} needs BM25, which the collection lacks"
-            )
-        if self.needs_late and spec.late is None:
-            raise ArgumentError(
-                field="plan",
-                problem="'late' needs the late-interaction vector, which the collection lacks",
-            )
+        check_kind(self.kind, spec)
         if self.vector is not None and self.needs_dense:
             spec.vector(self.vector)
         if self.stages:
-            sizes = [spec.vector(stage.vector).size for stage in self.stages]
-            _check_ascending(sizes, [stage.vector for stage in self.stages], strictly=False)
+            names = [stage.vector for stage in self.stages]
+            _check_ascending([spec.vector(name).size for name in names], names, strictly=False)
         elif self.kind == "cascade" and len(spec.vectors) < 2:
             raise ArgumentError(
                 field="plan.stages",
-                problem=f"a cascade needs two vectors; the collection has "
-                f"{spec.vectors[0].name!r} alone",
+                problem=f"a cascade needs two vectors; the collection has only "
+                f"{spec.vectors[0].name!r}",
             )
 
 
+def check_kind(kind: object, spec: CollectionSpec | None = None) -> None:
+    """Refuse an unknown kind of plan, and one that needs a vector that the spec lacks.
+
+    Raises:
+        ArgumentError: If the kind is unknown, or the spec has no BM25 or late-interaction vector.
+    """
+    rules.check_choice("plan", kind, PLAN_KINDS)
+    missing = ""
+    if spec is not None and kind in ("bm25", "hybrid") and spec.sparse is None:
+        missing = "BM25"
+    elif spec is not None and kind == "late" and spec.late is None:
+        missing = "the late-interaction vector"
+    if missing:
+        problem = f"{kind!r} needs {missing}, which the collection lacks"
+        raise ArgumentError(field="plan", problem=problem)
+
+
 def default_plan(spec: CollectionSpec) -> SearchPlan:
-    """The collection's own plan, else hybrid where there is BM25, else dense."""
+    """Return the collection's own plan, else hybrid where there is BM25, else dense."""
     if spec.plan is not None:
         return SearchPlan.of(spec.plan)
     return SearchPlan(kind="dense" if spec.sparse is None else "hybrid")
 
 
+def _check_name(field: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ArgumentError(field=field, problem=f"{value!r} is not a name")
+
+
 def _size_by_name(name: str) -> float | None:
-    """Dimensions as far as the name tells."""
+    """Return the dimensions that a vector's name tells, infinity for the full vector."""
     if name == FULL:
         return math.inf
     head, _, digits = name.partition("_")

@@ -1,13 +1,20 @@
-"""Which layout a vector gets where nobody says: facts, each with its source."""
+"""Default codes, graphs and numbers of candidates of vectors, each with its source."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.quantization import Binary, Product, Quantization, Turbo
+from qdrant_static.errors import ArgumentError
+
+#: Quantization as an argument: a short name, an object, or one of these per vector's name.
+QuantizationChoice: TypeAlias = str | Quantization | Mapping[str, Any] | None
 
 #: The Matryoshka size from which a first pass by it is as good as one by the full vector: the
-#: smallest size that carries the graph. Measured: 1,024-d with a graph on 256 dimensions alone,
+#: smallest size that has the graph. Measured: 1,024-d with a graph on 256 dimensions alone,
 #: recall@10 of the cascade in docs/plans.md.
 GRAPH_SIZE = 256
 
@@ -21,8 +28,8 @@ class Preset:
         quantization: The codes.
         oversampling: Candidates by codes per wanted hit, before rescoring.
         promised_recall: recall@10 of codes and rescoring, against the exact search of the same
-            vector, that the preset must reach on clustered vectors (the tests hold it to that).
-        source: Where that comes from.
+            vector, that the preset must reach on clustered vectors; tests check it.
+        source: The measurement or publication behind it.
     """
 
     up_to: int
@@ -38,7 +45,7 @@ PRESETS: tuple[Preset, ...] = (
         quantization=Turbo(bits=4),
         oversampling=2.0,
         promised_recall=0.98,
-        source="Qdrant's figures at 384-d, no rescoring told: float32 .986, TurboQuant 4 bits "
+        source="Qdrant's figures at 384-d, rescoring not stated: float32 .986, TurboQuant 4 bits "
         ".944, 2 bits .848, one bit .603; one bit is advised from about 1,024 dimensions on",
     ),
     Preset(
@@ -72,15 +79,15 @@ CASCADE_PROMISED_RECALL = 0.98
 
 
 def preset(size: int) -> Preset:
-    """The preset of a vector of that size."""
+    """Return the preset of a vector of ``size`` dimensions."""
     return next(one for one in PRESETS if size <= one.up_to)
 
 
 def oversampling(quantization: Quantization | None) -> float:
-    """Candidates by codes per wanted hit, before rescoring, for codes of any kind.
+    """Return the default candidates by codes per wanted hit, before rescoring.
 
-    By the bits that a code spends on a dimension, as in `PRESETS`; product codes of the same size
-    lose more. Vectors without codes have nothing to make up for.
+    It depends on the bits per dimension, as in `PRESETS`; product codes of the same size lose
+    more. It is 1 without codes.
     """
     if quantization is None:
         return 1.0
@@ -91,7 +98,7 @@ def oversampling(quantization: Quantization | None) -> float:
 
 
 def passed_on(size: int, hits: int) -> int:
-    """How many candidates a vector of a cascade passes on to the next, longer one.
+    """Return how many candidates a vector of a cascade passes on to the next, longer one.
 
     Args:
         size: Its dimensions.
@@ -102,12 +109,64 @@ def passed_on(size: int, hits: int) -> int:
 
 
 def graph_vector(sizes: tuple[int, ...]) -> int:
-    """Which of a vector's sizes carries the graph.
+    """Return which of a vector's sizes has the graph.
 
     Args:
         sizes: The full size, then the Matryoshka sizes, falling.
 
     Returns:
-        The smallest from `GRAPH_SIZE` on; the full size where there is none.
+        The smallest of at least `GRAPH_SIZE`; the full size where there is none.
     """
     return next((size for size in reversed(sizes) if size >= GRAPH_SIZE), sizes[0])
+
+
+def graphs_of(graph: str | Sequence[str] | None, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the names of the vectors that have a graph.
+
+    Args:
+        graph: The chosen names; None takes the vector of `graph_vector`.
+        sizes: Vector's name -> dimensions, falling.
+
+    Raises:
+        ArgumentError: If there is no vector of a chosen name.
+    """
+    if graph is None:
+        wanted = graph_vector(tuple(sizes.values()))
+        return tuple(name for name, size in sizes.items() if size == wanted)
+    names = (graph,) if isinstance(graph, str) else tuple(graph)
+    for name in names:
+        _check_vector("graph", name, sizes)
+    return names
+
+
+def codes_of(
+    quantization: QuantizationChoice, sizes: Mapping[str, int]
+) -> dict[str, Quantization | None]:
+    """Return each vector's quantization.
+
+    Args:
+        quantization: One choice for all vectors, or a mapping from their names.
+        sizes: Vector's name -> dimensions.
+
+    Raises:
+        ArgumentError: If a quantization is unknown, or there is no vector of a given name.
+    """
+    if isinstance(quantization, Mapping) and not {"kind", "bits"} & set(quantization):
+        for name in quantization:
+            _check_vector(f"quantization.{name}", name, sizes)
+        chosen = {name: quantization.get(name, "auto") for name in sizes}
+    else:
+        chosen = dict.fromkeys(sizes, quantization)
+    return {
+        name: preset(sizes[name]).quantization
+        if choice == "auto"
+        else quantizations.parse(choice, f"vectors.{name}.quantization")
+        for name, choice in chosen.items()
+    }
+
+
+def _check_vector(field: str, name: str, sizes: Mapping[str, int]) -> None:
+    if name not in sizes:
+        raise ArgumentError(
+            field=field, problem=f"there is no vector {name!r}; there are {', '.join(sizes)}"
+        )

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Literal, Self, TypeAlias, cast, get_type_hints
+from typing import Any, Literal, Self, cast, get_type_hints
 
 from qdrant_static import plaindata, rules
-from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.fieldpaths import as_key
 from qdrant_static.collection.fields import Fields
-from qdrant_static.collection.presets import graph_vector, preset
-from qdrant_static.collection.quantization import Quantization
+from qdrant_static.collection.plan import check_kind
+from qdrant_static.collection.presets import QuantizationChoice, codes_of, graphs_of
 from qdrant_static.collection.vectorspec import (
     BM25,
     FULL,
@@ -33,8 +32,8 @@ from qdrant_static.errors import ArgumentError
 from qdrant_static.rules import is_number
 
 __all__ = [
-    "BM25", "FULL", "METADATA_KEY", "PLAN_KINDS", "VERSION", "CollectionSpec", "Fields", "Hnsw",
-    "LateSpec", "PlanKind", "SparseSpec", "VectorSpec", "matryoshka_name",
+    "BM25", "FULL", "METADATA_KEY", "VERSION", "CollectionSpec", "Fields", "Hnsw",
+    "LateSpec", "SparseSpec", "VectorSpec", "matryoshka_name",
 ]  # fmt: skip
 
 #: The key of a spec in a collection's metadata.
@@ -42,11 +41,7 @@ METADATA_KEY = "qdrant_static"
 #: Version of the spec's form there.
 VERSION = 1
 
-PlanKind = Literal["exact", "dense", "cascade", "bm25", "hybrid", "late"]
-PLAN_KINDS: tuple[PlanKind, ...] = ("exact", "dense", "cascade", "bm25", "hybrid", "late")
 PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text", "uuid")
-#: How quantization may be asked for: by a short name, as an object, or per vector's name.
-QuantizationChoice: TypeAlias = str | Quantization | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +119,10 @@ class CollectionSpec:
             plaindata.convert(getattr(self, name), _HINTS[name], name)
         for name, kind in self.payload_indexes.items():
             rules.check_choice(f"payload_indexes.{name}", kind, PAYLOAD_TYPES)
-        self._check_plan()
+        if self.plan is not None:
+            # The rest is checked where the plan is used, so that a collection with a plan of a
+            # later version can still be opened.
+            check_kind(self.plan.get("kind") if isinstance(self.plan, Mapping) else self.plan, self)
         keys = {as_key(name): kind for name, kind in self.payload_indexes.items()}
         object.__setattr__(self, "payload_indexes", dict(sorted(keys.items())))
 
@@ -149,19 +147,6 @@ class CollectionSpec:
                     problem=f"a vector of {vector.size} of the encoder's {sizes[0]} dimensions is "
                     f"called {matryoshka_name(vector.size)!r}",
                 )
-
-    def _check_plan(self) -> None:
-        kind = self.plan.get("kind") if isinstance(self.plan, Mapping) else self.plan
-        if self.plan is not None and kind not in PLAN_KINDS:
-            raise ArgumentError(
-                field="plan", problem=f"{kind!r} is unknown; known: {', '.join(PLAN_KINDS)}"
-            )
-        if kind in ("bm25", "hybrid") and self.sparse is None:
-            raise ArgumentError(field="plan", problem=f"{kind!r} needs BM25, which is left out")
-        if kind == "late" and self.late is None:
-            raise ArgumentError(
-                field="plan", problem="'late' needs the late-interaction vector, which is left out"
-            )
 
     @classmethod
     def for_encoder(
@@ -211,8 +196,8 @@ class CollectionSpec:
         if len(set(matryoshka)) < len(matryoshka):
             raise ArgumentError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
         sizes = {FULL: info.dimension, **{matryoshka_name(size): size for size in matryoshka}}
-        graphs = _graphs(graph, sizes)
-        codes = _codes(quantization, sizes)
+        graphs = graphs_of(graph, sizes)
+        codes = codes_of(quantization, sizes)
         return cls(
             encoder=info,
             vectors=tuple(
@@ -305,39 +290,6 @@ class CollectionSpec:
             if name not in data:
                 raise ArgumentError(field=f"{where}.{name}", problem="is missing")
         return plaindata.build(cls, given, where)
-
-
-def _graphs(asked: str | Sequence[str] | None, sizes: Mapping[str, int]) -> tuple[str, ...]:
-    """The names of the vectors that have a graph."""
-    if asked is None:
-        size = graph_vector(tuple(sizes.values()))
-        return tuple(name for name, one in sizes.items() if one == size)
-    names = (asked,) if isinstance(asked, str) else tuple(asked)
-    for name in names:
-        if name not in sizes:
-            raise ArgumentError(
-                field="graph", problem=f"{name!r} is no vector; there are {', '.join(sizes)}"
-            )
-    return names
-
-
-def _codes(asked: QuantizationChoice, sizes: Mapping[str, int]) -> dict[str, Quantization | None]:
-    """Each vector's quantization."""
-    if isinstance(asked, Mapping) and not {"kind", "bits"} & set(asked):
-        for name in asked:
-            if name not in sizes:
-                raise ArgumentError(
-                    field=f"quantization.{name}",
-                    problem=f"is no vector; there are {', '.join(sizes)}",
-                )
-        return {name: _code(asked.get(name, "auto"), name, size) for name, size in sizes.items()}
-    return {name: _code(asked, name, size) for name, size in sizes.items()}
-
-
-def _code(asked: Any, name: str, size: int) -> Quantization | None:
-    if asked == "auto":
-        return preset(size).quantization
-    return quantizations.parse(asked, f"vectors.{name}.quantization")
 
 
 #: What the fields of a spec hold.

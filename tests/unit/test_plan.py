@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.collection.plan import FUSIONS, SearchPlan, Stage, default_plan
-from qdrant_static.collection.spec import PLAN_KINDS, CollectionSpec, Fields, LateSpec
+from qdrant_static.collection.plan import FUSIONS, PLAN_KINDS, SearchPlan, Stage, default_plan
+from qdrant_static.collection.spec import CollectionSpec, Fields, LateSpec
 from qdrant_static.collection.specfile import dumps
 from qdrant_static.errors import ArgumentError
 from tests.fakes import FakeEncoder
