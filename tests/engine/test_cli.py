@@ -452,7 +452,7 @@ def test_a_process_prints_json_alone_and_exits_0(tmp_path, model_folder):
 
 INGEST_SLOWLY = """
 import sys, time
-from qdrant_static.ingestion import sink
+from qdrant_static.sinks import sink
 store = sink.store
 def slow(*arguments):
     refused = store(*arguments)

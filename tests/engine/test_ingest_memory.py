@@ -18,7 +18,7 @@ sys.path.insert(0, sys.argv[3])
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
 from qdrant_static.ingestion import finishing
 from qdrant_static.ingestion import run
-from qdrant_static.ingestion import sink
+from qdrant_static.sinks import sink
 
 sink.store = lambda *_arguments: {}
 finishing.build_index = lambda *_arguments, **_options: None
