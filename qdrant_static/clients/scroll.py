@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.retry import RetryPolicy, call_with_retries
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 PAGE = 500
 
 
-def pages(
+def page(
     client: Client,
     collection: str,
     *,
@@ -28,42 +27,58 @@ def pages(
     with_vectors: bool | list[str] = False,
     operation: str = "reading points",
     retry: RetryPolicy | None = None,
-) -> Iterator[list[models.Record]]:
-    """Yield all points of a collection, page by page, in the order of their ids.
+) -> tuple[list[models.Record], Any]:
+    """Read one page of points, in the order of their ids.
 
     Args:
         client: The client of a server, or an `EdgeClient`.
         collection: The collection.
         where: Only points that match this filter.
         offset: The id to start from; None for the first.
-        limit: How many points a page has at most.
+        limit: How many points the page has at most.
         with_payload: Whether payloads are read, or which fields.
         with_vectors: Whether vectors are read, or which of them.
         operation: What the request is for, for messages.
         retry: When to retry, and when to give up.
 
+    Returns:
+        The points, and the offset of the next page; None after the last one.
+
+    Raises:
+        QdrantStaticError: As `call_with_retries`.
+    """
+    return call_with_retries(
+        client,
+        collection,
+        operation,
+        lambda: client.scroll(
+            collection,
+            scroll_filter=where,
+            limit=limit,
+            offset=offset,
+            with_payload=with_payload,
+            with_vectors=with_vectors,
+        ),
+        retry=retry,
+    )
+
+
+def pages(client: Client, collection: str, **options: Any) -> Iterator[list[models.Record]]:
+    """Yield all points of a collection page by page, in the order of their ids.
+
+    Args:
+        client: The client of a server, or an `EdgeClient`.
+        collection: The collection.
+        options: As for `page`.
+
     Raises:
         QdrantStaticError: As `call_with_retries`.
     """
     while True:
-        points, offset = call_with_retries(
-            client,
-            collection,
-            operation,
-            partial(
-                client.scroll,
-                collection,
-                scroll_filter=where,
-                limit=limit,
-                offset=offset,
-                with_payload=with_payload,
-                with_vectors=with_vectors,
-            ),
-            retry=retry,
-        )
+        points, options["offset"] = page(client, collection, **options)
         if points:
             yield points
-        if offset is None:
+        if options["offset"] is None:
             return
 
 

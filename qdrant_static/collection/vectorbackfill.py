@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qdrant_client import models
 
+from qdrant_static.clients.scroll import pages
 from qdrant_static.collection.bm25stats import measured
 from qdrant_static.collection.create import bm25_encoder
 from qdrant_static.collection.vectorform import original_form, stored_form
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Points of a page; of vectors of 1,024 dimensions, 2 MB.
-_PAGE = 500
 #: Of more texts the first do not tell the mean length in BM25 terms: all are counted first.
 _SAMPLE = 20_000
 #: What to do where BM25 cannot be filled.
@@ -31,21 +29,6 @@ TERMS_FROM_FILES = (
     "BM25 cannot be filled from there. Build a collection with BM25 of the files (ingest, or "
     "migrate start with files)"
 )
-
-
-def pages(
-    client: Client, collection: str, *, payload: Any = False, vectors: Any = False
-) -> Iterator[list[models.Record]]:
-    """All points, page by page, in the order of their ids."""
-    offset: Any = None
-    while True:
-        points, offset = client.scroll(
-            collection, limit=_PAGE, offset=offset, with_payload=payload, with_vectors=vectors
-        )
-        if points:
-            yield points
-        if offset is None:
-            return
 
 
 def vector_of(point: Any, name: str) -> list[float] | None:
@@ -69,7 +52,7 @@ def fill_prefix(client: Client, collection: str, source: VectorSpec, vector: Vec
         How many points have got it.
     """
     filled = 0
-    for page in pages(client, collection, vectors=[source.name]):
+    for page in pages(client, collection, with_vectors=[source.name]):
         rows = [(one.id, row) for one in page if (row := vector_of(one, source.name)) is not None]
         if not rows:
             continue
@@ -117,7 +100,7 @@ def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fiel
             mean = _mean_length(client, collection, sparse, fields)
             sparse = replace(sparse, mean_length=mean)
     encoder = bm25_encoder(sparse)
-    for page in pages(client, collection, payload=True):
+    for page in pages(client, collection, with_payload=True):
         texts = [fields.text_of(point.payload or {}) for point in page]
         points = [
             models.PointVectors(
@@ -140,7 +123,7 @@ def _mean_length(client: Client, collection: str, sparse: SparseSpec, fields: Fi
     """The mean length of all texts: points may be sorted by it."""
     encoder = bm25_encoder(sparse)
     terms = texts = 0
-    for page in pages(client, collection, payload=True):
+    for page in pages(client, collection, with_payload=True):
         found = [text for point in page if (text := fields.text_of(point.payload or {}))]
         terms += int(encoder.lengths(found).sum())
         texts += len(found)
@@ -149,7 +132,7 @@ def _mean_length(client: Client, collection: str, sparse: SparseSpec, fields: Fi
 
 def _texts(client: Client, collection: str, fields: Fields) -> list[str]:
     found: list[str] = []
-    for page in pages(client, collection, payload=True):
+    for page in pages(client, collection, with_payload=True):
         found += [text for point in page if (text := fields.text_of(point.payload or {}))]
         if len(found) >= _SAMPLE:
             break

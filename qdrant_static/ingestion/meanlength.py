@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from qdrant_static.clients.retry import call_with_retries
+from qdrant_static.clients.scroll import pages
 from qdrant_static.collection.create import write_spec
-from qdrant_static.collection.vectorbackfill import pages
 from qdrant_static.collection.vectorspec import BM25
 from qdrant_static.encoders.reweighing import reweigh
 from qdrant_static.ledger.runs import SAMPLED
@@ -89,7 +89,7 @@ class MeanLength:
     def _reweigh(self, means: list[float], mean: float) -> int | None:
         """Make all weights again; how many could not be, None if it was stopped."""
         unclear = 0
-        for page in pages(self.client, self.collection, vectors=[BM25]):
+        for page in pages(self.client, self.collection, with_vectors=[BM25]):
             if self.must_stop():
                 return None
             points = []

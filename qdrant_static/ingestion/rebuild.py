@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from qdrant_static.clients.scroll import pages
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.digests import DIGEST_BYTES, as_digests, payload_digest, text_digests
 from qdrant_static.ids import id_digest, plain_id
@@ -51,11 +52,7 @@ def rebuild(
     whole = not (fields.unstored or fields.ready_vectors or fields.mixed)
     ledger.rows.clear()
     count = 0
-    offset: Any = None
-    while True:
-        records, offset = client.scroll(
-            collection, limit=_PAGE, offset=offset, with_payload=True, with_vectors=False
-        )
+    for records in pages(client, collection, limit=_PAGE, with_payload=True):
         payloads = [record.payload or {} for record in records]
         texts = [spec.fields.text_of(payload) if whole else "" for payload in payloads]
         known = text_digests(pa.array(texts, pa.large_string()), key)
@@ -73,5 +70,4 @@ def rebuild(
         count += len(records)
         if on_progress is not None:
             on_progress(count)
-        if offset is None:
-            return count
+    return count

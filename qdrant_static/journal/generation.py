@@ -10,6 +10,7 @@ import pyarrow as pa
 from qdrant_client import models
 
 from qdrant_static.clients.retry import call_with_retries
+from qdrant_static.clients.scroll import pages
 from qdrant_static.sinks.encoding import BatchEncoder
 from qdrant_static.sinks.latevectors import LateVectors
 from qdrant_static.sinks.sink import store
@@ -106,24 +107,15 @@ class Generation:
         self, condition: models.Filter, retry: RetryPolicy | None = None
     ) -> Iterator[list[PointId]]:
         """The ids that a filter finds, page by page."""
-        offset: Any = None
-        while True:
-            points, offset = self._call(
-                "looking for points",
-                lambda offset=offset: self._client.scroll(  # type: ignore[misc]
-                    self.name,
-                    scroll_filter=condition,
-                    limit=1_000,
-                    offset=offset,
-                    with_payload=False,
-                    with_vectors=False,
-                ),
-                retry,
-            )
-            if points:
-                yield [cast("PointId", point.id) for point in points]
-            if offset is None:
-                return
+        for points in pages(
+            self._client,
+            self.name,
+            where=condition,
+            limit=1_000,
+            operation="looking for points",
+            retry=retry,
+        ):
+            yield [cast("PointId", point.id) for point in points]
 
     # --- writing -------------------------------------------------------------------------------
 

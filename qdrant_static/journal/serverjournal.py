@@ -24,6 +24,7 @@ from uuid import uuid4
 from qdrant_client import models
 
 from qdrant_static.clients.retry import call_with_retries
+from qdrant_static.clients.scroll import page
 from qdrant_static.errors import StorageError
 from qdrant_static.journal import journaltargets as rules
 from qdrant_static.journal.entries import Change, Entry, Lag, Target
@@ -199,15 +200,14 @@ class JournalCollection:
         end = last if upto is None else min(upto, last)
         if end <= position:
             return []
-        found, _ = self._call(
-            "reading the journal",
-            lambda: self._client.scroll(
-                self._name,
-                scroll_filter=_between(position, end),
-                limit=limit,
-                with_payload=True,
-                with_vectors=False,
-            ),
+        found, _ = page(
+            self._client,
+            self._name,
+            where=_between(position, end),
+            limit=limit,
+            with_payload=True,
+            operation="reading the journal",
+            retry=self._retry,
         )
         return [_entry(one.payload or {}) for one in found]
 

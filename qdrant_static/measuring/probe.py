@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qdrant_client import models
 
+from qdrant_static.clients.scroll import pages
 from qdrant_static.collection import params
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.create import knows_tiers
 from qdrant_static.collection.presets import preset
 from qdrant_static.collection.updates import change_vectors, vector_diff
-from qdrant_static.collection.vectorbackfill import pages, vector_of
+from qdrant_static.collection.vectorbackfill import vector_of
 from qdrant_static.collection.vectorspec import VectorSpec
 from qdrant_static.measuring import ownvectors as measuring
 from qdrant_static.measuring.ownvectors import Query
@@ -118,7 +119,7 @@ def simulated(there: Probed, wanted: VectorSpec, target: float) -> tuple[Measure
 def _rows(client: Client, collection: str, vector: str) -> Any:
     """Vectors of random points where there are many, else of all; float32 ``(n, size)``."""
     found: list[list[float]] = []
-    for page in pages(client, collection, vectors=[vector]):
+    for page in pages(client, collection, with_vectors=[vector]):
         found += [row for point in page if (row := vector_of(point, vector)) is not None]
         if len(found) > SIMULATED:
             break

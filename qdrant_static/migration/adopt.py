@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from qdrant_static.clients.aliases import aliases_of, point_alias
-from qdrant_static.clients.scroll import exact_count
+from qdrant_static.clients.scroll import exact_count, pages
 from qdrant_static.clients.statefolder import default_state
 from qdrant_static.collection.create import create_collection, read_spec
 from qdrant_static.collection.generationnames import generation_name, read_metadata
 from qdrant_static.collection.migrationcheck import under_way
 from qdrant_static.collection.migrationstate import running_error
-from qdrant_static.collection.vectorbackfill import pages
 from qdrant_static.errors import (
     AliasExistsError,
     ArgumentError,
@@ -186,7 +185,7 @@ def _writers(client: Client, name: str) -> list[DirectWriter]:
 def _copy(client: Client, name: str, copy: str) -> int:
     """All points, vectors as they are."""
     copied = 0
-    for page in pages(client, name, payload=True, vectors=True):
+    for page in pages(client, name, with_payload=True, with_vectors=True):
         client.upsert(
             copy,
             [

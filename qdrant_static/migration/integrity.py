@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.connect import is_remote
 from qdrant_static.clients.indexing import wait_for_indexes
-from qdrant_static.clients.scroll import exact_count
+from qdrant_static.clients.scroll import exact_count, pages
 from qdrant_static.errors import EngineError
 from qdrant_static.ids import plain_id
 from qdrant_static.ingestion.verify import check_samples
@@ -243,16 +244,9 @@ def draw(client: Client, collection: str, count: int) -> list[Any]:
     from qdrant_client import models
 
     if exact_count(client, collection) <= count:
-        points: list[Any] = []
-        offset: Any = None
-        while True:
-            page, offset = client.scroll(
-                collection, limit=_SAMPLED_PAGE, offset=offset, with_payload=True,
-                with_vectors=False,
-            )  # fmt: skip
-            points += page
-            if offset is None:
-                return points
+        return list(
+            chain.from_iterable(pages(client, collection, limit=_SAMPLED_PAGE, with_payload=True))
+        )
     found: dict[PointId, Any] = {}
     for _ in range(4 * (count // _PAGE + 1)):
         for one in client.query_points(
@@ -269,15 +263,9 @@ def draw(client: Client, collection: str, count: int) -> list[Any]:
 
 def _ids(client: Client, collection: str) -> Iterator[PointId]:
     """All ids in their order: integers first, then UUIDs."""
-    offset: Any = None
-    while True:
-        points, offset = client.scroll(
-            collection, limit=_PAGE, offset=offset, with_payload=False, with_vectors=False
-        )
-        for one in points:
+    for page in pages(client, collection, limit=_PAGE):
+        for one in page:
             yield plain_id(one.id)
-        if offset is None:
-            return
 
 
 def _differing(blue: Iterator[PointId], green: Iterator[PointId]) -> Iterator[PointId]:

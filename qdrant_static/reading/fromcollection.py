@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from qdrant_static.clients.scroll import page
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import Fields
 from qdrant_static.collection.vectorform import original_form
@@ -108,7 +109,8 @@ class CollectionSource:
         return replace(self, selection=replace(self.selection, dimension=dimension))
 
     def _page(self, offset: Any, limit: int, *, whole: bool) -> tuple[list[Any], Any]:
-        points, after = self.client.scroll(
+        return page(
+            self.client,
             self.collection,
             limit=min(limit, MAX_ROWS),
             offset=offset,
@@ -117,7 +119,6 @@ class CollectionSource:
             if whole and self.vector
             else bool(whole and self.vector == ""),
         )
-        return list(points), after
 
     def _batches(self, points: list[Any], start: int) -> Iterator[Batch]:
         building = Building(self.name, "row", self.selection)
@@ -183,7 +184,7 @@ def open_collection(
     if as_filled:
         fields.require_text(collection, _FROM_FILES)
         asked = asked.with_columns(text=fields.text or None)
-    points, _ = client.scroll(collection, limit=MAX_ROWS, with_payload=True, with_vectors=False)
+    points, _ = page(client, collection, limit=MAX_ROWS, with_payload=True)
     names = tuple(dict.fromkeys(name for point in points for name in point.payload or ()))
     name = f"collection:{collection}"
     # A vector is no payload field: nobody is to look for it there.

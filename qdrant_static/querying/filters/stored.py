@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
+from qdrant_static.clients.scroll import page
 from qdrant_static.collection.create import info_of
 from qdrant_static.collection.fieldpaths import (
     Path,
@@ -135,8 +136,8 @@ class StoredFields:
         return self._info
 
     def _scroll(self, condition: models.Filter | None, limit: int, payload: Any) -> list[Any]:
-        points, _ = self._client.scroll(
-            self._collection, scroll_filter=condition, limit=limit, with_payload=payload
+        points, _ = page(
+            self._client, self._collection, where=condition, limit=limit, with_payload=payload
         )
         return points
 
