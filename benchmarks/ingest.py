@@ -476,13 +476,13 @@ def server_points(folder: Path, place: Path, layout: str) -> dict[str, Any]:
 def server_green(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     """File -> green by `ingest`, beside vectors made beforehand -> green by `upload_collection`."""
     from qdrant_static import ingest, load_encoder
-    from qdrant_static.clients.indexing import wait_for_indexes
+    from qdrant_static.clients.indexing import wait_until_indexed
 
     client = server("recommended", indexed=True)
     started = time.perf_counter()
     upload = sent_by_upload(folder, client, ("full", "mrl_256"))
     waiting = time.perf_counter()
-    wait_for_indexes(client, "ingest_benchmark")
+    wait_until_indexed(client, "ingest_benchmark")
     upload += time.perf_counter() - waiting
     client.delete_collection("ingest_benchmark")
     encoder = load_encoder(str(folder / "model"))

@@ -55,7 +55,7 @@ def fill(server: Any, work: Path, encoder: Any, shards: int) -> None:
     from dataclasses import replace
 
     from qdrant_static import ingest
-    from qdrant_static.clients.indexing import wait_for_indexes
+    from qdrant_static.clients.indexing import wait_until_indexed
     from qdrant_static.collection.spec import ServerSpec
 
     server.delete_collection(NAME)
@@ -66,7 +66,7 @@ def fill(server: Any, work: Path, encoder: Any, shards: int) -> None:
             work / "passages.parquet", server, NAME, spec=spec, encoder=encoder, key="id",
             text=("title", "text"), state=Path(state),
         )  # fmt: skip
-    wait_for_indexes(server, NAME)
+    wait_until_indexed(server, NAME)
 
 
 def questions(work: Path) -> list[str]:

@@ -110,14 +110,14 @@ def fill_read(client: Any) -> None:
     """The collection that is read: indexed before anything is measured."""
     from qdrant_client import models
 
-    from qdrant_static.clients.indexing import wait_for_indexes
+    from qdrant_static.clients.indexing import wait_until_indexed
 
     client.delete_collection(READ)
     client.create_collection(
         READ, models.VectorParams(size=READ_DIM, distance=models.Distance.COSINE)
     )
     client.upload_collection(READ, vectors=clustered(READ_POINTS), batch_size=500, wait=True)
-    wait_for_indexes(client, READ)
+    wait_until_indexed(client, READ)
 
 
 def clustered(count: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, create_collection
+from qdrant_static.clients.indexing import wait_until_indexed
 from qdrant_static.collection.create import bm25_encoder, check_spec, read_spec, write_spec
 from qdrant_static.collection.diff import apply, diff, ensure_collection
 from qdrant_static.collection.foreign import carried_spec, foreign_spec, spec_of
@@ -27,7 +28,6 @@ from qdrant_static.errors import (
     NotAPlannedCollectionError,
     SpecMismatchError,
 )
-from qdrant_static.measuring.ownvectors import settle
 from qdrant_static.measuring.quantize import quantize
 from qdrant_static.vectors import truncate
 from tests.fakes import FakeEncoder
@@ -153,7 +153,7 @@ class CollectionSuite:
         heard: list[str] = []
         apply(client, name, difference, notify=heard.append)
         assert heard == [str(one) for one in difference.differences]
-        settle(client, name)
+        wait_until_indexed(client, name)
         assert diff(client, name, wanted).differences == ()
         assert read_spec(client, name) == wanted
         assert client.count(name).count == COUNT
@@ -213,7 +213,7 @@ class CollectionSuite:
         told = diff(client, name, wanted)
         assert [one.remedy for one in told.differences] == ["new vector"]
         apply(client, name, told)
-        settle(client, name)
+        wait_until_indexed(client, name)
         assert diff(client, name, wanted).differences == ()
         assert read_spec(client, name) == wanted
         stored = client.retrieve(name, [4, 9], with_vectors=["mrl_8"])
@@ -415,7 +415,7 @@ class CollectionSuite:
             for i, row in enumerate(rows.tolist())
         ]
         client.upsert(name, points, wait=True)
-        settle(client, name)
+        wait_until_indexed(client, name)
         return rows
 
     def _codes(self, client, name, vector=""):
@@ -533,7 +533,7 @@ class CollectionSuite:
 
         heard: list[str] = []
         with monkeypatch.context() as patched:
-            patched.setattr(probe.measuring, "settle", stopped)
+            patched.setattr(probe, "wait_until_indexed", stopped)
             with pytest.raises(KeyboardInterrupt) as caught:
                 quantize(client, name, queries=5, notify=heard.append)
         assert "repeating is harmless" in heard[-1]

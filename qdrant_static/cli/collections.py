@@ -115,18 +115,18 @@ def apply(
     Only what needs no migration can be changed: if anything needs one, nothing is changed.
     """
     from qdrant_static import connect
+    from qdrant_static.clients.indexing import wait_until_indexed
     from qdrant_static.collection.create import read_spec
     from qdrant_static.collection.diff import apply as change
     from qdrant_static.collection.diff import diff as compare
     from qdrant_static.measuring.assess import assess
-    from qdrant_static.measuring.ownvectors import settle
     from qdrant_static.querying.filters import index_warnings
 
     with closing(connect(db, api_key=api_key)) as client:
         found = compare(client, collection, _spec(client, collection, spec))
         change(client, collection, found, notify=lambda line: typer.echo(line, err=True))
         if found:
-            settle(client, collection)
+            wait_until_indexed(client, collection)
         if found.changes_layout:
             measured = assess(client, collection, read_spec(client, collection), by="apply")
             for line in [] if measured is None else measured.lines():

@@ -150,7 +150,9 @@ def address(client: Client) -> str:
     folder = getattr(client, "path", None)
     if folder is not None:
         return str(folder)
-    options = client.init_options
+    options = getattr(client, "init_options", None)
+    if options is None:  # a client that wraps another
+        return "the server"
     named = (options.get(name) for name in ("url", "location", "host"))
     target = str(next((one for one in named if one), "localhost"))
     if target == ":memory:":

@@ -1,4 +1,4 @@
-"""Bulk loads into a server: indexing deferred and restored in every case, and how far it is."""
+"""Defers the indexing of a server during a bulk load, and waits until a collection is indexed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.clients.connect import is_remote
+from qdrant_static.clients.connect import is_embedded, is_remote
 from qdrant_static.clients.failures import Verdict, failure_of
 from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.errors import EngineError
@@ -18,34 +18,37 @@ from qdrant_static.errors import EngineError
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
 
-#: Under this prefix and the collection's name a note lies while indexing is deferred.
+#: While indexing is deferred, a note exists under this prefix and the collection's name.
 NOTE = "indexing_threshold:"
-#: What servers take where a collection says nothing, in KB of vectors per segment.
+#: The server's default indexing threshold, in KB of vectors per segment.
 _DEFAULT_THRESHOLD = 10_000
 #: How often a server is asked whether it has finished indexing, in seconds.
 _POLL_S = 0.2
+#: How many consecutive answers must say that the indexes are ready.
+_READY_ANSWERS = 2
 
 
 @contextmanager
 def deferred_indexing(
     client: Client, collection: str, notes: MutableMapping[str, Any]
 ) -> Iterator[None]:
-    """Have a server build no index while points come in; afterwards it builds them all at once.
+    """Switch a server's indexing off while points are uploaded; afterwards it indexes all at once.
 
-    What the collection had is noted before it is changed, so that the next run restores it if
-    this one never gets to: call `restore_indexing` at the start of every run.
+    The collection's own threshold is noted before it is changed, so that the next run can restore
+    it if this one is killed: call `restore_indexing` at the start of every run.
 
     Args:
-        client: Of a server; an embedded collection builds no index by itself, and is left alone.
-        collection: Which one.
-        notes: A durable place: what is set in it must be on disk when the assignment returns.
+        client: The client of a server; an embedded collection does not index by itself, and is not
+            changed.
+        collection: The collection.
+        notes: A durable mapping: an item must be on disk when its assignment returns.
     """
     restore_indexing(client, collection, notes)
     if not is_remote(client):
         yield
         return
     threshold = client.get_collection(collection).config.optimizer_config.indexing_threshold
-    if threshold == 0:  # somebody else's choice; it stays
+    if threshold == 0:  # the user has switched indexing off: keep it so
         yield
         return
     notes[NOTE + collection] = threshold
@@ -57,18 +60,18 @@ def deferred_indexing(
 
 
 def restore_all_indexing(client: Client, notes: MutableMapping[str, Any]) -> None:
-    """Restore what earlier runs deferred, in whichever collection: an alias may have been moved."""
+    """Restore what earlier runs deferred in any collection: an alias may have been moved since."""
     for name in [one.removeprefix(NOTE) for one in notes if one.startswith(NOTE)]:
         restore_indexing(client, name, notes)
 
 
 def restore_indexing(client: Client, collection: str, notes: MutableMapping[str, Any]) -> bool:
-    """Restore what an earlier run deferred and did not restore.
+    """Restore the threshold that an earlier run changed and did not restore.
 
     Args:
-        client: Of a server, or an `EdgeClient`.
-        collection: Which one; it may be gone.
-        notes: The same place that `deferred_indexing` was given.
+        client: The client of a server, or an `EdgeClient`.
+        collection: The collection; it may no longer exist.
+        notes: The same mapping that `deferred_indexing` was given.
 
     Returns:
         Whether there was something to restore.
@@ -92,15 +95,17 @@ def _set_threshold(client: Client, collection: str, threshold: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexProgress:
-    """How far a server is with its indexes.
+    """How much of a collection a server has indexed.
 
     Attributes:
-        ready: All that is to be indexed is.
-        status: The collection's: ``green``, ``yellow`` (at work), ``grey`` (it will go on with
-            the next change), ``red`` (an error).
-        queued_points: Points in segments that wait; None where the server does not tell.
-        running_points: Points in segments at work; None where the server does not tell.
-        fraction: How much of the segments at work is done, 0.0 to 1.0; None if nobody knows.
+        ready: Whether everything that is to be indexed is indexed.
+        status: The collection's status: ``green``, ``yellow`` (optimizing), ``grey`` (it goes on
+            with the next change), ``red`` (an error).
+        queued_points: Points in segments that wait for the optimizer; None if the server does not
+            report it.
+        running_points: Points in segments that are being optimized; None if the server does not
+            report it.
+        fraction: How much of the running segments is done, 0.0 to 1.0; None if it is not known.
     """
 
     ready: bool
@@ -111,13 +116,13 @@ class IndexProgress:
 
 
 def index_progress(client: Client, collection: str) -> IndexProgress:
-    """Ask a server how far its indexes are.
+    """Ask how much of a collection is indexed.
 
-    Newer servers tell it in detail, over REST; of others only the status is known.
+    Newer servers report details, over REST; older ones only have a status.
 
     Args:
-        client: Of a server, or an `EdgeClient`.
-        collection: Which one.
+        client: The client of a server, or an `EdgeClient`.
+        collection: The collection.
     """
     status = client.get_collection(collection).status
     ready = status == models.CollectionStatus.GREEN
@@ -136,54 +141,61 @@ def index_progress(client: Client, collection: str) -> IndexProgress:
     )
 
 
-def wait_for_indexes(
+def wait_until_indexed(
     client: Client,
     collection: str,
     *,
-    told: Callable[[IndexProgress], None] | None = None,
+    progress: Callable[[IndexProgress], None] | None = None,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Return when a server has indexed all that it is to index.
+    """Return when everything that is to be indexed is indexed; an embedded collection is built now.
 
-    A server that was restarted goes on with its indexes only when the collection is changed next:
-    until then it is ``grey``. It is given a change that changes nothing.
+    A server is ready when it says so in two consecutive answers: between two of its optimizations
+    it may be idle for a moment. A server that was restarted goes on indexing only when the
+    collection is changed next; until then its status is ``grey``. It is sent a change that changes
+    nothing.
 
     Args:
-        client: Of a server.
-        collection: Which one.
-        told: Hears how far it is, several times a second.
-        wait: How to wait, in seconds.
+        client: The client of a server, or an `EdgeClient`.
+        collection: The collection.
+        progress: Called with every answer of the server, several times a second.
+        wait: Sleeps for a number of seconds.
 
     Raises:
-        EngineError: If the server cannot index the collection.
-        ServerUnavailableError: If it did not answer for too long.
+        EngineError: If the server cannot index the collection: its status is ``red``.
+        ServerUnavailableError: If the server does not answer for too long.
     """
+    if is_embedded(client):
+        client.optimize(collection)
+        return
+    ready_answers = 0
     while True:
-        progress = call_with_retries(
+        seen = call_with_retries(
             client,
             collection,
-            "asking for the state of the indexes",
+            "reading the state of the indexes",
             lambda: index_progress(client, collection),
         )
-        if told is not None:
-            told(progress)
-        if progress.ready:
+        if progress is not None:
+            progress(seen)
+        ready_answers = ready_answers + 1 if seen.ready else 0
+        if ready_answers == _READY_ANSWERS:
             return
-        if progress.status == models.CollectionStatus.RED.value:
+        if seen.status == models.CollectionStatus.RED.value:
             status = client.get_collection(collection).optimizer_status
             raise EngineError(operation=f"indexing {collection!r}", problem=f"the server: {status}")
-        if progress.status == models.CollectionStatus.GREY.value:
+        if seen.status == models.CollectionStatus.GREY.value:
             client.update_collection(collection, optimizers_config=models.OptimizersConfigDiff())
         wait(_POLL_S)
 
 
 def _optimizations(client: Any, collection: str) -> models.OptimizationsResponse | None:
-    """The server's report; None from a server that has none to give."""
+    """Ask for the report of the optimizers; None from a server without one."""
     try:
         report: models.OptimizationsResponse = client.get_optimizations(collection)
     except Exception as error:
         failure = failure_of(error)
-        # Without the endpoint a server says 404 or 405; a REST port may be closed to the outside.
+        # A server without the endpoint answers 404 or 405; its REST port may not be reachable.
         if failure is None or failure.verdict is Verdict.DENIED:
             raise
         return None
@@ -191,7 +203,7 @@ def _optimizations(client: Any, collection: str) -> models.OptimizationsResponse
 
 
 def _counted(tree: models.ProgressTree) -> Iterator[tuple[int, int]]:
-    """What is counted in a tree of steps: done, and of how many."""
+    """Yield what is counted in a tree of steps: how many are done, and of how many."""
     if tree.done is not None and tree.total:
         yield tree.done, tree.total
     for child in tree.children or ():

@@ -17,10 +17,6 @@ from qdrant_static.collection.vectorspec import VectorSpec
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
 
-#: How often a server is asked whether it has finished, in seconds.
-_POLL_S = 0.2
-#: A server may take a moment to see that its settings changed.
-_QUIET_POLLS = 3
 #: Two scores that differ by less are a tie, whichever point was named.
 _TIE = 1e-5
 #: Distances by which nearer means less.
@@ -136,20 +132,6 @@ def recall_of(query: Query, found: Sequence[Any], vector: VectorSpec) -> float:
 def points_with(client: Client, collection: str, vector: str) -> int:
     """How many points have a vector of that name, exactly."""
     return client.count(collection, count_filter=_having(vector), exact=True).count
-
-
-def settle(client: Client, collection: str) -> None:
-    """Build what changed settings ask for, and return when it is built."""
-    from qdrant_static.edge import EdgeClient
-
-    if isinstance(client, EdgeClient):
-        client.optimize(collection)
-        return
-    quiet = 0
-    while quiet < _QUIET_POLLS:
-        busy = client.get_collection(collection).status == models.CollectionStatus.YELLOW
-        quiet = 0 if busy else quiet + 1
-        time.sleep(_POLL_S)
 
 
 def disk_bytes(client: Client, collection: str) -> int | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qdrant_client import models
 
+from qdrant_static.clients.indexing import wait_until_indexed
 from qdrant_static.clients.scroll import pages
 from qdrant_static.collection import params
 from qdrant_static.collection import quantization as quantizations
@@ -77,7 +78,7 @@ class Probed:
         given = vector_diff(vector, tiers=knows_tiers(self.client)).quantization_config
         changes = {vector.name: models.VectorParamsDiff(quantization_config=given)}
         change_vectors(self.client, self.name, changes)
-        measuring.settle(self.client, self.name)
+        wait_until_indexed(self.client, self.name)
 
 
 def oversamplings(vector: VectorSpec, ladder: Sequence[int]) -> Sequence[float | None]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.connect import server_version
+from qdrant_static.clients.indexing import wait_until_indexed
 from qdrant_static.collection import fromparams
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.create import check_version, write_spec
@@ -197,7 +198,7 @@ def _add_terms(
     carried = carried_spec(client, collection) or spec
     write_spec(client, collection, with_terms(carried, filled, fields))
     terms_are_filled(client, collection)
-    measuring.settle(client, collection)
+    wait_until_indexed(client, collection)
     return measuring.points_with(client, collection, BM25)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.indexing import wait_until_indexed
 from qdrant_static.clients.scroll import exact_count
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
@@ -14,7 +15,7 @@ from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorbackfill import fill_prefix, fill_terms
 from qdrant_static.collection.vectorspec import BM25, SparseSpec
 from qdrant_static.errors import ArgumentError
-from qdrant_static.measuring.ownvectors import points_with, settle
+from qdrant_static.measuring.ownvectors import points_with
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -76,7 +77,7 @@ def add_vector(
         else:
             fill_prefix(client, collection, spec.vectors[0], spec.vector(vector))
         filled = points_with(client, collection, vector)
-    settle(client, collection)
+    wait_until_indexed(client, collection)
     return Added(collection=collection, vector=vector, points=points, filled=filled)
 
 

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.connect import is_remote
-from qdrant_static.clients.indexing import wait_for_indexes
+from qdrant_static.clients.indexing import wait_until_indexed
 from qdrant_static.clients.scroll import exact_count, pages
 from qdrant_static.errors import EngineError
 from qdrant_static.ids import plain_id
@@ -189,7 +189,7 @@ class Integrity:
             problem = "indexing is switched off"
         elif is_remote(self.client):  # the last changes may have set it to work once more
             try:
-                wait_for_indexes(self.client, self.green)
+                wait_until_indexed(self.client, self.green)
             except EngineError as error:
                 problem = error.problem
         info = self.client.get_collection(self.green)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.clients.indexing import IndexProgress, wait_for_indexes
+from qdrant_static.clients.indexing import IndexProgress, wait_until_indexed
 from qdrant_static.collection.spec import BM25
 from qdrant_static.edge import EdgeClient
 from qdrant_static.errors import PointError
@@ -102,7 +102,7 @@ def build_index(
     if isinstance(client, EdgeClient):
         client.optimize(collection, another_process=progress is not None, progress=progress)
         return
-    wait_for_indexes(client, collection, told=waiting)
+    wait_until_indexed(client, collection, progress=waiting)
 
 
 def _points(

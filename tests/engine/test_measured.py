@@ -11,6 +11,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection, ingest, tune
+from qdrant_static.clients.indexing import wait_until_indexed
 from qdrant_static.collection.create import read_spec, write_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.foreign import carried_spec, foreign_spec
@@ -20,7 +21,6 @@ from qdrant_static.collection.planevidence import LAYOUT
 from qdrant_static.collection.specfile import from_toml, to_toml
 from qdrant_static.measuring import assess as assessing
 from qdrant_static.measuring.assess import assess
-from qdrant_static.measuring.ownvectors import settle
 from qdrant_static.measuring.quantize import quantize
 from qdrant_static.migration.inplace import add_vector
 from qdrant_static.querying.answer import answer
@@ -315,7 +315,7 @@ def test_tune_binds_its_evidence(client, encoder):
     report = tune(client, "c", target_recall=0.5, sample=40, budget_s=60, cost="bytes")
     assert report.stored
     assert read_spec(client, "c").evidence[LAYOUT]
-    settle(client, "c")
+    wait_until_indexed(client, "c")
     quantize(client, "c", quantization=None, target_recall=0.5)
     assert read_spec(client, "c").plan is None
 

@@ -18,7 +18,7 @@ from qdrant_static.clients.indexing import (
     deferred_indexing,
     index_progress,
     restore_indexing,
-    wait_for_indexes,
+    wait_until_indexed,
 )
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.encoders.sparsevectors import SparseRows
@@ -288,7 +288,7 @@ def test_a_server_started_again_goes_on_with_its_indexes(tmp_path):
         )
         server.kill()
         server.start()
-        wait_for_indexes(client, "c")
+        wait_until_indexed(client, "c")
         info = client.get_collection("c")
         assert info.status == models.CollectionStatus.GREEN
         assert info.indexed_vectors_count >= 20 * ROWS

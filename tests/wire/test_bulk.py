@@ -16,7 +16,7 @@ from qdrant_static.clients.indexing import (
     index_progress,
     restore_all_indexing,
     restore_indexing,
-    wait_for_indexes,
+    wait_until_indexed,
 )
 from qdrant_static.errors import CollectionNotFoundError, EngineError
 from tests.wire.server import VERSION
@@ -171,26 +171,49 @@ def test_indexes_are_waited_for_and_their_progress_is_told(wire, client):
         if len(seen) == 3:
             wire.status = None
 
-    wait_for_indexes(client, "c", told=seen.append, wait=wait)
-    assert [one.status for one in seen] == ["yellow"] * 3 + ["green"]
+    wait_until_indexed(client, "c", progress=seen.append, wait=wait)
+    assert [one.status for one in seen] == ["yellow"] * 3 + ["green"] * 2
     assert wire.updates == 0
+
+
+def test_one_ready_answer_between_two_busy_ones_is_not_enough(wire, client):
+    """Between two optimizations a server may be green for a moment."""
+    coming = [models.CollectionStatus.YELLOW, models.CollectionStatus.YELLOW]
+    seen: list[str] = []
+
+    def progress(one: IndexProgress) -> None:
+        seen.append(one.status)
+        wire.status = coming.pop() if coming and len(seen) % 2 else None
+
+    wait_until_indexed(client, "c", progress=progress, wait=lambda _: None)
+    assert seen == ["green", "yellow", "green", "yellow", "green", "green"]
 
 
 def test_a_server_that_has_stopped_indexing_is_made_to_go_on(wire, client):
     wire.status = models.CollectionStatus.GREY
+    seen: list[IndexProgress] = []
 
     def wait(_: float) -> None:
         assert wire.updates == 1
         wire.status = None
 
-    wait_for_indexes(client, "c", wait=wait)
+    wait_until_indexed(client, "c", progress=seen.append, wait=wait)
+    assert [one.status for one in seen] == ["grey", "green", "green"], "grey is not ready"
     assert threshold(client) == 77
 
 
 def test_a_server_that_cannot_index_says_so(wire, client):
     wire.status = models.CollectionStatus.RED
     with pytest.raises(EngineError, match="indexing 'c': the server"):
-        wait_for_indexes(client, "c")
+        wait_until_indexed(client, "c")
+
+
+def test_an_embedded_collection_is_built(tmp_path):
+    with EdgeClient(tmp_path) as client:
+        client.create_collection(
+            "c", vectors_config={"full": models.VectorParams(size=4, distance="Dot")}
+        )
+        wait_until_indexed(client, "c", progress=lambda _: pytest.fail("nobody is asked"))
 
 
 def test_the_version_is_asked_of_a_server_only(wire, client):

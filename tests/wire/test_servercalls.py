@@ -12,6 +12,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from qdrant_static import EdgeClient
 from qdrant_static.clients.connect import address
 from qdrant_static.clients.retry import RetryPolicy, call_with_retries
+from qdrant_static.clients.scroll import pages
 from qdrant_static.errors import (
     CollectionNotFoundError,
     EngineError,
@@ -108,3 +109,16 @@ def test_an_address_holds_no_secret(options, said):
     client = QdrantClient(**options, check_compatibility=False)
     assert address(client) == said
     client.close()
+
+
+def test_pages_are_all_points_and_each_page_is_retried(wire, client):
+    points = [models.PointStruct(id=n, vector={"full": [1.0] * 4}) for n in range(7)]
+    client.upsert("c", points, wait=True)
+    found = []
+    for page in pages(client, "c", limit=3, retry=QUICK):
+        wire.deaf = 1
+        found.append([point.id for point in page])
+    wire.deaf = 0
+    assert found == [[0, 1, 2], [3, 4, 5], [6]]
+    nothing = models.Filter(must=[models.HasIdCondition(has_id=[99])])
+    assert list(pages(client, "c", where=nothing)) == []
