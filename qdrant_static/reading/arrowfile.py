@@ -11,7 +11,7 @@ import pyarrow.ipc
 from qdrant_static.reading import columns
 from qdrant_static.reading.batch import MAX_ROWS, Batch, unsettled
 from qdrant_static.reading.inputs import Input, unreadable_file
-from qdrant_static.reading.parquet import with_partition
+from qdrant_static.reading.partitions import with_partition
 from qdrant_static.reading.records import Records
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from qdrant_static.reading import columns
 from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch, unsettled
 from qdrant_static.reading.inputs import Input, unreadable_file
-from qdrant_static.reading.records import Records, constant
+from qdrant_static.reading.partitions import with_partition
+from qdrant_static.reading.records import Records
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection
 from qdrant_static.reading.streams import DAMAGED, DamagedError, problem_of
@@ -35,14 +36,6 @@ def describe(file: Input) -> tuple[pa.Schema, int]:
     """
     with _opened(file) as reader:
         return with_partition(reader.schema_arrow, file), int(reader.metadata.num_rows)
-
-
-def with_partition(found: pa.Schema, file: Input) -> pa.Schema:
-    """A schema and the columns of a partition; a file's own column goes before the folder's."""
-    for name, value in file.partition.items():
-        if found.get_field_index(name) < 0:
-            found = found.append(pa.field(name, constant(value).type))
-    return found
 
 
 def read(

@@ -1,4 +1,4 @@
-"""Partitions: columns whose values are the names of folders, ``year=2021``."""
+"""Partitions: columns whose values are in the names of folders, such as ``year=2021``."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote
 
+import pyarrow as pa
+
 from qdrant_static.reading.cells import READ
 from qdrant_static.reading.inputs import Input
 from qdrant_static.reading.options import CellType
 
-#: What Hive and Spark call the folder of rows whose partition is null.
+#: The name that Hive and Spark give to the folder of rows whose partition is null.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionType:
-    """What the values of a partition are.
+    """The type of the values of a partition.
 
     Attributes:
-        kind: Their type.
-        is_strict: Whether a folder of another value rejects its rows; else it stays a string.
+        kind: The type.
+        is_strict: Whether a folder with another value rejects its rows; else it stays a string.
     """
 
     kind: CellType
@@ -32,9 +34,9 @@ class PartitionType:
 
 
 def folders_of(path: str) -> dict[str, str | None]:
-    """The values of all folders called ``column=value`` on the way to a file.
+    """Return the values of all folders called ``column=value`` in a path.
 
-    The whole way counts, so that the columns do not depend on which of the folders was named.
+    The whole path counts, so that the columns do not depend on which of the folders was named.
 
     Args:
         path: Where the file lies, from the root of its filesystem.
@@ -48,7 +50,7 @@ def folders_of(path: str) -> dict[str, str | None]:
 
 
 def with_types(inputs: Sequence[Input], types: Mapping[str, PartitionType]) -> list[Input]:
-    """The same files, with values of these types.
+    """Return the same files, with partition values of these types.
 
     Args:
         inputs: The files.
@@ -83,7 +85,7 @@ def _typed(file: Input, types: Mapping[str, PartitionType]) -> Input:
 
 
 def _is_written_so(text: str, kind: CellType) -> bool:
-    """Whether a text is a value of a type, and says no more than it: 01 is not 1."""
+    """Return whether a text is a value of a type in its usual form: 01 is not 1."""
     if kind == "integer":
         return _INTEGER.fullmatch(text) is not None
     try:
@@ -91,3 +93,18 @@ def _is_written_so(text: str, kind: CellType) -> bool:
     except ValueError:
         return False
     return True
+
+
+def with_partition(schema: pa.Schema, file: Input) -> pa.Schema:
+    """Return a schema with the columns of the file's partition; a column of the file wins."""
+    for name, value in file.partition.items():
+        if schema.get_field_index(name) < 0:
+            schema = schema.append(pa.field(name, constant(value).type))
+    return schema
+
+
+def constant(value: Any) -> pa.Scalar:
+    """Return a partition's value as a scalar of Arrow."""
+    if type(value) is int and value >= 2**63:
+        return pa.scalar(value, pa.uint64())
+    return pa.scalar(value, pa.string()) if value is None else pa.scalar(value)

@@ -14,6 +14,7 @@ from qdrant_static.errors import ColumnNotFoundError
 from qdrant_static.ids import Key
 from qdrant_static.reading import arrowtypes, columns, payloads, readyvectors
 from qdrant_static.reading.batch import MAX_BYTES, Batch, Whole
+from qdrant_static.reading.partitions import constant
 from qdrant_static.reading.payloads import PayloadRows
 from qdrant_static.reading.rejects import Reason, Reject
 from qdrant_static.reading.selection import Selection
@@ -248,13 +249,6 @@ def _plain(table: pa.RecordBatch, constants: Mapping[str, Any]) -> pa.RecordBatc
         if name not in table.schema.names:
             decoded[name] = pa.repeat(constant(value), table.num_rows)
     return pa.RecordBatch.from_arrays(list(decoded.values()), names=list(decoded))
-
-
-def constant(value: Any) -> pa.Scalar:
-    """A partition's value: of a type that cells have, or nothing."""
-    if type(value) is int and value >= 2**63:
-        return pa.scalar(value, pa.uint64())
-    return pa.scalar(value, pa.string()) if value is None else pa.scalar(value)
 
 
 def _unsound(table: pa.RecordBatch) -> dict[int, tuple[Reason, str]]:

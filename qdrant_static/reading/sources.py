@@ -20,8 +20,8 @@ from qdrant_static.reading import (
     jsonl,
     parquet,
     partitions,
-    plugins,
     readyvectors,
+    registered,
 )
 from qdrant_static.reading.batch import Batch, SettledRanges
 from qdrant_static.reading.find import PathLike, find, find_files
@@ -282,16 +282,16 @@ def _describe(file: Input) -> tuple[pa.Schema | None, int | None]:
         if file.stream is None:
             file.open().close()
         return None, None
-    with plugins.opened(file.format, file.path) as (found, _):
-        return parquet.with_partition(found, file), None
+    with registered.opened(file.format, file.path) as (found, _):
+        return partitions.with_partition(found, file), None
 
 
 def _read_registered(
     file: Input, selection: Selection, settled: Sequence[tuple[int, int]]
 ) -> Iterator[Batch | Reject]:
     try:
-        with plugins.opened(file.format, file.path) as (found, tables):
-            schema = parquet.with_partition(found, file)
+        with registered.opened(file.format, file.path) as (found, tables):
+            schema = partitions.with_partition(found, file)
             yield from arrowfile.batches(file, schema, tables, selection, settled)
     except DAMAGED as error:
         yield unreadable_file(file, error)

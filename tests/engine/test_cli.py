@@ -107,7 +107,7 @@ def test_an_unreadable_parquet_among_good_ones_is_said_and_the_others_go_on(run,
     [
         (("none.jsonl",), "error: no input at 'none.jsonl': there is no such file or folder"),
         (("none*.jsonl",), "error: no input at 'none*.jsonl': nothing matches"),
-        (("empty",), "error: no input at 'empty': the folder holds no file that ends in"),
+        (("empty",), "error: no input at 'empty': the folder has no file that ends in"),
         (("a.jsonl", "--key", "doi"), "its columns are: id, title, text, n"),
         (("a.jsonl", "--text", "title,body"), "no column 'body' in a.jsonl; its columns are: id,"),
         (("a.jsonl", "--payload", "year"), "no column 'year'"),

@@ -17,7 +17,7 @@ import pytest
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from qdrant_static.errors import ArgumentError, SourceNotFoundError, StorageError
-from qdrant_static.reading import plugins
+from qdrant_static.reading import registered
 from qdrant_static.reading.batch import Batch, unsettled
 from qdrant_static.reading.find import find_inputs
 from qdrant_static.reading.options import SourceOptions
@@ -442,19 +442,19 @@ def open_numbers(location: str) -> pa.RecordBatchReader:
 @pytest.fixture
 def numbers(monkeypatch):
     points = [
-        EntryPoint("numbers", f"{__name__}:open_numbers", plugins.ENTRY_POINT_GROUP),
-        EntryPoint("count", f"{__name__}:open_numbers", plugins.ENTRY_POINT_GROUP),
+        EntryPoint("numbers", f"{__name__}:open_numbers", registered.ENTRY_POINT_GROUP),
+        EntryPoint("count", f"{__name__}:open_numbers", registered.ENTRY_POINT_GROUP),
     ]
 
     def entry_points(*, group: str, name: str | None = None):
         assert group == "qdrant_static.sources"
         return [one for one in points if name in (None, one.name)]
 
-    monkeypatch.setattr(plugins, "entry_points", entry_points)
+    monkeypatch.setattr(registered, "entry_points", entry_points)
     monkeypatch.setattr(EntryPoint, "load", lambda _: open_numbers)
-    plugins._names.cache_clear()
+    registered._names.cache_clear()
     yield
-    plugins._names.cache_clear()
+    registered._names.cache_clear()
 
 
 def test_a_distribution_may_add_an_ending_and_a_scheme(numbers, tmp_path):

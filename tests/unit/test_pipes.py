@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from qdrant_static.errors import ArgumentError, JobStoppedError, SourceNotFoundError
-from qdrant_static.reading import plugins
+from qdrant_static.reading import registered
 from qdrant_static.reading import streams as module
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.options import SourceOptions
@@ -105,9 +105,9 @@ def test_standard_input_by_two_names_is_refused(monkeypatch, tmp_path):
 
 
 def test_a_pipe_of_a_registered_source_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(plugins, "ending_of", lambda path: "avro" if "avro" in path else None)
+    monkeypatch.setattr(registered, "ending_of", lambda path: "avro" if "avro" in path else None)
     os.mkfifo(tmp_path / "a.avro")
-    with pytest.raises(SourceNotFoundError, match="store it as a file first"):
+    with pytest.raises(SourceNotFoundError, match="save it as a file first"):
         open_source(tmp_path / "a.avro")
 
 

@@ -70,7 +70,7 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_glob(tmp_path):
         ("notes.txt", "the file does not end in .parquet"),
         ("g.json", "the file does not end in .parquet"),
         ("deep/.x/..", None),
-        ("empty", "the folder holds no file that ends in .parquet"),
+        ("empty", "the folder has no file that ends in .parquet"),
     ],
 )
 def test_a_path_that_gives_no_file_is_an_error_that_says_why(folder, path, told):

@@ -10,8 +10,8 @@ from pyarrow.fs import LocalFileSystem
 
 from qdrant_static.errors import SourceNotFoundError
 from qdrant_static.reading.find import find, find_inputs
-from qdrant_static.reading.patterns import as_expression, as_pattern
 from qdrant_static.reading.sources import open_source
+from qdrant_static.reading.urifiles import as_expression, as_pattern
 from tests.fakes import write_jsonl
 
 #: The same lake by a path, a glob, a URI, a glob in a URI, and a filesystem that is given.
@@ -61,14 +61,14 @@ def test_a_link_to_what_is_not_there_is_told(lake, way, name):
     os.symlink("not-mounted", lake / name)
     found = look(lake, way)
     assert names(found, lake) == ["a.jsonl", "deep/b.jsonl"]
-    assert unreached(found, lake) == {name: "is a link to what is not there (not-mounted)"}
+    assert unreached(found, lake) == {name: "is a broken link (to not-mounted)"}
 
 
 def test_a_link_to_what_is_not_there_that_a_glob_matches_is_no_pipe(lake):
     (lake / "b.jsonl").symlink_to("nowhere")
     for pattern in ("*.jsonl", "[b].jsonl"):
         gone = find(str(lake / pattern)).unreached
-        assert [one.message for one in gone] == ["is a link to what is not there (nowhere)"]
+        assert [one.message for one in gone] == ["is a broken link (to nowhere)"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -102,7 +102,7 @@ def test_pipes_in_a_folder_are_told_and_not_waited_for(lake, way):
     os.mkfifo(lake / "p.txt")
     found = look(lake, way)
     assert names(found, lake) == ["a.jsonl", "deep/b.jsonl"]
-    assert "name it by itself" in unreached(found, lake)["p.jsonl"]
+    assert "name it explicitly" in unreached(found, lake)["p.jsonl"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -132,7 +132,7 @@ def test_two_names_that_would_be_shown_alike_are_refused(lake):
 @pytest.mark.parametrize("pattern", ["{}/*", "file://{}/*.jsonl"])
 def test_a_folder_that_is_called_like_a_file_is_read_as_a_folder(lake, pattern):
     (lake / "out.jsonl").mkdir()
-    assert "holds no file" in unreached(find(pattern.format(lake)), lake)["out.jsonl"]
+    assert "has no file" in unreached(find(pattern.format(lake)), lake)["out.jsonl"]
     write_jsonl(lake / "out.jsonl" / "part-0.jsonl", [])
     assert names(find(pattern.format(lake)), lake) == ["a.jsonl", "out.jsonl/part-0.jsonl"]
 
@@ -181,7 +181,7 @@ def test_what_is_escaped_in_a_uri_stands_for_itself():
 def test_a_path_that_is_named_must_be_there(lake, problem):
     if problem == "dangling":
         os.symlink("not-mounted", lake / "c.jsonl")
-    told = "a link to what is not there" if problem == "dangling" else "no such file"
+    told = "a broken link" if problem == "dangling" else "no such file"
     with pytest.raises(SourceNotFoundError, match=told):
         find(lake / "c.jsonl")
 

@@ -1,4 +1,4 @@
-"""Sources that other distributions add, by entry point."""
+"""Sources that other distributions register, by entry point."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ ENTRY_POINT_GROUP = "qdrant_static.sources"
 
 
 def ending_of(path: str) -> str | None:
-    """The registered name that a path ends in; None if there is none."""
-    low = path.lower()
-    return next((name for name in _names() if low.endswith(f".{name.lower()}")), None)
+    """Return the registered name that a path ends in; None if there is none."""
+    lower = path.lower()
+    return next((name for name in _names() if lower.endswith(f".{name.lower()}")), None)
 
 
-def scheme(name: str) -> str | None:
-    """The registered name of a URI's scheme; None if there is none."""
+def scheme_of(name: str) -> str | None:
+    """Return the registered name of a URI's scheme; None if there is none."""
     return next((one for one in _names() if one.lower() == name.lower()), None)
 
 
 @contextmanager
 def opened(name: str, location: str) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
-    """Have a registered source open a path or a URI; its columns and its tables.
+    """Open a path or a URI with a registered source; yield its columns and its tables.
 
     Args:
-        name: What `ending_of` or `scheme` gave.
+        name: The name that `ending_of` or `scheme_of` returned.
         location: The path or URI.
 
     Raises:
@@ -65,7 +65,7 @@ def _failures_as_damage(name: str, location: str) -> Iterator[None]:
         yield
     except QdrantStaticError:
         raise
-    except Exception as error:  # another distribution's code: anything may come
+    except Exception as error:  # another distribution's code may raise anything
         problem = without_secrets(location, problem_of(error))
         raise DamagedError(
             f"the source {name!r} fails: {type(error).__name__}: {problem}"
