@@ -244,7 +244,7 @@ def ours(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     client = connect(place)
     started = time.perf_counter()
     report = ingest(
-        folder / "passages.parquet", client, "c", spec=our_spec(encoder, layout), encoder=encoder
+        client, "c", folder / "passages.parquet", spec=our_spec(encoder, layout), encoder=encoder
     )
     wall = time.perf_counter() - started
     client.close()
@@ -261,7 +261,7 @@ def again(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    from qdrant_static import connect, ingest, load_encoder
+    from qdrant_static import RunOptions, connect, ingest, load_encoder
 
     encoder = load_encoder(str(folder / "model"))
     encoder.compile_kernels()
@@ -279,8 +279,14 @@ def again(folder: Path, place: Path, layout: str) -> dict[str, Any]:
             pq.write_table(table.cast(pa.schema(table.schema)), source, row_group_size=20_000)
         client = connect(place)
         started = time.perf_counter()
-        report = ingest(source, client, "c", spec=our_spec(encoder, layout), encoder=encoder,
-                        sync=step != "first")  # fmt: skip
+        report = ingest(
+            client,
+            "c",
+            source,
+            spec=our_spec(encoder, layout),
+            encoder=encoder,
+            run_options=RunOptions(sync=step != "first"),
+        )
         figures[f"{step}_s"] = round(time.perf_counter() - started, 2)
         figures[f"{step}_stored"] = report.stored
         client.close()
@@ -475,7 +481,7 @@ def server_points(folder: Path, place: Path, layout: str) -> dict[str, Any]:
 
 def server_green(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     """File -> green by `ingest`, beside vectors made beforehand -> green by `upload_collection`."""
-    from qdrant_static import ingest, load_encoder
+    from qdrant_static import RunOptions, ingest, load_encoder
     from qdrant_static.clients.indexing import wait_until_indexed
 
     client = server("recommended", indexed=True)
@@ -489,9 +495,13 @@ def server_green(folder: Path, place: Path, layout: str) -> dict[str, Any]:
     encoder.compile_kernels()
     started = time.perf_counter()
     report = ingest(
-        folder / "passages.parquet", client, "ingest_benchmark",
-        spec=our_spec(encoder, "recommended"), encoder=encoder, state=place / "state",
-    )  # fmt: skip
+        client,
+        "ingest_benchmark",
+        folder / "passages.parquet",
+        spec=our_spec(encoder, "recommended"),
+        encoder=encoder,
+        run_options=RunOptions(state=place / "state"),
+    )
     wall = time.perf_counter() - started
     client.delete_collection("ingest_benchmark")
     client.close()

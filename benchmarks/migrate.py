@@ -142,7 +142,7 @@ def run(data: Path, model: str) -> dict[str, Any]:
     client = connect(url or "./db")
     _clear(client)
     spec = CollectionSpec.for_encoder(old)
-    ingest(judged.corpus, client, f"{ALIAS}__v1", spec=spec, encoder=old, text=("title", "text"))
+    ingest(client, f"{ALIAS}__v1", judged.corpus, spec=spec, encoder=old, text=("title", "text"))
     point_alias(client, ALIAS, f"{ALIAS}__v1")
     encoders = [old, new]
     application = Application(

@@ -115,7 +115,7 @@ def quality(folder: Path, plans: dict[str, Any]) -> dict[str, np.ndarray]:
     encoder = load_encoder("wordllama")
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,))
     with tempfile.TemporaryDirectory() as place, EdgeClient(Path(place) / "db") as client:
-        ingest(folder / "corpus.jsonl", client, "c", spec=spec, encoder=encoder)
+        ingest(client, "c", folder / "corpus.jsonl", spec=spec, encoder=encoder)
         opened = open_searcher(client, "c", encoder=encoder)
         found = {}
         for name, plan in plans.items():

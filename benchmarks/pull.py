@@ -54,7 +54,7 @@ def fill(server: Any, work: Path, encoder: Any, shards: int) -> None:
     """The server's collection, indexed."""
     from dataclasses import replace
 
-    from qdrant_static import ingest
+    from qdrant_static import RunOptions, ingest
     from qdrant_static.clients.indexing import wait_until_indexed
     from qdrant_static.collection.spec import ServerSpec
 
@@ -63,9 +63,15 @@ def fill(server: Any, work: Path, encoder: Any, shards: int) -> None:
     spec = replace(spec, payload_indexes={"year": "integer"})
     with tempfile.TemporaryDirectory() as state:
         ingest(
-            work / "passages.parquet", server, NAME, spec=spec, encoder=encoder, key="id",
-            text=("title", "text"), state=Path(state),
-        )  # fmt: skip
+            server,
+            NAME,
+            work / "passages.parquet",
+            spec=spec,
+            encoder=encoder,
+            key="id",
+            text=("title", "text"),
+            run_options=RunOptions(state=Path(state)),
+        )
     wait_until_indexed(server, NAME)
 
 

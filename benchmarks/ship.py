@@ -196,7 +196,7 @@ def contend(name: str, server: Server, work: Path, shards: int, bulk: bool) -> d
     """File -> live, by one of the two ways; times are of the machine's monotonic clock."""
     from dataclasses import replace
 
-    from qdrant_static import ingest, load_encoder
+    from qdrant_static import RunOptions, ingest, load_encoder
     from qdrant_static.collection.spec import ServerSpec
 
     client = server.client()
@@ -205,19 +205,24 @@ def contend(name: str, server: Server, work: Path, shards: int, bulk: bool) -> d
     spec = our_spec(encoder, "recommended")
     if shards > 1:
         spec = replace(spec, server=ServerSpec(shards=shards))
-    options: dict[str, Any] = {"bulk": bulk}
+    build = None
     ends: list[float] = []
     if name == "ship":
         from qdrant_static import BuildHere
 
-        options = {"build": BuildHere(shards=shards, keep=True)}
+        build, bulk = BuildHere(shards=shards, keep=True), False
         stamp(ends)
     before = used()
     started = time.monotonic()
     report = ingest(
-        work / "passages.parquet", client, TARGET, spec=spec, encoder=encoder,
-        state=work / "state", **options,
-    )  # fmt: skip
+        client,
+        TARGET,
+        work / "passages.parquet",
+        spec=spec,
+        encoder=encoder,
+        run_options=RunOptions(state=work / "state", bulk=bulk),
+        build=build,
+    )
     ended = time.monotonic()
     assert report.read == report.stored == report.points_after, report  # noqa: S101
     client.close()

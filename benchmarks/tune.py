@@ -113,8 +113,14 @@ def build(folder: Path, texts: list[str], encoder: Any) -> Any:
     pq.write_table(pa.table({"id": range(len(texts)), "text": texts}), folder / "passages.parquet")
     client = EdgeClient(folder / "db")
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,), sparse=None)
-    ingest(folder / "passages.parquet", client, "passages", spec=spec, encoder=encoder,
-           progress=sys.stderr.isatty())  # fmt: skip
+    ingest(
+        client,
+        "passages",
+        folder / "passages.parquet",
+        spec=spec,
+        encoder=encoder,
+        progress=sys.stderr.isatty(),
+    )
     return client
 
 

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from qdrant_static import connect, ingest
+from qdrant_static import RunOptions, connect, ingest
 from qdrant_static.ingestion.retrying import retry_rejects
 from qdrant_static.ingestion.verify import verify
 
@@ -36,7 +36,9 @@ def main() -> None:
     inbox = folder / "inbox"
     fill(inbox)
     with closing(connect(folder / "db")) as client:
-        report = ingest(inbox, client, "articles", encoder="wordllama", sync=True)
+        report = ingest(
+            client, "articles", inbox, encoder="wordllama", run_options=RunOptions(sync=True)
+        )
         print(report)
         print()
         print(verify(client, "articles"))
@@ -44,13 +46,15 @@ def main() -> None:
         print("\nThe next night the files are whole, and nothing else has changed:")
         (inbox / "notes.jsonl.gz").write_bytes(gzip.compress(NOTES.encode()))
         (inbox / "prices.parquet").unlink()
-        report = ingest(inbox, client, "articles", encoder="wordllama", sync=True)
+        report = ingest(
+            client, "articles", inbox, encoder="wordllama", run_options=RunOptions(sync=True)
+        )
         print(report.sum)
 
         print("\nThe row without a key is given one in the rejects file, and kept:")
         rejects = report.rejects_path
         rejects.write_text(rejects.read_text().replace('"id": null', '"id": 3'))
-        again, _ = retry_rejects(rejects, client, "articles", keep=True)
+        again, _ = retry_rejects(client, "articles", rejects, keep=True)
         print(again.sum)
 
         print()

@@ -43,9 +43,14 @@ def main() -> None:
     spec = CollectionSpec.for_encoder(encoder, payload_indexes=indexes)
     with closing(connect(folder / "db")) as client:
         ingest(
-            folder / "books.csv", client, "books", spec=spec, encoder=encoder, text="title",
-            options=SourceOptions(types=types),
-        )  # fmt: skip
+            client,
+            "books",
+            folder / "books.csv",
+            spec=spec,
+            encoder=encoder,
+            text="title",
+            source_options=SourceOptions(types=types),
+        )
         for text in FILTERS:
             print(text)
             try:

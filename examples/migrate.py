@@ -38,7 +38,7 @@ def main() -> None:
     encoder = load_encoder("wordllama")
     with closing(connect(folder / "db")) as client:
         spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,), sparse=None)
-        ingest(folder / "a.parquet", client, "articles__v1", spec=spec, encoder=encoder)
+        ingest(client, "articles__v1", folder / "a.parquet", spec=spec, encoder=encoder)
         point_alias(client, "articles", "articles__v1")
 
         # The application: it asks and writes all the while.

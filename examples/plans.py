@@ -36,7 +36,7 @@ with tempfile.TemporaryDirectory() as folder:
     client = connect(Path(folder) / "db")
     encoder = load_encoder("wordllama")
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,))
-    ingest(file, client, "texts", spec=spec, encoder=encoder)
+    ingest(client, "texts", file, spec=spec, encoder=encoder)
 
     texts = open_searcher(client, "texts", encoder=encoder)
     for name, plan in PLANS.items():

@@ -30,7 +30,7 @@ def main() -> None:
     encoder = load_encoder("wordllama")
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,))
     with closing(connect(folder / "db")) as client:
-        report = ingest(articles, client, "articles", spec=spec, encoder=encoder)
+        report = ingest(client, "articles", articles, spec=spec, encoder=encoder)
         print(report)
 
         # A later process needs the collection's name alone.

@@ -45,7 +45,7 @@ def build(folder: Path) -> None:
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,), sparse=None)
     with EdgeClient(folder / "db") as local:
         create_collection(local, NAME, spec, shards=SHARDS)
-        print(ingest(folder / "a.parquet", local, NAME, spec=spec, encoder=encoder))
+        print(ingest(local, NAME, folder / "a.parquet", spec=spec, encoder=encoder))
 
 
 def show(folder: Path) -> None:

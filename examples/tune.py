@@ -27,7 +27,7 @@ def main() -> None:
     encoder = load_encoder("wordllama")
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,), sparse=None)
     with closing(connect(folder / "db")) as client:
-        ingest(folder / "a.parquet", client, "articles", spec=spec, encoder=encoder)
+        ingest(client, "articles", folder / "a.parquet", spec=spec, encoder=encoder)
 
         # Real queries are best; without any, points of the collection ask.
         queries = [f"how does the {a} of {b} work" for a, b in product(SIDES, THINGS)] + [

@@ -46,7 +46,7 @@ def main() -> None:
     encoder = load_encoder("wordllama")
     spec = CollectionSpec.for_encoder(encoder, payload_indexes={"year": "integer"})
     with closing(connect(folder / "db")) as client:
-        print(ingest(books, client, "books", spec=spec, encoder=encoder, key=KEY, text=TEXT))
+        print(ingest(client, "books", books, spec=spec, encoder=encoder, key=KEY, text=TEXT))
 
         for plan in ("exact", "dense", "bm25", "hybrid"):
             hits = search(client, "books", QUESTION, plan=plan, limit=2)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.registry import load_encoder
     from qdrant_static.errors import QdrantStaticError
     from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.options import RunOptions
     from qdrant_static.ingestion.pipeline import ingest
+    from qdrant_static.ingestion.progress import IngestProgress
     from qdrant_static.journal.record import Record
     from qdrant_static.measuring.tune import tune
     from qdrant_static.measuring.tuning.tunereport import TuneReport
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from qdrant_static.migration.migration import Migration
     from qdrant_static.plugin import install, uninstall
     from qdrant_static.querying.run import Hit, search
+    from qdrant_static.reading.options import SourceOptions
     from qdrant_static.shipping.localbuild.buildhere import BuildHere
     from qdrant_static.shipping.pull import pull
     from qdrant_static.shipping.push import ship
@@ -44,13 +47,16 @@ _HOMES = {
     "Encoder": "encoders.base",
     "EncoderInfo": "encoders.base",
     "Hit": "querying.run",
+    "IngestProgress": "ingestion.progress",
     "IngestReport": "ingestion.ingestreport",
     "LiveSearcher": "migration.livesearcher",
     "LiveWriter": "migration.livewriter",
     "Migration": "migration.migration",
     "QdrantStaticError": "errors",
     "Record": "journal.record",
+    "RunOptions": "ingestion.options",
     "SearchPlan": "collection.plan",
+    "SourceOptions": "reading.options",
     "TuneReport": "measuring.tuning.tunereport",
     "connect": "clients.connect",
     "create_collection": "collection.create",
@@ -73,13 +79,16 @@ __all__ = [
     "Encoder",
     "EncoderInfo",
     "Hit",
+    "IngestProgress",
     "IngestReport",
     "LiveSearcher",
     "LiveWriter",
     "Migration",
     "QdrantStaticError",
     "Record",
+    "RunOptions",
     "SearchPlan",
+    "SourceOptions",
     "TuneReport",
     "__version__",
     "connect",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.ingestion.builder import Builder
     from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.options import RunOptions
+    from qdrant_static.ingestion.progress import ProgressCallback
     from qdrant_static.ingestion.verify import Verification
     from qdrant_static.journal.entries import WriteJournal
     from qdrant_static.measuring.judged import JudgedSet
@@ -229,9 +231,10 @@ class Collection:
         key: Sequence[str] | str | None = None,
         text: Sequence[str] | str | None = None,
         source_options: SourceOptions | None = None,
+        run_options: RunOptions | None = None,
         passages: Passages | None = None,
         build: Builder | None = None,
-        progress: bool = False,
+        progress: bool | ProgressCallback = False,
         stop: threading.Event | None = None,
     ) -> IngestReport:
         """Read files or rows, encode their texts and store every row; see `qdrant_static.ingest`.
@@ -244,9 +247,10 @@ class Collection:
 
         with self._changing():
             return ingest(
-                source, self.client, self._name, key=key, text=text, encoder=self._encoder,
-                late_encoder=self._late_encoder, spec=self._spec, options=source_options,
-                passages=passages, build=build, progress=progress, stop=stop,
+                self.client, self._name, source, key=key, text=text, encoder=self._encoder,
+                late_encoder=self._late_encoder, spec=self._spec, source_options=source_options,
+                run_options=run_options, passages=passages, build=build, progress=progress,
+                stop=stop,
             )  # fmt: skip
 
     def verify(

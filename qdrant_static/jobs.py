@@ -16,7 +16,7 @@
     [source]                # as SourceOptions
     text = ["title", "abstract"]
 
-    [ingest]                # as for ingest()
+    [ingest]                # as RunOptions
     sync = true
     max_rejects = "1%"
 
@@ -45,19 +45,13 @@ if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder, EncoderInfo
     from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.progress import ProgressCallback
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _TOP: Mapping[str, Any] = {"collection": str, "paths": (str, list), "db": str, "encoder": str}
-_TABLES: Mapping[str, Mapping[str, Any]] = {
-    "connect": {"api_key": str, "timeout_s": int},
-    "ingest": {
-        "sync": bool, "delete_missing": bool, "force": bool, "again": bool, "on_duplicate": str,
-        "max_rejects": (int, str), "state": str, "rejects": str, "threads": int, "bulk": bool,
-        "keep_runs": int, "pinned": bool,
-    },
-}  # fmt: skip
+_TABLES: Mapping[str, Mapping[str, Any]] = {"connect": {"api_key": str, "timeout_s": int}}
 #: Tables that become objects of these types.
-_OBJECTS = ("spec", "source", "passages", "build")
+_OBJECTS = ("ingest", "spec", "source", "passages", "build")
 _TOLD = {
     str: "a string", int: "an integer", float: "a number", bool: "true or false",
     list: "a list of strings", dict: "a table",
@@ -77,7 +71,7 @@ class Job:
         connect: Arguments of `qdrant_static.clients.connect.connect`.
         spec: The table of the spec; None takes what is there, or the default.
         source: Arguments of `SourceOptions`.
-        ingest: Arguments of `qdrant_static.ingestion.pipeline.ingest`.
+        ingest: Arguments of `RunOptions`.
         passages: Arguments of `Passages`; None: rows are not cut.
         build: Arguments of `BuildHere`; None: the server builds its indexes itself.
     """
@@ -139,7 +133,7 @@ class Job:
     def run(
         self,
         *,
-        progress: bool = False,
+        progress: bool | ProgressCallback = False,
         stop: threading.Event | None = None,
         **changed: Any,
     ) -> IngestReport:
@@ -148,43 +142,41 @@ class Job:
         Args:
             progress: As for `ingest`.
             stop: As for `ingest`.
-            changed: Arguments of `ingest` in place of the file's, such as ``force=True``.
+            changed: Fields of `RunOptions` in place of the file's, such as ``force=True``.
         """
         from qdrant_static.clients.connect import connect
         from qdrant_static.collection.specfile import from_data
         from qdrant_static.encoders.base import EncoderInfo
+        from qdrant_static.ingestion.options import RunOptions
         from qdrant_static.ingestion.pipeline import ingest
         from qdrant_static.reading.options import SourceOptions
         from qdrant_static.reading.passages import Passages
         from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
-        options = SourceOptions.from_dict(self.source)
+        source_options = SourceOptions.from_dict(self.source)
+        run_options = RunOptions(**{"job": Path(self.name).name, **self.ingest, **changed})
         passages = None if self.passages is None else Passages(**self.passages)
         build = None if self.build is None else BuildHere(**self.build)
         client = connect(self.db, **self.connect)
         try:
-            arguments = {**self.ingest, **changed}
-            encoder: Encoder | EncoderInfo = self._encoder_of(
-                client, pinned=bool(arguments.get("pinned"))
-            )
+            encoder: Encoder | EncoderInfo = self._encoder_of(client, pinned=run_options.pinned)
             spec = (
                 None
                 if self.spec is None
                 else from_data(self.spec, encoder=encoder, where=f"{self.name}: spec")
             )
             return ingest(
-                list(self.paths),
                 client,
                 self.collection,
-                spec=spec,
+                list(self.paths),
                 encoder=self.encoder if isinstance(encoder, EncoderInfo) else encoder,
-                options=options,
+                spec=spec,
+                source_options=source_options,
+                run_options=run_options,
                 passages=passages,
                 build=build,
                 progress=progress,
                 stop=stop,
-                job=Path(self.name).name,
-                **arguments,
             )
         finally:
             client.close()
@@ -258,12 +250,14 @@ def _check(data: Mapping[str, Any], name: str) -> None:
 def _check_objects(data: Mapping[str, Any], name: str) -> None:
     """Refuse what the objects that tables stand for refuse, before anything is opened."""
     from qdrant_static.collection.specfile import is_long, short_form
+    from qdrant_static.ingestion.options import RunOptions
     from qdrant_static.reading.options import SourceOptions
     from qdrant_static.reading.passages import Passages
     from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
     with plaindata.placed(f"{name}: source"):
         SourceOptions.from_dict(data.get("source", {}), f"{name}: source")
+    plaindata.build(RunOptions, data.get("ingest", {}), f"{name}: ingest")
     if "passages" in data:
         plaindata.build(Passages, data["passages"], f"{name}: passages")
     if "build" in data:

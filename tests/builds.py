@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from qdrant_static import CollectionSpec, EdgeClient, load_encoder
 from qdrant_static.clients.statefolder import State
 from qdrant_static.ingestion.ingestreport import IngestReport
+from qdrant_static.ingestion.options import RejectLimit
 from qdrant_static.ingestion.progress import Progress
-from qdrant_static.ingestion.rejectlimits import RejectLimit
 from qdrant_static.ingestion.run import IngestRun
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.sources import open_source
@@ -83,7 +83,7 @@ def build(
             "source": source,
             "files": files,
             "ledger": ledger,
-            "display": Progress(None, shown=False),
+            "display": Progress(None, progress=False),
             "threads": 2,
             "stop": stop,
             "sync": False,

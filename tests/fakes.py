@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qdrant_static import RunOptions, SourceOptions
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import TextInputError
 
@@ -26,6 +27,14 @@ VOCABULARY = (
     "yeast", "lava", "ash", "book", "ship", "whale", "river", "red", "blue", "fast", "slow", "one",
     "two", "row", "number", "text", "title",
 )  # fmt: skip
+
+
+def grouped(**options: Any) -> dict[str, Any]:
+    """Sort arguments of `ingest` into those of the call, of `RunOptions` and of `SourceOptions`."""
+    run = {one.name: options.pop(one.name) for one in fields(RunOptions) if one.name in options}
+    if "payload" in options:
+        options["source_options"] = SourceOptions(payload=options.pop("payload"))
+    return {**options, "run_options": RunOptions(**run)}
 
 
 def shared_path(*parts: str) -> Path:

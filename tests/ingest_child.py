@@ -16,7 +16,7 @@ from unittest.mock import patch
 from qdrant_static import CollectionSpec, EdgeClient, ingest
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading import arrowfile, jsonl, parquet
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, grouped
 
 COLLECTION = "c"
 
@@ -29,7 +29,9 @@ def run(folder: Path, **options: Any) -> dict[str, Any]:
         for module in (arrowfile, jsonl, parquet):
             stack.enter_context(patch.object(module, "MAX_ROWS", 100))
         client = stack.enter_context(EdgeClient(folder / "db"))
-        report = ingest(folder / "in", client, COLLECTION, spec=spec, encoder=encoder, **options)
+        report = ingest(
+            client, COLLECTION, folder / "in", **grouped(spec=spec, encoder=encoder, **options)
+        )
     return report.to_dict()
 
 

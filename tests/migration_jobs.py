@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from qdrant_static import ingest
+from qdrant_static import RunOptions, ingest
 from qdrant_static.clients.aliases import target_of
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.clients.statefolder import State
@@ -29,7 +29,7 @@ from qdrant_static.migration.adopt import keep_name
 from qdrant_static.migration.inplace import add_vector
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.shipping.targets.aliasswitch import Pointer
-from tests.fakes import write_jsonl
+from tests.fakes import grouped, write_jsonl
 from tests.migration_suite import NEW, OLD, Place, assert_generation, model, record
 
 
@@ -46,7 +46,9 @@ class MigrationJobsSuite:
         """A nightly job: the file is the whole of the collection."""
         path = write_jsonl(place.folder / "nightly.jsonl", list(rows.values()))
         options = {"delete_missing": True, "force": True, "state": place.folder / "job"} | options
-        return ingest(path, place.client, place.alias, encoder=encoder, sync=True, **options)
+        return ingest(
+            place.client, place.alias, path, **grouped(encoder=encoder, sync=True, **options)
+        )
 
     def test_what_jobs_write_is_in_both_generations_at_every_step(self, client, place):
         rows = model(range(60))
@@ -92,11 +94,21 @@ class MigrationJobsSuite:
         bad.write_text('{"id": 501, "text": ""}\n')
         report = self.sync(place, OLD, rows)
         assert report.payload_updated == 1
-        report = ingest(bad, client, place.alias, encoder=OLD, state=place.folder / "job")
+        report = ingest(
+            client,
+            place.alias,
+            bad,
+            encoder=OLD,
+            run_options=RunOptions(state=place.folder / "job"),
+        )
         mended = report.rejects_path.read_text().replace('"text": ""', '"text": "sea moon"')
         report.rejects_path.write_text(mended)
         retry_rejects(
-            report.rejects_path, client, place.alias, encoder=OLD, state=place.folder / "job"
+            client,
+            place.alias,
+            report.rejects_path,
+            encoder=OLD,
+            run_options=RunOptions(state=place.folder / "job"),
         )
         rows["501"] = {"id": 501, "text": "sea moon"}
         place.step("cutover")
@@ -107,14 +119,14 @@ class MigrationJobsSuite:
         place.verify()
         path = write_jsonl(place.folder / "one.jsonl", [record(3, 9)])
         with pytest.raises(MigrationWritesError, match=f"name '{place.alias}'"):
-            ingest(path, client, place.green, encoder=NEW)
-        ingest(path, client, place.blue, encoder=OLD)
+            ingest(client, place.green, path, encoder=NEW)
+        ingest(client, place.blue, path, encoder=OLD)
         place.step("cutover")
         rows = {**model(range(60)), **model([3], 9)}
         assert_generation(client, place.green, NEW, rows)
         with pytest.raises(MigrationWritesError, match=f"stands for '{place.green}'"):
-            ingest(path, client, place.blue, encoder=OLD)
-        ingest(path, client, place.green, encoder=NEW)
+            ingest(client, place.blue, path, encoder=OLD)
+        ingest(client, place.green, path, encoder=NEW)
 
     def test_rows_that_the_other_encoder_could_not_encode_are_refused_before_any(
         self, client, place
@@ -123,14 +135,18 @@ class MigrationJobsSuite:
         rows = [{**record(n, 9), "v": [float(n)] * 32} for n in range(3)]
         path = write_jsonl(place.folder / "ready.jsonl", rows)
         for options in (
-            {"options": SourceOptions(vectors="v", exclude=("v",))},
-            {"options": SourceOptions(exclude=("text",))},
+            {"source_options": SourceOptions(vectors="v", exclude=("v",))},
+            {"source_options": SourceOptions(exclude=("text",))},
         ):
             with pytest.raises(MigrationWritesError, match="another text or vectors of their own"):
                 ingest(
-                    path, client, place.alias, encoder=OLD, key="id", text="text", **options,
-                    state=place.folder / "job",
-                )  # fmt: skip
+                    client,
+                    place.alias,
+                    path,
+                    **grouped(
+                        encoder=OLD, key="id", text="text", state=place.folder / "job", **options
+                    ),
+                )
         assert place.verify().passed
         assert_generation(client, place.blue, OLD, model(range(60)))
 

@@ -27,7 +27,7 @@ from qdrant_static.errors import (
     MigrationStepError,
 )
 from qdrant_static.ids import point_id
-from tests.fakes import write_jsonl
+from tests.fakes import grouped, write_jsonl
 from tests.migration_suite import (
     NEW,
     OLD,
@@ -101,7 +101,7 @@ class MigrationMachine(RuleBasedStateMachine):
         }  # fmt: skip
         name = target if by_name else self.place.alias
         for number in (crash, 0):
-            if self.attempt(lambda: ingest(path, self.client, name, **options), number):
+            if self.attempt(lambda: ingest(self.client, name, path, **grouped(**options)), number):
                 break
         self.rows.update(dict.fromkeys(which, self.version))
 
@@ -125,7 +125,7 @@ class MigrationMachine(RuleBasedStateMachine):
 
     @rule(crash=crashes, to=st.sampled_from([NEW, OLD]))
     def start(self, crash, to):
-        self.attempt(lambda: self.place.start(to, state=None), crash)
+        self.attempt(lambda: self.place.start(to, run_options=None), crash)
 
     @rule(which=numbers, crash=crashes, on=st.booleans())
     def write_and_go_on(self, which, crash, on):

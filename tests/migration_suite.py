@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from qdrant_static import CollectionSpec, create_collection, ingest
+from qdrant_static import CollectionSpec, RunOptions, create_collection, ingest
 from qdrant_static.clients.aliases import aliases_of, point_alias, target_of
 from qdrant_static.collection import migrationstate as states
 from qdrant_static.collection.create import read_spec, write_spec
@@ -86,7 +86,14 @@ class Place:
         self.blue, self.green = f"{self.alias}__v1", f"{self.alias}__v2"
         self.source = write_jsonl(folder / "rows.jsonl", map(record, range(rows)))
         spec = CollectionSpec.for_encoder(OLD, matryoshka=(8,), quantization=None)
-        ingest(self.source, client, self.blue, spec=spec, encoder=OLD, state=folder / "s1")
+        ingest(
+            client,
+            self.blue,
+            self.source,
+            spec=spec,
+            encoder=OLD,
+            run_options=RunOptions(state=folder / "s1"),
+        )
         point_alias(client, self.alias, self.blue)
 
     def migration(self) -> Migration:
@@ -101,7 +108,7 @@ class Place:
         )
 
     def start(self, encoder=NEW, **options):
-        options.setdefault("state", self.folder / "s2")
+        options.setdefault("run_options", RunOptions(state=self.folder / "s2"))
         with self.migration() as one:
             return one.start(encoder, **options)
 
@@ -218,7 +225,7 @@ class MigrationSuite:
                 expected.update(model([number], 8))
                 del expected[str(point_id(record(40 + number)["id"]))]
                 if step == "start":
-                    migration.start(NEW, state=place.folder / "s2")
+                    migration.start(NEW, run_options=RunOptions(state=place.folder / "s2"))
                 elif step == "verify":
                     assert migration.verify(thresholds=LOOSE, queries=QUERIES).passed
                 else:

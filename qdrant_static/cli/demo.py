@@ -102,9 +102,9 @@ def _ingest(client: Client, parquet: Path, encoder: Encoder) -> None:
         payload_indexes={"kind": "keyword", "package": "keyword"},
     )
     report = ingest(
-        parquet,
         client,
         COLLECTION,
+        parquet,
         spec=spec,
         encoder=encoder,
         key="name",

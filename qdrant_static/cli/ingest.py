@@ -38,6 +38,7 @@ from qdrant_static.cli.options import (
     MaxRejects,
     Peer,
     State,
+    chosen,
     listed,
     peers_of,
 )
@@ -230,9 +231,11 @@ def command(
     """
     from qdrant_static import connect
     from qdrant_static import ingest as run
+    from qdrant_static.ingestion.options import RunOptions
     from qdrant_static.reading.options import SourceOptions
     from qdrant_static.reading.passages import Passages
 
+    run_options = chosen(RunOptions, locals())
     given = {
         "key": listed(key),
         "text": listed(text),
@@ -278,24 +281,14 @@ def command(
             index=index,
         )
         report = run(
-            list(paths),
             client,
             collection,
-            spec=spec,
+            list(paths),
             encoder=loaded,
-            options=options,
+            spec=spec,
+            source_options=options,
+            run_options=run_options,
             passages=None if passages is None else Passages(tokens=passages, overlap=overlap),
-            rejects=rejects,
-            threads=threads,
-            state=state,
-            sync=sync,
-            delete_missing=delete_missing,
-            force=force,
-            again=again,
-            on_duplicate=on_duplicate,  # type: ignore[arg-type]
-            max_rejects=max_rejects,
-            keep_runs=keep_runs,
-            bulk=bulk,
             build=here,
             progress=sys.stderr.isatty() or not as_json,
             stop=stop_on_signals(),

@@ -103,6 +103,7 @@ def start(
     from qdrant_static import load_encoder
     from qdrant_static.collection.specfile import read_spec_file
     from qdrant_static.errors import ArgumentError
+    from qdrant_static.ingestion.options import RunOptions
     from qdrant_static.reading.options import SourceOptions
 
     if bool(from_source) == from_collection:
@@ -137,7 +138,7 @@ def start(
             progress=sys.stderr.isatty() or not as_json,
             stop=stop,
             build=here,
-            max_rejects=max_rejects,
+            run_options=RunOptions(max_rejects=max_rejects),
         )
         state = migration.state()
     if as_json:

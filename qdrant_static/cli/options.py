@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from qdrant_static.errors import ArgumentError
+
+T = TypeVar("T")
 
 Db = Annotated[
     str,
@@ -74,6 +78,17 @@ def listed(value: str | None) -> tuple[str, ...] | None:
     if value is None:
         return None
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def chosen(kind: type[T], parameters: Mapping[str, Any]) -> T:
+    """Build a dataclass of options from the parameters of a command that have its fields' names.
+
+    Args:
+        kind: The dataclass; a field without a parameter keeps its default.
+        parameters: The command's parameters, as ``locals()`` gives them.
+    """
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in parameters.items() if name in names})
 
 
 def peers_of(values: list[str] | None) -> dict[str, str]:

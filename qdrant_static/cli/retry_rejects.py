@@ -42,20 +42,20 @@ def command(
     rejected them. Rows whose key another row has are left alone.
     """
     from qdrant_static import connect
+    from qdrant_static.ingestion.options import RunOptions
     from qdrant_static.ingestion.retrying import retry_rejects
 
-    chosen = {"key": listed(key), "text": listed(text)}
     client = connect(db, api_key=api_key)
     try:
         report, left = retry_rejects(
-            rejects,
             client,
             collection,
+            rejects,
             keep=keep,
-            say=lambda line: typer.echo(line, err=True),
-            **{name: value for name, value in chosen.items() if value is not None},
-            state=state,
-            max_rejects=max_rejects,
+            key=listed(key),
+            text=listed(text),
+            run_options=RunOptions(state=state, max_rejects=max_rejects),
+            notify=lambda line: typer.echo(line, err=True),
             progress=sys.stderr.isatty() or not as_json,
             stop=stop_on_signals(),
         )

@@ -45,7 +45,7 @@ class AccountedRun(SampledRun):
             raise TooManyRejectsError(
                 rejected=totals.rejected,
                 read=totals.read,
-                limit=self.limit.told,
+                limit=self.limit.text,
                 rejects=str(rejected.path),
                 unreadable=tuple(map(str, unreadable)),
             )

@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from qdrant_static.digests import as_digests, each_digest, text_digests, vector_digests
 from qdrant_static.errors import VerificationError
 from qdrant_static.ids import PointId, id_digest, point_id, text_key
+from qdrant_static.ingestion.options import OnDuplicate
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Outcome, Rows, Settlement, Totals
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.rejects import Reject
-
-OnDuplicate = Literal["reject", "first", "last"]
-ON_DUPLICATE: tuple[OnDuplicate, ...] = ("reject", "first", "last")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from qdrant_static.collection.create import write_spec
 from qdrant_static.errors import DeletionRefusedError, EngineError, VerificationError
 from qdrant_static.ids import id_of_digest
 from qdrant_static.ingestion.indexestimate import NOTE, expected_seconds, indexed_part
-from qdrant_static.ingestion.rejectlimits import DELETION_SHARE
+from qdrant_static.ingestion.options import DELETION_SHARE
 from qdrant_static.ingestion.verify import check_samples
 from qdrant_static.measuring.assess import assess, is_assessed
 from qdrant_static.querying.filters import index_warnings
@@ -102,7 +102,9 @@ class Finish:
             return False
         self.display.indexing(rows)
         points = self.ledger.rows.count()
-        watched = points >= WATCHED_BUILD_ROWS and (self.display.shown or self.stop is not None)
+        watched = points >= WATCHED_BUILD_ROWS and (
+            self.display.is_watched or self.stop is not None
+        )
         expected = expected_seconds(self.spec, points, self.ledger.notes.get(NOTE))
         started = time.monotonic()
 

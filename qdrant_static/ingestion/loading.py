@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from qdrant_static.errors import JobStoppedError
-from qdrant_static.ingestion.deciding import Decided, OnDuplicate, Prepared, decide, prepare
+from qdrant_static.ingestion.deciding import Decided, Prepared, decide, prepare
+from qdrant_static.ingestion.options import OnDuplicate, RejectLimit
 from qdrant_static.ingestion.progress import Progress
 from qdrant_static.ingestion.readahead import read_ahead
-from qdrant_static.ingestion.rejectlimits import RejectLimit
 from qdrant_static.ingestion.telemetry import RowCounters
 from qdrant_static.ingestion.writing import Writer
 from qdrant_static.ledger.ledger import Ledger

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static import rules
 from qdrant_static.clients.connect import is_remote
 from qdrant_static.clients.retry import FIRST_CONTACT, call_with_retries
 from qdrant_static.clients.statefolder import State, state_folder
@@ -21,18 +20,15 @@ from qdrant_static.collection.create import (
 from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
-from qdrant_static.errors import (
-    ArgumentError,
-)
-from qdrant_static.ingestion.deciding import ON_DUPLICATE, OnDuplicate
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.ingestreport import IngestReport
+from qdrant_static.ingestion.options import OnDuplicate, RunOptions
 from qdrant_static.ingestion.partitiontypes import with_types_of
-from qdrant_static.ingestion.progress import Progress
-from qdrant_static.ingestion.rejectlimits import RejectLimit
+from qdrant_static.ingestion.progress import Progress, ProgressCallback
 from qdrant_static.ingestion.replaced import asked_before, replaced_note
 from qdrant_static.ingestion.run import IngestRun
 from qdrant_static.journal.jobwrites import join, serving
-from qdrant_static.ledger.history import check_keep_runs, remove_old_files
+from qdrant_static.ledger.history import remove_old_files
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.inmemory import ArrowStream, open_data
 from qdrant_static.reading.options import SourceOptions
@@ -47,148 +43,135 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    paths: PathLike | Sequence[PathLike] | AnySource | ArrowStream | Iterable[Mapping[str, Any]],
     client: Client,
     collection: str,
+    source: PathLike | Sequence[PathLike] | AnySource | ArrowStream | Iterable[Mapping[str, Any]],
     *,
-    spec: CollectionSpec | None = None,
-    encoder: AnyEncoder | None = None,
     key: Sequence[str] | str | None = None,
     text: Sequence[str] | str | None = None,
-    payload: Sequence[str] | None = None,
-    rejects: PathLike | None = None,
-    threads: int | None = None,
-    progress: bool = False,
-    stop: threading.Event | None = None,
-    state: PathLike | None = None,
-    sync: bool = False,
-    delete_missing: bool = False,
-    force: bool = False,
-    again: bool = False,
-    on_duplicate: OnDuplicate = "reject",
-    max_rejects: int | str | None = None,
-    bulk: bool = False,
-    options: SourceOptions | None = None,
-    passages: Passages | None = None,
+    encoder: AnyEncoder | None = None,
     late_encoder: LateInteractionEncoder | str | None = None,
+    spec: CollectionSpec | None = None,
+    source_options: SourceOptions | None = None,
+    run_options: RunOptions | None = None,
+    passages: Passages | None = None,
     build: Builder | None = None,
-    job: str | None = None,
-    keep_runs: int | None = None,
-    pinned: bool = False,
-    _fills: bool = False,
+    progress: bool | ProgressCallback = False,
+    stop: threading.Event | None = None,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
-    The collection is created if it is missing. If it is there it must be what ``spec`` says.
+    The collection is created if it is missing. If it exists, it must be what ``spec`` says.
     A row is written under an id made from its key, so that running the same job again is
-    harmless. A job that was cut short, by a crash too, goes on where it was when it is run again.
+    harmless. A job that was cut short, by a crash too, continues where it was when it is run
+    again.
 
     Args:
-        paths: Parquet, JSON Lines, CSV and Arrow files, compressed too, folders, globs, URIs and
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection's name.
+        source: Parquet, JSON Lines, CSV and Arrow files, compressed too, folders, globs, URIs and
             ``-`` for standard input; or rows in memory: a pyarrow table, a frame of pandas or
             polars (whatever has ``__arrow_c_stream__``), an iterable of dictionaries; or a source
             that is open already.
-        client: An `EdgeClient` or a `QdrantClient`.
-        collection: The collection's name.
-        spec: What the collection is to be; None takes what is there, or the default for the
-            encoder.
-        encoder: Who encodes, or its name; None loads the collection's, or the spec's.
-        key: The column of the key (integers or strings), or several; None takes ``id`` or
-            ``_id`` if there is one, else a digest of the text.
-        text: The columns of the text, joined by one space; None takes ``title`` and ``text`` as
-            far as they are there.
-        payload: The columns that are stored beside the vectors; None takes all. The key always
-            is; columns of bytes never are.
-        rejects: The file for the rows that are not stored; by default a new one in ``state``.
-        threads: Encoding threads; None takes as many as there are processors, one of which is
-            left to the engine where it is in the process.
-        progress: Show a progress display on standard error.
-        stop: Set it to end the run after the batch in hand; what is stored stays.
-        state: The folder for ledger, rejects and manifest; by default beside the embedded data,
-            or in ``./qdrant-static-state`` for a server.
-        sync: Store only what has changed since the last run: an unchanged row costs no encoding
-            and no write, and one of which only the payload has changed no encoding.
-        delete_missing: With ``sync``: delete the points whose rows are not in the input, which
-            must then be the whole of the collection. Refused if they are more than a fifth of all;
-            nothing is deleted if a part of the input cannot be read.
-        force: Delete them all the same.
-        again: Write an input again that the last run wrote already. Without it nothing is done
-            where files, options, encoder and the number of points are as they were then.
-        on_duplicate: Which row of a key is stored if it comes twice in the input: ``"reject"``
-            and ``"first"`` the first one, ``"last"`` the last one; with ``"reject"`` the others
-            are rejects, else they count as superseded.
-        max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``). A
-            file that cannot be read exceeds any limit.
-        bulk: Have a server index after the load, not during it.
-        passages: Cut long texts; a point is then a passage, with its row's key in its payload. No
-            passage has more tokens than the encoders read.
-        late_encoder: Who fills the late-interaction vector, if the spec has one, or its name; None
-            loads it.
-        options: How the input is read: templates, renamed columns, ready vectors, CSV, limits.
-        build: Build the collection in this machine and ship it to the server, which then has
-            nothing to index. It must not be there, or be empty; ``sync`` then brings up to date
-            what an interrupted attempt has built.
-        job: A name that log lines begin with, such as the job file's.
-        keep_runs: Keep the rejects files and manifests of so many last runs, and remove those of
-            earlier ones; None: the number that was given last, else 20.
-        pinned: Refuse a collection that is not what ``spec`` and ``encoder`` say, also where a
-            migration has put it in the place of one that was.
+        key: The column of the key (integers or strings), or several: short for
+            ``SourceOptions(key=…)``, which it overrides.
+        text: The columns of the text, joined by one space: short for ``SourceOptions(text=…)``,
+            which it overrides.
+        encoder: The encoder, or its name; None loads the collection's, or the spec's.
+        late_encoder: The encoder of the late-interaction vector, if the spec has one, or its name;
+            None loads it.
+        spec: What the collection is to be; None takes what exists, or the default for the encoder.
+        source_options: How the input is read: its columns, template, format and limits. Ignored
+            where ``source`` is open already.
+        run_options: How the run works: what it compares, deletes, rejects and keeps.
+        passages: How to cut long texts. A point is then a passage, with its row's key in its
+            payload. No passage has more tokens than the encoders read.
+        build: Builds the collection on this machine and ships it to the server, which then has
+            nothing to index. It must not exist there, or be empty; ``sync`` then updates what an
+            interrupted attempt has built.
+        progress: True shows the progress on standard error. A function is called with an
+            `IngestProgress` instead, in the thread that called `ingest`.
+        stop: An event that ends the run after the current batch; what is stored stays.
 
     Returns:
         The account of the run; `IngestReport.unreadable` names what could not be read.
 
     Raises:
         SourceNotFoundError: If a path gives no file.
-        ColumnNotFoundError: If a named column is not there; it lists those that are.
-        SpecMismatchError: If the collection is there and differs; nothing is changed.
+        ColumnNotFoundError: If a named column does not exist; it lists those that do.
+        SpecMismatchError: If the collection exists and differs; nothing is changed.
         EncoderMismatchError: If the encoder is not the collection's.
         JobRunningError: If another job of the collection is running.
         MigrationWritesError: If a migration of the collection is under way, and rows cannot go
-            through its journal; it says why.
+            through its journal; it gives the reason.
         TooManyRejectsError: If there were more rejects than ``max_rejects``, or a limit and a file
             that cannot be read.
         DeletionRefusedError: If too much would be deleted; everything else is done.
-        VerificationError: If what is there at the end is not what was acknowledged.
-        CannotShipError: If what is to be built could not be shipped; it says why.
+        VerificationError: If the collection at the end is not what was acknowledged.
+        CannotShipError: If what is to be built could not be shipped; it gives the reason.
         ShipmentRefusedError: If a shipment arrived and was not proved; nothing points at it.
     """
-    rules.check_integer("threads", threads, optional=True)
-    if on_duplicate not in ON_DUPLICATE:
-        raise ArgumentError.of_choice("on_duplicate", on_duplicate, ", ".join(ON_DUPLICATE))
-    if delete_missing and not sync:
-        raise ArgumentError(field="delete_missing", problem="it needs sync=True")
-    if build is not None:
-        _check_build(client, delete_missing=delete_missing, bulk=bulk)
-    check_keep_runs(keep_runs)
-    limit = RejectLimit.parse(max_rejects)
-    source = (
-        paths
-        if isinstance(paths, AnySource)
-        else open_data(paths, key=key, text=text, payload=payload, options=options, stop=stop)
+    if not isinstance(source, AnySource):
+        source = open_data(source, key=key, text=text, options=source_options, stop=stop)
+    return run_job(
+        client,
+        collection,
+        source,
+        spec=spec,
+        encoder=encoder,
+        late_encoder=late_encoder,
+        options=run_options or RunOptions(),
+        passages=passages,
+        build=build,
+        progress=progress,
+        stop=stop,
     )
+
+
+def run_job(
+    client: Client,
+    collection: str,
+    source: AnySource,
+    *,
+    spec: CollectionSpec | None,
+    encoder: AnyEncoder | None,
+    options: RunOptions,
+    late_encoder: LateInteractionEncoder | str | None = None,
+    passages: Passages | None = None,
+    build: Builder | None = None,
+    fills: bool = False,
+    progress: bool | ProgressCallback = False,
+    stop: threading.Event | None = None,
+) -> IngestReport:
+    """Run an ingest of an open source; the arguments are those of `ingest`.
+
+    ``fills`` is for a migration that fills a new generation: its writes need no journal.
+    """
+    if build is not None:
+        _check_build(client, options)
     if isinstance(source, Source):
         source.end_on(stop)
     fields = source.selection.fields if passages is None else passages.fields
     asked, collection = collection, _target(client, collection, build)
     spec, encoder, notes = _resolve(
-        client, collection, spec, encoder, source, fields, asked=None if pinned else asked
+        client, collection, spec, encoder, source, fields, asked=None if options.pinned else asked
     )
     source = with_types_of(source, client, collection, spec)
     if passages is not None:
         if spec.late is not None:
             late_encoder = late_encoder_of(spec.late, late_encoder)
-        passages, lines = _fit(passages, on_duplicate, encoder, late_encoder)
+        passages, lines = _fit(passages, options.on_duplicate, encoder, late_encoder)
         notes += lines
-    own_rejects = _rejects_path(rejects, source)
-    folder = state_folder(state, client, asked)
+    own_rejects = _rejects_path(options.rejects, source)
+    folder = state_folder(options.state, client, asked)
     shards = None if build is None else build.shards_for(client, collection, spec)  # type: ignore[arg-type]
     with ExitStack() as stack:
         files = stack.enter_context(State(folder, asked))
         ledger = stack.enter_context(Ledger(files.ledger))
         done = "stored" if build is None else "built"
-        name = asked if job is None else f"{job} {asked}"
+        name = asked if options.job is None else f"{options.job} {asked}"
         display = stack.enter_context(
-            Progress(source.total_rows, shown=progress, done=done, job=name)
+            Progress(source.total_rows, progress=progress, done=done, job=name)
         )
         position = getattr(source, "position", None)  # other sources need not have one
         display.read_part = None if position is None else position.fraction
@@ -202,27 +185,29 @@ def ingest(
             files=files,
             ledger=ledger,
             display=display,
-            threads=threads or _threads(embedded=build is not None or not is_remote(client)),
+            threads=options.threads
+            or _threads(embedded=build is not None or not is_remote(client)),
             stop=stop,
-            sync=sync,
-            delete_missing=delete_missing,
-            force=force,
-            again=again,
-            on_duplicate=on_duplicate,
-            limit=limit,
-            bulk=bulk,
+            sync=options.sync,
+            delete_missing=options.delete_missing,
+            force=options.force,
+            again=options.again,
+            on_duplicate=options.on_duplicate,
+            limit=options.reject_limit,
+            bulk=options.bulk,
             passages=passages,
             late_encoder=late_encoder,
             shards=shards,
             asked=asked,
-            fills=_fills,
+            fills=fills,
         )
         _join_migration(run, stack)
         if build is None:
             report = run.carry_out(own_rejects)
         else:
             report = build.run(run, client, own_rejects)  # type: ignore[arg-type]
-        if not report.interrupted and (gone := remove_old_files(ledger, files.path, keep_runs)):
+        keep = options.keep_runs
+        if not report.interrupted and (gone := remove_old_files(ledger, files.path, keep)):
             display.log(f"removed {len(gone)} files of old runs, such as {gone[0].name}")
         return display.ended(report)
 
@@ -272,20 +257,20 @@ def _threads(*, embedded: bool) -> int:
     return max(1, core_count() - 1) if embedded else core_count()
 
 
-def _check_build(client: Client, *, delete_missing: bool, bulk: bool) -> None:
+def _check_build(client: Client, options: RunOptions) -> None:
     """Refuse what makes no sense with a collection that is built here."""
     if not is_remote(client):
         raise ArgumentError(
             field="build",
             problem="an embedded collection is always built here: leave it out, or name a server",
         )
-    if delete_missing:
+    if options.delete_missing:
         raise ArgumentError(
             field="delete_missing",
             problem="a collection that is built holds what is in the input and nothing else: "
             "leave it out",
         )
-    if bulk:
+    if options.bulk:
         raise ArgumentError(
             field="bulk", problem="a server that is shipped an index builds none: leave it out"
         )
@@ -295,7 +280,7 @@ def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:
     """Where rejects go, if that is said; never over a file of the input."""
     if rejects is None:
         return None
-    path = Path(rules.location("rejects", rejects)).expanduser()
+    path = Path(rejects).expanduser()
     if path.is_dir():
         raise ArgumentError(field="rejects", problem=f"{path} is a folder; name a file")
     if path.resolve() in {file.resolve() for file in source.files}:

@@ -6,8 +6,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
 
 from qdrant_static.bars import Bar, duration, print_line
 
@@ -24,6 +24,32 @@ FIRST_INTERVAL_S = 0.5
 LINE_INTERVAL_S = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestProgress:
+    """How far an ingest is.
+
+    Attributes:
+        phase: What is being done: ``load`` (read, encode and write), ``index``, or ``ship``.
+        rows: Rows that were read and settled so far, earlier attempts included.
+        total_rows: Rows of the input; None where that is not known before they are read.
+        stored: Rows of these that were stored.
+        rejected: Rows of these that were rejected.
+        fraction: The part of the phase that is done, from 0 to 1; None if it is not known.
+        elapsed_s: Seconds since this attempt began.
+    """
+
+    phase: Literal["load", "index", "ship"]
+    rows: int
+    total_rows: int | None
+    stored: int
+    rejected: int
+    fraction: float | None
+    elapsed_s: float
+
+
+ProgressCallback = Callable[[IngestProgress], None]
+
+
 class Progress:
     """On standard error: a bar on a terminal, a line now and then in a log, or silence.
 
@@ -32,7 +58,7 @@ class Progress:
 
     Args:
         total: Rows to come, where they are known.
-        shown: Whether anything is shown.
+        progress: Whether it is shown; a function is called with an `IngestProgress` instead.
         done: What has become of rows that are done: ``stored``, or ``built``.
         job: Whose lines these are, in a log: a job file, a collection.
 
@@ -44,14 +70,20 @@ class Progress:
     """
 
     def __init__(
-        self, total: int | None, *, shown: bool, done: str = "stored", job: str = ""
+        self,
+        total: int | None,
+        *,
+        progress: bool | ProgressCallback,
+        done: str = "stored",
+        job: str = "",
     ) -> None:
         self.notes: list[str] = []
         self.run: int | None = None
         self.read_part: Callable[[], float | None] | None = None
         self._job = job
-        self._shown = shown
-        self._on_terminal = shown and sys.stderr.isatty()
+        self._callback = None if isinstance(progress, bool) else progress
+        self._shown = progress is True
+        self._on_terminal = self._shown and sys.stderr.isatty()
         self._done = done
         self._total = total
         self._bar: Bar | None = None
@@ -65,9 +97,9 @@ class Progress:
         self._started = self._last_line = time.monotonic()
 
     @property
-    def shown(self) -> bool:
-        """Whether anything is shown."""
-        return self._shown
+    def is_watched(self) -> bool:
+        """Whether the progress is shown or passed to a function."""
+        return self._shown or self._callback is not None
 
     @property
     def earlier(self) -> int:
@@ -84,18 +116,36 @@ class Progress:
 
     def advance(self, rows: int, stored: int, rejected: int) -> None:
         """Count rows that are settled."""
-        if not self._shown:
+        if not self.is_watched:
             return
         if self._from is None:
             self._from = self._part() if self._earlier else 0.0
         self._rows += rows
         self._stored, self._rejected = stored, rejected
+        self._call("load", self._part())
+        if not self._shown:
+            return
         self._waiting = True
         if self._on_terminal:
             self._draw()
         elif time.monotonic() - self._last_line >= self._interval:
             self._interval = min(LINE_INTERVAL_S, 2 * self._interval)
             self._line()
+
+    def _call(self, phase: Literal["load", "index", "ship"], fraction: float | None) -> None:
+        """Pass the progress to the function, if there is one."""
+        if self._callback is not None:
+            self._callback(
+                IngestProgress(
+                    phase=phase,
+                    rows=self._rows,
+                    total_rows=self._total,
+                    stored=self._stored,
+                    rejected=self._rejected,
+                    fraction=fraction,
+                    elapsed_s=time.monotonic() - self._started,
+                )
+            )
 
     def _part(self) -> float | None:
         """Which part of the rows is settled; None if that is not known."""
@@ -166,10 +216,11 @@ class Progress:
             expected_s: Seconds that it may take in all; None if that is not known.
             detail: What else is known.
         """
-        if not self._shown:
-            return
         if expected_s is not None and elapsed_s > expected_s:
             expected_s = None  # it was wrong
+        self._call("index", elapsed_s / expected_s if expected_s else None)
+        if not self._shown:
+            return
         if self._on_terminal:
             spent, part = duration(elapsed_s), None
             if expected_s is not None:
@@ -192,6 +243,7 @@ class Progress:
         if not self._shipped:
             self._end_load()
         self._shipped = phase
+        self._call("ship", min(1.0, sent / total) if phase == "sending" and total else None)
         if not self._shown:
             return
         far = f"{sent / 1e6:,.0f} of {total / 1e6:,.0f} MB" if phase == "sending" else ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from qdrant_static import rules
 from qdrant_static.clients.statefolder import State, state_folder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import ArgumentError, SourceNotFoundError, StorageError
-from qdrant_static.ingestion.pipeline import ingest
+from qdrant_static.ingestion.options import RunOptions
+from qdrant_static.ingestion.pipeline import run_job
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.batchbuilder import RejectedError
 from qdrant_static.reading.csvfile import read_again
@@ -28,7 +30,10 @@ from qdrant_static.reading.sources import Source
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.encoders.base import LateInteractionEncoder
+    from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.progress import ProgressCallback
     from qdrant_static.reading.passages import Passages
     from qdrant_static.reading.sources import PathLike
 
@@ -46,13 +51,21 @@ _LOG = logging.getLogger("qdrant_static")
 
 
 def retry_rejects(
-    rejects: PathLike,
     client: Client,
     collection: str,
+    rejects: PathLike,
     *,
     keep: bool = False,
-    say: Callable[[str], None] | None = None,
-    **options: Any,
+    key: Sequence[str] | str | None = None,
+    text: Sequence[str] | str | None = None,
+    encoder: AnyEncoder | None = None,
+    late_encoder: LateInteractionEncoder | str | None = None,
+    source_options: SourceOptions | None = None,
+    run_options: RunOptions | None = None,
+    passages: Passages | None = None,
+    progress: bool | ProgressCallback = False,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> tuple[IngestReport, Mapping[str, int]]:
     """Store the rows of a rejects file, as far as they can be stored now.
 
@@ -62,14 +75,22 @@ def retry_rejects(
     in a rejects file of its own.
 
     Args:
-        rejects: A rejects file.
         client: As for `ingest`.
         collection: The collection.
+        rejects: A rejects file.
         keep: Keep what is stored here when a later ``sync`` with ``delete_missing`` reads an
             input that does not have it. Else it deletes it, unless the input was corrected too.
-        say: Called with each note for the user; None logs them.
-        options: As for `ingest`; how rows are read is by default as the job did, and, where an
+        key: As for `ingest`; None takes the column of the job.
+        text: As for `ingest`; None takes the columns of the job.
+        encoder: As for `ingest`.
+        late_encoder: As for `ingest`.
+        source_options: How the rows are read; None reads them as the job did, and, where an
             earlier version wrote the file, as the collection was filled.
+        run_options: As for `ingest`; rows are always written, as with ``again``.
+        passages: How to cut long texts; None cuts them as the job did.
+        progress: As for `ingest`.
+        stop: As for `ingest`.
+        notify: Called with each note for the user; None logs them.
 
     Returns:
         The account of the rows that were tried, and how many were left alone, by reason:
@@ -80,16 +101,29 @@ def retry_rejects(
         SourceNotFoundError: If there is no such file, or it is not a rejects file.
         ArgumentError: If its rows were read with different options, or come from a collection.
     """
-    notify = say or _LOG.warning
+    notify = notify or _LOG.warning
+    run_options = replace(run_options or RunOptions(), again=True)
     path = Path(rules.location("rejects", rejects)).expanduser()
-    folder = state_folder(options.get("state"), client, collection)
+    folder = state_folder(run_options.state, client, collection)
     spec = read_spec(client, collection)
     copied = _copy(path, folder / f"retry-{path.stem}.jsonl", notify)
-    chosen, passages = _as_read(path, copied.options, spec)
-    chosen = _with_given(chosen, options)
-    source = _source(copied, chosen, spec)
-    given = {"again": True, "passages": passages, **options}
-    report = ingest(source, client, collection, **given)
+    chosen, cut = _as_read(path, copied.options, spec)
+    chosen = source_options or chosen
+    if text is not None:
+        chosen = replace(chosen, template=None)
+    chosen = chosen.with_columns(key=key, text=text)
+    report = run_job(
+        client,
+        collection,
+        _source(copied, chosen, spec),
+        spec=None,
+        encoder=encoder,
+        late_encoder=late_encoder,
+        options=run_options,
+        passages=passages or cut,
+        progress=progress,
+        stop=stop,
+    )
     if keep:
         with State(folder, collection) as files, Ledger(files.ledger) as ledger:
             ledger.rows.keep(report.run)
@@ -121,7 +155,7 @@ class _Copied:
     options: list[tuple[int, Mapping[str, Any] | None]] = field(default_factory=list)
 
 
-def _copy(path: Path, target: Path, say: Callable[[str], None]) -> _Copied:
+def _copy(path: Path, target: Path, notify: Callable[[str], None]) -> _Copied:
     """Write the rows of a rejects file, one a line."""
     copied = _Copied(target=target)
     left: Counter[str] = Counter()
@@ -134,10 +168,10 @@ def _copy(path: Path, target: Path, say: Callable[[str], None]) -> _Copied:
                     left[reject["reason"]] += 1
                 elif not _is_whole(reject):
                     left[CUT] += 1
-                    say(_not_whole(path, number, reject))
+                    notify(_not_whole(path, number, reject))
                 elif (problem := _read_cells(reject)) is not None:
                     left[NOT_CSV] += 1
-                    say(f"not retried: {path}, line {number}: {problem}")
+                    notify(f"not retried: {path}, line {number}: {problem}")
                 else:
                     _note_options(copied, number, reject.get("options"))
                     row, names = _row(reject)
@@ -268,17 +302,6 @@ def _as_read(
         ),
         None,
     )
-
-
-def _with_given(chosen: SourceOptions, options: dict[str, Any]) -> SourceOptions:
-    """The options in whose place the caller gave no others; what is read is taken out of those."""
-    given = options.pop("options", None)
-    named = {name: options.pop(name, None) for name in ("key", "text", "payload")}
-    if given is not None:
-        chosen = given
-    if named["text"] is not None:
-        chosen = replace(chosen, template=None)
-    return chosen.with_columns(**named)
 
 
 def _source(copied: _Copied, options: SourceOptions, spec: CollectionSpec) -> Source:

@@ -13,10 +13,9 @@ from qdrant_static.clients.scroll import exact_count
 from qdrant_static.clients.statefolder import State
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.errors import ArgumentError
-from qdrant_static.ingestion.deciding import OnDuplicate
 from qdrant_static.ingestion.manifest import versions
+from qdrant_static.ingestion.options import OnDuplicate, RejectLimit
 from qdrant_static.ingestion.progress import Progress
-from qdrant_static.ingestion.rejectlimits import RejectLimit
 from qdrant_static.ledger.ledger import Ledger, now
 from qdrant_static.ledger.records import Run
 from qdrant_static.ledger.runidentity import differences, identity

@@ -14,7 +14,8 @@ from qdrant_static.clients.connect import is_remote
 from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.errors import PointError
 from qdrant_static.ids import id_digest
-from qdrant_static.ingestion.deciding import Decided, OnDuplicate, settlement
+from qdrant_static.ingestion.deciding import Decided, settlement
+from qdrant_static.ingestion.options import OnDuplicate
 from qdrant_static.journal.jobwrites import JournaledWrites, JournalSink
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Encoded, Totals

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qdrant_static.errors import ArgumentError, LedgerNotFoundError, StorageError
+from qdrant_static.errors import LedgerNotFoundError, StorageError
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.ledgerfile import VERSION
 from qdrant_static.ledger.records import SUM, Run, Totals, sum_line
@@ -163,18 +163,6 @@ def _totals(db: sqlite3.Connection, run: int, kept: str | None) -> Totals | None
 def _moment(written: str) -> str:
     """Shorten ``2024-02-29T03:00:01.123+00:00`` to ``2024-02-29 03:00:01``."""
     return written[:19].replace("T", " ")
-
-
-def check_keep_runs(keep: int | None) -> None:
-    """Refuse a number of runs that would keep nothing.
-
-    Raises:
-        ArgumentError: If it is below 1.
-    """
-    if keep is not None and keep < 1:
-        raise ArgumentError(
-            field="keep_runs", problem=f"{keep} is below 1: the last run's files stay"
-        )
 
 
 def remove_old_files(ledger: Ledger, folder: Path, keep: int | None) -> list[Path]:

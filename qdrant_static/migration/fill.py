@@ -14,7 +14,7 @@ from qdrant_static.collection.generationnames import read_metadata
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.partitiontypes import with_types_of
-from qdrant_static.ingestion.pipeline import ingest
+from qdrant_static.ingestion.pipeline import run_job
 from qdrant_static.reading.batch import SettledRanges
 from qdrant_static.reading.fromcollection import open_collection
 from qdrant_static.reading.inputs import Fingerprint
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder, EncoderInfo
     from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.options import RunOptions
+    from qdrant_static.ingestion.progress import ProgressCallback
     from qdrant_static.reading.batch import Batch
     from qdrant_static.reading.rejects import Reject
     from qdrant_static.shipping.localbuild.buildhere import BuildHere
@@ -161,10 +163,10 @@ def backfill(
     encoder: Encoder,
     moving: bool,
     rate: float | None,
-    progress: bool,
+    progress: bool | ProgressCallback,
     stop: threading.Event | None,
     build: BuildHere | None = None,
-    options: Mapping[str, Any],
+    options: RunOptions,
 ) -> IngestReport:
     """Fill green; again, where a run was cut short: what is there already costs no encoding.
 
@@ -176,32 +178,29 @@ def backfill(
         encoder: Its encoder.
         moving: Whether the source is a collection in use.
         rate: Rows a second at most.
-        progress: Whether a person sees it.
+        progress: As for `ingest`.
         stop: Set by whoever wants it to end.
         build: Build it on this machine and ship it; None has the server index it.
-        options: What else `ingest` takes.
+        options: How the run works; what it compares and deletes is decided here.
     """
     if rate is not None and not rate > 0:
         raise ArgumentError(field="max_rate", problem=f"{rate!r} is not above 0")
     # What has left blue since an earlier run leaves green too; where green is built here, the
     # journal says so, because nothing is deleted from a collection that is still to be shipped.
     gone = moving and build is None
-    return ingest(
-        Throttled(source=source, rate=rate, moving=moving),  # type: ignore[arg-type]
+    return run_job(
         client,
         green,
+        Throttled(source=source, rate=rate, moving=moving),  # type: ignore[arg-type]
         spec=spec,
         encoder=encoder,
-        sync=True,
-        delete_missing=gone,
-        force=gone,
-        again=True,
-        bulk=build is None,
+        options=replace(
+            options, sync=True, delete_missing=gone, force=gone, again=True, bulk=build is None
+        ),
         build=build,
+        fills=True,
         progress=progress,
         stop=stop,
-        _fills=True,
-        **options,
     )
 
 

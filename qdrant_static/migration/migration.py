@@ -31,6 +31,7 @@ from qdrant_static.errors import (
     MigrationRunningError,
 )
 from qdrant_static.files import this_process
+from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.journal.directwriters import writers_of
 from qdrant_static.journal.writeorder import JOURNAL_KEY
 from qdrant_static.migration import ownership
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.base import Encoder
     from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.progress import ProgressCallback
     from qdrant_static.measuring.judged import JudgedSet
     from qdrant_static.reading.options import SourceOptions
     from qdrant_static.reading.sources import PathLike
@@ -81,10 +83,10 @@ class Migration(Switching):
         options: SourceOptions | None = None,
         max_rate: float | None = None,
         frozen: bool = False,
-        progress: bool = False,
+        progress: bool | ProgressCallback = False,
         stop: threading.Event | None = None,
         build: BuildHere | None = None,
-        **ingesting: Any,
+        run_options: RunOptions | None = None,
     ) -> IngestReport:
         """Build the next generation: create it, fill it, apply the journal, build its index.
 
@@ -98,13 +100,13 @@ class Migration(Switching):
             max_rate: Rows a second that are read at most.
             frozen: The applications do not write, and use no `LiveWriter`: what they write all
                 the same is not carried over, and `verify` finds it.
-            progress: Show how far it is, on standard error.
+            progress: As for `qdrant_static.ingest`.
             stop: Set it to end after the batch in hand; repeat the call to go on.
             build: Build green on this machine and ship it, indexes included: the server, which
                 answers users meanwhile, indexes nothing. See `qdrant_static.ingest`. A green that
                 was shipped already is filled up in the ordinary way.
-            **ingesting: What else `qdrant_static.ingest` takes: ``threads``, ``max_rejects``,
-                ``on_duplicate``.
+            run_options: As for `qdrant_static.ingest`: threads, limit of rejects, state folder.
+                What the run compares, deletes and writes again is decided by the migration.
 
         Returns:
             The account of the backfill.
@@ -116,6 +118,7 @@ class Migration(Switching):
             ArgumentError: If ``alias`` is no alias, or nobody says which fields are the text.
         """
         encoder = as_encoder(encoder)
+        run_options = run_options or RunOptions()
         self.know(encoder)
         origin = From.of(source, options)
         if build is not None and is_embedded(self.client):
@@ -141,7 +144,7 @@ class Migration(Switching):
                 self.journal.rewind(green)
             if state.phase != "building":
                 # It was filled once: what it holds counts, not what a ledger remembers.
-                self._forget_ledger(green, ingesting.get("state"))
+                self._forget_ledger(green, run_options.state)
             state = write_state(self.client, state.at("building", gates=()))
             with beating(None if is_embedded(self.client) else lambda: self._beat(green)):
                 report = backfill(
@@ -155,7 +158,7 @@ class Migration(Switching):
                     progress=progress,
                     stop=stop,
                     build=build,
-                    options=ingesting,
+                    options=run_options,
                 )
                 if report.interrupted:
                     return report

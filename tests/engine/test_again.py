@@ -10,12 +10,12 @@ import threading
 
 import pytest
 
-from qdrant_static import CollectionSpec, ingest
+from qdrant_static import CollectionSpec, RunOptions, ingest
 from qdrant_static.errors import SpecMismatchError, TooManyRejectsError
 from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.jobs import Job
 from qdrant_static.reading.options import SourceOptions
-from tests.fakes import FakeEncoder, run_cli, write_jsonl
+from tests.fakes import FakeEncoder, grouped, run_cli, write_jsonl
 
 ENCODER = FakeEncoder()
 ROWS = [*({"id": n, "title": "cat", "text": f"sea {n}", "n": n} for n in range(5)), {"id": 9}]
@@ -31,7 +31,7 @@ def job(client, path):
     """Runs a job; the first run is done."""
 
     def run(paths=path, **options) -> IngestReport:
-        return ingest(paths, client, "c", **{"encoder": ENCODER, **options})
+        return ingest(client, "c", paths, **grouped(**{"encoder": ENCODER, **options}))
 
     assert run().stored == 5
     return run
@@ -68,9 +68,9 @@ def test_sync_compares_every_row(client, job):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"options": SourceOptions(exclude=("n",))},
-        {"options": SourceOptions(rename={"n": "number"})},
-        {"options": SourceOptions(max_text_bytes=1000)},
+        {"source_options": SourceOptions(exclude=("n",))},
+        {"source_options": SourceOptions(rename={"n": "number"})},
+        {"source_options": SourceOptions(max_text_bytes=1000)},
         {"on_duplicate": "last"},
         {"key": "n"},
     ],
@@ -120,7 +120,9 @@ def test_another_number_of_points_is_something_to_do(client, job):
 
 def test_what_a_job_with_another_ledger_wrote_is_something_to_do(client, job, tmp_path):
     other = write_jsonl(tmp_path / "other.jsonl", [{"id": 3, "title": "dog", "text": "b"}])
-    ingest(other, client, "c", encoder=ENCODER, state=tmp_path / "elsewhere")
+    ingest(
+        client, "c", other, encoder=ENCODER, run_options=RunOptions(state=tmp_path / "elsewhere")
+    )
     assert job().stored == 5
     assert client.retrieve("c", [3])[0].payload["title"] == "cat"
 
@@ -143,7 +145,7 @@ def test_an_input_that_could_not_be_read_to_its_end_is_something_to_do(client, t
     path.write_bytes(path.read_bytes()[:-2000])
     for _ in range(2):
         try:
-            report = ingest(path, client, "c", encoder=ENCODER)
+            report = ingest(client, "c", path, encoder=ENCODER)
         except Exception as error:
             report = getattr(error, "report", None)
         assert report is None or report.unchanged_since is None
@@ -153,7 +155,7 @@ def test_standard_input_is_always_read(client, monkeypatch):
     for _ in range(2):
         stream = io.TextIOWrapper(io.BytesIO(b'{"id": 1, "text": "cat"}\n'))
         monkeypatch.setattr("sys.stdin", stream)
-        assert ingest("-", client, "c", encoder=ENCODER).stored == 1
+        assert ingest(client, "c", "-", encoder=ENCODER).stored == 1
 
 
 def test_another_version_reads_again(client, job, monkeypatch):

@@ -420,7 +420,7 @@ def test_past_runs_are_listed_and_old_files_go(run, place):
         point_alias(client, "live", "c")
     assert "run 3: finished" in run("runs", "live").stdout
     with EdgeClient("data") as client:  # a job that names the alias has a ledger of its own
-        ingest(place / "a.jsonl", client, "live")
+        ingest(client, "live", place / "a.jsonl")
     assert "run 3" not in run("runs", "live").stdout
 
 

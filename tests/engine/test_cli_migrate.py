@@ -33,7 +33,7 @@ def place(tmp_path, models, monkeypatch, own_signals):
     encoder = load_encoder(str(models[0]))
     with EdgeClient(tmp_path / "data") as client:
         spec = CollectionSpec.for_encoder(encoder, quantization=None)
-        ingest(source, client, "articles__v1", spec=spec, encoder=encoder)
+        ingest(client, "articles__v1", source, spec=spec, encoder=encoder)
         point_alias(client, "articles", "articles__v1")
     return tmp_path
 

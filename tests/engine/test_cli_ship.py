@@ -35,7 +35,7 @@ def place(tmp_path, model_folder, monkeypatch):
     with EdgeClient(tmp_path / "data") as client:
         spec = CollectionSpec.for_encoder(encoder, quantization=None)
         source = write_jsonl(tmp_path / "rows.jsonl", rows)
-        ingest(source, client, "articles", spec=spec, encoder=encoder)
+        ingest(client, "articles", source, spec=spec, encoder=encoder)
     return tmp_path
 
 

@@ -24,7 +24,7 @@ def filled(client, tmp_path):
         [{"doi": f"10.1/{n}", "title": f"row {n}", "text": "cat", "n": n} for n in range(ROWS)],
     )
     spec = CollectionSpec.for_encoder(FakeEncoder(), sparse=None)
-    ingest(path, client, "old", spec=spec, encoder=FakeEncoder(), key="doi")
+    ingest(client, "old", path, spec=spec, encoder=FakeEncoder(), key="doi")
     return client
 
 

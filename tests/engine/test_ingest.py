@@ -16,6 +16,8 @@ from qdrant_static import (
     EdgeClient,
     IngestReport,
     Migration,
+    RunOptions,
+    SourceOptions,
     create_collection,
     ingest,
     load_encoder,
@@ -84,7 +86,9 @@ def test_every_form_of_input_gives_the_same_points(client, encoder, tmp_path, ki
         name = "a.jsonl.gz" if kind == "gz" else "a.jsonl"
         given = write_jsonl(tmp_path / "in" / name, rows(2500))
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,))
-    report = ingest(given, client, "c", spec=spec, encoder=encoder, threads=3)
+    report = ingest(
+        client, "c", given, spec=spec, encoder=encoder, run_options=RunOptions(threads=3)
+    )
 
     assert (report.read, report.stored, dict(report.rejected)) == (2500, 2500, {})
     assert (report.points_before, report.points_after, report.interrupted) == (0, 2500, False)
@@ -114,7 +118,7 @@ def test_every_form_of_input_gives_the_same_points(client, encoder, tmp_path, ki
 def test_point_ids_are_made_from_the_keys(client, encoder, tmp_path):
     keys = [5, -5, "5", "a", "3f0c9d2e-6a57-5b0e-9f43-7f1f0d1c5a11", 2**64 - 1]
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": key, "text": "x"} for key in keys])
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert report.stored == len(keys)
     stored = everything(client)
     assert {one: record.payload["id"] for one, record in stored.items()} == {
@@ -124,7 +128,7 @@ def test_point_ids_are_made_from_the_keys(client, encoder, tmp_path):
 
 def test_without_a_key_the_text_is_the_key(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": "one"}, {"text": "two"}, {"text": "one"}])
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert (report.stored, dict(report.rejected)) == (2, {"duplicate_key": 1})
     assert set(everything(client)) == {point_id(text_key("one")), point_id(text_key("two"))}
     assert report.fields == Fields(key=None, text=("text",))
@@ -132,7 +136,15 @@ def test_without_a_key_the_text_is_the_key(client, encoder, tmp_path):
 
 def test_the_payload_is_what_was_asked_for_and_the_key_always(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"doi": "a", "body": "x", "n": 1, "m": 2}])
-    report = ingest(path, client, "c", encoder=encoder, key="doi", text="body", payload=("n",))
+    report = ingest(
+        client,
+        "c",
+        path,
+        encoder=encoder,
+        key="doi",
+        text="body",
+        source_options=SourceOptions(payload=("n",)),
+    )
     assert [r.payload for r in everything(client).values()] == [{"doi": "a", "n": 1}]
     assert report.fields == Fields(key="doi", columns=("body",), unstored=("body",))
 
@@ -140,7 +152,7 @@ def test_the_payload_is_what_was_asked_for_and_the_key_always(client, encoder, t
 def test_binary_columns_are_left_out_and_said(client, encoder, tmp_path, capsys):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"id": [1], "text": ["x"], "cover": [b"\x00"]}), path)
-    report = ingest(path, client, "c", encoder=encoder, progress=True)
+    report = ingest(client, "c", path, encoder=encoder, progress=True)
     assert report.left_out == ("cover",)
     assert [r.payload for r in everything(client).values()] == [{"id": 1, "text": "x"}]
     assert capsys.readouterr().err.count("'cover' is binary") == 1
@@ -148,7 +160,7 @@ def test_binary_columns_are_left_out_and_said(client, encoder, tmp_path, capsys)
 
 def test_a_text_without_known_words_or_terms_is_stored_all_the_same(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "the"}, {"id": 2, "text": "!"}])
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert report.stored == 2
     assert set(everything(client)) == {1, 2}
 
@@ -156,20 +168,20 @@ def test_a_text_without_known_words_or_terms_is_stored_all_the_same(client, enco
 def test_the_mean_length_is_measured_once_and_kept(client, encoder, tmp_path):
     first = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "moon tide sea"}])
     second = write_jsonl(tmp_path / "b.jsonl", [{"id": 2, "text": "ash " * 50}])
-    ingest(first, client, "c", encoder=encoder)
+    ingest(client, "c", first, encoder=encoder)
     assert read_spec(client, "c").sparse.mean_length == 3.0
-    ingest(second, client, "c", encoder=encoder)
+    ingest(client, "c", second, encoder=encoder)
     assert read_spec(client, "c").sparse.mean_length == 3.0
 
 
 def test_progress_goes_to_standard_error_and_announces_the_index(client, encoder, tmp_path, capsys):
     path = write_jsonl(tmp_path / "a.jsonl", rows(10))
-    ingest(path, client, "c", encoder=encoder, progress=True)
+    ingest(client, "c", path, encoder=encoder, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
     assert "stored=10" in err
     assert "index: building it for 10 new rows" in err
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     assert capsys.readouterr() == ("", "")
 
 
@@ -203,7 +215,7 @@ def test_a_thousand_good_lines_and_one_of_each_bad_kind_add_up(client, encoder, 
         lines.insert(position, line)
         where[position + 1] = reason
     path = write_jsonl(tmp_path / "a.jsonl", lines)
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
 
     assert (report.read, report.stored) == (1015, 1000)
     assert dict(report.rejected) == {
@@ -232,7 +244,13 @@ def test_the_rejects_of_parquet_have_their_rows(client, encoder, tmp_path):
         {"id": pa.array([1, None, 3, 1]), "text": ["a", "b", " ", "again"], "n": [1, 2, 3, 4]}
     )
     pq.write_table(table, path)
-    report = ingest(path, client, "c", encoder=encoder, rejects=tmp_path / "mine" / "r.jsonl")
+    report = ingest(
+        client,
+        "c",
+        path,
+        encoder=encoder,
+        run_options=RunOptions(rejects=tmp_path / "mine" / "r.jsonl"),
+    )
     assert (report.read, report.stored) == (4, 1)
     assert report.rejects_path == tmp_path / "mine" / "r.jsonl"
     assert [(one["row"], one["reason"]) for one in rejects(report)] == [
@@ -246,14 +264,14 @@ def test_the_rejects_of_parquet_have_their_rows(client, encoder, tmp_path):
 def test_a_key_is_a_duplicate_across_files_and_batches(client, encoder, tmp_path):
     first = write_jsonl(tmp_path / "a.jsonl", rows(1500))
     second = write_jsonl(tmp_path / "b.jsonl", rows(10, 1495))
-    report = ingest([first, second], client, "c", encoder=encoder)
+    report = ingest(client, "c", [first, second], encoder=encoder)
     assert (report.read, report.stored, dict(report.rejected)) == (1510, 1505, {"duplicate_key": 5})
     assert {one["file"] for one in rejects(report)} == {str(second)}
 
 
 def test_the_number_and_the_string_of_it_are_two_keys(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "x"}, {"id": "1", "text": "x"}])
-    assert ingest(path, client, "c", encoder=encoder).stored == 2
+    assert ingest(client, "c", path, encoder=encoder).stored == 2
 
 
 def test_a_row_that_the_engine_refuses_is_rejected_alone(client, encoder, tmp_path, monkeypatch):
@@ -270,7 +288,7 @@ def test_a_row_that_the_engine_refuses_is_rejected_alone(client, encoder, tmp_pa
 
     picky("upsert")
     picky("upsert_matrices")
-    report = ingest(write_jsonl(tmp_path / "a.jsonl", rows(10)), client, "c", encoder=encoder)
+    report = ingest(client, "c", write_jsonl(tmp_path / "a.jsonl", rows(10)), encoder=encoder)
     assert (report.read, report.stored, dict(report.rejected)) == (10, 8, {"refused": 2})
     assert set(everything(client)) == {0, 1, 2, 4, 6, 7, 8, 9}
     assert [(one["line"], one["message"]) for one in rejects(report)] == [
@@ -282,7 +300,7 @@ def test_a_row_that_the_engine_refuses_is_rejected_alone(client, encoder, tmp_pa
 def test_a_deeply_nested_row_does_not_spoil_the_collection(client, encoder, tmp_path, depth):
     deep = b'{"id": 1, "text": "moon", "x": ' + b"[" * depth + b"]" * depth + b"}"
     path = write_jsonl(tmp_path / "a.jsonl", [deep, deep, {"id": 2, "text": "moon tide"}])
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert adds_up(report)
     assert report.read == 3
     assert 2 in everything(client)
@@ -298,7 +316,7 @@ def test_files_that_cannot_be_read_are_outside_the_sum_and_the_others_go_on(
     torn = write_jsonl(folder / "c.jsonl.gz", rows(3000, 100))
     torn.write_bytes(torn.read_bytes()[:-2000])
     pq.write_table(pa.Table.from_pylist(rows(5, 10_000)), folder / "d.parquet")
-    report = ingest(folder, client, "c", encoder=encoder)
+    report = ingest(client, "c", folder, encoder=encoder)
     assert adds_up(report)
     assert report.unreadable_files == 2
     assert report.stored == report.points_after > 10
@@ -310,7 +328,7 @@ def test_files_that_cannot_be_read_are_outside_the_sum_and_the_others_go_on(
 @pytest.mark.parametrize("content", ["", "\n\n"])
 def test_an_empty_file_is_no_row_and_no_error(client, encoder, tmp_path, content):
     (tmp_path / "a.jsonl").write_text(content)
-    report = ingest(tmp_path / "a.jsonl", client, "c", encoder=encoder)
+    report = ingest(client, "c", tmp_path / "a.jsonl", encoder=encoder)
     assert (report.read, report.stored, report.points_after) == (0, 0, 0)
     assert "the input has no rows" in str(report)
     assert client.collection_exists("c")
@@ -318,9 +336,9 @@ def test_an_empty_file_is_no_row_and_no_error(client, encoder, tmp_path, content
 
 def test_a_collection_that_began_empty_takes_what_comes_later(client, encoder, tmp_path):
     (tmp_path / "a.jsonl").touch()
-    ingest(tmp_path / "a.jsonl", client, "c", encoder=encoder)
+    ingest(client, "c", tmp_path / "a.jsonl", encoder=encoder)
     path = write_jsonl(tmp_path / "b.jsonl", [{"_id": 1, "text": "moon tide"}])
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     spec = read_spec(client, "c")
     assert (spec.fields, spec.sparse.mean_length) == (Fields(key="_id", text=("text",)), 2.0)
 
@@ -330,9 +348,9 @@ def test_a_collection_that_began_empty_takes_what_comes_later(client, encoder, t
 
 def test_running_it_again_is_harmless(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [*rows(1200), "torn"])
-    first = ingest(path, client, "c", encoder=encoder)
+    first = ingest(client, "c", path, encoder=encoder)
     before = everything(client, with_vectors=True)
-    again = ingest(path, client, "c", encoder=encoder, again=True)
+    again = ingest(client, "c", path, encoder=encoder, run_options=RunOptions(again=True))
     assert (again.points_before, again.points_after) == (1200, 1200)
     assert (again.read, again.stored, again.rejected) == (first.read, first.stored, first.rejected)
     after = everything(client, with_vectors=True)
@@ -342,9 +360,9 @@ def test_running_it_again_is_harmless(client, encoder, tmp_path):
 
 
 def test_changed_rows_replace_those_there_and_new_ones_come_beside(client, encoder, tmp_path):
-    ingest(write_jsonl(tmp_path / "a.jsonl", rows(10)), client, "c", encoder=encoder)
+    ingest(client, "c", write_jsonl(tmp_path / "a.jsonl", rows(10)), encoder=encoder)
     changed = [{"id": 3, "title": "new", "text": "words"}, {"id": 99, "title": "x", "text": "y"}]
-    report = ingest(write_jsonl(tmp_path / "b.jsonl", changed), client, "c", encoder=encoder)
+    report = ingest(client, "c", write_jsonl(tmp_path / "b.jsonl", changed), encoder=encoder)
     assert (report.points_before, report.points_after) == (10, 11)
     assert everything(client)[3].payload == changed[0]
 
@@ -353,11 +371,11 @@ def test_a_collection_that_was_created_beforehand_is_filled(client, encoder, tmp
     spec = CollectionSpec.for_encoder(encoder, sparse=None, payload_indexes={"n": "integer"})
     create_collection(client, "c", spec)
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     assert read_spec(client, "c") == spec.with_source(
         fields=Fields(key="id", text=("title", "text")), mean_length=None
     )
-    ingest(path, client, "c", spec=spec, encoder=encoder)
+    ingest(client, "c", path, spec=spec, encoder=encoder)
 
 
 @pytest.mark.parametrize(
@@ -385,12 +403,12 @@ def test_a_difference_to_what_is_there_is_named_and_nothing_changes(
 ):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,))
-    ingest(path, client, "c", spec=spec, encoder=encoder)
+    ingest(client, "c", path, spec=spec, encoder=encoder)
     before = read_spec(client, "c")
     other = CollectionSpec.for_encoder(encoder, **{"matryoshka": (8,), **options})
     more = write_jsonl(tmp_path / "b.jsonl", rows(3, 100))
     with pytest.raises(SpecMismatchError) as caught:
-        ingest(more, client, "c", spec=other, encoder=encoder)
+        ingest(client, "c", more, spec=other, encoder=encoder)
     assert told in caught.value.message
     assert "Nothing was changed" in caught.value.message
     assert read_spec(client, "c") == before
@@ -399,54 +417,54 @@ def test_a_difference_to_what_is_there_is_named_and_nothing_changes(
 
 def test_all_differences_are_named_at_once(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     other = CollectionSpec.for_encoder(encoder, matryoshka=(8,), sparse=None, quantization=None)
     with pytest.raises(SpecMismatchError) as caught:
-        ingest(path, client, "c", spec=other, encoder=encoder)
+        ingest(client, "c", path, spec=other, encoder=encoder)
     assert len(caught.value.differences) == 3
 
 
 def test_other_text_columns_are_a_difference(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     with pytest.raises(SpecMismatchError, match="filled from: is key=id text=title,text"):
-        ingest(path, client, "c", encoder=encoder, text="title")
+        ingest(client, "c", path, encoder=encoder, text="title")
 
 
 def test_another_encoder_is_an_error_that_names_both(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     other = FakeEncoder("theirs", salt="x")
     for spec in (None, CollectionSpec.for_encoder(other)):
         with pytest.raises(EncoderMismatchError, match=r"'fake' \(.*'theirs' \("):
-            ingest(path, client, "c", spec=spec, encoder=other)
+            ingest(client, "c", path, spec=spec, encoder=other)
     assert client.count("c").count == 3
 
 
 def test_the_same_encoder_under_another_name_is_welcome(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    ingest(path, client, "c", encoder=encoder)
-    assert ingest(path, client, "c", encoder=FakeEncoder("moved")).stored == 3
+    ingest(client, "c", path, encoder=encoder)
+    assert ingest(client, "c", path, encoder=FakeEncoder("moved")).stored == 3
 
 
 def test_a_new_collection_without_an_encoder_is_an_error(client, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
     with pytest.raises(ArgumentError, match="is new: name an encoder"):
-        ingest(path, client, "c")
+        ingest(client, "c", path)
 
 
 def test_a_collections_own_encoder_is_loaded_by_its_name(client, model_folder, tmp_path):
     from qdrant_static import load_encoder
 
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    ingest(path, client, "c", encoder=load_encoder(model_folder))
-    assert ingest(path, client, "c").encoder == str(model_folder)
+    ingest(client, "c", path, encoder=load_encoder(model_folder))
+    assert ingest(client, "c", path).encoder == str(model_folder)
 
 
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"paths": "none.jsonl"}, SourceNotFoundError),
+        ({"source": "none.jsonl"}, SourceNotFoundError),
         ({"key": "doi"}, ColumnNotFoundError),
         ({"text": "body"}, ColumnNotFoundError),
         ({"collection": "a/b"}, CollectionNameError),
@@ -455,7 +473,7 @@ def test_a_collections_own_encoder_is_loaded_by_its_name(client, model_folder, t
 )
 def test_wrong_usage_is_an_error_before_anything_is_made(client, encoder, tmp_path, options, error):
     arguments = {
-        "paths": write_jsonl(tmp_path / "a.jsonl", rows(3)), "client": client, "collection": "c",
+        "source": write_jsonl(tmp_path / "a.jsonl", rows(3)), "client": client, "collection": "c",
         "spec": CollectionSpec.for_encoder(encoder), "encoder": encoder, **options,
     }  # fmt: skip
     with pytest.raises(error):
@@ -467,13 +485,19 @@ def test_an_input_is_never_overwritten_by_the_rejects(client, encoder, tmp_path)
     path = write_jsonl(tmp_path / "a.jsonl", [*rows(3), "torn"])
     before = path.read_bytes()
     with pytest.raises(ArgumentError, match="rejects"):
-        ingest(path, client, "c", encoder=encoder, rejects=tmp_path / "in" / ".." / "a.jsonl")
+        ingest(
+            client,
+            "c",
+            path,
+            encoder=encoder,
+            run_options=RunOptions(rejects=tmp_path / "in" / ".." / "a.jsonl"),
+        )
     assert path.read_bytes() == before
 
 
 def test_the_payload_may_be_one_name_as_the_text_may(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(1))
-    ingest(path, client, "c", encoder=encoder, payload="n")
+    ingest(client, "c", path, encoder=encoder, source_options=SourceOptions(payload="n"))
     assert everything(client)[0].payload == {"id": 0, "n": 0}
 
 
@@ -483,7 +507,7 @@ def test_a_language_that_bm25_does_not_know_is_an_error_before_anything_is_made(
     spec = CollectionSpec.for_encoder(encoder, sparse=SparseSpec(language="klingon"))
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
     with pytest.raises(ArgumentError, match="klingon"):
-        ingest(path, client, "c", spec=spec, encoder=encoder)
+        ingest(client, "c", path, spec=spec, encoder=encoder)
     assert not client.collection_exists("c")
 
 
@@ -510,7 +534,14 @@ class SettingEncoder(FakeEncoder):
 def test_a_stop_ends_the_run_with_a_sum_that_adds_up(client, tmp_path):
     stop = threading.Event()
     path = write_jsonl(tmp_path / "a.jsonl", [*["torn"] * 10, *rows(12_000)])
-    report = ingest(path, client, "c", encoder=SettingEncoder(stop, 3), threads=1, stop=stop)
+    report = ingest(
+        client,
+        "c",
+        path,
+        encoder=SettingEncoder(stop, 3),
+        stop=stop,
+        run_options=RunOptions(threads=1),
+    )
     assert report.interrupted
     assert 0 < report.stored < 12_000
     assert adds_up(report)
@@ -519,7 +550,7 @@ def test_a_stop_ends_the_run_with_a_sum_that_adds_up(client, tmp_path):
     assert "interrupted: what is stored stays" in str(report)
     assert [one.name for one in threading.enumerate() if one.name.startswith(("enc", "read"))] == []
 
-    rest = ingest(path, client, "c", encoder=FakeEncoder())
+    rest = ingest(client, "c", path, encoder=FakeEncoder())
     assert (rest.interrupted, rest.points_after) == (False, 12_000)
 
 
@@ -527,7 +558,7 @@ def test_a_stop_before_the_start_stores_nothing(client, encoder, tmp_path):
     stop = threading.Event()
     stop.set()
     path = write_jsonl(tmp_path / "a.jsonl", rows(5000))
-    report = ingest(path, client, "c", encoder=encoder, stop=stop)
+    report = ingest(client, "c", path, encoder=encoder, stop=stop)
     assert (report.interrupted, report.read, report.stored) == (True, 0, 0)
 
 
@@ -541,10 +572,10 @@ class BrokenEncoder(FakeEncoder):
 def test_an_error_of_the_encoder_comes_out_and_what_was_acknowledged_stays(client, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(5000))
     with pytest.raises(RuntimeError, match="the encoder broke"):
-        ingest(path, client, "c", encoder=BrokenEncoder(), threads=2)
+        ingest(client, "c", path, encoder=BrokenEncoder(), run_options=RunOptions(threads=2))
     assert client.count("c").count == 2000
     assert [one.name for one in threading.enumerate() if one.name.startswith(("enc", "read"))] == []
-    assert ingest(path, client, "c", encoder=FakeEncoder()).points_after == 5000
+    assert ingest(client, "c", path, encoder=FakeEncoder()).points_after == 5000
 
 
 def test_another_writers_deletion_is_found_by_the_exact_count(
@@ -557,7 +588,7 @@ def test_another_writers_deletion_is_found_by_the_exact_count(
 
     monkeypatch.setattr(finishing, "build_index", build_and_lose)
     with pytest.raises(VerificationError, match="9 points after 0 before and 10 acknowledged"):
-        ingest(path, client, "c", encoder=encoder)
+        ingest(client, "c", path, encoder=encoder)
 
 
 def test_rows_are_never_all_in_memory(client, tmp_path, monkeypatch):
@@ -587,7 +618,9 @@ def test_rows_are_never_all_in_memory(client, tmp_path, monkeypatch):
     monkeypatch.setattr(jsonl, "MAX_ROWS", 20)
     spec = CollectionSpec.for_encoder(FakeEncoder(), sparse=None)
     path = write_jsonl(tmp_path / "a.jsonl", rows(2000))
-    report = ingest(path, client, "c", spec=spec, encoder=FakeEncoder(), threads=2)
+    report = ingest(
+        client, "c", path, spec=spec, encoder=FakeEncoder(), run_options=RunOptions(threads=2)
+    )
     assert (report.stored, made) == (2000, 100)
     assert most <= 10
 
@@ -598,7 +631,7 @@ def test_a_number_of_threads_that_cannot_be_is_an_error_that_names_it(
 ):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
     with pytest.raises(ArgumentError, match="threads"):
-        ingest(path, client, "c", encoder=encoder, threads=threads)
+        ingest(client, "c", path, encoder=encoder, run_options=RunOptions(threads=threads))
 
 
 @pytest.mark.filterwarnings(  # the client's own, about its imitation of a server
@@ -611,7 +644,7 @@ def test_a_client_in_memory_takes_it_too(tmp_path, encoder, monkeypatch):
     client = connect(":memory:")
     spec = CollectionSpec.for_encoder(encoder, quantization=None)
     path = write_jsonl(tmp_path / "a.jsonl", [*rows(20), "torn"])
-    report = ingest(path, client, "c", spec=spec, encoder=encoder)
+    report = ingest(client, "c", path, spec=spec, encoder=encoder)
     assert (report.stored, report.points_after) == (20, 20)
     assert report.rejects_path.parts[0] == "qdrant-static-state"
     hits = search(client, "c", "title 7", encoder=encoder, plan="exact", limit=1)
@@ -623,7 +656,7 @@ def test_one_client_can_be_used_for_several_collections(encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
     with EdgeClient(tmp_path / "db") as client:
         for name in ("a", "b"):
-            ingest(path, client, name, encoder=encoder)
+            ingest(client, name, path, encoder=encoder)
         assert [client.count(name).count for name in ("a", "b")] == [3, 3]
 
 
@@ -632,7 +665,7 @@ def test_a_watched_build_happens_in_another_process_and_is_shown(
 ):
     monkeypatch.setattr(finishing, "WATCHED_BUILD_ROWS", 1)
     path = write_jsonl(tmp_path / "a.jsonl", rows(50))
-    report = ingest(path, client, "c", encoder=encoder, progress=True)
+    report = ingest(client, "c", path, encoder=encoder, progress=True)
     assert (report.stored, report.points_after, report.interrupted) == (50, 50, False)
     assert "MB on disk" in capsys.readouterr().err
 
@@ -653,11 +686,11 @@ def test_a_stop_ends_the_building_of_an_index_and_the_next_run_builds_it(
     popen = indexbuild.subprocess.Popen
     monkeypatch.setattr(indexbuild.subprocess, "Popen", begun)
     path = write_jsonl(tmp_path / "a.jsonl", rows(5))
-    report = ingest(path, client, "c", encoder=encoder, stop=stop)
+    report = ingest(client, "c", path, encoder=encoder, stop=stop)
     assert (report.stored, report.points_after, report.interrupted) == (5, 5, True)
     assert given[0].returncode == -signal.SIGKILL
     monkeypatch.undo()
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert (report.stored, report.attempts, report.interrupted) == (5, 2, False)
     assert report.seconds["index"] > 0
 
@@ -673,7 +706,7 @@ def test_a_stop_ends_the_waiting_for_a_servers_indexes(client, encoder, tmp_path
 
     monkeypatch.setattr(finishing, "build_index", waited_for)
     path = write_jsonl(tmp_path / "a.jsonl", rows(5))
-    report = ingest(path, client, "c", encoder=encoder, stop=stop)
+    report = ingest(client, "c", path, encoder=encoder, stop=stop)
     assert (report.stored, report.interrupted) == (5, True)
 
 
@@ -689,7 +722,7 @@ def test_what_is_to_stop_does_not_begin_an_index(client, encoder, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finishing.Finish, "build_index", late)
         patch.setattr(finishing, "build_index", None)  # calling it would fail
-        assert ingest(path, client, "c", encoder=encoder, stop=stop).interrupted
+        assert ingest(client, "c", path, encoder=encoder, stop=stop).interrupted
 
 
 def test_a_stop_while_another_process_builds_is_an_interruption_and_no_error(
@@ -705,7 +738,7 @@ def test_a_stop_while_another_process_builds_is_an_interruption_and_no_error(
 
     monkeypatch.setattr(finishing, "build_index", killed)
     path = write_jsonl(tmp_path / "a.jsonl", rows(5))
-    report = ingest(path, client, "c", encoder=encoder, stop=stop)
+    report = ingest(client, "c", path, encoder=encoder, stop=stop)
     assert (report.stored, report.points_after, report.interrupted) == (5, 5, True)
 
 
@@ -714,7 +747,7 @@ def test_an_encoder_may_be_given_by_its_name_everywhere(client, tmp_path, model_
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": n, "text": "the cat " * n} for n in (1, 2, 3)])
     spec = CollectionSpec.for_encoder(name, quantization=None)
     assert spec.encoder.dimension == 32
-    ingest(path, client, "c__v1", encoder=name, spec=spec)
+    ingest(client, "c__v1", path, encoder=name, spec=spec)
     assert search(client, "c__v1", "cat", encoder=name, plan="exact")[0].score > 0.5
     point_alias(client, "c", "c__v1")
     with Migration(client, "c", encoders=name) as migration:
@@ -722,7 +755,7 @@ def test_an_encoder_may_be_given_by_its_name_everywhere(client, tmp_path, model_
     with LiveWriter(client, "c", encoders=[name]) as writer:
         assert writer.upsert(Record(key=9, text="the dog")) == 1
     with pytest.raises(ArgumentError, match="a dict is not an encoder"):
-        ingest(path, client, "d", encoder={})
+        ingest(client, "d", path, encoder={})
 
 
 def test_passages_hold_no_more_than_the_encoder_reads(client, tmp_path):
@@ -730,7 +763,7 @@ def test_passages_hold_no_more_than_the_encoder_reads(client, tmp_path):
     encoder = load_encoder(folder)
     text = "zebra the cat " + "x" * 200 + " of the sea" * 30  # unknown words count, and are long
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": text}])
-    report = ingest(path, client, "c", encoder=encoder, passages=Passages(tokens=100))
+    report = ingest(client, "c", path, encoder=encoder, passages=Passages(tokens=100))
     told = f"passages have 16 tokens, not 100: {str(folder)!r} reads no more of a text"
     assert report.notes[0] == told
     stored = sorted(everything(client).values(), key=lambda one: one.payload["passage"])
@@ -739,7 +772,14 @@ def test_passages_hold_no_more_than_the_encoder_reads(client, tmp_path):
     assert max(map(len, texts)) <= encoder.max_characters
     for one in texts:
         assert len(encoder.tokenizer.encode(one, add_special_tokens=False).ids) <= 16
-    again = ingest(path, client, "c", encoder=encoder, passages=Passages(tokens=100), sync=True)
+    again = ingest(
+        client,
+        "c",
+        path,
+        encoder=encoder,
+        passages=Passages(tokens=100),
+        run_options=RunOptions(sync=True),
+    )
     assert again.unchanged == 1
 
 
@@ -753,24 +793,24 @@ def test_texts_without_spaces_are_found_by_their_words(client, encoder, tmp_path
     )
     for name, sparse in (("e", SparseSpec()), ("c", SparseSpec(language="chinese"))):
         spec = CollectionSpec.for_encoder(encoder, sparse=sparse)
-        report = ingest(path, client, name, encoder=encoder, spec=spec)
+        report = ingest(client, name, path, encoder=encoder, spec=spec)
         assert "BM25 takes the tokenizer 'multilingual'" in " ".join(report.notes)
         assert read_spec(client, name).sparse.tokenizer == "multilingual"
         (hit,) = search(client, name, "\u82f9\u679c", plan="bm25")
         assert hit.key == 0
         (hit,) = search(client, name, "\u6d77", plan="bm25")
         assert hit.key == 1
-    again = ingest(path, client, "c", encoder=encoder, spec=spec, sync=True)
+    again = ingest(client, "c", path, encoder=encoder, spec=spec, run_options=RunOptions(sync=True))
     assert again.unchanged == 2
     asked = CollectionSpec.for_encoder(encoder, sparse=SparseSpec(tokenizer="word"))
     with pytest.raises(SpecMismatchError, match="bm25: tokenizer is multilingual, asked word"):
-        ingest(path, client, "e", encoder=encoder, spec=asked)
+        ingest(client, "e", path, encoder=encoder, spec=asked)
 
 
 def test_a_title_that_comes_after_the_first_records_is_told_once(client, encoder, tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "one"}])
     for number, name in ((2, "b"), (3, "c")):
         write_jsonl(tmp_path / f"{name}.jsonl", [{"id": number, "text": "t", "title": "T"}])
-    report = ingest(tmp_path, client, "c", encoder=encoder)
+    report = ingest(client, "c", tmp_path, encoder=encoder)
     (note,) = (note for note in report.notes if "title" in note)
     assert f"{tmp_path / 'b.jsonl'}, line 1, has 'title'" in note

@@ -44,7 +44,7 @@ def spec(encoder) -> CollectionSpec:
 
 
 def test_every_point_gets_its_rows(client, encoder, path, spec):
-    report = ingest(path, client, "c", spec=spec, encoder=encoder, late_encoder=WordRows())
+    report = ingest(client, "c", path, spec=spec, encoder=encoder, late_encoder=WordRows())
     assert (report.read, report.stored) == (4, 4)
     for point in client.retrieve("c", [0, 1, 2, 3], with_vectors=["late"]):
         wanted = WordRows().encode([TEXTS[point.id]])[0]
@@ -68,5 +68,5 @@ def test_a_model_that_does_not_fit_is_found_before_anything_is_made(
     client, encoder, path, spec, late, error
 ):
     with pytest.raises(error):
-        ingest(path, client, "c", spec=spec, encoder=encoder, late_encoder=late)
+        ingest(client, "c", path, spec=spec, encoder=encoder, late_encoder=late)
     assert not client.collection_exists("c")

@@ -34,7 +34,7 @@ def peak():
 with EdgeClient(folder / "db") as client:
     before = peak()
     spec = CollectionSpec.for_encoder(encoder, sparse=None)
-    report = ingest(folder / "a.parquet", client, "c", spec=spec, encoder=encoder)
+    report = ingest(client, "c", folder / "a.parquet", spec=spec, encoder=encoder)
 print(json.dumps({"read": report.read, "stored": report.stored, "before": before, "peak": peak()}))
 """
 

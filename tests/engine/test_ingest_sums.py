@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from qdrant_static import CollectionSpec, EdgeClient, ingest
 from qdrant_static.ids import point_id
 from qdrant_static.reading import jsonl, parquet
-from tests.fakes import FakeEncoder, write_jsonl
+from tests.fakes import FakeEncoder, grouped, write_jsonl
 
 ENCODER = FakeEncoder()
 SPEC = CollectionSpec.for_encoder(ENCODER, sparse=None, quantization=None)
@@ -90,9 +90,18 @@ def test_both_sums_hold_for_any_table_and_for_its_next_version(first, second, po
         def run(tables: list[list[dict]], policy: str, **options):
             paths = [write_jsonl(folder / f"{n}.jsonl", rows) for n, rows in enumerate(tables)]
             return ingest(
-                paths, client, "c", spec=SPEC, encoder=ENCODER, key="id", text="text",
-                on_duplicate=policy, **options,
-            )  # fmt: skip
+                client,
+                "c",
+                paths,
+                **grouped(
+                    spec=SPEC,
+                    encoder=ENCODER,
+                    key="id",
+                    text="text",
+                    on_duplicate=policy,
+                    **options,
+                ),
+            )
 
         def stored() -> dict:
             if not client.collection_exists("c"):  # of rows that are all rejected none is made
@@ -151,9 +160,9 @@ def test_both_sums_hold_for_any_parquet_table(rows, extra, policy, data):
         pq.write_table(pa.table(content), path, row_group_size=5)
         tables = [[{"id": i, "text": t} for i, t in zip(ids, texts, strict=True)]]
         options = {"spec": SPEC, "encoder": ENCODER, "on_duplicate": policy}
-        report = ingest(path, client, "c", **options)
+        report = ingest(client, "c", path, **grouped(**options))
         check(report, tables, policy, 0)
-        again = ingest(path, client, "c", sync=True, **options)
+        again = ingest(client, "c", path, **grouped(sync=True, **options))
         check(again, tables, policy, report.points_after)
         if policy != "last":
             assert (again.stored, again.payload_updated) == (0, 0)

@@ -100,7 +100,7 @@ def test_the_vectors_are_those_that_ingest_makes(tmp_path, client):
     rows = [{"id": n, "title": f"cat {n}", "text": "sea moon tide", "n": n} for n in range(9)]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
     spec = CollectionSpec.for_encoder(A, matryoshka=(8,))
-    ingest(path, client, "files", spec=spec, encoder=A)
+    ingest(client, "files", path, spec=spec, encoder=A)
     before = {one.id: one for one in client.scroll("files", limit=99, with_vectors=True)[0]}
     with LiveWriter(client, "files", encoders=[A]) as writer:
         texts = {"title": "cat 3", "text": "sea moon tide"}

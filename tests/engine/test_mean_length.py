@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qdrant_static import CollectionSpec, ingest
+from qdrant_static import CollectionSpec, RunOptions, ingest
 from qdrant_static.collection import vectorbackfill
 from qdrant_static.collection.create import bm25_encoder, read_spec
 from qdrant_static.collection.spec import BM25, SparseSpec
@@ -53,24 +53,24 @@ def assert_weights(client, collection: str, mean: float) -> None:
 
 
 def test_a_sample_that_was_off_is_corrected_and_told(client, encoder, path):
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     told = "BM25's mean length is 2.0 terms by a sample, 8.7 by all texts (-77%)"
     assert any(note.startswith(told) for note in report.notes)
     assert_weights(client, "c", true_mean())
-    again = ingest(path, client, "c", encoder=encoder, sync=True)
+    again = ingest(client, "c", path, encoder=encoder, run_options=RunOptions(sync=True))
     assert (again.unchanged, again.notes) == (ROWS, ())
 
 
 def test_a_mean_length_that_was_named_is_kept(client, encoder, path):
     spec = CollectionSpec.for_encoder(encoder, sparse=SparseSpec(mean_length=3.0))
-    report = ingest(path, client, "c", encoder=encoder, spec=spec)
+    report = ingest(client, "c", path, encoder=encoder, spec=spec)
     assert report.notes == ()
     assert_weights(client, "c", 3.0)
 
 
 def test_a_sample_that_is_little_off_is_told_and_kept(client, encoder, path, monkeypatch):
     monkeypatch.setattr(meanlength, "CORRECTED", 0.9)
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert any(note.endswith("-77%, too little to matter") for note in report.notes)
     assert_weights(client, "c", 2.0)
 
@@ -91,13 +91,13 @@ def test_what_dies_in_the_correction_is_corrected_by_the_next_attempt(
     with monkeypatch.context() as patch:
         patch.setattr(type(client), "update_vectors", dies)
         with pytest.raises(KeyboardInterrupt):
-            ingest(path, client, "c", encoder=encoder)
+            ingest(client, "c", path, encoder=encoder)
     assert read_spec(client, "c").sparse.mean_length == 2.0
     if sync:  # another job, of other rows
         path = write_jsonl(
             path.with_name("b.jsonl"), [{"id": n, "text": text(n)} for n in range(ROWS)]
         )
-    report = ingest(path, client, "c", encoder=encoder, sync=sync)
+    report = ingest(client, "c", path, encoder=encoder, run_options=RunOptions(sync=sync))
     assert report.attempts == (1 if sync else 2)
     assert_weights(client, "c", true_mean())
     with Ledger(report.ledger) as ledger:
@@ -108,7 +108,7 @@ def test_a_vector_that_is_added_later_has_the_mean_length_of_all(
     client, encoder, path, monkeypatch
 ):
     spec = CollectionSpec.for_encoder(encoder, sparse=None)
-    ingest(path, client, "c", encoder=encoder, spec=spec)
+    ingest(client, "c", path, encoder=encoder, spec=spec)
     monkeypatch.setattr(vectorbackfill, "_SAMPLE", 20)
     monkeypatch.setattr(vectorbackfill, "_PAGE", 10)
     add_vector(client, "c", "bm25")
@@ -121,7 +121,7 @@ def test_a_sample_comes_from_all_over_the_input(client, encoder, tmp_path, monke
     monkeypatch.setattr(loading, "SAMPLE_ROWS", 100)
     rows = [{"id": n, "text": "word " * (2 if n < 1000 else 12)} for n in range(4000)]
     path = write_jsonl(tmp_path / "b.jsonl", rows)
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert not any("its weights are made again" in note for note in report.notes)
     assert read_spec(client, "c").sparse.mean_length == pytest.approx(9.5, rel=0.05)
 
@@ -131,7 +131,7 @@ def test_ready_vectors_of_zeros_are_not_laid_to_the_encoder(client, encoder, tmp
     given = [{"id": n, "text": "a", "v": [float(n)] * size} for n in range(2)]
     path = write_jsonl(tmp_path / "a.jsonl", given)
     options = SourceOptions(vectors="v")
-    report = ingest(path, client, "c", encoder=encoder, options=options)
+    report = ingest(client, "c", path, encoder=encoder, source_options=options)
     (note,) = report.notes
     assert note.startswith("ready vectors that are all zeros, and near to no query: 1; only BM25")
 
@@ -141,9 +141,9 @@ def test_texts_without_a_known_token_are_counted(client, tmp_path, model_folder)
     path = write_jsonl(
         tmp_path / "a.jsonl", [{"id": n, "text": one} for n, one in enumerate(texts)]
     )
-    report = ingest(path, client, "c", encoder=model_folder)
+    report = ingest(client, "c", path, encoder=model_folder)
     assert report.zero_vectors == 2
     assert report.to_dict()["zero_vectors"] == 2
     told = "2 texts have no token that the encoder knows: their vectors are zeros; only BM25"
     assert told in str(report)
-    assert ingest(path, client, "c", sync=True).zero_vectors == 0
+    assert ingest(client, "c", path, run_options=RunOptions(sync=True)).zero_vectors == 0

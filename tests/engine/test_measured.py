@@ -26,7 +26,7 @@ from qdrant_static.migration.inplace import add_vector
 from qdrant_static.querying.answer import answer
 from qdrant_static.querying.query import Query
 from qdrant_static.querying.run import Searcher
-from tests.fakes import FakeEncoder, write_jsonl
+from tests.fakes import FakeEncoder, grouped, write_jsonl
 
 ROWS = 300
 FINISHING = import_module(
@@ -184,11 +184,11 @@ def ingested(client, encoder, tmp_path) -> dict:
         tmp_path / "a.jsonl", [{"id": n, "text": text} for n, text in enumerate(texts)]
     )
     spec = CollectionSpec.for_encoder(encoder, quantization="binary")
-    return {"paths": path, "client": client, "collection": "c", "spec": spec, "encoder": encoder}
+    return {"source": path, "client": client, "collection": "c", "spec": spec, "encoder": encoder}
 
 
 def test_an_ingest_ends_with_its_recall(ingested, capsys):
-    ingest(**ingested, progress=True)
+    ingest(**grouped(progress=True, **ingested))
     assert "recall@10 of 'dense' against exact search: " in capsys.readouterr().err
     measured = read_spec(ingested["client"], "c").measured
     assert measured["points"] == 150
@@ -196,10 +196,10 @@ def test_an_ingest_ends_with_its_recall(ingested, capsys):
 
 
 def test_a_sync_without_changes_measures_nothing(ingested, monkeypatch):
-    ingest(**ingested, sync=True)
+    ingest(**grouped(sync=True, **ingested))
     before = read_spec(ingested["client"], "c")
     monkeypatch.setattr(FINISHING, "assess", pytest.fail)
-    ingest(**ingested, sync=True)
+    ingest(**grouped(sync=True, **ingested))
     assert read_spec(ingested["client"], "c") == before
 
 
@@ -208,7 +208,7 @@ def test_a_figure_that_cannot_be_had_fails_no_ingest(ingested, monkeypatch, caps
         raise RuntimeError("exact search is forbidden")
 
     monkeypatch.setattr(FINISHING, "assess", refused)
-    report = ingest(**ingested, progress=True)
+    report = ingest(**grouped(progress=True, **ingested))
     assert report.stored == 150
     assert "recall could not be measured: exact search is forbidden" in capsys.readouterr().err
 

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
+from qdrant_static import CollectionSpec, EdgeClient, RunOptions, ingest, load_encoder
 from qdrant_static.cli import app
 from qdrant_static.clients.aliases import point_alias
 from qdrant_static.errors import EncoderMismatchError, SpecMismatchError
 from qdrant_static.jobs import Job
 from qdrant_static.migration.inplace import add_vector
 from qdrant_static.migration.migration import Migration
-from tests.fakes import build_static_model, write_jsonl
+from tests.fakes import build_static_model, grouped, write_jsonl
 from tests.migration_suite import LOOSE, NEW, OLD, QUERIES, Place, assert_generation, model, record
 
 COUNT = 60
@@ -41,9 +41,11 @@ def place(client, tmp_path):
 def sync(place, encoder, rows, **options):
     path = write_jsonl(place.folder / "nightly.jsonl", rows)
     return ingest(
-        path, place.client, place.alias, encoder=encoder, sync=True, state=place.folder / "job",
-        **options,
-    )  # fmt: skip
+        place.client,
+        place.alias,
+        path,
+        **grouped(encoder=encoder, sync=True, state=place.folder / "job", **options),
+    )
 
 
 def test_the_first_sync_after_a_cutover_and_after_a_rollback_rewrites_nothing(client, place):
@@ -68,7 +70,9 @@ def test_a_plain_run_after_a_cutover_leaves_the_next_sync_right(client, place):
     sync(place, OLD, rows)
     place.whole_way()
     path = write_jsonl(place.folder / "some.jsonl", [record(3, 9)])
-    ingest(path, client, place.alias, encoder=NEW, state=place.folder / "job")
+    ingest(
+        client, place.alias, path, encoder=NEW, run_options=RunOptions(state=place.folder / "job")
+    )
     rows[3] = record(3, 9)
     report = sync(place, NEW, rows)
     assert (report.stored, report.unchanged) == (0, COUNT)
@@ -76,13 +80,13 @@ def test_a_plain_run_after_a_cutover_leaves_the_next_sync_right(client, place):
 
 def test_what_the_journal_brought_is_no_row_of_the_fill(client, place):
     """The ledger of a fill does not know what the journal changed: a row set back is written."""
-    place.start(state=None)
+    place.start(run_options=None)
     rows = [record(n) for n in range(COUNT)]
     sync(place, OLD, [*rows[:3], record(3, 9), *rows[4:]])
     place.verify()
     place.step("cutover")
     path = write_jsonl(place.folder / "rows.jsonl", rows)
-    report = ingest(path, client, place.green, encoder=NEW, sync=True)
+    report = ingest(client, place.green, path, encoder=NEW, run_options=RunOptions(sync=True))
     assert (report.stored, report.unchanged) == (1, COUNT - 1)
     assert_generation(client, place.alias, NEW, model(range(COUNT)))
 
@@ -90,10 +94,10 @@ def test_what_the_journal_brought_is_no_row_of_the_fill(client, place):
 @pytest.mark.parametrize("vector", ["mrl_16", "bm25"])
 def test_a_vector_that_was_added_in_place_is_not_written_again(client, place, vector):
     spec = CollectionSpec.for_encoder(OLD, sparse=None)
-    ingest(place.source, client, "c", spec=spec, encoder=OLD)
+    ingest(client, "c", place.source, spec=spec, encoder=OLD)
     assert add_vector(client, "c", vector).filled == COUNT
     counting = Counting(OLD)
-    report = ingest(place.source, client, "c", encoder=counting, sync=True)
+    report = ingest(client, "c", place.source, encoder=counting, run_options=RunOptions(sync=True))
     assert (report.unchanged, counting.encoded) == (COUNT, 0)
 
 
@@ -157,9 +161,12 @@ def nightly(tmp_path, monkeypatch):
     with EdgeClient(tmp_path / "db") as client:
         encoder = load_encoder(str(old))
         ingest(
-            tmp_path / "rows.jsonl", client, "articles__v1", encoder=encoder,
+            client,
+            "articles__v1",
+            tmp_path / "rows.jsonl",
+            encoder=encoder,
             spec=CollectionSpec.for_encoder(encoder, matryoshka=(8,)),
-        )  # fmt: skip
+        )
         point_alias(client, "articles", "articles__v1")
     return SimpleNamespace(run=run, step=step, old=old, new=new)
 

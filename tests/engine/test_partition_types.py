@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qdrant_static import CollectionSpec, ingest
+from qdrant_static import CollectionSpec, RunOptions, ingest
 from qdrant_static.reading.options import SourceOptions
 from tests.fakes import write_jsonl
 
@@ -27,8 +27,8 @@ def field(client, name: str = "n") -> dict:
 def test_syncing_one_folder_keeps_its_column(client, encoder, lake):
     put(lake, "n=1", 1)
     put(lake, "n=2", 2)
-    ingest(lake, client, "c", encoder=encoder)
-    report = ingest(lake / "n=2", client, "c", encoder=encoder, sync=True)
+    ingest(client, "c", lake, encoder=encoder)
+    report = ingest(client, "c", lake / "n=2", encoder=encoder, run_options=RunOptions(sync=True))
     assert (report.unchanged, report.payload_updated) == (1, 0)
     assert field(client) == {1: 1, 2: 2}
 
@@ -38,19 +38,21 @@ def test_under_an_index_a_folder_of_another_type_rejects_its_rows(client, encode
     put(lake, "n=1", 1)
     spec = CollectionSpec.for_encoder(encoder, payload_indexes={"n": "integer"})
     if when == "later":
-        ingest(lake, client, "c", spec=spec, encoder=encoder)
+        ingest(client, "c", lake, spec=spec, encoder=encoder)
     put(lake, "n=unknown", 2)
     put(lake, "n=03", 3)
-    report = ingest(lake, client, "c", spec=spec, encoder=encoder, sync=True)
+    report = ingest(
+        client, "c", lake, spec=spec, encoder=encoder, run_options=RunOptions(sync=True)
+    )
     assert report.rejected == {"wrong_type": 1}
     assert field(client) == {1: 1, 3: 3}
 
 
 def test_without_an_index_a_new_folder_changes_no_other(client, encoder, lake):
     put(lake, "n=1", 1)
-    ingest(lake, client, "c", encoder=encoder)
+    ingest(client, "c", lake, encoder=encoder)
     put(lake, "n=unknown", 2)
-    report = ingest(lake, client, "c", encoder=encoder, sync=True)
+    report = ingest(client, "c", lake, encoder=encoder, run_options=RunOptions(sync=True))
     assert (report.unchanged, report.stored) == (1, 1)
     assert field(client) == {1: 1, 2: "unknown"}
 
@@ -59,6 +61,13 @@ def test_strings_stay_strings_under_a_new_name_too(client, encoder, lake):
     put(lake, "n=1", 1)
     put(lake, "n=x", 2)
     options = SourceOptions(rename={"n": "of"})
-    ingest(lake, client, "c", encoder=encoder, options=options)
-    ingest(lake / "n=1", client, "c", encoder=encoder, options=options, sync=True)
+    ingest(client, "c", lake, encoder=encoder, source_options=options)
+    ingest(
+        client,
+        "c",
+        lake / "n=1",
+        encoder=encoder,
+        source_options=options,
+        run_options=RunOptions(sync=True),
+    )
     assert field(client, "of") == {1: "1", 2: "x"}

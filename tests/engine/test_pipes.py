@@ -52,7 +52,7 @@ class Stopping(FakeEncoder):
 @pytest.mark.parametrize("opened", [str, open_source])
 def test_a_job_that_waits_for_more_rows_ends_when_it_is_to_stop(client, pipe, opened):
     stop = threading.Event()
-    report = ingest(opened(pipe), client, "c", encoder=Stopping(stop.set), stop=stop)
+    report = ingest(client, "c", opened(pipe), encoder=Stopping(stop.set), stop=stop)
     assert report.interrupted
 
 
@@ -64,7 +64,7 @@ def test_ctrl_c_ends_a_job_that_waits_for_more_rows(client, pipe):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            ingest(pipe, client, "c", encoder=Stopping(interrupt))
+            ingest(client, "c", pipe, encoder=Stopping(interrupt))
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -74,6 +74,6 @@ def test_a_job_that_is_to_stop_before_the_first_row_makes_nothing(client, encode
     stop = threading.Event()
     stop.set()
     with pytest.raises(JobStoppedError) as caught:
-        ingest(tmp_path / "a.jsonl", client, "c", encoder=encoder, stop=stop)
+        ingest(client, "c", tmp_path / "a.jsonl", encoder=encoder, stop=stop)
     assert caught.value.exit_code == 130
     assert not client.collection_exists("c")

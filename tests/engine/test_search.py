@@ -14,6 +14,7 @@ from qdrant_static import (
     EdgeClient,
     Hit,
     SearchPlan,
+    SourceOptions,
     create_collection,
     ingest,
     load_encoder,
@@ -58,7 +59,7 @@ def client(tmp_path_factory, encoder):
     )
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,), payload_indexes={"n": "integer"})
     with EdgeClient(folder / "db") as opened:
-        ingest(path, opened, "c", spec=spec, encoder=encoder)
+        ingest(opened, "c", path, spec=spec, encoder=encoder)
         yield opened
 
 
@@ -186,7 +187,7 @@ def test_a_query_without_known_tokens_is_answered_by_bm25(model_folder, tmp_path
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "zebra moon"},
                                               {"id": 2, "text": "moon"}])  # fmt: skip
     with EdgeClient(tmp_path / "db") as client:
-        ingest(path, client, "c", encoder=encoder)
+        ingest(client, "c", path, encoder=encoder)
         assert keys(search(client, "c", "zebra", encoder=encoder)) == [1]
         assert search(client, "c", "zebra", plan="dense", encoder=encoder) == []
         assert search(client, "c", "quagga", plan="exact", encoder=encoder) == []
@@ -255,7 +256,7 @@ def test_the_collections_own_plan_is_taken(encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "moon"}, {"id": 2, "text": "sea"}])
     spec = CollectionSpec.for_encoder(encoder, plan={"kind": "bm25"})
     with EdgeClient(tmp_path / "db") as client:
-        ingest(path, client, "c", spec=spec, encoder=encoder)
+        ingest(client, "c", path, spec=spec, encoder=encoder)
         assert keys(search(client, "c", "moon", encoder=encoder)) == [1]
         write_spec(client, "c", replace(read_spec(client, "c"), plan="exact"))
         assert keys(search(client, "c", "moon", encoder=encoder)) == [1, 2]
@@ -265,7 +266,7 @@ def test_a_collection_without_bm25_is_searched_by_its_dense_vectors(encoder, tmp
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "moon"}, {"id": 2, "text": "sea"}])
     spec = CollectionSpec.for_encoder(encoder, sparse=None, quantization=None)
     with EdgeClient(tmp_path / "db") as client:
-        ingest(path, client, "c", spec=spec, encoder=encoder)
+        ingest(client, "c", path, spec=spec, encoder=encoder)
         assert keys(search(client, "c", "moon", encoder=encoder)) == [1, 2]
         for plan in ("bm25", "hybrid"):
             with pytest.raises(ArgumentError, match="needs BM25"):
@@ -282,7 +283,7 @@ def test_an_empty_collection_has_no_hits(encoder, tmp_path, plan):
 def test_a_hit_shows_what_the_payload_holds(encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"title": "moon", "text": "and tide"}])
     with EdgeClient(tmp_path / "db") as client:
-        ingest(path, client, "c", encoder=encoder, payload=("title",))
+        ingest(client, "c", path, encoder=encoder, source_options=SourceOptions(payload=("title",)))
         (hit,) = search(client, "c", "moon", encoder=encoder)
         assert (hit.text, hit.key, hit.payload) == ("moon", hit.id, {"title": "moon"})
 
@@ -293,7 +294,7 @@ def test_a_later_process_needs_the_collections_name_alone(model_folder, tmp_path
         [{"id": 1, "text": "the cat of the sea"}, {"id": 2, "text": "moon and tide"}],
     )
     with EdgeClient(tmp_path / "db") as client:
-        ingest(path, client, "c", encoder=load_encoder(model_folder))
+        ingest(client, "c", path, encoder=load_encoder(model_folder))
         here = search(client, "c", "a moon")
     done = run_cli("search", "c", "a moon", "--db", "db", "--json", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
@@ -390,7 +391,7 @@ def test_stop_words_of_ones_own_replace_the_languages(encoder, tmp_path):
     sparse = SparseSpec(stop_words=("moon",))
     spec = CollectionSpec.for_encoder(encoder, sparse=sparse, plan="bm25")
     with EdgeClient(tmp_path / "db") as client:
-        ingest(path, client, "c", spec=spec, encoder=encoder)
+        ingest(client, "c", path, spec=spec, encoder=encoder)
         assert search(client, "c", "moon", encoder=encoder) == []
         assert keys(search(client, "c", "the", encoder=encoder)) == [1]
         assert read_spec(client, "c").sparse.mean_length == 2.0
@@ -400,9 +401,9 @@ def test_a_later_append_shares_the_mean_length(encoder, tmp_path):
     first = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "moon tide sea"}])
     later = write_jsonl(tmp_path / "b.jsonl", [{"id": 2, "text": "moon " * 50}])
     with EdgeClient(tmp_path / "db") as client:
-        ingest(first, client, "c", encoder=encoder)
+        ingest(client, "c", first, encoder=encoder)
         mean = read_spec(client, "c").sparse.mean_length
-        ingest(later, client, "c", encoder=encoder)
+        ingest(client, "c", later, encoder=encoder)
         assert read_spec(client, "c").sparse.mean_length == mean == 3.0
         (stored,) = client.retrieve("c", [2], with_vectors=["bm25"])
         (weight,) = stored.vector["bm25"].values
@@ -415,7 +416,7 @@ def test_a_uint8_collection_is_filled_and_asked_in_the_same_form(encoder, tmp_pa
     scale = uint8_scale(32)
     vector = VectorSpec(name="full", size=32, distance="euclid", datatype="uint8", scale=scale)
     with EdgeClient(tmp_path / "db") as client:
-        ingest(path, client, "c", spec=replace(base, vectors=(vector,)), encoder=encoder)
+        ingest(client, "c", path, spec=replace(base, vectors=(vector,)), encoder=encoder)
         hits = search(client, "c", QUERY, plan="exact", encoder=encoder)
         scores = encoder.encode(texts()) @ encoder.encode([QUERY])[0]
         best = np.sort(scores)[::-1][:10]

@@ -8,9 +8,9 @@ import shutil
 import pytest
 from qdrant_client import models
 
-from qdrant_static import CollectionSpec, create_collection, ingest
+from qdrant_static import CollectionSpec, RunOptions, SourceOptions, create_collection, ingest
 from qdrant_static.errors import ArgumentError, DeletionRefusedError, VerificationError
-from tests.fakes import FakeEncoder, write_jsonl
+from tests.fakes import FakeEncoder, grouped, write_jsonl
 
 
 class CountingEncoder(FakeEncoder):
@@ -47,7 +47,7 @@ def sums(report) -> tuple:
 
 
 def sync(client, path, encoder, **options):
-    return ingest(path, client, "c", encoder=encoder, sync=True, **options)
+    return ingest(client, "c", path, **grouped(encoder=encoder, sync=True, **options))
 
 
 def test_a_second_run_encodes_and_writes_nothing(client, counting, tmp_path, monkeypatch):
@@ -158,7 +158,7 @@ def test_rows_that_are_added_tell_nothing_of_the_others(client, counting, tmp_pa
 
 def test_without_a_ledger_it_is_made_from_the_collection(client, counting, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(1500))
-    ingest(path, client, "c", encoder=counting)
+    ingest(client, "c", path, encoder=counting)
     shutil.rmtree(tmp_path / "db" / "_state")
     counting.encoded = 0
     report = sync(client, path, counting)
@@ -168,7 +168,7 @@ def test_without_a_ledger_it_is_made_from_the_collection(client, counting, tmp_p
 
 def test_points_without_their_text_are_encoded_once_more(client, counting, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(20))
-    ingest(path, client, "c", encoder=counting, payload=("n",))
+    ingest(client, "c", path, encoder=counting, source_options=SourceOptions(payload=("n",)))
     shutil.rmtree(tmp_path / "db" / "_state")
     assert sums(sync(client, path, counting, payload=("n",))) == (20, 0, 0, 0)
     assert sums(sync(client, path, counting, payload=("n",))) == (0, 0, 20, 0)
@@ -209,8 +209,10 @@ def test_a_full_write_after_another_ledgers_leaves_nothing_old_behind(client, co
     changed = rows(20)
     changed[9]["text"] = "Another text."
     other = write_jsonl(tmp_path / "other.jsonl", changed)
-    ingest(other, client, "c", encoder=counting, state=tmp_path / "elsewhere")
-    ingest(paths[1], client, "c", encoder=counting)
+    ingest(
+        client, "c", other, encoder=counting, run_options=RunOptions(state=tmp_path / "elsewhere")
+    )
+    ingest(client, "c", paths[1], encoder=counting)
     assert sums(sync(client, paths[0], counting)) == (1, 0, 19, 0)
     assert client.retrieve("c", [9])[0].payload == first[9]
 
@@ -233,7 +235,7 @@ def test_jobs_of_two_ledgers_at_one_time_are_noticed_by_both(client, counting, t
             return super().encode(texts)
 
     more = write_jsonl(tmp_path / "c.jsonl", [*rows(19), {"id": 19, "text": "new"}])
-    ingest(more, client, "c", encoder=Between(), again=True)
+    ingest(client, "c", more, encoder=Between(), run_options=RunOptions(again=True))
     for state in states:
         assert sync(client, more, counting, state=state).notes
 
@@ -265,7 +267,14 @@ def test_another_way_of_encoding_encodes_everything(client, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(10))
     for template, expected in (("{text}", 10), ("{text}", 0), ("about {text}", 10)):
         options = SourceOptions(template=template)
-        report = ingest(path, client, "c", encoder=FakeEncoder(), sync=True, options=options)
+        report = ingest(
+            client,
+            "c",
+            path,
+            encoder=FakeEncoder(),
+            source_options=options,
+            run_options=RunOptions(sync=True),
+        )
         assert report.stored == expected
 
 
@@ -306,7 +315,7 @@ def test_one_that_was_created_beforehand_is_filled(client, counting, tmp_path):
 def test_deleting_needs_sync(client, counting, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(1))
     with pytest.raises(ArgumentError, match="delete_missing: it needs sync"):
-        ingest(path, client, "c", encoder=counting, delete_missing=True)
+        ingest(client, "c", path, encoder=counting, run_options=RunOptions(delete_missing=True))
 
 
 def test_the_manifest_says_it_all(client, counting, tmp_path):

@@ -20,7 +20,7 @@ from qdrant_static.migration.inplace import add_vector
 from qdrant_static.reading.fromcollection import open_collection
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.passages import Passages
-from tests.fakes import FakeEncoder, write_jsonl
+from tests.fakes import FakeEncoder, grouped, write_jsonl
 
 SAME, OTHER = FakeEncoder(), FakeEncoder(salt="other")
 ROWS = [
@@ -53,7 +53,9 @@ def source(tmp_path):
 
 def fill(client, source, name="a__v1", *, sparse="bm25", options=None, **more):
     spec = CollectionSpec.for_encoder(SAME, sparse=sparse, quantization=None)
-    report = ingest(source, client, name, spec=spec, encoder=SAME, options=options, **more)
+    report = ingest(
+        client, name, source, **grouped(spec=spec, encoder=SAME, source_options=options, **more)
+    )
     if name == "a__v1":
         point_alias(client, "a", name)
     return report
@@ -305,9 +307,12 @@ def test_vectors_that_were_given_and_those_that_were_not_are_taken_along(client,
     fill(client, source, options=SourceOptions(text=("title",)))
     first = vectors(client, "a__v1")[0]
     ingest(
-        ready, client, "a__v1", encoder=SAME,
-        options=SourceOptions(text=("title",), vectors="v", key=("id",)),
-    )  # fmt: skip
+        client,
+        "a__v1",
+        ready,
+        encoder=SAME,
+        source_options=SourceOptions(text=("title",), vectors="v", key=("id",)),
+    )
     assert not np.allclose(vectors(client, "a__v1")[0], first)
     assert read_spec(client, "a__v1").fields.ready_vectors
     assert migrated(client).gate("vectors").verdict == "passed"
@@ -319,9 +324,9 @@ def test_vectors_of_uint8_are_taken_along_as_they_are(client, source):
     spec = CollectionSpec.for_encoder(SAME, sparse=None, quantization=None)
     small = replace(spec.vectors[0], datatype="uint8", scale=300.0, distance="euclid")
     spec = replace(spec, vectors=(small,))
-    ingest(source, client, "small", spec=spec, encoder=SAME)
+    ingest(client, "small", source, spec=spec, encoder=SAME)
     taken = open_collection(client, "small", options=SourceOptions(vectors="full"))
-    ingest(taken, client, "copy", spec=spec, encoder=SAME)
+    ingest(client, "copy", taken, spec=spec, encoder=SAME)
     before, after = vectors(client, "small"), vectors(client, "copy")
     assert all(before[n].tolist() == after[n].tolist() for n in before)
 
@@ -333,9 +338,13 @@ def test_passages_are_encoded_again_as_they_were_cut(client, tmp_path, model_fol
     rows = [{"id": n, "title": "cat dog", "text": "sea moon tide " * (n + 1)} for n in range(3)]
     path = write_jsonl(tmp_path / "long.jsonl", rows)
     ingest(
-        path, client, "a__v1", encoder=small, passages=Passages(tokens=4, overlap=1),
-        options=SourceOptions(template="{title}: {text}"),
-    )  # fmt: skip
+        client,
+        "a__v1",
+        path,
+        encoder=small,
+        passages=Passages(tokens=4, overlap=1),
+        source_options=SourceOptions(template="{title}: {text}"),
+    )
     point_alias(client, "a", "a__v1")
     with Migration(client, "a", encoders=[small]) as one:
         one.start(small)

@@ -61,9 +61,9 @@ def client(folder, encoder):
         payload_indexes={"half": "integer"},
     )  # fmt: skip
     with EdgeClient(folder / "db") as opened:
-        ingest(path, opened, "c", spec=spec, encoder=encoder)
+        ingest(opened, "c", path, spec=spec, encoder=encoder)
         hybrid = CollectionSpec.for_encoder(encoder, matryoshka=(16,), quantization="binary")
-        ingest(path, opened, "h", spec=hybrid, encoder=encoder)
+        ingest(opened, "h", path, spec=hybrid, encoder=encoder)
         yield opened
 
 
@@ -242,7 +242,7 @@ def test_equal_texts_are_no_loss_of_recall(tmp_path, encoder):
     )
     spec = CollectionSpec.for_encoder(encoder, quantization="int8", sparse=None)
     with EdgeClient(tmp_path / "db") as client:
-        ingest(path, client, "twins", spec=spec, encoder=encoder)
+        ingest(client, "twins", path, spec=spec, encoder=encoder)
         report = tune(client, "twins", queries=texts(80, 4), encoder=encoder, cost="bytes")
     assert report.reached
     assert report.choice.value == 1
@@ -420,7 +420,7 @@ def db(tmp_path_factory, model_folder):
     ]
     with EdgeClient(folder / "db") as client:
         spec = CollectionSpec.for_encoder(encoder, quantization="int8", sparse=None)
-        ingest(write_jsonl(folder / "a.jsonl", rows), client, "c", spec=spec, encoder=encoder)
+        ingest(client, "c", write_jsonl(folder / "a.jsonl", rows), spec=spec, encoder=encoder)
     return folder
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from qdrant_static import ingest
+from qdrant_static import RunOptions, ingest
 from qdrant_static.cli import app
 from qdrant_static.errors import TooManyRejectsError
 from qdrant_static.ingestion.retrying import retry_rejects
@@ -64,7 +64,7 @@ NOTHING = {
 @pytest.mark.parametrize("name", NOTHING)
 def test_a_first_input_without_a_readable_row_leaves_no_collection(client, encoder, tmp_path, name):
     path = NOTHING[name](tmp_path / name)
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert "collection 'c' was not made: no row of the input could be stored" in str(report)
     assert not client.collection_exists("c")
     assert (report.stored, report.points_after) == (0, 0)
@@ -73,19 +73,19 @@ def test_a_first_input_without_a_readable_row_leaves_no_collection(client, encod
         assert str(path) in str(report)
         assert "the input has no rows" not in str(report)
     good = write_jsonl(tmp_path / "good.jsonl", rows(5))
-    assert ingest(good, client, "c", encoder=encoder).points_after == 5
+    assert ingest(client, "c", good, encoder=encoder).points_after == 5
     assert verify(client, "c").is_sound
 
 
 def test_a_collection_that_is_there_stays(client, encoder, tmp_path):
-    ingest(write_jsonl(tmp_path / "a.jsonl", rows(5)), client, "c", encoder=encoder)
-    report = ingest(garbage(tmp_path / "b.parquet"), client, "c", encoder=encoder)
+    ingest(client, "c", write_jsonl(tmp_path / "a.jsonl", rows(5)), encoder=encoder)
+    report = ingest(client, "c", garbage(tmp_path / "b.parquet"), encoder=encoder)
     assert (report.points_before, report.points_after) == (5, 5)
 
 
 def test_what_lies_around_a_break_is_stored(client, encoder, tmp_path):
     path = zeros_within(tmp_path / "a.parquet")
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert (report.stored, report.points_after) == (100, 100)
     assert sorted(point.id for point in client.scroll("c", limit=200)[0]) == [
         *range(50),
@@ -105,7 +105,7 @@ def test_an_unreadable_file_is_over_any_limit_of_rejects(client, encoder, tmp_pa
     write_jsonl(folder / "a.jsonl", rows(5))
     path = torn(folder / "b.jsonl.gz", rows(2))
     with pytest.raises(TooManyRejectsError) as caught:
-        ingest(folder, client, "c", encoder=encoder, max_rejects=limit)
+        ingest(client, "c", folder, encoder=encoder, run_options=RunOptions(max_rejects=limit))
     assert str(path) in caught.value.message
     assert caught.value.exit_code == 3
     assert not verify(client, "c").is_sound  # what was stored before stays, and is not all
@@ -116,16 +116,16 @@ def test_verify_remembers_until_the_file_was_read(client, encoder, tmp_path):
     folder.mkdir()
     write_jsonl(folder / "a.jsonl", [*rows(5), "torn {"])
     path = garbage(folder / "b.parquet")
-    report = ingest(folder, client, "c", encoder=encoder)
+    report = ingest(client, "c", folder, encoder=encoder)
     found = verify(client, "c")
     assert not found.is_sound
     assert [one.file for one in found.never_read] == [str(path)]
     assert f"{path}: " in str(found)
     assert json.loads(json.dumps(found.to_dict()))["is_sound"] is False
-    retry_rejects(report.rejects_path, client, "c", encoder=encoder)  # has nothing to do with it
+    retry_rejects(client, "c", report.rejects_path, encoder=encoder)  # has nothing to do with it
     assert not verify(client, "c").is_sound
     pq.write_table(pa.Table.from_pylist(rows(5, 100)), path)
-    ingest(folder, client, "c", encoder=encoder, sync=True)
+    ingest(client, "c", folder, encoder=encoder, run_options=RunOptions(sync=True))
     assert verify(client, "c").is_sound
 
 
@@ -135,11 +135,11 @@ def test_verify_forgets_a_file_that_is_no_longer_part_of_the_input(client, encod
     folder.mkdir()
     write_jsonl(folder / "a.jsonl", rows(5))
     path = garbage(folder / "b.parquet")
-    ingest(folder, client, "c", encoder=encoder)
+    ingest(client, "c", folder, encoder=encoder)
     assert not verify(client, "c").is_sound
     if way == "removed":
         path.unlink()
-        ingest(folder, client, "c", encoder=encoder, sync=True)
+        ingest(client, "c", folder, encoder=encoder, run_options=RunOptions(sync=True))
     assert verify(client, "c", anew=way == "anew").is_sound
     assert verify(client, "c").is_sound
 
@@ -156,13 +156,17 @@ def test_nothing_is_deleted_because_a_part_of_a_folder_is_away(
     write_jsonl(disk / "b.jsonl", rows(10, 90))
     (lake / name).symlink_to(disk / "b.jsonl" if name == "b.jsonl" else disk)
     path = way.format(lake)
-    assert ingest(path, client, "c", encoder=encoder).stored == 100
+    assert ingest(client, "c", path, encoder=encoder).stored == 100
     disk.rename(tmp_path / "not-mounted")
-    report = ingest(path, client, "c", encoder=encoder, sync=True, delete_missing=True)
+    report = ingest(
+        client, "c", path, encoder=encoder, run_options=RunOptions(sync=True, delete_missing=True)
+    )
     assert (report.unchanged, report.deleted, report.not_deleted) == (90, 0, 10)
     assert name in report.unreadable[0].file
     (tmp_path / "not-mounted").rename(disk)
-    report = ingest(path, client, "c", encoder=encoder, sync=True, delete_missing=True)
+    report = ingest(
+        client, "c", path, encoder=encoder, run_options=RunOptions(sync=True, delete_missing=True)
+    )
     assert (report.unchanged, report.unreadable) == (100, ())
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from qdrant_static import ingest
+from qdrant_static import RunOptions, ingest
 from qdrant_static.errors import (
     ArgumentError,
     CollectionNotFoundError,
@@ -29,7 +29,7 @@ def rows(count: int, start: int = 0) -> list[dict]:
 
 
 def test_a_collection_that_is_whole(client, encoder, tmp_path):
-    ingest(write_jsonl(tmp_path / "a.jsonl", rows(1200)), client, "c", encoder=encoder)
+    ingest(client, "c", write_jsonl(tmp_path / "a.jsonl", rows(1200)), encoder=encoder)
     found = verify(client, "c")
     assert found.is_sound
     assert (found.points, found.expected, found.missing, found.unknown) == (1200, 1200, 0, 0)
@@ -39,7 +39,7 @@ def test_a_collection_that_is_whole(client, encoder, tmp_path):
 
 def test_what_is_missing_or_changed_is_named_with_its_address(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(50))
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     client.delete("c", [point_id("k7"), point_id("k30")])
     client.set_payload("c", {"n": -1}, points=[point_id("k5")])
     found = verify(client, "c")
@@ -57,17 +57,17 @@ def test_what_is_missing_or_changed_is_named_with_its_address(client, encoder, t
 
 def test_what_is_missing_can_be_stored_again(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(50))
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     client.delete("c", [point_id("k7")])
     client.set_payload("c", {"n": -1}, points=[point_id("k5")])
     verify(client, "c", repair=True)
-    report = ingest(path, client, "c", encoder=encoder, sync=True)
+    report = ingest(client, "c", path, encoder=encoder, run_options=RunOptions(sync=True))
     assert (report.stored + report.payload_updated, report.points_after) == (2, 50)
     assert verify(client, "c").is_sound
 
 
 def test_many_are_counted_and_some_named(client, encoder, tmp_path):
-    ingest(write_jsonl(tmp_path / "a.jsonl", rows(300)), client, "c", encoder=encoder)
+    ingest(client, "c", write_jsonl(tmp_path / "a.jsonl", rows(300)), encoder=encoder)
     client.delete("c", [point_id(f"k{n}") for n in range(250)])
     found = verify(client, "c")
     assert (found.missing, len(found.named)) == (250, 100)
@@ -75,7 +75,7 @@ def test_many_are_counted_and_some_named(client, encoder, tmp_path):
 
 
 def test_there_must_be_a_ledger_and_a_collection(client, encoder, tmp_path):
-    ingest(write_jsonl(tmp_path / "a.jsonl", rows(1)), client, "c", encoder=encoder)
+    ingest(client, "c", write_jsonl(tmp_path / "a.jsonl", rows(1)), encoder=encoder)
     with pytest.raises(ArgumentError, match="state: there is no ledger in"):
         verify(client, "c", state=tmp_path / "elsewhere")
     with pytest.raises(CollectionNotFoundError):
@@ -84,10 +84,16 @@ def test_there_must_be_a_ledger_and_a_collection(client, encoder, tmp_path):
 
 def test_a_ledger_is_made_anew(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(120))
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     found = verify(client, "c", state=tmp_path / "new", anew=True)
     assert (found.is_sound, found.expected, found.unknown) == (True, 120, 0)
-    report = ingest(path, client, "c", encoder=encoder, state=tmp_path / "new", sync=True)
+    report = ingest(
+        client,
+        "c",
+        path,
+        encoder=encoder,
+        run_options=RunOptions(state=tmp_path / "new", sync=True),
+    )
     assert (report.unchanged, report.run, report.exact) == (120, 1, True)
 
 
@@ -106,7 +112,7 @@ def test_a_vector_that_is_not_what_was_sent_ends_the_run(client, encoder, tmp_pa
     monkeypatch.setattr(client, "upsert_matrices", garbling)
     path = write_jsonl(tmp_path / "a.jsonl", rows(10))
     with pytest.raises(VerificationError, match="its vector 'full' is not what encoding gives"):
-        ingest(path, client, "c", encoder=encoder)
+        ingest(client, "c", path, encoder=encoder)
 
 
 # --- rejects, once more ----------------------------------------------------------------------
@@ -120,7 +126,7 @@ def test_rejects_that_were_mended_are_stored(client, encoder, tmp_path):
         {"id": "k1", "text": "again"},
         {"text": "y"},
     ]
-    first = ingest(write_jsonl(tmp_path / "a.jsonl", table), client, "c", encoder=encoder)
+    first = ingest(client, "c", write_jsonl(tmp_path / "a.jsonl", table), encoder=encoder)
     assert first.rejected == {"duplicate_key": 1, "no_text": 1, "not_json": 1, "null_key": 1}
     mended = [json.loads(line) for line in first.rejects_path.read_text().splitlines()]
     for reject in mended:
@@ -130,7 +136,7 @@ def test_rejects_that_were_mended_are_stored(client, encoder, tmp_path):
             reject["value"] = {"id": "z", "text": "whole"}
     write_jsonl(tmp_path / "mended.jsonl", mended)
 
-    report, left = retry_rejects(tmp_path / "mended.jsonl", client, "c", encoder=encoder)
+    report, left = retry_rejects(client, "c", tmp_path / "mended.jsonl", encoder=encoder)
     assert left == {"duplicate_key": 1}
     assert (report.read, report.stored, report.rejected) == (3, 2, {"null_key": 1})
     assert report.points_after == 7
@@ -140,19 +146,19 @@ def test_rejects_that_were_mended_are_stored(client, encoder, tmp_path):
 
 def test_what_was_not_mended_is_rejected_again(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [*rows(2), "torn {", [1, 2]])
-    first = ingest(path, client, "c", encoder=encoder)
-    report, left = retry_rejects(first.rejects_path, client, "c", encoder=encoder)
+    first = ingest(client, "c", path, encoder=encoder)
+    report, left = retry_rejects(client, "c", first.rejects_path, encoder=encoder)
     assert (left, report.stored) == ({}, 0)
     assert report.rejected == first.rejected == {"not_an_object": 1, "not_json": 1}
 
 
 def test_another_file_is_no_rejects_file(client, encoder, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows(2))
-    ingest(path, client, "c", encoder=encoder)
+    ingest(client, "c", path, encoder=encoder)
     with pytest.raises(SourceNotFoundError, match="line 1 is not a reject"):
-        retry_rejects(path, client, "c", encoder=encoder)
+        retry_rejects(client, "c", path, encoder=encoder)
     with pytest.raises(SourceNotFoundError, match="there is no such file"):
-        retry_rejects(tmp_path / "none.jsonl", client, "c", encoder=encoder)
+        retry_rejects(client, "c", tmp_path / "none.jsonl", encoder=encoder)
 
 
 # --- the command line ------------------------------------------------------------------------
@@ -250,14 +256,20 @@ def test_numbers_that_the_engine_gives_back_a_last_digit_off_are_no_damage(
         for number in range(300)
     ]
     path = write_jsonl(tmp_path / "a.jsonl", table)
-    report = ingest(path, client, "c", encoder=encoder)
+    report = ingest(client, "c", path, encoder=encoder)
     assert report.sampled > 50
     points, _ = client.scroll("c", limit=300)
     moved = [one for one in points if one.payload["x"] != table[one.id]["x"]]
     assert moved, "the engine has become exact: payloads could be compared as they are"
     found = verify(client, "c", sample=300)
     assert found.is_sound
-    again = ingest(path, client, "c", encoder=encoder, sync=True, state=tmp_path / "new")
+    again = ingest(
+        client,
+        "c",
+        path,
+        encoder=encoder,
+        run_options=RunOptions(sync=True, state=tmp_path / "new"),
+    )
     assert again.unchanged == 300  # the digests were made of what the engine gave back
     client.set_payload("c", {"x": 0.5}, points=[3])
     assert not verify(client, "c", sample=300).is_sound

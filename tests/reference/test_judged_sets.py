@@ -26,7 +26,7 @@ def found(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
         for name in SETS:
             folder = shared_path("data", name)
             queries, relevant = judged(folder)
-            ingest(folder / "corpus.jsonl", client, name, spec=spec, encoder=encoder)
+            ingest(client, name, folder / "corpus.jsonl", spec=spec, encoder=encoder)
             opened = open_searcher(client, name, encoder=encoder)
             told[name] = {
                 plan: np.array([

@@ -20,7 +20,7 @@ def scifact(tmp_path_factory):
     encoder = load_encoder("wordllama")
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(128, 64))
     with EdgeClient(tmp_path_factory.mktemp("scifact") / "db") as client:
-        report = ingest(folder / "corpus.jsonl", client, "scifact", spec=spec, encoder=encoder)
+        report = ingest(client, "scifact", folder / "corpus.jsonl", spec=spec, encoder=encoder)
         assert (report.read, report.stored, report.points_after) == (5183, 5183, 5183)
         assert report.rejected == {}
         yield open_searcher(client, "scifact", encoder=encoder), judged(folder)

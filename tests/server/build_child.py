@@ -23,7 +23,7 @@ from qdrant_static.reading import jsonl
 from qdrant_static.shipping.localbuild import buildrun
 from qdrant_static.shipping.localbuild.buildhere import BuildHere
 from qdrant_static.shipping.shipreport import ShipProgress
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, grouped
 
 BATCH_ROWS = 100
 #: Where it is killed; the phases of the shipment are those of `ShipProgress`.
@@ -37,9 +37,11 @@ def run(folder: Path, client: QdrantClient, collection: str, shards: int, **opti
     options = {"spec": spec, "build": BuildHere(shards=shards, workers=1), **options}
     with patch.object(jsonl, "MAX_ROWS", BATCH_ROWS):
         return ingest(
-            folder / "rows.jsonl", client, collection, encoder=encoder, state=folder / "state",
-            **options,
-        )  # fmt: skip
+            client,
+            collection,
+            folder / "rows.jsonl",
+            **grouped(encoder=encoder, state=folder / "state", **options),
+        )
 
 
 def die_at(step: str) -> None:

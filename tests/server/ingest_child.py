@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, ingest
 from qdrant_static.reading import jsonl
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, grouped
 from tests.ingest_child import COLLECTION, tell_settled
 
 BATCH_ROWS = 100
@@ -26,9 +26,11 @@ def run(folder: Path, client: QdrantClient, **options: Any) -> Any:
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,))
     with patch.object(jsonl, "MAX_ROWS", BATCH_ROWS):
         return ingest(
-            folder / "rows.jsonl", client, COLLECTION, spec=spec, encoder=encoder,
-            state=folder / "state", **options,
-        )  # fmt: skip
+            client,
+            COLLECTION,
+            folder / "rows.jsonl",
+            **grouped(spec=spec, encoder=encoder, state=folder / "state", **options),
+        )
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def place(tmp_path, model_folder, monkeypatch):
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,), quantization="binary")
     with EdgeClient(tmp_path / "data") as client:
         source = write_jsonl(tmp_path / "rows.jsonl", rows)
-        ingest(source, client, NAME, spec=spec, encoder=encoder)
+        ingest(client, NAME, source, spec=spec, encoder=encoder)
     return tmp_path
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from qdrant_static import CollectionSpec, EdgeClient, SearchPlan, ingest, load_encoder
+from qdrant_static import CollectionSpec, EdgeClient, RunOptions, SearchPlan, ingest, load_encoder
 from qdrant_static.collection.create import bm25_encoder, read_spec
 from qdrant_static.collection.spec import LateSpec, SparseSpec
 from qdrant_static.encoders.base import EncoderInfo
@@ -120,9 +120,14 @@ def filled(request, tmp_path_factory):
     with EdgeClient(place / "db") as embedded, connected(prefer_grpc=True) as server:
         for client in (embedded, server):
             report = ingest(
-                path, client, name, spec=spec, encoder=encoder, late_encoder=Late(encoder),
-                state=place / f"state-{type(client).__name__}",
-            )  # fmt: skip
+                client,
+                name,
+                path,
+                spec=spec,
+                encoder=encoder,
+                late_encoder=Late(encoder),
+                run_options=RunOptions(state=place / f"state-{type(client).__name__}"),
+            )
             assert report.stored == len(rows)
         embedded.optimize(name)
         yield embedded, name, encoder, queries

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
+from qdrant_static import CollectionSpec, EdgeClient, RunOptions, ingest, load_encoder
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.collection.diff import diff
 from qdrant_static.collection.spec import ServerSpec
@@ -579,9 +579,15 @@ def test_a_collection_of_ours_is_searched_by_its_name(
         server=ServerSpec(shards=shards),
     )
     ingest(
-        str(write_jsonl(tmp_path / "texts.jsonl", records)), server, there, spec=spec,
-        encoder=encoder, key="id", text=("text",), state=tmp_path / "state",
-    )  # fmt: skip
+        server,
+        there,
+        str(write_jsonl(tmp_path / "texts.jsonl", records)),
+        spec=spec,
+        encoder=encoder,
+        key="id",
+        text=("text",),
+        run_options=RunOptions(state=tmp_path / "state"),
+    )
     server.update_collection(there, optimizers_config=SMALL)
     time.sleep(0.5)
     settle(server, there)

@@ -10,7 +10,7 @@ import pytest
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import id_digest, point_id
 from qdrant_static.ingestion.deciding import decide, prepare, settlement
-from qdrant_static.ingestion.rejectlimits import RejectLimit
+from qdrant_static.ingestion.options import RejectLimit
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Totals
 from qdrant_static.reading.batch import Batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from qdrant_static import EdgeClient, connect, ingest
+from qdrant_static import EdgeClient, RunOptions, connect, ingest
 from qdrant_static.cli import app
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.retrying import retry_rejects
@@ -41,9 +41,13 @@ def test_a_place_with_a_null_character_is_refused(make):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda client: ingest("a.jsonl", client, "c", encoder=FakeEncoder(), state=""),
-        lambda client: ingest("a.jsonl", client, "c", encoder=FakeEncoder(), rejects=""),
-        lambda client: retry_rejects("", client, "c"),
+        lambda client: ingest(
+            client, "c", "a.jsonl", encoder=FakeEncoder(), run_options=RunOptions(state="")
+        ),
+        lambda client: ingest(
+            client, "c", "a.jsonl", encoder=FakeEncoder(), run_options=RunOptions(rejects="")
+        ),
+        lambda client: retry_rejects(client, "c", ""),
     ],
 )
 def test_an_empty_place_of_a_job_is_refused(tmp_path_factory, call):
@@ -56,7 +60,7 @@ def test_an_empty_place_of_a_job_is_refused(tmp_path_factory, call):
 
 def test_an_empty_state_is_not_looked_into(tmp_path_factory):
     with EdgeClient(tmp_path_factory.mktemp("db")) as client:
-        ingest("a.jsonl", client, "c", encoder=FakeEncoder())
+        ingest(client, "c", "a.jsonl", encoder=FakeEncoder())
         with pytest.raises(ArgumentError, match="state: is empty"):
             verify(client, "c", state="")
 

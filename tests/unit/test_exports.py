@@ -12,9 +12,10 @@ from tests.fakes import REPOSITORY, run_python
 
 NAMES = [
     "BuildHere", "Collection", "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit",
-    "IngestReport", "LiveSearcher", "LiveWriter", "Migration", "QdrantStaticError", "Record",
-    "SearchPlan", "TuneReport", "__version__", "connect", "create_collection", "ingest", "install",
-    "load_encoder", "open_collection", "pull", "search", "ship", "tune", "uninstall",
+    "IngestProgress", "IngestReport", "LiveSearcher", "LiveWriter", "Migration",
+    "QdrantStaticError", "Record", "RunOptions", "SearchPlan", "SourceOptions", "TuneReport",
+    "__version__", "connect", "create_collection", "ingest", "install", "load_encoder",
+    "open_collection", "pull", "search", "ship", "tune", "uninstall",
 ]  # fmt: skip
 HEAVY = (
     "numpy", "pyarrow", "qdrant_client", "qdrant_edge", "model2vec", "tokenizers", "numba", "tqdm",

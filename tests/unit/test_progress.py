@@ -26,7 +26,7 @@ def undated(told: str) -> list[str]:
 def test_a_log_gets_lines_ever_less_often_and_one_at_the_end(capsys, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    with Progress(1000, shown=True) as display:
+    with Progress(1000, progress=True) as display:
         for _ in range(10):
             now[0] += 0.6
             display.advance(100, 90, 10)
@@ -42,7 +42,7 @@ def test_a_log_gets_lines_ever_less_often_and_one_at_the_end(capsys, monkeypatch
 def test_rates_and_the_time_left_are_of_this_attempts_rows(capsys, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    with Progress(1000, shown=True) as display:
+    with Progress(1000, progress=True) as display:
         display.resume(500, 490, 10)
         now[0] += 10
         display.advance(100, 590, 10)
@@ -53,7 +53,7 @@ def test_rates_and_the_time_left_are_of_this_attempts_rows(capsys, monkeypatch):
 def test_without_a_number_of_rows_the_part_that_was_read_counts(capsys, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    with Progress(None, shown=True) as display:
+    with Progress(None, progress=True) as display:
         display.read_part = lambda: 0.25
         now[0] += 10
         display.advance(100, 100, 0)
@@ -83,7 +83,7 @@ def test_a_terminal_gets_a_bar_that_fits_it(monkeypatch):
     screen = on_screen(monkeypatch)
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    with Progress(100_000_000, shown=True) as display:
+    with Progress(100_000_000, progress=True) as display:
         display.resume(50_000_000, 49_000_000, 1_000_000)
         now[0] += 1000
         display.advance(10_000_000, 58_000_000, 2_000_000)
@@ -103,7 +103,7 @@ def test_a_terminal_gets_a_bar_that_fits_it(monkeypatch):
 
 def test_a_terminal_without_any_total_gets_figures_and_no_bar(monkeypatch):
     screen = on_screen(monkeypatch)
-    with Progress(None, shown=True) as display:
+    with Progress(None, progress=True) as display:
         display.advance(20_000, 19_980, 20)
     assert screen.frames()[-2].startswith("load 20,000 rows, ")
     assert "20 rejected" in screen.getvalue()
@@ -119,7 +119,7 @@ def test_a_duration_is_told_as_people_read_it(seconds, told):
 
 
 def test_an_index_that_takes_long_is_told_now_and_then(capsys):
-    with Progress(None, shown=True) as display:
+    with Progress(None, progress=True) as display:
         for second in range(25):
             display.building(second, expected_s=12.0, detail=f"{2 * second} MB on disk")
     assert undated(capsys.readouterr().err) == [
@@ -131,7 +131,7 @@ def test_an_index_that_takes_long_is_told_now_and_then(capsys):
 def test_a_shipment_is_told_by_phases_and_bytes_now_and_then(capsys, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    with Progress(None, shown=True, done="built") as display:
+    with Progress(None, progress=True, done="built") as display:
         now[0] += 0.6
         display.advance(10, 9, 1)
         display.advance(10, 19, 1)
@@ -149,7 +149,7 @@ def test_a_shipment_is_told_by_phases_and_bytes_now_and_then(capsys, monkeypatch
 
 
 def test_silence_is_silence(capsys):
-    with Progress(10, shown=False) as display:
+    with Progress(10, progress=False) as display:
         display.say("a")
         display.advance(10, 10, 0)
         display.phase("b")

@@ -13,7 +13,7 @@ from tests.unit.test_report import report
 
 
 def test_a_line_of_a_log_has_the_time_the_job_and_the_run(capsys):
-    with Progress(None, shown=True, job="nightly.toml articles") as display:
+    with Progress(None, progress=True, job="nightly.toml articles") as display:
         display.run = 7
         display.say("going on")
     (line,) = capsys.readouterr().err.splitlines()
@@ -24,7 +24,7 @@ def test_a_line_of_a_log_has_the_time_the_job_and_the_run(capsys):
 
 def test_a_line_that_was_told_is_not_told_again_at_the_end(capsys, monkeypatch):
     monkeypatch.setattr(progress, "FIRST_INTERVAL_S", 0.0)
-    with Progress(10, shown=True) as display:
+    with Progress(10, progress=True) as display:
         display.advance(10, 10, 0)
         display.phase("index")
     assert capsys.readouterr().err.count("10 of 10 rows") == 1
@@ -32,7 +32,7 @@ def test_a_line_that_was_told_is_not_told_again_at_the_end(capsys, monkeypatch):
 
 def test_what_is_not_shown_is_logged_and_noted(caplog, capsys):
     caplog.set_level(logging.INFO, logger="qdrant_static")
-    with Progress(10, shown=False, job="articles") as display:
+    with Progress(10, progress=False, job="articles") as display:
         display.say("a note")
         display.status("compiling")
         display.phase("indexing")
@@ -45,7 +45,7 @@ def test_what_is_not_shown_is_logged_and_noted(caplog, capsys):
 
 
 def test_the_end_of_a_run_tells_its_sum_and_gives_the_notes_to_the_report(capsys):
-    with Progress(10, shown=True, job="articles") as display:
+    with Progress(10, progress=True, job="articles") as display:
         display.advance(10, 10, 0)
         display.say("one")
         ended = display.ended(report())
@@ -59,7 +59,7 @@ def test_the_end_of_a_run_tells_its_sum_and_gives_the_notes_to_the_report(capsys
     ("error", "told"), [(ValueError("no room"), "failed: no room"), (KeyboardInterrupt(), "inter")]
 )
 def test_an_error_is_the_end_of_a_log_too(error, told, capsys):
-    with pytest.raises(type(error)), Progress(10, shown=True):
+    with pytest.raises(type(error)), Progress(10, progress=True):
         raise error
     assert f"Z {told}" in capsys.readouterr().err
 

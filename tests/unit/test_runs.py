@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from qdrant_static.errors import ArgumentError, LedgerNotFoundError, StorageError
+from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.ledger import runs as runs_module
-from qdrant_static.ledger.history import check_keep_runs, past_runs, remove_old_files
+from qdrant_static.ledger.history import past_runs, remove_old_files
 from qdrant_static.ledger.ledger import Ledger, now
 from tests.unit.test_ledger import begin, make_version_1, rows, settle
 
@@ -159,9 +160,9 @@ def test_a_file_of_the_callers_or_of_a_later_run_stays(path, tmp_path):
 
 
 def test_a_number_that_keeps_nothing_is_refused():
-    with pytest.raises(ArgumentError, match="keep_runs: 0 is below 1"):
-        check_keep_runs(0)
-    check_keep_runs(None)
+    with pytest.raises(ArgumentError, match="keep_runs: 0 is not an integer of at least 1"):
+        RunOptions(keep_runs=0)
+    assert RunOptions(keep_runs=None).keep_runs is None
 
 
 def test_a_ledger_of_version_2_gets_the_new_columns(path):

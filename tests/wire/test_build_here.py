@@ -39,7 +39,7 @@ from qdrant_static.shipping.localbuild import buildrun
 from qdrant_static.shipping.localbuild.buildhere import BuildHere
 from qdrant_static.shipping.targets import prepare
 from tests.carrier import Carrier
-from tests.fakes import FakeEncoder, write_jsonl
+from tests.fakes import FakeEncoder, grouped, write_jsonl
 
 ROWS = 500
 ENCODER = FakeEncoder()
@@ -77,7 +77,7 @@ def job(wire, carrier, source, tmp_path):
         options = {"spec": SPEC, "encoder": ENCODER, "state": tmp_path / "st", "threads": 2}
         options |= {"build": BuildHere()} | changes
         paths = options.pop("paths", source)
-        return ingest(paths, options.pop("client", client), "c", **options)
+        return ingest(options.pop("client", client), "c", paths, **grouped(**options))
 
     return run
 

@@ -21,7 +21,7 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ids import point_id
 from qdrant_static.sinks.serversink import ServerSink
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, grouped
 from tests.wire.faults import Fault, What
 from tests.wire.server import WireServer
 
@@ -62,9 +62,18 @@ def run(wire: WireServer, source: Path, client: Any = None, **options: Any) -> A
     encoder = FakeEncoder()
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(8,))
     return ingest(
-        source, client or wire.client(), "c", spec=spec, encoder=encoder, key="id", text="text",
-        state=source.parent / "state", **options,
-    )  # fmt: skip
+        client or wire.client(),
+        "c",
+        source,
+        **grouped(
+            spec=spec,
+            encoder=encoder,
+            key="id",
+            text="text",
+            state=source.parent / "state",
+            **options,
+        ),
+    )
 
 
 def check(wire: WireServer, report: Any, *, refused: int = 0) -> None:

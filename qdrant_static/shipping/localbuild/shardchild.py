@@ -25,9 +25,8 @@ from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import EngineError, QdrantStaticError
-from qdrant_static.ingestion.deciding import OnDuplicate
+from qdrant_static.ingestion.options import OnDuplicate, RejectLimit
 from qdrant_static.ingestion.progress import Progress
-from qdrant_static.ingestion.rejectlimits import RejectLimit
 from qdrant_static.ingestion.run import IngestRun
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.sources import AnySource
@@ -100,7 +99,7 @@ class _ToldProgress(Progress):
     """Tells the parent how far it is, a line of JSON now and then."""
 
     def __init__(self, out: IO[str], source: AnySource) -> None:
-        super().__init__(None, shown=False)
+        super().__init__(None, progress=False)
         self._out = out
         position = getattr(source, "position", None)
         self.read_part = None if position is None else position.fraction
