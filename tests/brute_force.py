@@ -149,9 +149,17 @@ def ask(opened, query=None, *, look_up=True, **given):
             raise CollectionNotFoundError(collection=name, where="here", collections=("other",))
         return opened.others[name]
 
-    return pointreads.query_points(
-        opened, query, look_up=open_other if look_up else None, **arguments
+    request = models.QueryRequest.model_construct(
+        query=query,
+        prefetch=convert.listed(arguments.pop("prefetch")) or None,
+        filter=arguments.pop("condition"),
+        with_payload=arguments.pop("payload"),
+        with_vector=arguments.pop("vectors"),
+        **arguments,
     )
+    return pointreads.query_batch_points(
+        opened, [request], look_up=open_other if look_up else None
+    )[0]
 
 
 def rows(hits) -> list[int]:

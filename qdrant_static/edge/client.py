@@ -14,17 +14,16 @@ from qdrant_client import models
 from qdrant_client.http.models import QueryResponse  # models.QueryResponse is fastembed's
 
 from qdrant_static import rules
-from qdrant_static.edge import collectionupdates, convert, matrices, shardsamples, uploads
+from qdrant_static.edge import collectionupdates, convert, enginepoints, grouping, shards, uploads
 from qdrant_static.edge import pointreads as reading
 from qdrant_static.edge import pointwrites as writing
 from qdrant_static.edge.collectionstore import Collections
 from qdrant_static.edge.description import Description, VectorsConfig, by_name
 from qdrant_static.edge.distances import DistanceMatrices
 from qdrant_static.edge.indexbuild import BuildProgress, build_elsewhere, build_here, worth_building
-from qdrant_static.edge.inference import Inference
-from qdrant_static.edge.modellists import ModelLists
+from qdrant_static.edge.inference import Inference, ModelLists
 from qdrant_static.edge.opencollection import OpenCollection, describe
-from qdrant_static.edge.payloadjson import metadata as plain_metadata
+from qdrant_static.edge.payloads import metadata as plain_metadata
 from qdrant_static.edge.snapshotimport import Incoming
 from qdrant_static.edge.unsupported import (
     REASONS,
@@ -481,7 +480,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
     def shard_counts(self, collection_name: str) -> list[int]:
         """How many points each shard holds, exactly."""
         with self._collections.use(collection_name) as opened:
-            return shardsamples.shard_counts(opened)
+            return shards.shard_counts(opened)
 
     def sample_points(
         self,
@@ -504,9 +503,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             for a point without a dense vector, of which the engine does not tell it.
         """
         with self._collections.use(collection_name) as opened:
-            return shardsamples.sample_points(
-                opened, count, payload=with_payload, vectors=with_vectors
-            )
+            return shards.sample_points(opened, count, payload=with_payload, vectors=with_vectors)
 
     def nearest(
         self, collection_name: str, vector_name: str, vectors: Sequence[Any], *, limit: int = 10
@@ -526,7 +523,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             By query, the nearest first.
         """
         with self._collections.use(collection_name) as opened:
-            return shardsamples.nearest(opened, vector_name, vectors, limit)
+            return shards.nearest(opened, vector_name, vectors, limit)
 
     def shard_ids(
         self, collection_name: str, *, page: int = 10_000
@@ -544,9 +541,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             following: Any = None
             while True:
                 with self._collections.use(collection_name) as opened:
-                    ids, following = shardsamples.shard_ids(
-                        opened, number, offset=following, limit=page
-                    )
+                    ids, following = shards.shard_ids(opened, number, offset=following, limit=page)
                 yield number, ids
                 if following is None:
                     break
@@ -677,7 +672,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         self._carry_out(
             collection_name,
             lambda opened: writing.upsert_built(
-                opened, matrices.points(opened, ids, dense, sparse, payloads)
+                opened, enginepoints.points_of_matrices(opened, ids, dense, sparse, payloads)
             ),
         )
 
@@ -920,22 +915,21 @@ class EdgeClient(DistanceMatrices, ModelLists):
         """Search: nearest points, prefetched candidates rescored, fused lists, and the rest."""
         require_unset(shard_key_selector=shard_key_selector)
         query, prefetch = self._inference.query(convert.parsed_stages(query, prefetch))
+        request = models.QueryRequest.model_construct(
+            query=query,
+            using=using,
+            prefetch=convert.listed(prefetch) or None,
+            filter=query_filter,
+            params=search_params,
+            limit=limit,
+            offset=offset,
+            with_payload=with_payload,
+            with_vector=with_vectors,
+            score_threshold=score_threshold,
+            lookup_from=convert.parsed(lookup_from, models.LookupLocation, "lookup_from"),
+        )
         with self._collections.use(collection_name) as opened:
-            hits = reading.query_points(
-                opened,
-                query,
-                using=using,
-                prefetch=prefetch,
-                condition=query_filter,
-                params=search_params,
-                limit=limit,
-                offset=offset,
-                payload=with_payload,
-                vectors=with_vectors,
-                score_threshold=score_threshold,
-                lookup_from=convert.parsed(lookup_from, models.LookupLocation, "lookup_from"),
-                look_up=self._collections.open,
-            )
+            (hits,) = reading.query_batch_points(opened, [request], look_up=self._collections.open)
         return QueryResponse.model_construct(points=hits)
 
     def query_batch_points(
@@ -975,7 +969,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         require_unset(shard_key_selector=shard_key_selector)
         query, prefetch = self._inference.query(convert.parsed_stages(query, prefetch))
         with self._collections.use(collection_name) as opened:
-            return reading.query_points_groups(
+            return grouping.query_points_groups(
                 opened,
                 query,
                 group_by=group_by,

@@ -1,39 +1,29 @@
-"""Collections on disk: created, opened once, lent, deleted."""
+"""The collections of one directory: opened once, shared by threads, closed together."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.edge import convert
+from qdrant_static.edge import convert, newcollection
 from qdrant_static.edge.aliasfile import Aliases, apply
 from qdrant_static.edge.description import Description
-from qdrant_static.edge.directory import CollectionFolder, FolderLock, collection_names, unfinished
-from qdrant_static.edge.engine import engine_errors
-from qdrant_static.edge.forks import leave_in_children
-from qdrant_static.edge.opencollection import (
-    OpenCollection,
-    carry_out_vector,
-    create_shards,
-    load_shards,
-)
+from qdrant_static.edge.directory import CollectionFolder, FolderLock, check_name, collection_names
+from qdrant_static.edge.engine import engine_errors, leave_in_children
+from qdrant_static.edge.opencollection import OpenCollection, create_shards
+from qdrant_static.edge.pendingchanges import load_collection
 from qdrant_static.edge.snapshotimport import Incoming
-from qdrant_static.edge.vectorrepair import level
 from qdrant_static.errors import (
-    AliasExistsError,
     ArgumentError,
     ClientClosedError,
     ClientForkedError,
-    CollectionExistsError,
     CollectionLockedError,
     CollectionNotFoundError,
-    StorageError,
 )
-from qdrant_static.files import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +32,11 @@ if TYPE_CHECKING:
 class Collections:
     """The collections of one directory; each is opened at its first use and stays open.
 
-    One lock holds the threads of a client apart. It costs nothing: the engine keeps the
-    interpreter to itself during every call.
+    One lock serializes the threads of a client. It costs nothing: the engine holds the GIL during
+    every call.
 
-    It belongs to the process that made it, and ends with `close`: every method but that one is a
-    `ClientForkedError` in a forked child, and a `ClientClosedError` after it.
+    All methods but `close` raise `ClientForkedError` in a forked child, and `ClientClosedError`
+    after `close`.
 
     Args:
         root: The directory; it need not exist.
@@ -56,54 +46,54 @@ class Collections:
         self.root = root
         self.aliases = Aliases(root)
         self._open: dict[str, OpenCollection] = {}
-        self._lent: dict[str, str] = {}  # to whom
+        self._borrowers: dict[str, str] = {}  # of collections that are closed here meanwhile
         self._guard = threading.RLock()
         self._process = os.getpid()
         self._closed = False
         leave_in_children(self)
 
     def leave(self) -> None:
-        """In a forked child: let go of the parent's collections."""
+        """Drop the parent's collections in a forked child."""
         self._guard = threading.RLock()  # another thread of the parent may hold the copied one
         opened, self._open = self._open, {}
         for one in opened.values():
             one.leave()
 
     def names(self) -> list[str]:
-        """The collections in the directory, sorted."""
+        """Return the names of the collections in the directory, sorted."""
         self.require_usable()
         return collection_names(self.root)
 
     def exists(self, name: str) -> bool:
-        """Whether there is a collection (not an alias) of that name."""
+        """Return whether there is a collection (not an alias) of that name."""
         self.require_usable()
         return CollectionFolder(self.root, name).exists()
 
     def resolved(self, name: str) -> str:
-        """The collection that a name stands for: its own, or an alias's.
+        """Return the name of a collection, or of the one that an alias points at.
 
         Raises:
             CollectionNotFoundError: If it is neither.
         """
-        if name in self._open or name in self._lent or self.exists(name):
+        if name in self._open or name in self._borrowers or self.exists(name):
             return name
         target = self.aliases.all().get(name)
         if target is None or not self.exists(target):
-            raise self._missing(name)
+            raise self._not_found(name)
         return target
 
     @contextmanager
     def use(self, name: str) -> Iterator[OpenCollection]:
-        """The open collection of a name or an alias, for one call of one thread."""
+        """Give one thread the open collection of a name or an alias for one call."""
         with self._held():
             yield self.open(name)
 
     def open(self, name: str) -> OpenCollection:
-        """The open collection of a name or an alias, opened now if it was not.
+        """Return the open collection of a name or an alias; open it if it is not.
 
         Raises:
             CollectionNotFoundError: If there is none of that name.
-            CollectionLockedError: If somebody else has it open.
+            CollectionLockedError: If another process or client has it open.
             StorageError: If its description is damaged.
             EngineError: If its files are damaged.
         """
@@ -115,12 +105,12 @@ class Collections:
             if name in self._open:
                 return self._open[name]
             folder = CollectionFolder(self.root, name)
-            self._require_not_lent(name)
+            self._require_not_borrowed(name)
             lock = FolderLock(folder)
             try:
-                if not folder.exists():  # deleted since we looked
-                    raise self._missing(name)
-                self._open[name] = opened = _load(folder, lock)
+                if not folder.exists():  # deleted in the meantime
+                    raise self._not_found(name)
+                self._open[name] = opened = load_collection(folder, lock)
             except BaseException:
                 lock.release()
                 raise
@@ -130,35 +120,27 @@ class Collections:
         """Make an empty collection.
 
         Raises:
-            CollectionExistsError: If it is there.
+            CollectionExistsError: If it exists.
             AliasExistsError: If an alias has that name.
-            ArgumentError: If it has no vector, or one that a server refuses.
-            NotSupportedByEdgeError: If a setting cannot be expressed.
+            ArgumentError, NotSupportedByEdgeError: If its vectors or settings cannot work.
             StorageError: If its folder holds something that is not ours.
         """
-        folder = CollectionFolder(self.root, name)
+        check_name(name)
         if not description.vectors and not description.sparse_vectors:
             raise ArgumentError(
                 field="vectors_config",
                 problem="a collection needs a vector: the engine wants at least one",
             )
         convert.check_vectors(description.vectors, description.sparse_vectors)
-        description.edge_config()  # refuses what cannot be expressed, before anything is written
+        description.edge_config()  # an error of it comes before anything is written
         with self._held():
-            self._require_free(folder)
-            self._forget_aliases(name)  # of a deletion that a crash cut short
-            self.clear_unfinished()
-            make_private(folder.path)
-            lock = FolderLock(folder)
+            folder, lock = newcollection.reserve(self.root, self.aliases, name, "creating")
             try:
-                self._require_free(folder)  # made by another process since we looked
-                folder.begin("creating")
-                folder.clear()
                 with engine_errors(f"creating collection {name!r} in {self.root}"):
                     shards = create_shards(folder, description)
-                self._publish(folder, description)
+                newcollection.publish(self.aliases, folder, description)
             except BaseException:
-                self._abandon(folder, lock)
+                newcollection.abandon(folder, lock)
                 raise
             self._open[name] = OpenCollection(
                 folder=folder, lock=lock, shards=shards, description=description
@@ -166,89 +148,86 @@ class Collections:
 
     @contextmanager
     def receiving(self, name: str) -> Iterator[Incoming]:
-        """Take a collection in, as snapshots; nothing is left of it unless it is finished.
+        """Receive a collection as snapshots; remove what came unless `Incoming.finish` is called.
 
         Raises:
-            CollectionExistsError: If it is there.
+            CollectionExistsError: If it exists.
             AliasExistsError: If an alias has that name.
             StorageError: If its folder holds something that is not ours.
         """
-        folder = CollectionFolder(self.root, name)
         with self._held():
-            self._require_free(folder)
-            self._forget_aliases(name)  # of a deletion that a crash cut short
-            self.clear_unfinished()
-            make_private(folder.path)
-            lock = FolderLock(folder)
+            folder, lock = newcollection.reserve(self.root, self.aliases, name, "receiving")
         incoming = None
         try:
-            self._require_free(folder)  # made by another process since we looked
-            folder.begin("receiving")
-            folder.clear()
             incoming = Incoming(folder)
             yield incoming
             with self._guard:
                 shard, description = incoming.shard, incoming.description
                 if shard is None or description is None:
-                    self._abandon(folder, lock)
+                    newcollection.abandon(folder, lock)
                     return
-                self._publish(folder, description)
+                newcollection.publish(self.aliases, folder, description)
                 self._open[name] = OpenCollection(
                     folder=folder, lock=lock, shards=(shard,), description=description
                 )
         except BaseException:
             if incoming is not None:
                 incoming.close()
-            self._abandon(folder, lock)
+            newcollection.abandon(folder, lock)
             raise
 
     def delete(self, name: str) -> bool:
-        """Delete a collection and its aliases; whether there was one. An alias is none."""
+        """Delete a collection and its aliases.
+
+        Returns:
+            Whether there was a collection of that name; an alias is none.
+        """
         with self._held():
-            self.clear_unfinished()
+            newcollection.clear_unfinished(self.root)
             folder = CollectionFolder(self.root, name)
             if not folder.exists():
                 return False
-            self._require_not_lent(name)
+            self._require_not_borrowed(name)
             opened = self._open.pop(name, None)
             if opened:
                 opened.close_shards()
-            lock = opened.lock if opened else FolderLock(folder)
-            folder.begin("deleting")
-            _remove(folder, lock)
-            self._forget_aliases(name)
+            newcollection.delete(folder, opened.lock if opened else FolderLock(folder))
+            newcollection.forget_aliases(self.aliases, name)
             return True
 
     def change_aliases(self, actions: Sequence[Any]) -> None:
-        """Carry out alias actions, all or none."""
+        """Apply alias actions, all or none."""
         with self._held(), self.aliases.changing() as table:
-            apply(table, actions, exists=self.exists, missing=self._missing)
+            apply(table, actions, exists=self.exists, missing=self._not_found)
 
     def live_aliases(self) -> dict[str, str]:
-        """Collections by alias."""
+        """Return the collections by alias."""
         self.require_usable()
-        return {
-            alias: target for alias, target in self.aliases.all().items() if self.exists(target)
-        }
+        table = self.aliases.all()
+        return {alias: target for alias, target in table.items() if self.exists(target)}
 
     @contextmanager
     def lent(self, name: str) -> Iterator[str]:
-        """Close a collection for as long as another process has it."""
+        """Close a collection for the duration of the block, so that another process can open it.
+
+        Yields:
+            Its name, where ``name`` is an alias.
+        """
         with self._held():
             opened = self.open(name)
             name = opened.folder.name
             del self._open[name]
             opened.close()
-            self._lent[name] = "a process that builds its index"
+            self._borrowers[name] = "a process that builds its index"
         try:
             yield name
         finally:
             with self._guard:
-                del self._lent[name]
+                del self._borrowers[name]
 
     @contextmanager
     def at_rest(self, name: str) -> Iterator[tuple[Path, ...]]:
-        """Close a collection's engine and keep the right to it: its files do not change."""
+        """Close a collection's engine and keep its lock, so that its files do not change."""
         with self._held():
             opened = self.open(name)
             folder = opened.folder
@@ -258,22 +237,22 @@ class Collections:
             except BaseException:
                 opened.lock.release()
                 raise
-            self._lent[folder.name] = "a reader of its files in this process"
+            self._borrowers[folder.name] = "a reader of its files in this process"
         try:
             yield tuple(map(folder.shard, range(len(opened.shards))))
         finally:
             with self._guard:
-                del self._lent[folder.name]
+                del self._borrowers[folder.name]
                 opened.lock.release()
 
     def each_open(self, do: Callable[[OpenCollection], None]) -> None:
-        """Do something with every collection that is open."""
+        """Call a function with every open collection."""
         with self._held():
-            for opened in self._open.values():
-                do(opened)
+            for one in self._open.values():
+                do(one)
 
     def close(self) -> None:
-        """Close all collections, for good; in a forked child they are the parent's."""
+        """Close all collections for good; does nothing in a forked child."""
         if self._process != os.getpid():
             return
         with self._guard:
@@ -285,23 +264,11 @@ class Collections:
         with self._held():
             self._close_open()
 
-    def _close_open(self) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
-
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Hold the other threads off, if there is something to work on."""
-        self.require_usable()
-        with self._guard:
-            self.require_usable()
-            yield
-
     def require_usable(self) -> None:
-        """Refuse a client that is closed, or a parent process's.
+        """Raise an error if the client was closed, or belongs to a parent process.
 
         Raises:
-            ClientClosedError: If it is closed.
+            ClientClosedError: If it was closed.
             ClientForkedError: If another process made it.
         """
         if self._process != os.getpid():
@@ -309,99 +276,25 @@ class Collections:
         if self._closed:
             raise ClientClosedError(where=str(self.root))
 
-    def clear_unfinished(self) -> None:
-        """Remove what crashes left in the middle of creations and deletions."""
-        for name in unfinished(self.root):
-            folder = CollectionFolder(self.root, name)
-            with suppress(CollectionLockedError):  # not a crash: somebody is at it
-                lock = FolderLock(folder)
-                if folder.exists():
-                    lock.release()
-                else:
-                    _remove(folder, lock)
+    def _close_open(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
 
-    def _publish(self, folder: CollectionFolder, description: Description) -> None:
-        """Make a folder a collection, in one step."""
-        with self.aliases.changing() as table:
-            target = table.get(folder.name)  # made by another process since we looked
-            if target is not None:
-                raise AliasExistsError(alias=folder.name, collection=target)
-            folder.write(description.to_json())
-        folder.finish()
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the lock of the client, which must be usable."""
+        self.require_usable()
+        with self._guard:
+            self.require_usable()
+            yield
 
-    def _abandon(self, folder: CollectionFolder, lock: FolderLock) -> None:
-        if folder.mark.exists() and not folder.exists():
-            _remove(folder, lock)
-        else:
-            lock.release()
-
-    def _require_free(self, folder: CollectionFolder) -> None:
-        if folder.exists():
-            raise CollectionExistsError(collection=folder.name, where=str(self.root))
-        target = self.live_aliases().get(folder.name)
-        if target is not None:
-            raise AliasExistsError(alias=folder.name, collection=target)
-        if folder.assembling.exists():
-            raise StorageError(
-                path=str(folder.path),
-                problem="is being put together of other collections, or a crash cut that short: "
-                "repeat it, or remove the folder, which may hold the only copy of what was moved",
-            )
-        if not folder.mark.exists() and folder.shards.exists():
-            raise StorageError(
-                path=str(folder.path),
-                problem="holds a collection's files, but no collection.json: it was removed by "
-                "hand. Put it back, or remove the folder",
-            )
-
-    def _require_not_lent(self, name: str) -> None:
-        owner = self._lent.get(name)
+    def _require_not_borrowed(self, name: str) -> None:
+        owner = self._borrowers.get(name)
         if owner is not None:
             raise CollectionLockedError(collection=name, where=str(self.root), owner=owner)
 
-    def _forget_aliases(self, name: str) -> None:
-        if name in self.aliases.all().values():
-            with self.aliases.changing() as table:
-                for alias in [alias for alias, target in table.items() if target == name]:
-                    del table[alias]
-
-    def _missing(self, name: str) -> CollectionNotFoundError:
+    def _not_found(self, name: str) -> CollectionNotFoundError:
         names = tuple(self.names())
-        # None at all: the path may have been meant from another working directory.
+        # Without any collection the path may have been meant from another working directory.
         where = self.root if names else self.root.absolute()
         return CollectionNotFoundError(collection=name, where=str(where), collections=names)
-
-
-def _load(folder: CollectionFolder, lock: FolderLock) -> OpenCollection:
-    """Open a finished collection, and carry out a change that a crash cut short."""
-    if folder.mark.exists() or folder.assembling.exists():
-        # its creation ended, or its deletion had not begun
-        folder.finish()
-    content = folder.read()
-    try:
-        description = Description.from_json(content)
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(
-            path=str(folder.description), problem=f"does not describe a collection ({error})"
-        ) from error
-    pending = description.pending
-    if pending is not None and pending.startswith("vector "):
-        for number in range(description.shard_number):
-            level(folder.shard(number), pending.removeprefix("vector "))
-    with engine_errors(f"opening collection {folder.name!r} in {folder.path.parent}"):
-        shards = load_shards(folder, description, change=pending == "settings")
-    opened = OpenCollection(folder=folder, lock=lock, shards=shards, description=description)
-    if pending is not None:
-        if pending.startswith("vector "):
-            carry_out_vector(opened, pending.removeprefix("vector "))
-        opened.describe_as(description.changed(pending=None))
-    return opened
-
-
-def _remove(folder: CollectionFolder, lock: FolderLock) -> None:
-    folder.clear()
-    folder.mark.unlink(missing_ok=True)
-    lock.remove()
-    # Somebody else's file in it, or a creation that has just begun, keeps the folder.
-    with suppress(OSError):
-        folder.path.rmdir()

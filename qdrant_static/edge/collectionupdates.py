@@ -13,7 +13,8 @@ from qdrant_client import models
 
 from qdrant_static.edge import convert
 from qdrant_static.edge.description import Description, merged
-from qdrant_static.edge.opencollection import OpenCollection, carry_out_vector
+from qdrant_static.edge.opencollection import OpenCollection
+from qdrant_static.edge.pendingchanges import apply_vector_change
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
 
@@ -123,7 +124,7 @@ def _change_vector(opened: OpenCollection, name: str, after: Description) -> Non
     before = opened.description
     opened.describe_as(after.changed(pending=f"vector {name}"))
     try:
-        carry_out_vector(opened, name)
+        apply_vector_change(opened, name)
     except BaseException:
         opened.describe_as(before)
         raise

@@ -7,15 +7,19 @@ the best groups. What it finds, and misses where a group has very many points, i
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
+import qdrant_edge as edge  # noqa
 from qdrant_client import models
 
 from qdrant_static.edge import convert
+from qdrant_static.edge.opencollection import OpenCollection
+from qdrant_static.edge.payloads import PayloadPath
+from qdrant_static.edge.pointreads import LookUp, fill, named_points, resolver, retrieve, searching
 from qdrant_static.errors import ArgumentError
+from qdrant_static.ids import checked_id
 
 GroupId: TypeAlias = "int | str"
 PointId: TypeAlias = "int | str | UUID"
@@ -24,61 +28,6 @@ Ask = Callable[[models.Filter | None], list[models.ScoredPoint]]
 
 _REQUESTS_FOR_GROUPS = 5
 _REQUESTS_FOR_FILLING = 5
-
-_STEP = re.compile(r'\.?(?:"(?P<quoted>[^"\\]*)"|(?P<plain>[\w-]+))|\[(?P<index>\d*)\]')
-
-
-class Path:
-    """A path into a payload, as ``group_by`` gives it: ``a``, ``a.b``, ``a[].b``, ``"a.b"[0]``.
-
-    Args:
-        text: The path.
-
-    Raises:
-        ArgumentError: If it is no path.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.steps: list[str | int | None] = []
-        position = 0
-        while position < len(text):
-            step = _STEP.match(text, position)
-            if step is None or (text[position] == ".") != (
-                bool(self.steps) and step["index"] is None
-            ):
-                raise ArgumentError(
-                    field="group_by", problem=f"{text!r} is not a valid path in a payload"
-                )
-            key = step["plain"] if step["quoted"] is None else step["quoted"]
-            self.steps.append(key if step["index"] is None else int(step["index"] or -1))
-            position = step.end()
-        if not self.steps or isinstance(self.steps[0], int):
-            raise ArgumentError(
-                field="group_by", problem=f"{text!r} is not a valid path in a payload"
-            )
-        #: The path that selects the payload that is needed.
-        self.selector = text.removesuffix("[]")
-
-    def values(self, payload: Mapping[str, Any] | None) -> Iterator[Any]:
-        """What lies at the path; the values of a list one by one."""
-        for value in _walk(payload or {}, self.steps):
-            if isinstance(value, list):
-                yield from value
-            else:
-                yield value
-
-
-def _walk(value: Any, steps: Sequence[str | int | None]) -> Iterator[Any]:
-    if not steps:
-        yield value
-        return
-    step, rest = steps[0], steps[1:]
-    if isinstance(step, str):
-        if isinstance(value, Mapping) and step in value:
-            yield from _walk(value[step], rest)
-    elif isinstance(value, list):
-        for one in value if step == -1 else value[step : step + 1]:  # type: ignore[operator]
-            yield from _walk(one, rest)
 
 
 class Groups:
@@ -91,7 +40,9 @@ class Groups:
         largest_first: Whether a larger score is better; None if the order means nothing.
     """
 
-    def __init__(self, path: Path, limit: int, size: int, largest_first: bool | None) -> None:
+    def __init__(
+        self, path: PayloadPath, limit: int, size: int, largest_first: bool | None
+    ) -> None:
         self._path = path
         self.limit = limit
         self._size = size
@@ -188,3 +139,162 @@ def _matching(
 
 def _score(point: models.ScoredPoint) -> Any:
     return point.score if point.order_value is None else point.order_value
+
+
+#: Distances of which the smaller is the better.
+_SMALL_IS_NEAR = (models.Distance.EUCLID, models.Distance.MANHATTAN)
+
+
+def query_points_groups(
+    opened: OpenCollection,
+    query: Any,
+    *,
+    group_by: str,
+    limit: int,
+    group_size: int,
+    using: str | None,
+    prefetch: models.Prefetch | Iterable[models.Prefetch] | None,
+    condition: models.Filter | None,
+    params: models.SearchParams | None,
+    payload: Any,
+    vectors: Any,
+    score_threshold: float | None,
+    lookup_from: models.LookupLocation | None = None,
+    with_lookup: models.WithLookupInterface | None = None,
+    look_up: LookUp | None = None,
+) -> models.GroupsResult:
+    """The best points of the best groups, found as a server finds them (`groups`).
+
+    Args:
+        opened: The collection.
+        query: What is asked.
+        group_by: The path of the payload value that makes the groups.
+        limit: How many groups.
+        group_size: How many points of each.
+        using: As in `query_points`, like what follows.
+        prefetch: The stages before; each gives ``group_size`` times as many points as it says.
+        condition: Which points may come.
+        params: How the vector is searched.
+        payload: Which payload comes with the points.
+        vectors: Which vectors come with the points.
+        score_threshold: The worst score.
+        lookup_from: The collection that holds the points that the query names.
+        with_lookup: A collection with a point for each group, which comes with the group.
+        look_up: What opens these collections.
+
+    Raises:
+        As `query_points`; ArgumentError too if ``group_by`` is no path.
+    """
+    convert.check_number("limit", limit)
+    convert.check_number("group_size", group_size)
+    convert.check_number("limit", limit * group_size)
+    path, searched = PayloadPath(group_by), opened.searched
+    stages = convert.listed(prefetch)
+    request = models.QueryRequest.model_construct(
+        query=query, using=using, prefetch=stages or None, lookup_from=lookup_from
+    )
+    # Ids are resolved once; what follows are the same vectors with other filters.
+    resolve = resolver(opened, [request], look_up)
+    excluded = named_points(request, opened.folder.name)
+    widened = [_widened(stage, group_size) for stage in stages]
+
+    def ask(narrowed: models.Filter | None) -> list[models.ScoredPoint]:
+        with searching("searching groups"):
+            built = convert.query_request(
+                request.model_copy(
+                    update={
+                        "prefetch": widened or None,
+                        "filter": narrowed,
+                        "params": params,
+                        "limit": limit * group_size,
+                        "with_payload": [path.selector],
+                        "score_threshold": score_threshold,
+                    }
+                ),
+                resolve,
+                excluded=excluded,
+            )
+            return [convert.scored_point_back(hit) for hit in searched.query(built)]
+
+    groups = Groups(path, limit, group_size, _largest_first(opened, query, using))
+    gather(groups, ask, condition, by=group_by)
+    found = groups.result()
+    fill(opened, [hit for _, hits in found for hit in hits], payload, vectors)
+    lookups = _lookups([key for key, _ in found], with_lookup, look_up)
+    return models.GroupsResult.model_construct(
+        groups=[
+            models.PointGroup.model_construct(id=key, hits=hits, lookup=lookups.get(key))
+            for key, hits in found
+        ]
+    )
+
+
+def _widened(stage: models.Prefetch, factor: int) -> models.Prefetch:
+    """A prefetch, and those in it, with a limit that leaves enough for groups."""
+    limit = convert.DEFAULT_LIMIT if stage.limit is None else stage.limit
+    return stage.model_copy(
+        update={
+            "limit": limit * factor,
+            "prefetch": [_widened(one, factor) for one in convert.listed(stage.prefetch)] or None,
+        }
+    )
+
+
+def _largest_first(opened: OpenCollection, query: Any, using: str | None) -> bool | None:
+    """Whether a larger score of this query is a better one; None if scores have no order."""
+    if query is None:
+        return False  # by id; all scores are equal
+    if isinstance(query, models.SampleQuery):
+        return None
+    if isinstance(query, models.OrderByQuery):
+        order = query.order_by
+        return isinstance(order, models.OrderBy) and order.direction == models.Direction.DESC
+    if isinstance(query, models.NearestQuery) and query.mmr is not None:
+        return None
+    if isinstance(query, models.RecommendQuery):
+        plain = query.recommend.strategy in (None, models.RecommendStrategy.AVERAGE_VECTOR)
+    else:
+        plain = not isinstance(query, _SCORED_QUERIES)
+    params = opened.dense.get(using or "")
+    return not (plain and params is not None and params.distance in _SMALL_IS_NEAR)
+
+
+#: Queries whose scores are no distances.
+_SCORED_QUERIES = (
+    models.DiscoverQuery,
+    models.ContextQuery,
+    models.RelevanceFeedbackQuery,
+    models.FusionQuery,
+    models.RrfQuery,
+    models.FormulaQuery,
+    models.TextQuery,
+    models.Fusion,
+)
+
+
+def _lookups(
+    keys: Sequence[int | str],
+    with_lookup: models.WithLookupInterface | None,
+    look_up: LookUp | None,
+) -> dict[int | str, models.Record]:
+    """The points that have the groups' keys as their ids."""
+    if with_lookup is None:
+        return {}
+    if look_up is None:
+        raise ArgumentError(field="with_lookup", problem="nothing here can open another collection")
+    wanted = convert.parsed(with_lookup, models.WithLookup, "with_lookup")
+    if isinstance(wanted, str):
+        wanted = models.WithLookup(collection=wanted)
+    ids: dict[int | str | UUID, int | str] = {}
+    for key in keys:
+        try:
+            ids[checked_id(key)] = key
+        except ArgumentError:  # a value that cannot be an id has no point
+            continue
+    records = retrieve(
+        look_up(wanted.collection),
+        list(ids),
+        payload=True if wanted.with_payload is None else wanted.with_payload,
+        vectors=wanted.with_vectors,
+    )
+    return {ids[record.id]: record for record in records}

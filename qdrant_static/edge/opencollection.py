@@ -11,8 +11,7 @@ from qdrant_client import models
 from qdrant_static.edge import convert
 from qdrant_static.edge.description import Description
 from qdrant_static.edge.directory import GROWTH_BYTES, CollectionFolder, FolderLock, require_room
-from qdrant_static.edge.engine import engine_errors
-from qdrant_static.edge.forks import abandon, unlock_folder
+from qdrant_static.edge.engine import abandon, engine_errors, unlock_folder
 from qdrant_static.errors import NotSupportedByEdgeError
 from qdrant_static.files import make_private
 
@@ -161,42 +160,3 @@ def describe(opened: OpenCollection) -> models.CollectionInfo:
         payload_schema=schema,
         config=opened.description.config(),
     )
-
-
-def carry_out_vector(opened: OpenCollection, name: str) -> None:
-    """Bring one vector of the engine in line with the description; repeating it is harmless."""
-    dense, sparse = opened.dense.get(name), opened.sparse.get(name)
-    if dense is not None:
-        operation = convert.create_vector_name(
-            name,
-            models.DenseVectorNameConfig(
-                dense=models.DenseVectorConfig(
-                    size=dense.size,
-                    distance=dense.distance,
-                    multivector_config=dense.multivector_config,
-                    datatype=_stored_as(dense.datatype),
-                )
-            ),
-        )
-    elif sparse is not None:
-        datatype = sparse.index.datatype if sparse.index else None
-        operation = convert.create_vector_name(
-            name,
-            models.SparseVectorNameConfig(
-                sparse=models.SparseVectorConfig(
-                    modifier=sparse.modifier,
-                    datatype=_stored_as(datatype),
-                )
-            ),
-        )
-    else:
-        operation = edge.UpdateOperation.delete_vector_name(name)
-    with engine_errors(f"changing the vector {name!r} of {opened.folder.name!r}"):
-        for shard in opened.shards:
-            shard.update(operation)
-            shard.flush()
-
-
-def _stored_as(datatype: models.Datatype | None) -> models.VectorStorageDatatype | None:
-    """The client has two enumerations for one thing."""
-    return None if datatype is None else models.VectorStorageDatatype(datatype.value)

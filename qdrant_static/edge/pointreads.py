@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -12,14 +13,17 @@ from qdrant_client import models
 
 from qdrant_static.edge import convert, shards
 from qdrant_static.edge.engine import engine_errors
-from qdrant_static.edge.grouping import Groups, Path, gather
 from qdrant_static.edge.opencollection import OpenCollection
-from qdrant_static.edge.queryreferences import LookUp, named_points, resolver
-from qdrant_static.errors import ArgumentError, EngineError
+from qdrant_static.errors import (
+    ArgumentError,
+    EngineError,
+    NotSupportedByEdgeError,
+    PointNotFoundError,
+)
 from qdrant_static.ids import checked_id, plain_id
 
-#: Distances of which the smaller is the better.
-_SMALL_IS_NEAR = (models.Distance.EUCLID, models.Distance.MANHATTAN)
+#: What opens another collection of the directory by its name.
+LookUp = Callable[[str], OpenCollection]
 
 
 def count(opened: OpenCollection, condition: models.Filter | None, *, exact: bool) -> int:
@@ -83,7 +87,7 @@ def scroll(
         records, following = shards.scroll(opened.shards, request, limit=limit, order_by=order)
     page = [convert.record_back(record) for record in records]
     if several and (payload or vectors):
-        _fill(opened, page, payload, vectors)
+        fill(opened, page, payload, vectors)
     return page, None if following is None else plain_id(following)
 
 
@@ -112,77 +116,33 @@ def facet(
     )
 
 
-def query_points(
-    opened: OpenCollection,
-    query: Any,
-    *,
-    using: str | None,
-    prefetch: models.Prefetch | Iterable[models.Prefetch] | None,
-    condition: models.Filter | None,
-    params: models.SearchParams | None,
-    limit: int,
-    offset: int | None,
-    payload: Any,
-    vectors: Any,
-    score_threshold: float | None,
-    lookup_from: models.LookupLocation | None = None,
-    look_up: LookUp | None = None,
-) -> list[models.ScoredPoint]:
-    """The best points for a query of one or several stages.
-
-    Args:
-        opened: The collection.
-        query: What is asked; see `convert.query`.
-        using: The vector that is searched.
-        prefetch: The stages before.
-        condition: Which points may come, in every stage.
-        params: How the vector is searched.
-        limit: How many points.
-        offset: How many of the best to leave out.
-        payload: Which payload comes with them.
-        vectors: Which vectors come with them.
-        score_threshold: The worst score.
-        lookup_from: The collection that holds the points that the query names.
-        look_up: What opens that collection.
-
-    Raises:
-        ArgumentError: If the query can give no right result.
-        PointNotFoundError: If it names a point that is not there.
-        NotSupportedByEdgeError: If it cannot be expressed.
-        EngineError: If the engine refuses it.
-    """
-    request = models.QueryRequest.model_construct(
-        query=query,
-        using=using,
-        prefetch=convert.listed(prefetch) or None,
-        filter=condition,
-        params=params,
-        limit=limit,
-        offset=offset,
-        with_payload=payload,
-        with_vector=vectors,
-        score_threshold=score_threshold,
-        lookup_from=lookup_from,
-    )
-    return query_batch_points(opened, [request], look_up=look_up)[0]
-
-
 def query_batch_points(
     opened: OpenCollection,
     requests: Sequence[models.QueryRequest],
     *,
     look_up: LookUp | None = None,
 ) -> list[list[models.ScoredPoint]]:
-    """Several queries as one batch, which the engine plans as a whole.
+    """Search with several requests as one batch; the engine plans them together.
+
+    Args:
+        opened: The collection.
+        requests: The requests, with models in all fields.
+        look_up: Opens the collection that a ``lookup_from`` names.
+
+    Returns:
+        The hits of each request, the best first.
 
     Raises:
-        As `query_points`; then none of them is answered.
+        ArgumentError: If a query can give no right result.
+        PointNotFoundError: If it names a point that is not stored.
+        NotSupportedByEdgeError: If the engine cannot express it.
+        EngineError: If the engine refuses it. After any error no request is answered.
     """
     if not requests:
         return []
     searched = opened.searched
     resolve = resolver(opened, requests, look_up)
-    with _searching("searching"):
+    with searching("searching"):
         built = [
             convert.query_request(
                 request, resolve, excluded=named_points(request, opened.folder.name)
@@ -202,92 +162,8 @@ def query_batch_points(
     return answers
 
 
-def query_points_groups(
-    opened: OpenCollection,
-    query: Any,
-    *,
-    group_by: str,
-    limit: int,
-    group_size: int,
-    using: str | None,
-    prefetch: models.Prefetch | Iterable[models.Prefetch] | None,
-    condition: models.Filter | None,
-    params: models.SearchParams | None,
-    payload: Any,
-    vectors: Any,
-    score_threshold: float | None,
-    lookup_from: models.LookupLocation | None = None,
-    with_lookup: models.WithLookupInterface | None = None,
-    look_up: LookUp | None = None,
-) -> models.GroupsResult:
-    """The best points of the best groups, found as a server finds them (`groups`).
-
-    Args:
-        opened: The collection.
-        query: What is asked.
-        group_by: The path of the payload value that makes the groups.
-        limit: How many groups.
-        group_size: How many points of each.
-        using: As in `query_points`, like what follows.
-        prefetch: The stages before; each gives ``group_size`` times as many points as it says.
-        condition: Which points may come.
-        params: How the vector is searched.
-        payload: Which payload comes with the points.
-        vectors: Which vectors come with the points.
-        score_threshold: The worst score.
-        lookup_from: The collection that holds the points that the query names.
-        with_lookup: A collection with a point for each group, which comes with the group.
-        look_up: What opens these collections.
-
-    Raises:
-        As `query_points`; ArgumentError too if ``group_by`` is no path.
-    """
-    convert.check_number("limit", limit)
-    convert.check_number("group_size", group_size)
-    convert.check_number("limit", limit * group_size)
-    path, searched = Path(group_by), opened.searched
-    stages = convert.listed(prefetch)
-    request = models.QueryRequest.model_construct(
-        query=query, using=using, prefetch=stages or None, lookup_from=lookup_from
-    )
-    # Ids are resolved once; what follows are the same vectors with other filters.
-    resolve = resolver(opened, [request], look_up)
-    excluded = named_points(request, opened.folder.name)
-    widened = [_widened(stage, group_size) for stage in stages]
-
-    def ask(narrowed: models.Filter | None) -> list[models.ScoredPoint]:
-        with _searching("searching groups"):
-            built = convert.query_request(
-                request.model_copy(
-                    update={
-                        "prefetch": widened or None,
-                        "filter": narrowed,
-                        "params": params,
-                        "limit": limit * group_size,
-                        "with_payload": [path.selector],
-                        "score_threshold": score_threshold,
-                    }
-                ),
-                resolve,
-                excluded=excluded,
-            )
-            return [convert.scored_point_back(hit) for hit in searched.query(built)]
-
-    groups = Groups(path, limit, group_size, _largest_first(opened, query, using))
-    gather(groups, ask, condition, by=group_by)
-    found = groups.result()
-    _fill(opened, [hit for _, hits in found for hit in hits], payload, vectors)
-    lookups = _lookups([key for key, _ in found], with_lookup, look_up)
-    return models.GroupsResult.model_construct(
-        groups=[
-            models.PointGroup.model_construct(id=key, hits=hits, lookup=lookups.get(key))
-            for key, hits in found
-        ]
-    )
-
-
 @contextmanager
-def _searching(operation: str) -> Iterator[None]:
+def searching(operation: str) -> Iterator[None]:
     """The engine says of a formula that cannot be computed that it was cancelled, and no more."""
     try:
         with engine_errors(operation):
@@ -302,50 +178,7 @@ def _searching(operation: str) -> Iterator[None]:
         ) from error
 
 
-def _widened(stage: models.Prefetch, factor: int) -> models.Prefetch:
-    """A prefetch, and those in it, with a limit that leaves enough for groups."""
-    limit = convert.DEFAULT_LIMIT if stage.limit is None else stage.limit
-    return stage.model_copy(
-        update={
-            "limit": limit * factor,
-            "prefetch": [_widened(one, factor) for one in convert.listed(stage.prefetch)] or None,
-        }
-    )
-
-
-def _largest_first(opened: OpenCollection, query: Any, using: str | None) -> bool | None:
-    """Whether a larger score of this query is a better one; None if scores have no order."""
-    if query is None:
-        return False  # by id; all scores are equal
-    if isinstance(query, models.SampleQuery):
-        return None
-    if isinstance(query, models.OrderByQuery):
-        order = query.order_by
-        return isinstance(order, models.OrderBy) and order.direction == models.Direction.DESC
-    if isinstance(query, models.NearestQuery) and query.mmr is not None:
-        return None
-    if isinstance(query, models.RecommendQuery):
-        plain = query.recommend.strategy in (None, models.RecommendStrategy.AVERAGE_VECTOR)
-    else:
-        plain = not isinstance(query, _SCORED_QUERIES)
-    params = opened.dense.get(using or "")
-    return not (plain and params is not None and params.distance in _SMALL_IS_NEAR)
-
-
-#: Queries whose scores are no distances.
-_SCORED_QUERIES = (
-    models.DiscoverQuery,
-    models.ContextQuery,
-    models.RelevanceFeedbackQuery,
-    models.FusionQuery,
-    models.RrfQuery,
-    models.FormulaQuery,
-    models.TextQuery,
-    models.Fusion,
-)
-
-
-def _fill(
+def fill(
     opened: OpenCollection,
     hits: Sequence[models.ScoredPoint] | Sequence[models.Record],
     payload: Any,
@@ -362,29 +195,101 @@ def _fill(
             hit.vector = records[hit.id].vector
 
 
-def _lookups(
-    keys: Sequence[int | str],
-    with_lookup: models.WithLookupInterface | None,
-    look_up: LookUp | None,
-) -> dict[int | str, models.Record]:
-    """The points that have the groups' keys as their ids."""
-    if with_lookup is None:
-        return {}
+@dataclass(slots=True)
+class _Wanted:
+    """What is to be fetched from one collection."""
+
+    ids: set[int | str] = field(default_factory=set)
+    vectors: set[str] = field(default_factory=set)
+
+
+def resolver(
+    opened: OpenCollection, requests: Iterable[models.QueryRequest], look_up: LookUp | None
+) -> convert.Resolver:
+    """Fetch the vectors of all points that the requests name.
+
+    Args:
+        opened: The searched collection.
+        requests: The requests of one batch.
+        look_up: What opens the collection of a ``lookup_from``.
+
+    Returns:
+        What gives, for a stage's ``lookup_from`` and ``using``, the vectors of its points.
+
+    Raises:
+        CollectionNotFoundError: If ``lookup_from`` names a collection that is not there.
+    """
+    wanted: dict[str | None, _Wanted] = {}
+    for request in requests:
+        for stage in _stages(request):
+            ids = convert.referenced_ids(stage.query)
+            if ids:
+                place = wanted.setdefault(_place(stage.lookup_from), _Wanted())
+                place.ids.update(ids)
+                place.vectors.add(_vector_name(stage.lookup_from, stage.using))
+    sources = {place: _source(opened, place, look_up) for place in wanted}
+    found = {place: _fetch(sources[place], want) for place, want in wanted.items()}
+
+    def resolve_for(location: models.LookupLocation | None, using: str | None) -> convert.Resolve:
+        place, name = _place(location), _vector_name(location, using)
+
+        def resolve(point: int | str, *, required: bool) -> Any | None:
+            collection = sources[place].folder.name
+            if point not in found[place]:
+                raise PointNotFoundError(point=point, collection=collection)
+            vector = found[place][point].get(name)
+            if vector is None and required:
+                raise PointNotFoundError(point=point, collection=collection, vector=name)
+            return vector
+
+        return resolve
+
+    return resolve_for
+
+
+def named_points(request: models.QueryRequest, collection: str) -> list[int | str]:
+    """The points of the searched collection that a request names, at any depth."""
+    return [
+        point
+        for stage in _stages(request)
+        if _place(stage.lookup_from) in (None, collection)
+        for point in convert.referenced_ids(stage.query)
+    ]
+
+
+def _stages(
+    stage: models.QueryRequest | models.Prefetch,
+) -> Iterator[models.QueryRequest | models.Prefetch]:
+    yield stage
+    for one in convert.listed(stage.prefetch):
+        yield from _stages(one)
+
+
+def _place(location: models.LookupLocation | None) -> str | None:
+    return None if location is None else location.collection
+
+
+def _vector_name(location: models.LookupLocation | None, using: str | None) -> str:
+    return (location.vector if location is not None and location.vector else using) or ""
+
+
+def _source(opened: OpenCollection, place: str | None, look_up: LookUp | None) -> OpenCollection:
+    if place is None or place == opened.folder.name:
+        return opened
     if look_up is None:
-        raise ArgumentError(field="with_lookup", problem="nothing here can open another collection")
-    wanted = convert.parsed(with_lookup, models.WithLookup, "with_lookup")
-    if isinstance(wanted, str):
-        wanted = models.WithLookup(collection=wanted)
-    ids: dict[int | str | UUID, int | str] = {}
-    for key in keys:
-        try:
-            ids[checked_id(key)] = key
-        except ArgumentError:  # a value that cannot be an id has no point
-            continue
-    records = retrieve(
-        look_up(wanted.collection),
-        list(ids),
-        payload=True if wanted.with_payload is None else wanted.with_payload,
-        vectors=wanted.with_vectors,
-    )
-    return {ids[record.id]: record for record in records}
+        raise NotSupportedByEdgeError(
+            what=f"lookup_from {place!r}", why="nothing here can open another collection"
+        )
+    return look_up(place)
+
+
+def _fetch(source: OpenCollection, wanted: _Wanted) -> dict[int | str, Mapping[str, Any]]:
+    with engine_errors("reading the points that the query names"):
+        records = shards.retrieve(source.shards, list(wanted.ids), False, sorted(wanted.vectors))
+    return {plain_id(record.id): _vectors_by_name(record.vector) for record in records}
+
+
+def _vectors_by_name(vector: Any) -> Mapping[str, Any]:
+    if vector is None:
+        return {}
+    return vector if isinstance(vector, Mapping) else {"": vector}

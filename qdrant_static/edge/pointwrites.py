@@ -12,11 +12,11 @@ from uuid import UUID
 import qdrant_edge as edge
 from qdrant_client import models
 
-from qdrant_static.edge import convert, pointrows
+from qdrant_static.edge import convert, enginepoints
 from qdrant_static.edge.convert.updates import structs
 from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.opencollection import OpenCollection
-from qdrant_static.edge.payloadjson import payload
+from qdrant_static.edge.payloads import payload
 from qdrant_static.edge.shards import retrieve, split
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError, PointError
 from qdrant_static.ids import checked_id, plain_id
@@ -54,7 +54,7 @@ def upsert(
         ArgumentError: If the columns of a batch differ in length.
     """
     given = structs(points) if isinstance(points, models.Batch) else points
-    built = [pointrows.build(opened, struct) for struct in given]
+    built = [enginepoints.build(opened, struct) for struct in given]
     return upsert_built(
         opened, built, convert.optional_filter(condition), convert.update_mode(mode)
     )
@@ -85,7 +85,7 @@ def update_vectors(
 ) -> Write:
     """Replace vectors of stored points; the others of the point stay. Errors as `upsert`."""
     given = list(points)
-    built = [pointrows.build_vectors(opened, struct) for struct in given]
+    built = [enginepoints.build_vectors(opened, struct) for struct in given]
     narrowed = convert.optional_filter(condition)
     return Write(
         what=f"replacing the vectors of {len(built)} points",

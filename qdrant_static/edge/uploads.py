@@ -10,7 +10,7 @@ from uuid import uuid4
 import numpy as np
 
 from qdrant_static import rules
-from qdrant_static.edge.pointrows import Row
+from qdrant_static.edge.enginepoints import Row
 from qdrant_static.errors import ArgumentError
 
 _MISSING = object()

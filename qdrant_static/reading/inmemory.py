@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 
 from qdrant_static.collection.fields import value_at
-from qdrant_static.edge.payloadjson import UnfitError
-from qdrant_static.edge.payloadjson import payload as payload_of
+from qdrant_static.edge.payloads import UnfitError
+from qdrant_static.edge.payloads import payload as payload_of
 from qdrant_static.errors import ArgumentError, SourceNotFoundError
 from qdrant_static.reading import arrowfile, columncheck, columns, readyvectors
 from qdrant_static.reading.batch import MAX_ROWS, Batch, SettledRanges, unsettled

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from qdrant_static.edge.payloadjson import MAX_PAYLOAD_DEPTH
+from qdrant_static.edge.payloads import MAX_PAYLOAD_DEPTH
 from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch, SettledPositions
 from qdrant_static.reading.batchbuilder import Building, RejectedError, kind_of
 from qdrant_static.reading.cells import convert_strings

@@ -12,8 +12,8 @@ from qdrant_client import models
 from qdrant_static import EdgeClient
 from qdrant_static.edge import assemble as assembling
 from qdrant_static.edge.assemble import assemble, begun
-from qdrant_static.edge.collectionstore import Collections
 from qdrant_static.edge.directory import CollectionFolder, FolderLock
+from qdrant_static.edge.newcollection import clear_unfinished
 from qdrant_static.errors import (
     AliasExistsError,
     ArgumentError,
@@ -149,7 +149,7 @@ def test_a_death_at_any_step_loses_nothing_and_the_same_call_ends_it(tmp_path: P
         if whole.exists():
             assert len(list(whole.path.glob("shards/*/content"))) == SHARDS, step
         for place in (root / "db", *(folder for folder, _ in parts)):
-            Collections(place).clear_unfinished()
+            clear_unfinished(place)
         assert _shards(root) == expected, step
         if whole.assembling.exists() or not whole.exists():
             assemble(root / "db", "whole", parts)

@@ -15,7 +15,7 @@ from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
 from qdrant_static.collection.diff import diff
-from qdrant_static.edge.opencollection import carry_out_vector
+from qdrant_static.edge.pendingchanges import apply_vector_change
 from qdrant_static.encoders.sparsevectors import SparseRows
 from qdrant_static.errors import (
     ArgumentError,
@@ -242,7 +242,9 @@ def test_a_change_that_a_crash_cut_short_ends_in_all_shards(twins: EdgeClient) -
         before = opened.description
         vectors = {**before.vectors, "b": models.VectorParams(size=2, distance="Dot")}
         opened.describe_as(before.changed(vectors=vectors, pending="vector b"))
-        carry_out_vector(replace(opened, shards=opened.shards[:1]), "b")  # and the others have not
+        apply_vector_change(
+            replace(opened, shards=opened.shards[:1]), "b"
+        )  # and the others have not
     twins.close()
     twins = EdgeClient(twins.path)
     twins.update_vectors(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qdrant_client import models
 
-from qdrant_static.edge import pointreads
+from qdrant_static.edge import grouping, pointreads
 from qdrant_static.errors import ArgumentError, EngineError, NotSupportedByEdgeError
 from tests.brute_force import COUNT, ask, best, identity, rows, same
 
@@ -247,7 +247,7 @@ def groups(opened, query, **given):
         "limit": 3, "group_size": 4, "using": None, "prefetch": None, "condition": None,
         "params": EXACT, "payload": True, "vectors": False, "score_threshold": None, **given,
     }  # fmt: skip
-    return pointreads.query_points_groups(
+    return grouping.query_points_groups(
         opened, query, look_up=opened.others.__getitem__, **arguments
     ).groups
 

@@ -7,7 +7,7 @@ import pickle
 
 from qdrant_client import models
 
-from qdrant_static.edge.convert.construct import construct
+from qdrant_static.edge.convert.points import construct
 
 _VALUES = {
     "id": 1,

@@ -8,7 +8,7 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge import convert
-from qdrant_static.edge.convert.names import PAIRS
+from qdrant_static.edge.convert.modeltables import PAIRS
 from qdrant_static.edge.convert.updates import structs
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 

@@ -14,7 +14,7 @@ import pytest
 from qdrant_client import models
 from qdrant_client.http.api.points_api import jsonable_encoder
 
-from qdrant_static.edge.payloadjson import payload
+from qdrant_static.edge.payloads import payload
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ where is data, in tables (`carry.Table`), one per model, walked by one loop (`ca
 """
 
 from qdrant_static.edge.convert.bounds import check_number, check_vectors
-from qdrant_static.edge.convert.carry import NOT_EXPRESSIBLE, reason
 from qdrant_static.edge.convert.collections import (
     HNSW_DEFAULTS,
     create_vector_name,
@@ -24,7 +23,6 @@ from qdrant_static.edge.convert.dicts import (
     parsed_stages,
     parsed_vectors,
 )
-from qdrant_static.edge.convert.examples import Resolve, average, referenced_ids
 from qdrant_static.edge.convert.filters import condition, filter_, narrowed, optional_filter
 from qdrant_static.edge.convert.formula import expression, formula
 from qdrant_static.edge.convert.indexes import (
@@ -34,6 +32,7 @@ from qdrant_static.edge.convert.indexes import (
     stemmer,
     stopwords,
 )
+from qdrant_static.edge.convert.modeltables import NOT_EXPRESSIBLE, reason
 from qdrant_static.edge.convert.points import (
     DenseValues,
     named_vector,
@@ -47,13 +46,12 @@ from qdrant_static.edge.convert.points import (
     with_payload,
     with_vectors,
 )
-from qdrant_static.edge.convert.queries import (
-    DEFAULT_LIMIT,
+from qdrant_static.edge.convert.queries import DEFAULT_LIMIT, order_by, query
+from qdrant_static.edge.convert.queryvectors import Resolve, average, referenced_ids
+from qdrant_static.edge.convert.requests import (
     Resolver,
     listed,
-    order_by,
     prefetches,
-    query,
     query_request,
     search_params,
 )

@@ -9,8 +9,14 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import models
 
-from qdrant_static.edge.convert.carry import Table, as_it_is, carry, one_of, require_only
-from qdrant_static.edge.convert.names import to_engine
+from qdrant_static.edge.convert.modeltables import (
+    Table,
+    as_it_is,
+    carry,
+    one_of,
+    require_only,
+    to_engine,
+)
 
 #: What the engine uses where a collection does not say; it wants every field.
 HNSW_DEFAULTS: Mapping[str, Any] = MappingProxyType(

@@ -10,7 +10,8 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge.convert.bounds import check_number, check_ring
-from qdrant_static.edge.convert.carry import (
+from qdrant_static.edge.convert.dicts import parsed
+from qdrant_static.edge.convert.modeltables import (
     Table,
     as_it_is,
     carry,
@@ -18,7 +19,6 @@ from qdrant_static.edge.convert.carry import (
     one_of,
     unsupported,
 )
-from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import checked_id
 

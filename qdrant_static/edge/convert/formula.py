@@ -10,8 +10,8 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge.convert.bounds import check_number
-from qdrant_static.edge.convert.carry import Table, as_it_is, carry, reason
 from qdrant_static.edge.convert.filters import condition, geo_point
+from qdrant_static.edge.convert.modeltables import Table, as_it_is, carry, reason
 from qdrant_static.errors import ArgumentError
 
 #: The score of a prefetch, as formulas name it.

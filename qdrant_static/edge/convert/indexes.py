@@ -8,9 +8,16 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import models
 
-from qdrant_static.edge.convert.carry import Table, as_it_is, carry, one_of, unsupported
 from qdrant_static.edge.convert.dicts import parsed
-from qdrant_static.edge.convert.names import from_engine, to_engine
+from qdrant_static.edge.convert.modeltables import (
+    Table,
+    as_it_is,
+    carry,
+    from_engine,
+    one_of,
+    to_engine,
+    unsupported,
+)
 from qdrant_static.errors import ArgumentError
 
 

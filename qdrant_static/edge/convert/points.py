@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import qdrant_edge as edge
+from pydantic import BaseModel
 from qdrant_client import models
 
-from qdrant_static.edge.convert.carry import unsupported
-from qdrant_static.edge.convert.construct import construct
 from qdrant_static.edge.convert.dicts import parsed
+from qdrant_static.edge.convert.modeltables import unsupported
 from qdrant_static.ids import plain_id
 
 DenseValues: TypeAlias = "list[float] | np.ndarray[Any, Any]"
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def named_vector(vector: Any) -> Any:
@@ -109,3 +110,21 @@ def with_payload(
 def with_vectors(selector: bool | Sequence[str] | None) -> bool | list[str]:
     """Which vectors come back."""
     return bool(selector) if isinstance(selector, bool | None) else list(selector)
+
+
+def construct(kind: type[Model], values: dict[str, Any]) -> Model:
+    """A model that takes its fields as they are.
+
+    Ten hits of a search cost 40 microseconds by ``model_construct``, which looks every field up
+    by its aliases and its default: a fifth of the search itself.
+
+    Args:
+        kind: A model without fields that are private or extra.
+        values: All its fields; kept, not copied.
+    """
+    made = kind.__new__(kind)
+    object.__setattr__(made, "__dict__", values)
+    object.__setattr__(made, "__pydantic_fields_set__", set(values))
+    object.__setattr__(made, "__pydantic_extra__", None)
+    object.__setattr__(made, "__pydantic_private__", None)
+    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +10,18 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client import models
 
-from qdrant_static.edge.convert.bounds import check_number
-from qdrant_static.edge.convert.carry import (
+from qdrant_static.edge.convert.dicts import parsed
+from qdrant_static.edge.convert.filters import instant
+from qdrant_static.edge.convert.formula import formula
+from qdrant_static.edge.convert.modeltables import (
     Table,
     as_it_is,
     carry,
     require_only,
+    to_engine,
     unsupported,
 )
-from qdrant_static.edge.convert.dicts import parsed
-from qdrant_static.edge.convert.examples import (
+from qdrant_static.edge.convert.queryvectors import (
     Resolve,
     average,
     example,
@@ -28,10 +30,6 @@ from qdrant_static.edge.convert.examples import (
     no_points,
     pairs,
 )
-from qdrant_static.edge.convert.filters import filter_, instant, narrowed, optional_filter
-from qdrant_static.edge.convert.formula import formula
-from qdrant_static.edge.convert.names import to_engine
-from qdrant_static.edge.convert.points import with_payload, with_vectors
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
 #: How many points a stage gives where it does not say.
@@ -41,14 +39,6 @@ RRF_K = 2
 #: How much MMR favors nearness over diversity where nothing is said, as on a server.
 _MMR_LAMBDA = 0.5
 
-#: What gives the `Resolve` of a stage: the ids in it may lie in another collection.
-Resolver = Callable[[models.LookupLocation | None, str | None], Resolve]
-
-
-def without_points(location: models.LookupLocation | None, using: str | None) -> Resolve:
-    """The `Resolver` that refuses ids."""
-    return no_points
-
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
@@ -57,13 +47,6 @@ class _Stage:
     using: str | None
     limit: int
     resolve: Resolve
-
-
-def search_params(params: models.SearchParams | None) -> edge.SearchParams | None:
-    """How a vector is searched."""
-    if params is None:
-        return None
-    return carry(parsed(params, models.SearchParams, "search_params"), _SEARCH)  # type: ignore[no-any-return]
 
 
 def order_by(value: models.OrderByInterface) -> edge.OrderBy:
@@ -103,108 +86,6 @@ def query(
     if convert is None:
         raise unsupported(value, "a query")
     return convert(value, _Stage(using, limit, resolve))
-
-
-def prefetches(
-    value: models.Prefetch | Iterable[models.Prefetch] | None,
-    resolver: Resolver = without_points,
-) -> list[edge.Prefetch] | None:
-    """The stages before the last, to any depth."""
-    return [_prefetch(stage, resolver) for stage in listed(value)] or None
-
-
-def query_request(
-    request: models.QueryRequest,
-    resolver: Resolver = without_points,
-    *,
-    excluded: Iterable[int | str] = (),
-) -> edge.QueryRequest:
-    """A whole query.
-
-    Args:
-        request: The client's request; ``query_points`` is one with the same fields.
-        resolver: What gives the vectors of points that it names.
-        excluded: Points that are in no result: those that it names.
-    """
-    require_only(
-        request, "prefetch", "query", "using", "filter", "params", "score_threshold", "limit",
-        "offset", "with_vector", "with_payload", "lookup_from",
-    )  # fmt: skip
-    limit = DEFAULT_LIMIT if request.limit is None else request.limit
-    for name, number in (("limit", limit), ("offset", request.offset or 0)):
-        check_number(f"QueryRequest.{name}", number)
-    _check_stage(request)
-    # As on a server: what is drawn by chance has no first ones to leave out.
-    offset = None if isinstance(request.query, models.SampleQuery) else request.offset
-    ids = list(excluded)
-    must_not = [models.HasIdCondition.model_construct(has_id=ids)] if ids else []
-    return edge.QueryRequest(
-        limit=limit,
-        offset=offset,
-        query=query(
-            request.query,
-            request.using,
-            limit=limit,
-            resolve=resolver(request.lookup_from, request.using),
-        ),
-        prefetches=prefetches(request.prefetch, resolver),
-        with_vector=with_vectors(request.with_vector),
-        with_payload=with_payload(request.with_payload),
-        filter=optional_filter(narrowed(request.filter, must_not=must_not)),
-        score_threshold=request.score_threshold,
-        params=search_params(request.params),
-    )
-
-
-def listed(value: models.Prefetch | Iterable[models.Prefetch] | None) -> list[models.Prefetch]:
-    """Prefetches, where one may stand without a list."""
-    if value is None:
-        return []
-    return [value] if isinstance(value, models.Prefetch) else list(value)
-
-
-def _prefetch(stage: models.Prefetch, resolver: Resolver) -> edge.Prefetch:
-    limit = DEFAULT_LIMIT if stage.limit is None else stage.limit
-    _check_stage(stage)
-    fields: dict[str, Callable[[Any], Any]] = {
-        "prefetch": lambda value: prefetches(value, resolver),
-        "query": lambda value: query(
-            value, stage.using, limit=limit, resolve=resolver(stage.lookup_from, stage.using)
-        ),
-        "using": as_it_is,
-        "filter": filter_,
-        "params": search_params,
-        "score_threshold": as_it_is,
-        "limit": as_it_is,
-        "lookup_from": as_it_is,
-    }
-    built: edge.Prefetch = carry(stage, Table(make=_make_prefetch, fields=fields), limit=limit)
-    return built
-
-
-def _make_prefetch(
-    *, prefetch: Any = None, using: Any = None, lookup_from: Any = None, **arguments: Any
-) -> edge.Prefetch:
-    """``using`` and ``lookup_from`` are in the query by now."""
-    return edge.Prefetch(prefetches=prefetch, **arguments)
-
-
-def _check_stage(stage: models.QueryRequest | models.Prefetch) -> None:
-    """Refuse what a server refuses and the engine would take."""
-    kind = type(stage).__name__
-    asked = stage.query
-    if listed(stage.prefetch) and asked is None:
-        raise ArgumentError(field=f"{kind}.prefetch", problem="a query must say how to merge them")
-    if stage.score_threshold is not None and (
-        asked is None or isinstance(asked, models.OrderByQuery)
-    ):
-        raise ArgumentError(field=f"{kind}.score_threshold", problem="the query gives no scores")
-    if stage.score_threshold is not None:
-        check_number(f"{kind}.score_threshold", stage.score_threshold)
-    if stage.using and isinstance(asked, models.FusionQuery | models.RrfQuery | models.Fusion):
-        raise ArgumentError(field=f"{kind}.using", problem="a fusion searches no vector of its own")
-    if stage.lookup_from is not None:
-        require_only(stage.lookup_from, "collection", "vector")
 
 
 def _nearest(value: models.NearestQuery, stage: _Stage) -> Any:
@@ -288,37 +169,10 @@ def _text(value: models.TextQuery, stage: _Stage) -> Any:
     return edge.TextQuery(stage.using, given.query, scoring)
 
 
-def _idf(value: models.IdfParams) -> edge.IdfParams:
-    """Which points count as the corpus: all, or those of a filter."""
-    if isinstance(value, models.IdfCorpusParams):
-        return carry(value, _IDF)  # type: ignore[no-any-return]
-    models.IdfScope(value)  # the only scope is global, which is the engine's default
-    return edge.IdfParams()
-
-
 def _start(value: Any) -> Any:
     return value if isinstance(value, int | float) else instant(value)
 
 
-_QUANTIZATION = Table(
-    make=edge.QuantizationSearchParams,
-    fields={"ignore": as_it_is, "rescore": as_it_is, "oversampling": as_it_is},
-)
-_ACORN = Table(
-    make=edge.AcornSearchParams, fields={"enable": as_it_is, "max_selectivity": as_it_is}
-)
-_IDF = Table(make=edge.IdfParams, fields={"corpus": filter_})
-_SEARCH = Table(
-    make=edge.SearchParams,
-    fields={
-        "hnsw_ef": as_it_is,
-        "exact": as_it_is,
-        "indexed_only": as_it_is,
-        "quantization": lambda value: carry(value, _QUANTIZATION),
-        "acorn": lambda value: carry(value, _ACORN),
-        "idf": _idf,
-    },
-)
 _ORDER = Table(
     make=edge.OrderBy,
     fields={

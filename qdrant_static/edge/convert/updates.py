@@ -8,9 +8,8 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import models
 
-from qdrant_static.edge.convert.carry import require_only, unsupported
 from qdrant_static.edge.convert.filters import filter_, optional_filter
-from qdrant_static.edge.convert.names import to_engine
+from qdrant_static.edge.convert.modeltables import require_only, to_engine, unsupported
 from qdrant_static.edge.convert.points import point, point_vectors
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import checked_id

@@ -13,7 +13,7 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge.convert.bounds import check_indices
-from qdrant_static.edge.convert.carry import unsupported
+from qdrant_static.edge.convert.modeltables import unsupported
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 from qdrant_static.ids import checked_id
 

@@ -7,7 +7,8 @@ bytes, sets (which have no order), integers of more than 64 bits, and two keys t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -20,6 +21,8 @@ from qdrant_static.errors import ArgumentError
 #: The engine stores deeper payloads, and cannot read them back.
 MAX_PAYLOAD_DEPTH = 120
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+#: One step of a path: a key, quoted or not, or an index in brackets.
+_STEP = re.compile(r'\.?(?:"(?P<quoted>[^"\\]*)"|(?P<plain>[\w-]+))|\[(?P<index>\d*)\]')
 _NO_JSON = (bytes, bytearray, memoryview, set, frozenset)
 
 
@@ -184,3 +187,56 @@ def _python(value: Any) -> Any:
 def _require_depth(level: int) -> None:
     if level > MAX_PAYLOAD_DEPTH:
         raise UnfitError(f"the payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels")
+
+
+class PayloadPath:
+    """A path into a payload, as ``group_by`` gives it: ``a``, ``a.b``, ``a[].b``, ``"a.b"[0]``.
+
+    Args:
+        text: The path.
+
+    Raises:
+        ArgumentError: If it is no path.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.steps: list[str | int | None] = []
+        position = 0
+        while position < len(text):
+            step = _STEP.match(text, position)
+            if step is None or (text[position] == ".") != (
+                bool(self.steps) and step["index"] is None
+            ):
+                raise ArgumentError(
+                    field="group_by", problem=f"{text!r} is not a valid path in a payload"
+                )
+            key = step["plain"] if step["quoted"] is None else step["quoted"]
+            self.steps.append(key if step["index"] is None else int(step["index"] or -1))
+            position = step.end()
+        if not self.steps or isinstance(self.steps[0], int):
+            raise ArgumentError(
+                field="group_by", problem=f"{text!r} is not a valid path in a payload"
+            )
+        #: The path that selects the payload that is needed.
+        self.selector = text.removesuffix("[]")
+
+    def values(self, payload: Mapping[str, Any] | None) -> Iterator[Any]:
+        """What lies at the path; the values of a list one by one."""
+        for value in _walk(payload or {}, self.steps):
+            if isinstance(value, list):
+                yield from value
+            else:
+                yield value
+
+
+def _walk(value: Any, steps: Sequence[str | int | None]) -> Iterator[Any]:
+    if not steps:
+        yield value
+        return
+    step, rest = steps[0], steps[1:]
+    if isinstance(step, str):
+        if isinstance(value, Mapping) and step in value:
+            yield from _walk(value[step], rest)
+    elif isinstance(value, list):
+        for one in value if step == -1 else value[step : step + 1]:  # type: ignore[operator]
+            yield from _walk(one, rest)
