@@ -62,7 +62,7 @@ def main() -> None:
             # Behind, then level while the writers wait, then in use: by one request.
             print(*writer.lag(), sep="\n")
             with writer.journal.exclusive("cut-over"):
-                done = replay(client, writer.journal, "articles__v2", encoders=[encoder])
+                done = replay(client, "articles__v2", writer.journal, encoders=[encoder])
                 assert done.left == 0
                 point_alias_at(client, "articles", "articles__v2")
 

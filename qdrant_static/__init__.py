@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from qdrant_static.ingestion.options import RunOptions
     from qdrant_static.ingestion.pipeline import ingest
     from qdrant_static.ingestion.progress import IngestProgress
-    from qdrant_static.journal.record import Record
+    from qdrant_static.journal.changes import Record
+    from qdrant_static.journal.livewriter import LiveWriter
     from qdrant_static.measuring.tune import tune
     from qdrant_static.measuring.tuning.tunereport import TuneReport
     from qdrant_static.migration.livesearcher import LiveSearcher
-    from qdrant_static.migration.livewriter import LiveWriter
     from qdrant_static.migration.migration import Migration
     from qdrant_static.plugin import install, uninstall
     from qdrant_static.querying.run import Hit, search
@@ -50,10 +50,10 @@ _HOMES = {
     "IngestProgress": "ingestion.progress",
     "IngestReport": "ingestion.ingestreport",
     "LiveSearcher": "migration.livesearcher",
-    "LiveWriter": "migration.livewriter",
+    "LiveWriter": "journal.livewriter",
     "Migration": "migration.migration",
     "QdrantStaticError": "errors",
-    "Record": "journal.record",
+    "Record": "journal.changes",
     "RunOptions": "ingestion.options",
     "SearchPlan": "collection.plan",
     "SourceOptions": "reading.options",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from qdrant_static.ingestion.options import RunOptions
     from qdrant_static.ingestion.progress import ProgressCallback
     from qdrant_static.ingestion.verify import Verification
-    from qdrant_static.journal.entries import WriteJournal
+    from qdrant_static.journal.writejournal import WriteJournal
     from qdrant_static.measuring.judged import JudgedSet
     from qdrant_static.measuring.quantizereport import QuantizeReport
     from qdrant_static.measuring.tuning.race import Cost

@@ -19,8 +19,8 @@ from qdrant_client import models
 from qdrant_static import CollectionSpec, LiveWriter, Record, create_collection
 from qdrant_static.collection.spec import Fields
 from qdrant_static.ids import point_id
-from qdrant_static.journal.entries import Change
-from qdrant_static.journal.generations import Generations
+from qdrant_static.journal.changes import Change
+from qdrant_static.journal.collectionwriter import CollectionWriters
 from qdrant_static.journal.replay import replay
 from tests.fakes import FakeEncoder
 from tests.faulty_edge import Faults, FaultyEdge, FaultyJournal, Killed
@@ -262,7 +262,7 @@ class JournalMachine(RuleBasedStateMachine):
             begin = self.offset or 0
             batch = dict(list(self.source.items())[begin : begin + rows])
             self.offset = begin + rows if begin + rows < len(self.source) else None
-        Generations(self.client, ENCODERS).of(self.green or "").apply(
+        CollectionWriters(self.client, ENCODERS).of(self.green or "").apply(
             [Change(op="upsert", ids=tuple(batch), payloads=tuple(batch.values()))]
         )
         self.backfilled = self.offset is None
@@ -275,13 +275,13 @@ class JournalMachine(RuleBasedStateMachine):
         self.backfilled, self.offset = False, None
 
     def replay(self, name: str, upto: int | None = None) -> None:
-        done = replay(self.client, self.journal, name, encoders=ENCODERS, upto=upto, batch=5)
+        done = replay(self.client, name, self.journal, encoders=ENCODERS, upto=upto, batch=5)
         assert upto is not None or done.left == 0
 
     def replay_some(self, entries: int, dies: int | None) -> None:
         if dies is not None:
             self.faults.arm(dies)
-        position = self.journal.targets()[self.green or ""].position
+        position = self.journal.consumers()[self.green or ""].position
         try:
             self.replay(self.green or "", upto=position + entries)
         except Killed:
@@ -340,12 +340,12 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_was_acknowledged_is_there(self) -> None:
-        if not self.journal.targets() or not self.journal.lag(self.blue).entries:
+        if not self.journal.consumers() or not self.journal.lag(self.blue).entries:
             check(self.client, self.blue, self.model, self.encoder_of[self.blue])
 
     @rule()
     def everything_agrees(self) -> None:
-        lags = {one.target: one for one in self.writers[0].flush()}
+        lags = {one.collection: one for one in self.writers[0].flush()}
         check(self.client, self.blue, self.model, self.encoder_of[self.blue])
         if self.old is not None and self.old not in self.faults.away:
             assert lags[self.old].entries == 0

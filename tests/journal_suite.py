@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qdrant_static.errors import ArgumentError
-from qdrant_static.journal.entries import Change
+from qdrant_static.journal.changes import Change
 
 
 def change(*ids: int | str) -> Change:
@@ -33,7 +33,7 @@ def test_what_everybody_has_is_forgotten_and_no_number_is_given_twice(journal):
         journal.advance("v1", number)
         assert len(journal) == 0
     assert journal.last() == 3
-    assert journal.settled() == 3
+    assert journal.acknowledged() == 3
 
 
 def test_a_collection_that_is_built_begins_at_what_the_primary_has(journal):
@@ -65,7 +65,7 @@ def test_what_a_new_build_will_need_is_kept_until_it_is_in_use(journal):
 def test_the_alias_moves_to_a_target_and_the_one_before_follows(journal):
     journal.activate("v2", primary="v1")
     journal.set_primary("v2")
-    assert {name: one.mode for name, one in journal.targets().items()} == {
+    assert {name: one.mode for name, one in journal.consumers().items()} == {
         "v1": "follow", "v2": "primary",
     }  # fmt: skip
     journal.append([change(1)])
@@ -76,13 +76,13 @@ def test_the_alias_moves_to_a_target_and_the_one_before_follows(journal):
     assert [one.seq for one in journal.pending("v1", 9)] == [1]
     journal.advance("v1", 1)
     journal.retire("v2")
-    assert list(journal.targets()) == ["v1"]
+    assert list(journal.consumers()) == ["v1"]
 
 
 def test_the_alias_moves_to_a_stranger_which_takes_the_place(journal):
     journal.append([change(1)])
     journal.set_primary("other")
-    assert list(journal.targets()) == ["other"]
+    assert list(journal.consumers()) == ["other"]
     assert [one.seq for one in journal.pending("other", 9)] == [1]
 
 

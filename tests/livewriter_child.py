@@ -89,7 +89,7 @@ def main(target: str, alias: str, journal: str, seed: int, start: int) -> None:
         print(number, flush=True)  # noqa: T201
         state = expected(state, seed, number)
         if number % 5 == 0:
-            replay(client, writer.journal, f"{alias}__v2", encoders=ENCODERS)
+            replay(client, f"{alias}__v2", writer.journal, encoders=ENCODERS)
         number += 1
 
 

@@ -23,7 +23,7 @@ from qdrant_static.errors import (
 from qdrant_static.ids import point_id
 from qdrant_static.ingestion.retrying import retry_rejects
 from qdrant_static.journal import directwriters
-from qdrant_static.journal.jobwrites import join
+from qdrant_static.journal.jobwriter import open_job_writer
 from qdrant_static.measuring.quantize import quantize
 from qdrant_static.migration.adopt import keep_name
 from qdrant_static.migration.inplace import add_vector
@@ -159,7 +159,7 @@ class MigrationJobsSuite:
     def test_a_cutover_in_the_middle_of_a_job_ends_the_job_and_loses_nothing(self, client, place):
         place.start()
         place.verify()
-        writes = join(client, place.alias, place.blue, OLD)
+        writes = open_job_writer(client, place.alias, place.blue, OLD)
         row = record(3, 9)
         writes.upsert([3], [row])
         place.step("cutover")

@@ -26,12 +26,12 @@ from qdrant_static.errors import (
     MigrationStepError,
 )
 from qdrant_static.ids import point_id
-from qdrant_static.journal.record import Record
+from qdrant_static.journal.changes import Record
+from qdrant_static.journal.livewriter import LiveWriter
 from qdrant_static.journal.serverjournal import JournalCollection
 from qdrant_static.migration.gates import Thresholds
 from qdrant_static.migration.listing import list_collections
 from qdrant_static.migration.livesearcher import LiveSearcher
-from qdrant_static.migration.livewriter import LiveWriter
 from qdrant_static.migration.migration import Migration
 from tests.fakes import FakeEncoder, write_jsonl
 

@@ -27,7 +27,7 @@ from qdrant_static.ingestion.partitiontypes import with_types_of
 from qdrant_static.ingestion.progress import Progress, ProgressCallback
 from qdrant_static.ingestion.replaced import asked_before, replaced_note
 from qdrant_static.ingestion.run import IngestRun
-from qdrant_static.journal.jobwrites import join, serving
+from qdrant_static.journal.jobwriter import open_job_writer, serving_collection
 from qdrant_static.ledger.history import remove_old_files
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.inmemory import ArrowStream, open_data
@@ -239,14 +239,14 @@ def _target(client: Client, name: str, build: Builder | None) -> str:
 
     An alias may be moved while a job runs, and the job's rows must all go to one place.
     """
-    return name if build is not None else serving(client, name, retry=FIRST_CONTACT)
+    return name if build is not None else serving_collection(client, name, retry=FIRST_CONTACT)
 
 
 def _join_migration(run: IngestRun, stack: ExitStack) -> None:
     """Have a run write through the journal, if its collection is part of a migration."""
     if run.building or run.fills:
         return
-    run.journaled = join(run.client, run.asked, run.collection, run.encoder)
+    run.journaled = open_job_writer(run.client, run.asked, run.collection, run.encoder)
     if run.journaled is not None:
         stack.callback(run.journaled.close)
         run.display.say(run.journaled.notice)

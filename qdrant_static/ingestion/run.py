@@ -34,7 +34,7 @@ from qdrant_static.ingestion.unchanged import unchanged
 from qdrant_static.ingestion.writing import Writer
 from qdrant_static.journal import directwriters
 from qdrant_static.journal.directwriters import other_ledger
-from qdrant_static.journal.jobwrites import find_migration
+from qdrant_static.journal.jobwriter import find_migration
 from qdrant_static.ledger.records import Run, Totals, UnreadableFile
 from qdrant_static.ledger.runidentity import encoding_key
 from qdrant_static.reading.rejects import RejectsFile

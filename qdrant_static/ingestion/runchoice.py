@@ -25,7 +25,7 @@ from qdrant_static.reading.sources import AnySource
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
-    from qdrant_static.journal.jobwrites import JournaledWrites
+    from qdrant_static.journal.jobwriter import JobWriter
     from qdrant_static.reading.inputs import Fingerprint
 
 
@@ -83,7 +83,7 @@ class ContinuableRun:
     always_made: bool = False
     again: bool = False
     asked: str = ""
-    journaled: JournaledWrites | None = None
+    journaled: JobWriter | None = None
     fills: bool = False
     whole: bool = True
     other: str | None = None

@@ -16,7 +16,7 @@ from qdrant_static.errors import PointError
 from qdrant_static.ids import id_digest
 from qdrant_static.ingestion.deciding import Decided, settlement
 from qdrant_static.ingestion.options import OnDuplicate
-from qdrant_static.journal.jobwrites import JournaledWrites, JournalSink
+from qdrant_static.journal.jobwriter import JobSink, JobWriter
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Encoded, Totals
 from qdrant_static.reading.rejects import RejectsFile
@@ -135,7 +135,7 @@ class Writer:
         on_duplicate: OnDuplicate,
         late: LateVectors | None = None,
         *,
-        journaled: JournaledWrites | None = None,
+        journaled: JobWriter | None = None,
         before_writing: Callable[[], None] = lambda: None,
     ) -> None:
         self._late = late if journaled is None else None  # the journal fills it
@@ -151,7 +151,7 @@ class Writer:
         self._on_duplicate = on_duplicate
         self._sink: Sink
         if journaled is not None:
-            self._sink = JournalSink(journaled, self._settled)
+            self._sink = JobSink(journaled, self._settled)
         elif is_remote(client):
             from qdrant_static.sinks.serversink import ServerSink
 

@@ -1,1 +1,1 @@
-"""The journal of a migration: writes that must reach the old collection and the new one."""
+"""A write-ahead journal, so that changes reach the old and the new collection of a migration."""

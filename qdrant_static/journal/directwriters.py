@@ -1,8 +1,9 @@
-"""Which jobs wrote to a collection directly, and which of them still do; in its metadata.
+"""Notes in a collection's metadata which jobs wrote to it directly, and which of them still do.
 
-A migration must know: what is written directly, and not through its journal, is in green only if it
-was there before green was filled. A job enters itself before its first write and then looks for a
-migration; a migration is first written down and then looks for jobs. So one of them sees the other.
+A migration must know: rows that are written directly, and not through its journal, are in green
+only if they were there before green was filled. A job notes itself before its first write and then
+looks for a migration; a migration first writes its state and then looks for jobs. So one of the two
+sees the other.
 
 ::
 
@@ -12,8 +13,8 @@ migration; a migration is first written down and then looks for jobs. So one of 
     "qdrant_static_written_by": "<ledger> <since>"
 
 A collection may have jobs with several ledgers: by its alias and by its own name, or from several
-machines. What one of them writes the other ledgers do not know, so each job that writes leaves its
-mark, and one that finds the mark of another ledger takes nothing that its own knows for granted.
+machines. A ledger does not know the rows that another job wrote, so each job that writes leaves its
+mark, and a job that finds the mark of another ledger reads all points again.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
 
 KEY = "qdrant_static_writers"
-#: The ledger of the job that wrote last, and when that began, by a journal or directly.
+#: The ledger of the job that wrote last, and when it began, through a journal or directly.
 LAST_KEY = "qdrant_static_written_by"
-#: The lock of the job that works in a folder of state.
+#: The lock file of the job that uses a state folder.
 LOCK = "lock"
 
 
@@ -46,10 +47,10 @@ class DirectWriter:
     Attributes:
         host: Its machine.
         folder: The folder of its ledger.
-        run: The run of the ledger.
+        run: The number of its run in the ledger.
         since: When it began to write, ISO 8601; no other run has the same.
         by: Its process.
-        open: Whether it has not left yet.
+        open: Whether it has not noted its end yet.
     """
 
     host: str
@@ -66,12 +67,12 @@ class DirectWriter:
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs on this machine, or did."""
+        """Whether it runs, or ran, on this machine."""
         return self.host == socket.gethostname()
 
     @property
     def is_at_work(self) -> bool | None:
-        """Whether it may still write, by the lock of its folder; None if that is not known here."""
+        """Whether it may still write, by its lock file; None if it runs on another machine."""
         if not self.open:
             return False
         return is_locked(Path(self.folder) / LOCK) if self.is_here else None
@@ -81,9 +82,14 @@ class DirectWriter:
 
 
 def enter(client: Client, collection: str, folder: Path, run: int, ledger: str) -> str:
-    """Note that a run of the ledger in a folder is about to write.
+    """Note that a job is about to write; the notes of other open jobs stay.
 
-    What other jobs have entered stays while it is open.
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection.
+        folder: The folder of the job's ledger.
+        run: The number of its run.
+        ledger: The ledger's unique name.
 
     Returns:
         The mark that it leaves.
@@ -96,45 +102,45 @@ def enter(client: Client, collection: str, folder: Path, run: int, ledger: str) 
         by=f"process {os.getpid()}",
         open=True,
     )
-    there = writers_of(_read(client, collection))
-    others = [one for one in there if one.open and one.name != mine.name]
+    known = writers_of(_read(client, collection))
+    others = [one for one in known if one.open and one.name != mine.name]
     mark = f"{ledger} {mine.since}"
     _write(client, collection, {KEY: _data([*others, mine]), LAST_KEY: mark})
     return mark
 
 
 def leave(client: Client, collection: str, folder: Path, mark: str) -> bool:
-    """Note that the job of a folder writes no more.
+    """Note that the job of a folder has ended.
 
     Returns:
         Whether no job of another ledger has written meanwhile. If one has, neither ledger knows
-        all: the mark is renewed, so that the other job finds that out too.
+        every row: the mark is written again, so that the other job finds that out, too.
     """
     name = f"{socket.gethostname()}:{folder.resolve()}"
-    there = _read(client, collection)
-    writers = writers_of(there)
+    metadata = _read(client, collection)
+    writers = writers_of(metadata)
     if any(one.name == name and one.open for one in writers):
         changed = [replace(one, open=False) if one.name == name else one for one in writers]
         _write(client, collection, {KEY: _data(changed)})
-    alone = there.get(LAST_KEY) == mark
+    alone = metadata.get(LAST_KEY) == mark
     if not alone:
         sign(client, collection, mark.partition(" ")[0])
     return alone
 
 
 def sign(client: Client, collection: str, ledger: str) -> None:
-    """Leave the mark of a job that writes, and is no direct writer."""
+    """Leave the mark of a job that writes through a journal."""
     _write(client, collection, {LAST_KEY: f"{ledger} {datetime.now(UTC).isoformat()}"})
 
 
 def other_ledger(metadata: Mapping[str, Any], ledger: str) -> str | None:
-    """The mark of another ledger's job, if that wrote last; None if this one's, or none."""
+    """Return the mark of the last job, if it has another ledger; else None."""
     mark = metadata.get(LAST_KEY)
     return None if not mark or str(mark).partition(" ")[0] == ledger else str(mark)
 
 
 def writers_of(metadata: Mapping[str, Any]) -> list[DirectWriter]:
-    """The jobs that a collection's metadata names."""
+    """Return the jobs that a collection's metadata names."""
     known = [one.name for one in fields(DirectWriter)]
     return [
         DirectWriter(**{name: data[name] for name in known}) for data in metadata.get(KEY) or ()
@@ -159,6 +165,6 @@ def _write(client: Client, collection: str, metadata: dict[str, Any]) -> None:
     call_with_retries(
         client,
         collection,
-        "noting who writes",
+        "noting the job that writes",
         lambda: client.update_collection(collection, metadata=metadata),
     )

@@ -1,9 +1,11 @@
-"""The file of a journal: opened, locked, changed in transactions; errors say what to do."""
+"""The SQLite file of a journal, and the lock of its writers."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from qdrant_static.errors import ArgumentError, StorageError
-from qdrant_static.journal.filemutex import FileMutex
+from qdrant_static.files import LockFile, LockHeldError, make_private
 
 if TYPE_CHECKING:
-    import os
     from types import TracebackType
 
-#: Of the tables.
+#: Version of the tables; a consumer is a row of ``targets``.
 VERSION = 1
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -34,10 +35,10 @@ CREATE TABLE targets (
 
 
 class JournalFile:
-    """An open journal, without what is in it.
+    """An open SQLite file of a journal: transactions, durability, errors that say what to do.
 
     Args:
-        path: The file; it is made if it is missing.
+        path: The file; it is created if it is missing.
         patience_s: How long to wait for other writers, in seconds.
 
     Raises:
@@ -81,24 +82,24 @@ class JournalFile:
 
     @property
     def place(self) -> str:
-        """The file, as other processes find it too."""
+        """The file's absolute path."""
         return str(self.path.absolute())
 
     @property
     def identity(self) -> str:
-        """A name that no other journal has; a journal made anew has another."""
+        """A unique name; a journal that is created anew has another."""
         return str(self._meta("identity"))
 
-    def exclusive(self, why: str = "writing") -> AbstractContextManager[None]:
-        """Hold all writers of the journal off, in every thread and process; may be nested.
+    def exclusive(self, purpose: str = "writing") -> AbstractContextManager[None]:
+        """Lock out all other writers of the journal, in every thread and process; reentrant.
 
         Raises:
-            StorageError: If others held it for longer than the journal's patience.
+            StorageError: If others held the journal for longer than its patience.
         """
-        return self._mutex.held(why)
+        return self._mutex.held(purpose)
 
     def close(self) -> None:
-        """Let go of the files; nothing is lost that was appended."""
+        """Close the files; nothing that was appended is lost."""
         with self._guard:
             self._db.close()
             self._mutex.close()
@@ -126,11 +127,11 @@ class JournalFile:
 
     @contextmanager
     def _changing(self, *, durable: bool = False) -> Iterator[None]:
-        """A transaction of whoever holds the journal.
+        """Run a block in a transaction; this thread must hold the lock.
 
         Args:
-            durable: Whether it must survive the loss of power. Marks need not: what they mark is
-                carried out again.
+            durable: Whether it must survive a loss of power. Positions need not: the changes
+                after them are applied again.
         """
         if not self._mutex.is_mine:
             raise ArgumentError(field="journal", problem="is changed outside of exclusive()")
@@ -160,9 +161,9 @@ class JournalFile:
             except sqlite3.OperationalError as error:
                 problem = str(error)
                 if "full" in problem:
-                    problem = "the disk is full. Nothing of this write was done; make room, repeat"
+                    problem = "the disk is full. Nothing was written: make room and repeat"
                 else:
-                    problem = f"{problem}. Nothing of this write was done; see to the disk, repeat"
+                    problem = f"{problem}. Nothing was written: check the disk and repeat"
                 raise StorageError(path=str(self.path), problem=problem) from error
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 raise self._damaged(str(error)) from error
@@ -171,6 +172,112 @@ class JournalFile:
         return StorageError(
             path=str(self.path),
             problem=f"the journal is damaged ({problem}). Nothing was written. Move it away to go "
-            "on with a new one, and abort or begin anew any migration that was under way: what "
-            "it had not replayed is lost to the new collection, not to the one in use",
+            "on with a new one, and abort or restart any migration that was under way: the changes "
+            "that were not replayed yet are missing in its new collection, not in the one in use",
+        )
+
+
+class FileMutex:
+    """A lock file for all writers of a journal, threads and processes.
+
+    A writer that releases the lock and wants it again at once would overtake all that wait. So the
+    next one to have the lock is decided by a second lock, the queue: a writer takes the queue's
+    lock, then the lock, then releases the queue's.
+
+    Args:
+        path: The lock file; the queue's is beside it, ``<path>.turn``.
+        patience_s: How long to wait for other writers, in seconds.
+
+    Raises:
+        StorageError: If the folder cannot be made.
+    """
+
+    def __init__(self, path: Path, patience_s: float) -> None:
+        self.path = path
+        self._patience_s = patience_s
+        self._pid = os.getpid()
+        self._queue = threading.Lock()
+        self._lock = threading.Lock()
+        self._queue_file = LockFile(path.with_name(f"{path.name}.turn"))
+        self._lock_file = LockFile(path)
+        self._closed = False
+        self._owner: int | None = None
+        self._depth = 0
+        try:
+            make_private(path.parent)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    @contextmanager
+    def held(self, purpose: str) -> Iterator[None]:
+        """Hold the lock for a block; a thread that holds it may do so again.
+
+        Args:
+            purpose: What it is held for; shown to those that wait for too long.
+
+        Raises:
+            StorageError: If others held it for longer than the patience, or the files cannot be
+                made.
+        """
+        me = threading.get_ident()
+        if self._owner != me:
+            self._acquire(purpose)
+            self._owner = me
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                self._owner = None
+                self._lock_file.release()
+                self._lock.release()
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread holds it."""
+        return self._owner == threading.get_ident()
+
+    def close(self) -> None:
+        """Refuse further use, and release what is held."""
+        self._closed = True
+        self._queue_file.release()
+        self._lock_file.release()
+
+    def _acquire(self, purpose: str) -> None:
+        if os.getpid() != self._pid:  # a fork shares its parent's lock, so it would not hold
+            raise ArgumentError(
+                field="journal", problem="was opened before this process was forked: open it here"
+            )
+        if self._closed:
+            raise ArgumentError(field="journal", problem=f"{self.path} is closed: open it again")
+        end = time.monotonic() + self._patience_s
+        if not self._queue.acquire(timeout=self._patience_s):
+            raise self._too_long()
+        try:
+            if not self._lock.acquire(timeout=max(0.0, end - time.monotonic())):
+                raise self._too_long()
+            try:
+                with self._queue_file.held(purpose, timeout_s=end - time.monotonic()):
+                    self._lock_file.acquire(purpose, timeout_s=end - time.monotonic())
+            except LockHeldError as error:
+                raise self._too_long() from error
+            except OSError as error:
+                raise self._failure(error) from error
+            finally:
+                if not self._lock_file.is_held:
+                    self._lock.release()
+        finally:
+            self._queue.release()
+
+    def _too_long(self) -> StorageError:
+        return StorageError(
+            path=str(self.path),
+            problem=f"others wrote for longer than {self._patience_s:g} s "
+            f"({self._lock_file.owner()}). Nothing was written: repeat it later",
+        )
+
+    def _failure(self, error: OSError) -> StorageError:
+        return StorageError(
+            path=str(self.path), problem=f"cannot be made or opened ({error.strerror})"
         )

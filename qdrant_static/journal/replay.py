@@ -1,4 +1,4 @@
-"""The journal's changes, carried out on one of its targets: in order, in batches, resumable."""
+"""Applies the journal's changes to its consumers: in order, in batches, resumable."""
 
 from __future__ import annotations
 
@@ -7,32 +7,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qdrant_static.errors import EngineError, QdrantStaticError
-from qdrant_static.journal.generation import Generation, changes_of
-from qdrant_static.journal.generations import Generations
+from qdrant_static.journal.collectionwriter import CollectionWriter, CollectionWriters
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.clients.retry import RetryPolicy
     from qdrant_static.encoders.base import Encoder
     from qdrant_static.ids import PointId
-    from qdrant_static.journal.entries import Entry, WriteJournal
+    from qdrant_static.journal.writejournal import Entry, WriteJournal
 
-#: Entries that are carried out while the writers wait.
+#: Entries that are applied at a time, while the writers wait.
 BATCH_ENTRIES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """What a replay did.
+    """The result of a replay.
 
     Attributes:
-        target: The collection.
-        entries: Changes that were carried out.
+        collection: The collection.
+        entries: How many changes were applied.
         position: The last entry that it has now.
-        left: Changes that it lacks still; writers may have made them meanwhile.
+        left: How many changes it still lacks; writers may have added them meanwhile.
     """
 
-    target: str
+    collection: str
     entries: int
     position: int
     left: int
@@ -40,134 +39,133 @@ class Replayed:
 
 def replay(
     client: Client,
+    collection: str,
     journal: WriteJournal,
-    target: str,
     *,
     encoders: Sequence[Encoder] = (),
     upto: int | None = None,
     batch: int = BATCH_ENTRIES,
     retry: RetryPolicy | None = None,
-    on_batch: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Replayed:
-    """Carry out what a target lacks.
+    """Apply the changes that a collection lacks.
 
-    The writers wait for one batch at a time, so that no two changes ever race for a point. The
-    target's position moves after the engine's acknowledgement; a batch that a crash cut short is
-    carried out again, which leaves the same. Within `WriteJournal.exclusive` the lag is zero
+    The writers wait for one batch at a time, so that no two changes of a point ever race. The
+    collection's position moves after the engine's acknowledgement; a batch that a crash interrupted
+    is applied again, with the same result. Within `WriteJournal.exclusive` nothing is left to apply
     when it returns.
 
     Args:
-        client: Where the target is.
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: A consumer of the journal.
         journal: The journal.
-        target: The collection: one that is a target of the journal.
         encoders: Encoders that are loaded already; others are loaded by the name in the spec.
-        upto: The last entry to carry out; None: the last that is there when it begins.
-        batch: Entries at a time.
-        retry: How long to try where the server does not answer.
-        on_batch: Hears after every batch how many entries were carried out so far.
+        upto: The last entry to apply; None for the last one at the start.
+        batch: Entries per batch.
+        retry: How long to retry where the server does not answer.
+        progress: Called after every batch with the number of changes applied so far.
 
     Raises:
-        EngineError: If the target refuses a point that the primary took; the journal keeps it.
-        QdrantStaticError: If the target is not there or does not answer.
+        EngineError: If the collection refuses a point that the primary took; the journal keeps it.
+        QdrantStaticError: If the collection does not exist or the server does not answer.
     """
-    generations = Generations(client, encoders)
+    writers = CollectionWriters(client, encoders)
     end = journal.last() if upto is None else upto
     done = 0
     while True:
-        with journal.exclusive(f"replaying to {target}"):
-            if journal.primary() == target:
-                settle(journal, generations.of(target), retry)
+        with journal.exclusive(f"replaying to {collection}"):
+            if journal.primary() == collection:
+                apply_pending(journal, writers.of(collection), retry)
                 break
             try:
-                moved = step(journal, generations, target, batch, upto=end, retry=retry)
+                count = apply_next(journal, writers, collection, batch, upto=end, retry=retry)
             except QdrantStaticError as error:
-                journal.note_problem(target, str(error))
+                journal.note_problem(collection, str(error))
                 raise
-        done += moved
-        if not moved:
+        done += count
+        if not count:
             break
-        if on_batch is not None:
-            on_batch(done)
-    lag = journal.lag(target)
-    position = journal.targets()[target].position
-    return Replayed(target=target, entries=done, position=position, left=lag.entries)
+        if progress is not None:
+            progress(done)
+    left = journal.lag(collection).entries
+    position = journal.consumer(collection).position
+    return Replayed(collection=collection, entries=done, position=position, left=left)
 
 
-def step(
+def apply_next(
     journal: WriteJournal,
-    generations: Generations,
-    target: str,
+    writers: CollectionWriters,
+    collection: str,
     limit: int,
     *,
     upto: int | None = None,
     retry: RetryPolicy | None = None,
 ) -> int:
-    """Carry out the next entries on a target that is not the primary; within `exclusive`.
+    """Apply the next entries to a consumer that is not the primary; call it within `exclusive`.
 
     Returns:
-        How many; 0 if it has them all.
+        How many entries; 0 if there are none left.
 
     Raises:
-        EngineError: If it refuses a point.
-        QdrantStaticError: If it is not there or does not answer.
+        EngineError: If the collection refuses a point.
+        QdrantStaticError: If it does not exist or the server does not answer.
     """
-    entries = journal.pending(target, limit, upto)
+    entries = journal.pending(collection, limit, upto)
     if entries:
-        _carry_out(generations.of(target, retry=retry), entries, retry)
-        journal.advance(target, entries[-1].seq)
+        _apply(writers.of(collection, retry=retry), entries, retry)
+        journal.advance(collection, entries[-1].seq)
     return len(entries)
 
 
-def settle(
-    journal: WriteJournal, generation: Generation, retry: RetryPolicy | None = None
+def apply_pending(
+    journal: WriteJournal, writer: CollectionWriter, retry: RetryPolicy | None = None
 ) -> dict[PointId, str]:
-    """Carry out everything that the primary lacks; within `exclusive`.
+    """Apply everything that the primary lacks; call it within `exclusive`.
 
-    What was acknowledged once (by a primary before this one) must get there. What was not (this
-    call's own changes, or those of a process that died) is taken out of the journal where the
-    engine refuses it, so that no collection ever has it.
+    Changes that were acknowledged already (by a primary before this one) must be applied. Changes
+    that were not (of this call, or of a process that died) are removed from the journal where the
+    engine refuses them, so that no collection ever has them.
 
     Returns:
         The points that were refused, each with the reason.
 
     Raises:
-        QdrantStaticError: If the engine does not answer (what was appended stays in the journal,
-            and is carried out by whoever writes next), or refuses a whole change (it is taken
-            out).
+        QdrantStaticError: If the engine does not answer (the changes stay in the journal, and the
+            next writer applies them), or refuses a whole change (which is removed).
     """
-    name = generation.name
+    name = writer.name
     refused: dict[PointId, str] = {}
-    settled = journal.settled()
-    while entries := journal.pending(name, BATCH_ENTRIES, settled):
-        _carry_out(generation, entries, retry)
+    acknowledged = journal.acknowledged()
+    while entries := journal.pending(name, BATCH_ENTRIES, acknowledged):
+        _apply(writer, entries, retry)
         journal.advance(name, entries[-1].seq)
     while entries := journal.pending(name, BATCH_ENTRIES):
         for entry in entries:
-            refused |= _settle_one(journal, generation, entry, retry)
+            refused |= _apply_new(journal, writer, entry, retry)
     return refused
 
 
-def _settle_one(
-    journal: WriteJournal, generation: Generation, entry: Entry, retry: RetryPolicy | None
+def _apply_new(
+    journal: WriteJournal, writer: CollectionWriter, entry: Entry, retry: RetryPolicy | None
 ) -> dict[PointId, str]:
     try:
-        refused = generation.apply([entry.change], retry)
+        refused = writer.apply([entry.change], retry)
     except QdrantStaticError as error:
         if not error.retryable:
             journal.amend(entry.seq, None)
         raise
     if refused:
         journal.amend(entry.seq, entry.change.without(set(refused)))
-    journal.advance(generation.name, entry.seq)
+    journal.advance(writer.name, entry.seq)
     return refused
 
 
-def _carry_out(generation: Generation, entries: Sequence[Entry], retry: RetryPolicy | None) -> None:
-    refused = generation.apply(changes_of(entries), retry)
+def _apply(writer: CollectionWriter, entries: Sequence[Entry], retry: RetryPolicy | None) -> None:
+    refused = writer.apply((entry.change for entry in entries), retry)
     if refused:
         point, problem = next(iter(refused.items()))
         raise EngineError(
-            operation=f"replaying the journal to {generation.name!r}",
+            operation=f"replaying the journal to {writer.name!r}",
             problem=f"it refuses point {point!r} ({problem}) and {len(refused) - 1} more, which "
             "the collection in use has. The journal keeps them",
         )

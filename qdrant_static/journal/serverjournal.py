@@ -2,13 +2,13 @@
 
 ::
 
-    <name>            a collection without vectors that mean anything
-      1, 2, 3, ...    the entries, by their place
-      the state       one point: the last entry, the targets, what was acknowledged
-      the lock        one point: who writes now, and a number that rises with every change of hands
+    <name>            a collection whose vectors mean nothing
+      1, 2, 3, ...    the entries, by their sequence number
+      the state       one point: the last entry, the consumers, what was acknowledged
+      the lock        one point: who writes now, and a number that every new owner increments
 
-The lock is a `Lease`. An entry is there once the state says so, in one
-write; what a dying writer left beyond that is overwritten.
+The lock is a `Lease`. Entries are in the journal once the state point counts them, which is one
+write; entries beyond that, left by a writer that died, are overwritten.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -26,9 +26,9 @@ from qdrant_client import models
 from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.clients.scroll import page
 from qdrant_static.errors import StorageError
-from qdrant_static.journal import journaltargets as rules
-from qdrant_static.journal.entries import Change, Entry, Lag, Target
-from qdrant_static.journal.serverlock import Lease
+from qdrant_static.journal.changes import Change
+from qdrant_static.journal.lease import Lease
+from qdrant_static.journal.writejournal import Consumer, Entry, Lag, WriteJournal, last_unneeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,17 +44,17 @@ _STATE = "3f0c9d2e-0000-5000-8000-000000000002"
 _VECTOR = [1.0]
 
 
-class JournalCollection:
-    """The same as `Journal`, in a collection of its own; slower, by some requests per write.
+class JournalCollection(WriteJournal):
+    """A journal in a collection of its own; slower than `Journal`, by some requests per write.
 
-    A writer that is held up for longer than the lease (a suspended machine) and then goes on finds
-    out at its next request to the journal; a request to another collection that it had sent before
-    may come late. So a key should have one writer at a time.
+    A writer that stops for longer than its lease (a suspended machine) and then continues finds out
+    at its next request to the journal; a request to another collection that it had sent before may
+    arrive late. So a key should have one writer at a time.
 
     Args:
         client: Where the collections are.
-        name: The journal's collection, such as ``"articles__journal"``; it is made if missing.
-        lease_s: After so long without a sign of life a writer is taken for dead, in seconds.
+        name: The journal's collection, such as ``"articles__journal"``; created if missing.
+        lease_s: A writer that does not renew its lease for so long has died, in seconds.
         patience_s: How long to wait for other writers, in seconds.
         retry: How long to try where the server does not answer.
     """
@@ -72,7 +72,7 @@ class JournalCollection:
         self._name = name
         self._retry = retry
         self._lease = Lease(_LockPoint(self), name, lease_s, patience_s)
-        self._made = False
+        self._created = False
 
     @property
     def place(self) -> str:
@@ -81,108 +81,66 @@ class JournalCollection:
 
     @property
     def identity(self) -> str:
-        """A name that no other journal has; a journal made anew has another."""
+        """A unique name; a journal that is created anew has another."""
         return str(self._state()["identity"])
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no file or connection is open."""
 
-    def exclusive(self, why: str = "writing") -> AbstractContextManager[None]:
-        """Hold all writers of the journal off, on every machine; may be nested.
+    def exclusive(self, purpose: str = "writing") -> AbstractContextManager[None]:
+        """Lock out all other writers of the journal, on every machine; reentrant.
 
         Raises:
-            StorageError: If others held it for longer than the journal's patience, or it was
-                taken from this one because it gave no sign of life.
+            StorageError: If others held it for longer than the journal's patience, or another
+                writer has taken over because this one did not renew its lease.
         """
-        self._make()
-        return self._lease.held(why)
+        self._create()
+        return self._lease.held(purpose)
 
-    # --- targets -------------------------------------------------------------------------------
+    # --- consumers -----------------------------------------------------------------------------
 
-    def targets(self) -> dict[str, Target]:
-        """The collections that get the changes, by name."""
-        return {one["name"]: Target(**one) for one in self._state()["targets"]}
-
-    def primary(self) -> str | None:
-        """The collection that the alias pointed at when a writer last looked."""
-        return rules.primary(self.targets())
-
-    def set_primary(self, name: str) -> None:
-        """Make a collection the primary; see `WriteJournal`."""
-        self._become(rules.with_primary(self.targets(), name, self.last()))
-
-    def activate(self, name: str, *, primary: str) -> Target:
-        """From now on keep what a collection that is being built will need; see `WriteJournal`."""
-        after = rules.with_built(rules.with_primary(self.targets(), primary, self.last()), name)
-        self._become(after)
-        return after[name]
-
-    def rewind(self, name: str) -> None:
-        """Before a collection is filled again: replay is to begin where `activate` began."""
-        self._become(rules.rewound(self.targets(), self._target(name)))
-
-    def retire(self, name: str) -> None:
-        """Forget a target, and what only it needed."""
-        self._become(rules.retired(self.targets(), name))
-
-    def note_problem(self, name: str, problem: str | None) -> None:
-        """Why a target gets no more."""
-        self._become({**self.targets(), name: replace(self._target(name), problem=problem)})
-
-    def advance(self, name: str, seq: int) -> None:
-        """A target has everything up to an entry; what nobody needs is forgotten."""
-        target = self._target(name)
-        settled = seq if target.mode == "primary" else 0
-        self._become(rules.advanced(self.targets(), target, seq), settled=settled)
+    def consumers(self) -> dict[str, Consumer]:
+        """Return the collections that receive the changes, by name."""
+        return {one["name"]: Consumer(**one) for one in self._state()["targets"]}
 
     def lag(self, name: str) -> Lag:
-        """What a target lacks."""
-        target = self._target(name)
-        count = self._call(
-            "counting the journal's entries",
-            lambda: (
-                self._client.count(
-                    self._name, _between(target.position, self.last()), exact=True
-                ).count
-            ),
-        )
+        """Return what a consumer lacks."""
+        consumer = self.consumer(name)
+        count = self._count(consumer.position, self.last())
         oldest = self.pending(name, 1)
         return Lag(
-            target=name,
-            mode=target.mode,
-            entries=int(count),
+            collection=name,
+            mode=consumer.mode,
+            entries=count,
             oldest_s=max(0.0, time.time() - oldest[0].at) if oldest else 0.0,
-            problem=target.problem,
+            problem=consumer.problem,
         )
 
-    def _target(self, name: str) -> Target:
-        return rules.known(self.targets(), name, self.place)
-
-    def _become(self, after: rules.Targets, *, settled: int = 0) -> None:
+    def _save(
+        self,
+        consumers: Mapping[str, Consumer],
+        *,
+        acknowledged: int | None = None,
+        durable: bool = False,  # every request is: it waits for the server's write-ahead log
+    ) -> None:
         state = self._state()
-        rows = [asdict(one) for one in after.values()]
-        if rows == state["targets"] and settled <= state["settled"]:
+        rows = [asdict(one) for one in consumers.values()]
+        acknowledged = max(acknowledged or 0, state["settled"])
+        if rows == state["targets"] and acknowledged == state["settled"]:
             return
-        needed = rules.needed(after) or 0
         before = int(state["pruned"])
-        self._write(
-            state
-            | {
-                "targets": rows,
-                "settled": max(settled, state["settled"]),
-                "pruned": max(before, needed),
-            }
-        )
-        if needed > before:
-            selector = models.FilterSelector(filter=_between(0, needed))
+        pruned = max(before, last_unneeded(consumers) or 0)
+        self._write(state | {"targets": rows, "settled": acknowledged, "pruned": pruned})
+        if pruned > before:
+            selector = models.FilterSelector(filter=_between(0, pruned))
             self._call(
-                "forgetting entries", lambda: self._client.delete(self._name, selector, wait=True)
+                "deleting entries", lambda: self._client.delete(self._name, selector, wait=True)
             )
 
     # --- entries -------------------------------------------------------------------------------
 
     def append(self, changes: Sequence[Change]) -> list[Entry]:
-        """Write changes down, all or none, durable when it returns."""
+        """Append changes, all or none; they are durable when it returns."""
         state = self._state()
         first, at = int(state["last"]) + 1, time.time()
         entries = [
@@ -195,12 +153,12 @@ class JournalCollection:
         return entries
 
     def pending(self, name: str, limit: int, upto: int | None = None) -> list[Entry]:
-        """The next changes that a target lacks, in order."""
-        position, last = self._target(name).position, self.last()
+        """Return the next entries that a consumer lacks, in order."""
+        position, last = self.consumer(name).position, self.last()
         end = last if upto is None else min(upto, last)
         if end <= position:
             return []
-        found, _ = page(
+        records, _ = page(
             self._client,
             self._name,
             where=_between(position, end),
@@ -209,38 +167,36 @@ class JournalCollection:
             operation="reading the journal",
             retry=self._retry,
         )
-        return [_entry(one.payload or {}) for one in found]
+        return [_entry(record.payload or {}) for record in records]
 
     def amend(self, seq: int, change: Change | None) -> None:
         """Replace or remove an entry that was never acknowledged, because it was refused."""
         self._lease.check()
         if change is None:
+            entry = models.PointIdsList(points=[seq])
             self._call(
-                "removing an entry",
-                lambda: self._client.delete(
-                    self._name, models.PointIdsList(points=[seq]), wait=True
-                ),
+                "removing an entry", lambda: self._client.delete(self._name, entry, wait=True)
             )
         else:
             self._store([_entry_point(Entry(seq=seq, at=time.time(), change=change))])
 
-    def settled(self) -> int:
-        """The last entry that was acknowledged, or may have been."""
+    def acknowledged(self) -> int:
+        """Return the last entry that was, or may have been, acknowledged."""
         return int(self._state()["settled"])
 
     def last(self) -> int:
-        """The last entry; 0 before the first."""
+        """Return the last entry's number; 0 before the first."""
         return int(self._state()["last"])
 
     def __len__(self) -> int:
-        """How many entries are kept."""
-        return int(self._client.count(self._name, _between(0, self.last()), exact=True).count)
+        """Return how many entries are kept."""
+        return self._count(0, self.last())
 
     # --- the collection ------------------------------------------------------------------------
 
-    def _make(self) -> None:
-        """Make what is missing; two who do so at once make one."""
-        if self._made:
+    def _create(self) -> None:
+        """Create what is missing; two writers that do so at once create one journal."""
+        if self._created:
             return
         client, name = self._client, self._name
         if not self._call("looking for the journal", lambda: client.collection_exists(name)):
@@ -249,30 +205,33 @@ class JournalCollection:
                     name, models.VectorParams(size=1, distance=models.Distance.DOT)
                 )
             except Exception:
-                if not client.collection_exists(name):  # else another was faster
+                if not client.collection_exists(name):  # else another writer was faster
                     raise
-        beginning = {
-            _LOCK: {"ticket": 0, "holder": "", "by": ""},
-            _STATE: {
-                "version": 1, "identity": uuid4().hex, "last": 0, "settled": 0, "pruned": 0,
-                "targets": [],
-            },
-        }  # fmt: skip
+        state = {"version": 1, "identity": uuid4().hex, "last": 0, "settled": 0, "pruned": 0}
+        lock = {"ticket": 0, "holder": "", "by": ""}
+        initial = {_LOCK: lock, _STATE: state | {"targets": []}}
         points = [
-            models.PointStruct(id=one, vector=_VECTOR, payload=payload)
-            for one, payload in beginning.items()
+            models.PointStruct(id=point, vector=_VECTOR, payload=payload)
+            for point, payload in initial.items()
         ]
         self._call(
-            "making the journal",
+            "creating the journal",
             lambda: client.upsert(
                 name, points, wait=True, update_mode=models.UpdateMode.INSERT_ONLY
             ),
         )
-        self._made = True
+        self._created = True
 
     def _state(self) -> dict[str, Any]:
-        self._make()
+        self._create()
         return self._point(_STATE)
+
+    def _count(self, position: int, last: int) -> int:
+        counted = self._call(
+            "counting the journal's entries",
+            lambda: self._client.count(self._name, _between(position, last), exact=True),
+        )
+        return int(counted.count)
 
     def _write(self, state: Mapping[str, Any]) -> None:
         self._lease.check()
@@ -283,22 +242,24 @@ class JournalCollection:
             "writing the journal", lambda: self._client.upsert(self._name, points, wait=True)
         )
 
-    def _point(self, one: str) -> dict[str, Any]:
-        found = self._call("reading the journal", lambda: self._client.retrieve(self._name, [one]))
-        if not found or not found[0].payload:
+    def _point(self, point: str) -> dict[str, Any]:
+        records = self._call(
+            "reading the journal", lambda: self._client.retrieve(self._name, [point])
+        )
+        if not records or not records[0].payload:
             raise StorageError(
                 path=self._name,
                 problem="is no journal, or it is damaged: a point that every journal has is "
-                "missing. Name another; abort any migration that was under way",
+                "missing. Name another collection; abort any migration that was under way",
             )
-        return dict(found[0].payload)
+        return dict(records[0].payload)
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
         return call_with_retries(self._client, self._name, operation, call, retry=self._retry)
 
 
 class _LockPoint:
-    """The lock's point."""
+    """The point that holds the lease."""
 
     def __init__(self, journal: JournalCollection) -> None:
         self._journal = journal
@@ -310,7 +271,7 @@ class _LockPoint:
         journal = self._journal
         point = models.PointStruct(id=_LOCK, vector=_VECTOR, payload=dict(payload))
         journal._call(
-            "taking the journal",
+            "locking the journal",
             lambda: journal._client.upsert(
                 journal._name, [point], wait=True, update_filter=condition
             ),
@@ -318,16 +279,17 @@ class _LockPoint:
 
 
 def _between(position: int, last: int) -> models.Filter:
-    """Entries behind one and up to another."""
+    """Select the entries after one number and up to another."""
     between = models.Range(gt=position, lte=last)
     return models.Filter(must=[models.FieldCondition(key="seq", range=between)])
 
 
 def _entry_point(entry: Entry) -> models.PointStruct:
-    # As text: an engine reads some numbers of a payload a last digit off, and a change must stay.
+    # As text: engines return some numbers of a payload with a different last digit, and a change
+    # must come back as it was.
     change = entry.change
-    told = [entry.at, change.op, change.ids, change.payloads, change.names]
-    payload = {"seq": entry.seq, "change": json.dumps(told, ensure_ascii=False)}
+    values = [entry.at, change.op, change.ids, change.payloads, change.names]
+    payload = {"seq": entry.seq, "change": json.dumps(values, ensure_ascii=False)}
     return models.PointStruct(id=entry.seq, vector=_VECTOR, payload=payload)
 
 

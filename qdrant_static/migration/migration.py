@@ -33,7 +33,7 @@ from qdrant_static.errors import (
 from qdrant_static.files import this_process
 from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.journal.directwriters import writers_of
-from qdrant_static.journal.writeorder import JOURNAL_KEY
+from qdrant_static.journal.journalwriter import JOURNAL_KEY
 from qdrant_static.migration import ownership
 from qdrant_static.migration.expected import Expected
 from qdrant_static.migration.fill import From, backfill, beating, is_shipped, like
@@ -430,7 +430,7 @@ class Migration(Switching):
         target = self.target
         expected = state.green if state.phase in ("switched", "retiring", "retired") else state.blue
         moved = state.phase not in ("switching", "returning") and target != expected
-        lags = [self.journal.lag(name) for name in self.journal.targets()]
+        lags = [self.journal.lag(name) for name in self.journal.consumers()]
         return Status.of(
             state,
             target=target,

@@ -10,7 +10,7 @@ from qdrant_static.migration.gates import Gate, table
 
 if TYPE_CHECKING:
     from qdrant_static.collection.migrationstate import MigrationState
-    from qdrant_static.journal.entries import Lag
+    from qdrant_static.journal.writejournal import Lag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ class Status:
             f"points: {rows}",
         ]
         lines += [
-            f"journal: {one.target} ({one.mode}) lacks {one.entries:,} changes"
+            f"journal: {one.collection} ({one.mode}) lacks {one.entries:,} changes"
             + (f", the oldest {one.oldest_s:.0f} s old" if one.entries else "")
             + (f"; {one.problem}" if one.problem else "")
             for one in self.lags

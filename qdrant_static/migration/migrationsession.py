@@ -22,17 +22,16 @@ from qdrant_static.errors import (
     NotAPlannedCollectionError,
 )
 from qdrant_static.journal.directwriters import writers_of
-from qdrant_static.journal.jobwrites import open_journal
+from qdrant_static.journal.journalwriter import default_journal, open_journal
 from qdrant_static.journal.replay import replay
 from qdrant_static.migration import ownership
-from qdrant_static.migration.livewriter import default_journal
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder
-    from qdrant_static.journal.entries import WriteJournal
+    from qdrant_static.journal.writejournal import WriteJournal
 
 #: Rounds of replay while writers go on, before they have to wait for the rest.
 _ROUNDS = 20
@@ -206,12 +205,12 @@ class Session:
 
     def catch_up(self, collection: str) -> int:
         """Replay until little is left, while writers go on; how many changes that were."""
-        if collection not in self.journal.targets():
+        if collection not in self.journal.consumers():
             return 0
         done = 0
         for _ in range(_ROUNDS):
             found = replay(
-                self.client, self.journal, collection, encoders=tuple(self._encoders.values())
+                self.client, collection, self.journal, encoders=tuple(self._encoders.values())
             )
             done += found.entries
             if found.left <= SMALL_LAG:
@@ -220,17 +219,17 @@ class Session:
 
     def drain(self, collection: str) -> int:
         """Replay all there is; within `WriteJournal.exclusive` nothing is left."""
-        if collection not in self.journal.targets():
+        if collection not in self.journal.consumers():
             return 0
         return replay(
-            self.client, self.journal, collection, encoders=tuple(self._encoders.values())
+            self.client, collection, self.journal, encoders=tuple(self._encoders.values())
         ).entries
 
     @contextmanager
     def still(self, blue: str, green: str) -> Iterator[None]:
         """Writers wait, and both generations have everything."""
         self.encoder(green)  # loading it is nothing that writers should wait for
-        if self.journal.targets():
+        if self.journal.consumers():
             self.encoder(blue)
         with self.journal.exclusive(f"migrating {self.alias}"):
             self.drain(blue)

@@ -192,7 +192,7 @@ class Switching(Session):
             state = write_state(self.client, state.at("retiring"))
             with self.journal.exclusive(f"retiring {state.blue}"):
                 self.journal.set_primary(state.green)
-                if state.blue in self.journal.targets():
+                if state.blue in self.journal.consumers():
                     self.journal.retire(state.blue)
             self._delete(state.blue)
             write_state(self.client, state.at("retired"))
@@ -218,7 +218,7 @@ class Switching(Session):
             if self.client.collection_exists(state.green):
                 write_state(self.client, state.at("aborting"))
             with self.journal.exclusive(f"giving {state.green} up"):
-                there = self.journal.targets()
+                there = self.journal.consumers()
                 if state.green in there and there[state.green].mode != "primary":
                     self.journal.retire(state.green)
             self._delete(state.green)

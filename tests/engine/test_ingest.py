@@ -41,8 +41,8 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ids import point_id, text_key
 from qdrant_static.ingestion import finishing
-from qdrant_static.journal.record import Record
-from qdrant_static.migration.livewriter import LiveWriter
+from qdrant_static.journal.changes import Record
+from qdrant_static.journal.livewriter import LiveWriter
 from qdrant_static.reading.passages import Passages
 from qdrant_static.sinks import sink
 from qdrant_static.vectors import truncate

@@ -32,9 +32,9 @@ from qdrant_static.errors import (
     TextInputError,
 )
 from qdrant_static.ids import point_id
+from qdrant_static.journal.journalwriter import default_journal
 from qdrant_static.journal.replay import replay
 from qdrant_static.journal.sqlitejournal import Journal
-from qdrant_static.migration.livewriter import default_journal
 from tests.fakes import FakeEncoder, write_jsonl
 from tests.faulty_edge import Faults, FaultyEdge, FaultyJournal, Killed
 from tests.journal_machine import check, matches, point_at, read
@@ -224,7 +224,7 @@ def test_points_that_the_engine_refuses_are_in_no_generation(client, writer, mon
     with pytest.raises(PointError, match="2: too bad"):
         writer.upsert([Record(key=1, text="cat"), Record(key=2, text="dog", payload={"bad": True})])
     monkeypatch.undo()
-    replay(client, writer.journal, "v2", encoders=[A, B])
+    replay(client, "v2", writer.journal, encoders=[A, B])
     for name, encoder in (("v1", A), ("v2", B)):
         check(client, name, {1: row(1, "cat")}, encoder)
 
@@ -272,7 +272,9 @@ def test_without_a_migration_nothing_is_kept(client, writer):
     writer.upsert(Record(key=n, text="cat") for n in range(600))
     writer.delete([1])
     assert len(writer.journal) == 0
-    assert [(one.target, one.mode, one.entries) for one in writer.lag()] == [("v1", "primary", 0)]
+    assert [(one.collection, one.mode, one.entries) for one in writer.lag()] == [
+        ("v1", "primary", 0)
+    ]
     assert writer.journal.place == str(default_journal(client, "live"))
     assert Path(writer.journal.place).is_relative_to(client.path / "_state" / "live")
 
@@ -310,7 +312,7 @@ def test_a_writer_that_dies_leaves_all_or_nothing_the_same_everywhere(
                 ],
             )
         writer.upsert(Record(key=9, text="ship"))
-        replay(client, writer.journal, "v2", encoders=[A, B])
+        replay(client, "v2", writer.journal, encoders=[A, B])
     before = {n: row(n, "cat", n=1) for n in range(3)}
     after = {
         "upsert": {0: before[0], **{n: row(n, "dog") for n in range(1, 5)}},
@@ -331,7 +333,7 @@ def test_a_server_that_is_away_leaves_the_change_to_whoever_writes_next(client, 
     assert writer.lag()[0].entries == 1
     faults.away = set()
     writer.upsert(Record(key=2, text="dog"))
-    replay(client, writer.journal, "v2", encoders=[A, B])
+    replay(client, "v2", writer.journal, encoders=[A, B])
     for name, encoder in (("v1", A), ("v2", B)):
         check(client, name, {1: row(1, "cat"), 2: row(2, "dog")}, encoder)
 
@@ -362,7 +364,7 @@ def test_two_writers_of_one_process_take_turns(client, tmp_path):
             thread.join()
         missing = [one for one in failures if not isinstance(one, PointError)]
         assert not missing, missing
-        replay(client, writer.journal, "v2", encoders=[A, B])
+        replay(client, "v2", writer.journal, encoders=[A, B])
     found, _ = read(client, "v1")
     check(client, "v1", found, A)
     check(client, "v2", found, B)
@@ -377,7 +379,7 @@ def test_a_filter_means_the_points_that_it_found_when_it_was_given(client, write
     writer.set_payload([0], {"n": 2})
     assert writer.delete_by_filter(matches(1)) == 2
     writer.upsert(Record(key=5, text="dog", payload={"n": 1}))
-    replay(client, writer.journal, "v2", encoders=[A, B])
+    replay(client, "v2", writer.journal, encoders=[A, B])
     model = {0: row(0, "cat", n=2), 5: row(5, "dog", n=1)}
     check(client, "v1", model, A)
     check(client, "v2", model, B)
@@ -389,7 +391,7 @@ def test_an_edit_of_a_row_that_the_new_one_has_not_is_left_out(client, writer):
     writer.set_payload([0, 1], {"n": 1})
     writer.overwrite_payload([1], {"m": 1})
     writer.delete_payload([2], ["n"])
-    replay(client, writer.journal, "v2", encoders=[A, B])
+    replay(client, "v2", writer.journal, encoders=[A, B])
     assert client.count("v2").count == 0
 
 
@@ -399,10 +401,10 @@ def test_replay_goes_in_steps_and_says_how_far_it_is(client, writer):
         writer.upsert(Record(key=n % 4, text=f"cat {n}"))
     heard: list[int] = []
     done = replay(
-        client, writer.journal, "v2", encoders=[A, B], upto=7, batch=3, on_batch=heard.append
+        client, "v2", writer.journal, encoders=[A, B], upto=7, batch=3, progress=heard.append
     )
     assert (done.entries, done.position, done.left, heard) == (7, 7, 3, [3, 6, 7])
-    done = replay(client, writer.journal, "v2", encoders=[A, B])
+    done = replay(client, "v2", writer.journal, encoders=[A, B])
     assert (done.entries, done.left) == (3, 0)
     check(client, "v2", read(client, "v1")[0], B)
 
@@ -414,7 +416,7 @@ def test_a_deletion_and_a_new_record_of_one_batch_keep_their_order(client, write
     writer.upsert(Record(key=1, text="dog"))
     writer.upsert(Record(key=2, text="cat"))
     writer.delete([2])
-    replay(client, writer.journal, "v2", encoders=[A, B])
+    replay(client, "v2", writer.journal, encoders=[A, B])
     check(client, "v2", {1: row(1, "dog")}, B)
 
 
@@ -423,7 +425,7 @@ def test_a_new_layout_takes_its_text_from_other_fields(client, writer):
     begin(writer, "v3")
     writer.upsert(Record(key=1, text="cat", payload={"title": "sea"}))
     writer.set_payload([1], {"title": "moon"})
-    replay(client, writer.journal, "v3", encoders=[A, B])
+    replay(client, "v3", writer.journal, encoders=[A, B])
     _, vectors = read(client, "v3")
     np.testing.assert_allclose(vectors[1], B.encode(["moon cat"])[0], atol=1e-6)
 
@@ -436,7 +438,7 @@ def test_the_alias_moves_under_the_writer_and_the_old_one_follows(client, writer
     writer.upsert(Record(key=3, text="sea"))
     assert {2, 3} == set(read(client, "v2")[0])
     check(client, "v1", {n: row(n, t) for n, t in ((1, "cat"), (2, "dog"), (3, "sea"))}, A)
-    assert [(one.target, one.mode, one.entries) for one in writer.lag()] == [
+    assert [(one.collection, one.mode, one.entries) for one in writer.lag()] == [
         ("v1", "follow", 0), ("v2", "primary", 0),
     ]  # fmt: skip
 
@@ -445,12 +447,12 @@ def test_a_follower_that_is_away_or_gone_only_lags(client, writer, faults):
     begin(writer)
     writer.upsert(Record(key=1, text="cat"))
     with writer.journal.exclusive("cut-over"):
-        assert replay(client, writer.journal, "v2", encoders=[A, B]).left == 0
+        assert replay(client, "v2", writer.journal, encoders=[A, B]).left == 0
         point_at(client, "live", "v2")
     faults.away = {"v1"}
     for n in (2, 3):
         writer.upsert(Record(key=n, text="dog"))
-    lag = {one.target: one for one in writer.lag()}
+    lag = {one.collection: one for one in writer.lag()}
     assert (lag["v1"].entries, lag["v2"].entries) == (2, 0)
     assert "away" in lag["v1"].problem
     faults.away = set()
@@ -458,7 +460,7 @@ def test_a_follower_that_is_away_or_gone_only_lags(client, writer, faults):
     check(client, "v1", read(client, "v2")[0], A)
     client.delete_collection("v1")
     writer.upsert(Record(key=4, text="dog"))
-    lag = {one.target: one for one in writer.lag()}
+    lag = {one.collection: one for one in writer.lag()}
     assert lag["v1"].entries == 1
     assert "CollectionNotFoundError" in lag["v1"].problem
     with writer.journal.exclusive():
@@ -471,8 +473,8 @@ def test_what_the_new_one_refuses_is_told_and_kept(client, writer, faults):
     writer.upsert(Record(key=1, text="cat"))
     faults.away = {"v2"}
     with pytest.raises(ServerUnavailableError):
-        replay(client, writer.journal, "v2", encoders=[A, B])
-    lag = {one.target: one for one in writer.lag()}
+        replay(client, "v2", writer.journal, encoders=[A, B])
+    lag = {one.collection: one for one in writer.lag()}
     assert (lag["v2"].entries, "away" in lag["v2"].problem) == (1, True)
 
 
@@ -488,9 +490,9 @@ def test_a_replay_that_dies_is_done_again(tmp_path, client, faults):
             with journal.exclusive():
                 journal.rewind("v2")
             try:
-                replay(client, journal, "v2", encoders=[A, B], batch=1)
+                replay(client, "v2", journal, encoders=[A, B], batch=1)
             except Killed:
-                replay(client, journal, "v2", encoders=[A, B], batch=2)
+                replay(client, "v2", journal, encoders=[A, B], batch=2)
             faults.disarm()
             check(client, "v2", read(client, "v1")[0], B)
 

@@ -80,7 +80,7 @@ def test_what_was_acknowledged_is_in_both_generations(
             if found != state:
                 state, start = begun, last + 2
                 finished += 1
-            assert replay(client, writer.journal, "live__v2", encoders=child.ENCODERS).left == 0
+            assert replay(client, "live__v2", writer.journal, encoders=child.ENCODERS).left == 0
             for name, encoder in zip(("live__v1", "live__v2"), child.ENCODERS, strict=True):
                 check(client, name, state, encoder)
     assert acknowledged > kills

@@ -16,10 +16,10 @@ import pytest
 
 from qdrant_static import CollectionSpec, LiveWriter, Record, connect, create_collection
 from qdrant_static.collection.spec import Fields
-from qdrant_static.journal.entries import WriteJournal
 from qdrant_static.journal.replay import replay
 from qdrant_static.journal.serverjournal import JournalCollection
 from qdrant_static.journal.sqlitejournal import Journal
+from qdrant_static.journal.writejournal import WriteJournal
 from tests import livewriter_child as child
 from tests.engine.test_livewriter_kills import run_and_kill
 from tests.fakes import REPOSITORY
@@ -106,7 +106,7 @@ def test_what_was_acknowledged_is_in_both_generations(tmp_path, server, alias, k
             start = last + 1
             if found != state:
                 state, start = begun, last + 2
-            replay(server, writer.journal, f"{alias}__v2", encoders=child.ENCODERS)
+            replay(server, f"{alias}__v2", writer.journal, encoders=child.ENCODERS)
         for generation, encoder in zip(("v1", "v2"), child.ENCODERS, strict=True):
             check(server, f"{alias}__{generation}", state, encoder)
     assert start > kills
@@ -153,7 +153,7 @@ def test_processes_that_are_killed_leave_one_order(tmp_path: Path, server, alias
     mine = LiveWriter(server, alias, journal=journal, encoders=child.ENCODERS)
     mine.flush()
     assert journal.last() >= done / 2  # a filter that finds nothing changes nothing
-    replay(server, journal, f"{alias}__v2", encoders=child.ENCODERS)
+    replay(server, f"{alias}__v2", journal, encoders=child.ENCODERS)
     model, _ = read(server, f"{alias}__v1")
     for generation, encoder in zip(("v1", "v2"), child.ENCODERS, strict=True):
         check(server, f"{alias}__{generation}", model, encoder)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qdrant_static.errors import ArgumentError, StorageError
-from qdrant_static.journal.entries import Change
+from qdrant_static.journal.changes import Change
 from qdrant_static.journal.sqlitejournal import Journal
 from tests.fakes import run_python
 from tests.journal_suite import *  # noqa: F403

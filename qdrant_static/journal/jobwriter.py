@@ -1,8 +1,8 @@
-"""What a job writes while a migration is under way: through the journal, so that green gets it.
+"""Writes of a job while a migration is under way: through the journal, so that green gets them.
 
-A row is written as an application's record is (see `Turns`): into the journal, to the collection
-that the alias points at, then to the generation that was in use before. What is being built gets it
-when the journal is replayed.
+A row is written like an application's record (see `JournalWriter`): into the journal, to the
+collection that the alias points at, then to the generation that was in use before. The generation
+that is being filled gets it when the journal is replayed.
 """
 
 from __future__ import annotations
@@ -16,39 +16,35 @@ from qdrant_static.clients.aliases import target_of
 from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.collection.migrationcheck import metadata_of, refusal, under_way
 from qdrant_static.errors import AccessDeniedError
-from qdrant_static.journal.entries import Change
-from qdrant_static.journal.generation import BATCH_POINTS
-from qdrant_static.journal.serverjournal import IN_COLLECTION, JournalCollection
+from qdrant_static.journal.changes import Change
+from qdrant_static.journal.collectionwriter import BATCH_POINTS
+from qdrant_static.journal.journalwriter import (
+    JOURNAL_KEY,
+    JournalWriter,
+    default_journal,
+    open_journal,
+)
+from qdrant_static.journal.serverjournal import IN_COLLECTION
 from qdrant_static.journal.sqlitejournal import Journal
-from qdrant_static.journal.writeorder import JOURNAL_KEY, Turns, default_journal
 
 if TYPE_CHECKING:
-    import os
-
     from qdrant_static.clients.connect import Client
     from qdrant_static.clients.retry import RetryPolicy
     from qdrant_static.collection.fields import Fields
     from qdrant_static.collection.migrationstate import MigrationState
     from qdrant_static.encoders.base import Encoder
     from qdrant_static.ids import PointId
-    from qdrant_static.journal.entries import WriteJournal
+    from qdrant_static.journal.writejournal import WriteJournal
     from qdrant_static.sinks.sink import EncodedBatch
 
 
-def open_journal(client: Client, place: str | os.PathLike[str]) -> WriteJournal:
-    """Open a journal: a file, or ``collection:NAME``."""
-    if isinstance(place, str) and place.startswith(IN_COLLECTION):
-        return JournalCollection(client, place.removeprefix(IN_COLLECTION))
-    return Journal(place)
-
-
-def serving(client: Client, name: str, *, retry: RetryPolicy | None = None) -> str:
-    """The collection that a name stands for now; the name itself where the key may not ask."""
+def serving_collection(client: Client, name: str, *, retry: RetryPolicy | None = None) -> str:
+    """Return the collection that a name stands for; the name where the API key may not ask."""
     try:
         return call_with_retries(
             client, name, "reading the aliases", lambda: target_of(client, name), retry=retry
         )
-    except AccessDeniedError:  # a key for single collections
+    except AccessDeniedError:  # an API key for single collections
         return name
 
 
@@ -59,41 +55,43 @@ def find_migration(client: Client, name: str) -> MigrationState | None:
     )
 
 
-def join(client: Client, name: str, collection: str, encoder: Encoder) -> JournaledWrites | None:
-    """The way to write to a collection that is part of a migration; None if it is part of none.
+def open_job_writer(
+    client: Client, name: str, collection: str, encoder: Encoder
+) -> JobWriter | None:
+    """Open the writer for a collection that is part of a migration; None if it is part of none.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
-        name: What the job names: an alias, or the collection.
-        collection: What that stands for.
-        encoder: The collection's.
+        name: The name that the job uses: an alias, or the collection.
+        collection: The collection that it stands for.
+        encoder: The collection's encoder.
 
     Raises:
-        MigrationWritesError: If rows can not be written to it now, or its journal is not here; it
+        MigrationWritesError: If rows cannot be written to it now, or its journal is not here; it
             says what to do.
     """
     state = find_migration(client, name)
     if state is None:
         return None
-    live = serving(client, state.alias)
+    live = serving_collection(client, state.alias)
     if collection != live:
         raise refusal(
             state,
             collection,
-            f"{state.alias!r} stands for {live!r}, and the other generation gets its rows by the "
+            f"{state.alias!r} stands for {live!r}, and the other generation gets its rows from the "
             f"migration: name {state.alias!r}",
         )
-    return JournaledWrites(
+    return JobWriter(
         client, state, collection, encoder=encoder, journal=_journal_of(client, state, collection)
     )
 
 
 def _journal_of(client: Client, state: MigrationState, collection: str) -> WriteJournal:
-    """The journal of a migration, as its collections name it."""
-    kept: Mapping[str, Any] = {}
-    for one in (state.green, state.blue):
-        kept = kept or metadata_of(client, one).get(JOURNAL_KEY) or {}
-    place = str(kept.get("place") or "")
+    """Open the journal that the migration's collections name in their metadata."""
+    noted: Mapping[str, Any] = {}
+    for name in (state.green, state.blue):
+        noted = noted or metadata_of(client, name).get(JOURNAL_KEY) or {}
+    place = str(noted.get("place") or "")
     if place.startswith(IN_COLLECTION):
         return open_journal(client, place)
     for path in (default_journal(client, state.alias), Path(place)):
@@ -105,21 +103,21 @@ def _journal_of(client: Client, state: MigrationState, collection: str) -> Write
     raise refusal(
         state,
         collection,
-        "what is written to it meanwhile must go through the migration's journal, and that is "
-        f"not here: it is {place or 'unknown'}. Run the job where it is, or finish the migration "
+        "until it ends, rows must be written through the migration's journal, which is not here: "
+        f"it is {place or 'unknown'}. Run the job where it is, or finish the migration "
         "first (`migrate retire`, or `migrate abort`)",
     )
 
 
-class JournaledWrites:
-    """Writes of a job, by the journal.
+class JobWriter:
+    """Writes the rows of a job through the journal of a migration.
 
     Args:
-        client: Where the collections are.
+        client: An `EdgeClient` or a `QdrantClient`.
         state: The migration.
-        collection: The collection that the job writes to; it must serve.
+        collection: The collection that the job writes to; the alias must point at it.
         encoder: Its encoder.
-        journal: The migration's journal; closed with this.
+        journal: The migration's journal; closed with the writer.
     """
 
     def __init__(
@@ -138,7 +136,7 @@ class JournaledWrites:
         self._state = state
         self._collection = collection
         self._journal = journal
-        self._turns = Turns(
+        self._writer = JournalWriter(
             client,
             state.alias,
             journal=journal,
@@ -151,12 +149,12 @@ class JournaledWrites:
     def upsert(
         self, ids: Sequence[PointId], payloads: Sequence[Mapping[str, Any]]
     ) -> dict[int, str]:
-        """Store points with the vectors of their texts; the rows that were refused, with why.
+        """Store points with the vectors of their texts; return the refused rows, with the reasons.
 
         Raises:
             MigrationWritesError: If the alias was moved since the job began.
         """
-        places = {one: row for row, one in enumerate(ids)}
+        rows = {point: row for row, point in enumerate(ids)}
         refused = self._commit(
             Change(
                 op="upsert",
@@ -165,7 +163,7 @@ class JournaledWrites:
             )
             for start in range(0, len(ids), BATCH_POINTS)
         )
-        return {places[one]: problem for one, problem in refused.items()}
+        return {rows[point]: problem for point, problem in refused.items()}
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points.
@@ -181,9 +179,9 @@ class JournaledWrites:
         """Refuse rows that another generation could not encode: their text is not in the payload.
 
         Raises:
-            MigrationWritesError: If there is one.
+            MigrationWritesError: If there is such a row.
         """
-        for text, payload in zip_longest(texts, payloads):  # no texts: ready vectors
+        for text, payload in zip_longest(texts, payloads):  # no texts: the rows bring vectors
             if text is None or fields.text_of(payload) != text:
                 raise refusal(
                     self._state,
@@ -201,32 +199,32 @@ class JournaledWrites:
     def _commit(self, changes: Iterable[Change]) -> dict[PointId, str]:
         refused: dict[PointId, str] = {}
         for change in changes:
-            with self._journal.exclusive("writing rows of a job"):
-                live = self._turns.resolved()
-                if live != self._collection:  # before its encoder is loaded
+            with self._journal.exclusive("writing the rows of a job"):
+                live = self._writer.collection()
+                if live != self._collection:  # checked before its encoder is loaded
                     raise refusal(
                         self._state,
                         self._collection,
                         f"{self._state.alias!r} was moved to {live!r} while the job ran. What it "
                         "had written is in both; run it again for the rest",
                     )
-                with self._turns.writing() as primary:
-                    refused |= self._turns.carry_out(primary, [change])
+                with self._writer.writing() as primary:
+                    refused |= self._writer.write_partly(primary, [change])
         return refused
 
 
-class JournalSink:
-    """Stores a batch by the journal, acknowledged before the next.
+class JobSink:
+    """A sink that stores each batch through the journal, acknowledged before the next.
 
     Args:
-        writes: The journal's writes.
+        writer: The job's writer.
         on_settled: Called with each batch's token and the rows that were refused.
     """
 
     def __init__(
-        self, writes: JournaledWrites, on_settled: Callable[[Any, Mapping[int, str]], None]
+        self, writer: JobWriter, on_settled: Callable[[Any, Mapping[int, str]], None]
     ) -> None:
-        self._writes = writes
+        self._writer = writer
         self._on_settled = on_settled
 
     def submit(
@@ -236,11 +234,11 @@ class JournalSink:
         vectors: EncodedBatch,
         payloads: Sequence[Mapping[str, Any]],
     ) -> None:
-        """Store a batch; its vectors are made anew, for each generation its own."""
-        self._on_settled(token, self._writes.upsert(ids, payloads))
+        """Store a batch; its vectors are not used, as each generation encodes the texts itself."""
+        self._on_settled(token, self._writer.upsert(ids, payloads))
 
     def flush(self) -> None:
-        """Nothing is ever under way."""
+        """Do nothing: every batch was stored by `submit`."""
 
     def abort(self) -> None:
-        """Nothing is ever held."""
+        """Do nothing: every batch was stored by `submit`."""

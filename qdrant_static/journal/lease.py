@@ -1,4 +1,4 @@
-"""A lock in a collection, for writers on several machines, which no dead writer keeps."""
+"""A lock with a lease, in a point of a collection, for writers on several machines."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class LockPoint(Protocol):
     """A point that is read, and written on a condition."""
 
     def read(self) -> Mapping[str, Any]:
-        """Its payload."""
+        """Return its payload."""
 
     def write(self, payload: Mapping[str, Any], condition: models.Filter) -> None:
-        """Replace its payload, if the condition holds when it is carried out."""
+        """Replace its payload if the condition holds when the server executes the request."""
 
 
 class Lease:
-    """The lock.
+    """A lock that expires when its holder does not renew it.
 
-    It is taken by a conditional write ("if the number is still 41, it is 42 and mine") and read
-    back. Whoever finds the same number for the whole lease, by its own clock, takes it: no two
-    clocks are compared. The holder renews it as it goes on.
+    It is taken by a conditional write ("if the ticket is still 41, it becomes 42 and mine") that is
+    then read back. A waiting writer that reads the same ticket for the whole lease, by its own
+    clock, takes over: no two clocks are compared. The holder renews the lease while it works.
 
     Args:
-        point: Where it is.
-        place: Where it is, in words.
-        lease_s: After so long without a sign of life a holder is taken for dead, in seconds.
+        point: The point that holds the lock.
+        place: The collection of the point, for messages.
+        lease_s: A holder that does not renew it for so long has died, in seconds.
         patience_s: How long to wait for others, in seconds.
     """
 
@@ -55,18 +55,22 @@ class Lease:
         self.renewed = 0.0
 
     @contextmanager
-    def held(self, why: str) -> Iterator[None]:
-        """Hold it; the thread that holds it may do so again.
+    def held(self, purpose: str) -> Iterator[None]:
+        """Hold the lock for a block; reentrant within a thread.
 
         Raises:
-            StorageError: If others held it for longer than the journal's patience, or it was
-                taken from this one because it gave no sign of life.
+            StorageError: If others held it for longer than the journal's patience, or another
+                writer has taken over because this one did not renew it.
         """
         if not self._guard.acquire(timeout=self._patience_s):
-            raise StorageError(path=self._place, problem="another thread writes for too long")
+            raise StorageError(
+                path=self._place,
+                problem=f"another thread wrote for longer than {self._patience_s:g} s. Nothing "
+                "was written: repeat it later",
+            )
         try:
             if not self._depth:
-                self._take(why)
+                self._acquire(purpose)
             self._depth += 1
             try:
                 yield
@@ -77,35 +81,35 @@ class Lease:
         finally:
             self._guard.release()
 
-    def _take(self, why: str) -> None:
+    def _acquire(self, purpose: str) -> None:
         end = time.monotonic() + self._patience_s
         seen, since = self._point.read(), time.monotonic()
         while True:
             now = time.monotonic()
             if not seen["holder"] or now - since >= self._lease_s:
-                if self._claim(int(seen["ticket"]), f"{self._me}: {why}"):
+                if self._claim(int(seen["ticket"]), f"{self._me}: {purpose}"):
                     return
             elif now >= end:
                 raise StorageError(
                     path=self._place,
                     problem=f"others wrote for longer than {self._patience_s:g} s "
-                    f"({seen['holder']}). Nothing was written; repeat it later",
+                    f"({seen['holder']}). Nothing was written: repeat it later",
                 )
             else:
                 time.sleep(_PAUSE_S)
-            found = self._point.read()
-            if found["ticket"] != seen["ticket"]:
-                seen, since = found, time.monotonic()
+            current = self._point.read()
+            if current["ticket"] != seen["ticket"]:
+                seen, since = current, time.monotonic()
 
     def _claim(self, ticket: int, holder: str) -> bool:
-        """Take the lock, or renew or release it, if the number is still that one."""
+        """Acquire, renew or release the lock, if the ticket is still that one."""
         condition = models.Filter(
             must=[models.FieldCondition(key="ticket", match=models.MatchValue(value=ticket))]
         )
         payload = {"ticket": ticket + 1, "holder": holder, "by": self._me}
         self._point.write(payload, condition)
-        found = self._point.read()
-        mine = found["ticket"] == ticket + 1 and found.get("by") == self._me
+        written = self._point.read()
+        mine = written["ticket"] == ticket + 1 and written.get("by") == self._me
         if mine:
             self._ticket, self.renewed = ticket + 1, time.monotonic()
         return mine
@@ -114,18 +118,18 @@ class Lease:
         self._claim(self._ticket, "")
 
     def check(self) -> None:
-        """Whether it is still this one's; renews it in time.
+        """Renew the lease after a third of it.
 
         Raises:
-            StorageError: If it is not.
+            StorageError: If another writer has taken over.
         """
         if not self._depth:
             raise ArgumentError(field="journal", problem="is changed outside of exclusive()")
         if time.monotonic() - self.renewed < self._lease_s / 3:
             return
-        if not self._claim(self._ticket, f"{self._me}: goes on"):
+        if not self._claim(self._ticket, f"{self._me}: renewed"):
             raise StorageError(
                 path=self._place,
-                problem=f"this writer gave no sign of life for {self._lease_s:g} s, and another "
-                "has taken over; what was appended is carried out by it. Repeat the rest",
+                problem=f"this writer did not renew its lease for {self._lease_s:g} s, and another "
+                "has taken over, which applies what was appended. Repeat the rest",
             )
