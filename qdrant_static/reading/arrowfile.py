@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.ipc
 
-from qdrant_static.reading import columns
+from qdrant_static.reading import storedcolumns
 from qdrant_static.reading.batch import MAX_ROWS, Batch, unsettled
 from qdrant_static.reading.inputs import Input, unreadable_file
 from qdrant_static.reading.partitions import with_partition
-from qdrant_static.reading.records import Records
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection
 from qdrant_static.reading.streams import DAMAGED
+from qdrant_static.reading.tablebatches import TableConverter
 
 _FILE_MAGIC = b"ARROW1"
 
@@ -43,7 +43,7 @@ def read(
     """
     try:
         with _tables(file, ()) as (found, _):
-            needed = columns.leaves(found, selection)
+            needed = storedcolumns.leaves(found, selection)
             top = sorted({found.get_field_index(path[0]) for path in needed} - {-1})
         with _tables(file, top) as (_, tables):
             yield from batches(file, with_partition(found, file), tables, selection, settled)
@@ -67,7 +67,7 @@ def batches(
         selection: The columns.
         settled: Ranges of rows that are not wanted again, sorted.
     """
-    records = Records(file.name, found, selection, file.partition, file.unfit)
+    converter = TableConverter(file.name, found, selection, file.partition, file.unfit)
     start = 0
     try:
         for table in tables:
@@ -75,7 +75,7 @@ def batches(
             for first, last in unsettled(start, end, settled):
                 for row in range(first, last, MAX_ROWS):
                     count = min(MAX_ROWS, last - row)
-                    yield from records.batches(table.slice(row - start, count), row)
+                    yield from converter.batches(table.slice(row - start, count), row)
             start = end
     except DAMAGED as error:
         yield unreadable_file(file, error, start)

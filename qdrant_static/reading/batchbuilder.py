@@ -12,9 +12,9 @@ from qdrant_static.collection.fields import value_at
 from qdrant_static.ids import Key
 from qdrant_static.reading import readyvectors
 from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch, Unit, Whole
-from qdrant_static.reading.columns import RecordShape
 from qdrant_static.reading.rejects import Reason, Reject
 from qdrant_static.reading.selection import Selection
+from qdrant_static.reading.storedcolumns import RecordShape
 
 _KINDS = {
     dict: "an object",
@@ -40,7 +40,7 @@ def kind_of(value: Any) -> str:
     return _KINDS.get(type(value), "a number")
 
 
-class Building:
+class BatchBuilder:
     """The batch that is being filled.
 
     Args:

@@ -1,25 +1,23 @@
-"""Columns by name or dotted path, and the part of a schema that is stored."""
+"""Columns of Arrow tables: found by name, checked against a selection, converted to plain types."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qdrant_static.collection.fields import value_at
-from qdrant_static.reading import arrowtypes
-from qdrant_static.reading.payloadchoice import Choice, Steps, steps_in
-from qdrant_static.reading.selection import Selection
+from qdrant_static.errors import ArgumentError, ColumnNotFoundError, ColumnTypeError
+from qdrant_static.reading import readyvectors
+from qdrant_static.reading.selection import Selection, check_names
 
-_MISSING = object()
-#: Records may have names without end, and so ways to read a dotted one.
-_REMEMBERED = 1000
+_DAY_MS = 24 * 60 * 60 * 1000
 
 
 def path_to(kind: pa.Schema | pa.StructType, name: str) -> tuple[str, ...] | None:
-    """The steps to a column; a name with dots is a name before it is a path.
+    """Return the path to a column; a name with dots is tried as a name before it is a path.
 
     Returns:
         One step for a column of the schema, more into structs; None if there is no such column.
@@ -38,7 +36,7 @@ def path_to(kind: pa.Schema | pa.StructType, name: str) -> tuple[str, ...] | Non
 
 
 def type_at(schema: pa.Schema, path: tuple[str, ...]) -> pa.DataType:
-    """The type at the end of a path."""
+    """Return the type at the end of a path."""
     kind = schema.field(path[0]).type
     for step in path[1:]:
         kind = kind.field(step).type
@@ -46,7 +44,7 @@ def type_at(schema: pa.Schema, path: tuple[str, ...]) -> pa.DataType:
 
 
 def column_at(table: pa.RecordBatch, path: tuple[str, ...]) -> pa.Array:
-    """The column at the end of a path; null where a struct on the way is."""
+    """Return the column at the end of a path; null where a struct on the way is null."""
     column = table.column(path[0])
     for step in path[1:]:
         column = pc.struct_field(column, [step])
@@ -54,7 +52,7 @@ def column_at(table: pa.RecordBatch, path: tuple[str, ...]) -> pa.Array:
 
 
 def names(schema: pa.Schema) -> tuple[str, ...]:
-    """All columns and all fields of structs, as paths, for errors."""
+    """Return all columns and all fields of structs, as paths, for errors."""
     return tuple(name for field in schema for name in _below(field, ""))
 
 
@@ -65,181 +63,202 @@ def _below(field: pa.Field, prefix: str) -> Iterator[str]:
             yield from _below(inner, f"{prefix}{field.name}.")
 
 
-def choice_in(schema: pa.Schema, selection: Selection) -> Choice:
-    """What of a schema is stored."""
-    return Choice(selection, lambda name: path_to(schema, name) or (name,))
+def check_schema(source: str, schema: pa.Schema, selection: Selection) -> None:
+    """Refuse a schema that lacks a column of the selection, or has it in a wrong type.
 
-
-def leaves(schema: pa.Schema, selection: Selection) -> tuple[Steps, ...]:
-    """The paths that a reader must read: key, text, vectors and what is stored, no more."""
-    read: dict[Steps, None] = {}
-    vectors = () if selection.vectors is None else (selection.vectors,)
-    for name in (*selection.keys, *selection.text, *vectors, *selection.rename):
-        read[path_to(schema, name) or (name,)] = None
-    choice = choice_in(schema, selection)
-    for field in schema:
-        read |= dict.fromkeys(_stored_leaves(field, (field.name,), choice))
-    return tuple(read)
-
-
-def _stored_leaves(field: pa.Field, path: Steps, choice: Choice) -> Iterator[Steps]:
-    taken = choice.of(path)
-    if taken == "whole":
-        if arrowtypes.is_storable(field.type) or pa.types.is_struct(field.type):
-            yield path
-    elif taken == "part" and pa.types.is_struct(field.type):
-        for inner in field.type:
-            yield from _stored_leaves(inner, (*path, inner.name), choice)
-
-
-def left_out(schema: pa.Schema, selection: Selection) -> tuple[str, ...]:
-    """The columns that would be stored, could a payload hold their type; as paths."""
-    choice = choice_in(schema, selection)
-    return tuple(name for field in schema for name in _unstorable(field, (field.name,), choice))
-
-
-def _unstorable(field: pa.Field, path: Steps, choice: Choice) -> Iterator[str]:
-    if choice.of(path) == "none":
-        return
-    if pa.types.is_struct(field.type):
-        for inner in field.type:
-            yield from _unstorable(inner, (*path, inner.name), choice)
-    elif not arrowtypes.is_storable(field.type):
-        yield ".".join(path)
-
-
-def stored(
-    table: pa.RecordBatch, selection: Selection, choice: Choice | None = None
-) -> pa.RecordBatch:
-    """The columns of the payload, under the names that they have there.
-
-    Args:
-        table: The columns that were read.
-        selection: The columns of the job.
-        choice: What is stored of the whole file; None: the table has all columns of it. A name with
-            a dot may be a column that was not read.
+    Raises:
+        ColumnNotFoundError: If a column is not there; it lists those that are.
+        ArgumentError: If a column comes twice.
+        ColumnTypeError: If the key is neither integer nor string, a text is no string, or the
+            vectors are no lists of numbers, or a time zone is not known.
     """
-    if selection.payload is None and not selection.unwanted and not selection.rename:
-        if all(arrowtypes.is_storable(kind) for kind in table.schema.types):
-            return table
-    choice = choice or choice_in(table.schema, selection)
-    arrays: dict[str, pa.Array] = {}
-    for field, column in zip(table.schema, table.columns, strict=True):
-        kept = _pruned(column, (field.name,), choice)
-        if kept is not None:
-            arrays[field.name] = kept
-    moved = {}
-    for name, new in selection.rename.items():
-        path = path_to(table.schema, name)
-        if path is None:
-            continue
-        column = _taken(column_at(table, path), path, choice, choice.of_renamed(path))
-        if column is not None and arrowtypes.is_storable(column.type):
-            moved[name] = (new, column)
-    # A column keeps its place under its new name; a field of a struct moves to the end.
-    named = [
-        moved.pop(name) if name in moved else (name, column) for name, column in arrays.items()
-    ]
-    named += moved.values()
-    if not named:  # arrays alone would not say how many rows there are
-        return pa.RecordBatch.from_struct_array(pa.array([{}] * table.num_rows, pa.struct([])))
-    return pa.RecordBatch.from_arrays(
-        [column for _, column in named], names=[name for name, _ in named]
+    _check_names(source, schema, selection)
+    for name in selection.needed:
+        # A column that comes twice and is not used has no path.
+        if name not in schema.names and path_to(schema, name) is None:
+            raise ColumnNotFoundError(column=name, columns=names(schema), source=source)
+    wanted = [(name, "a string", _is_text) for name in selection.text]
+    wanted += [(name, "an integer or a string", _is_key) for name in selection.keys]
+    if selection.vectors is not None:
+        wanted.append((selection.vectors, "lists of numbers", readyvectors.is_vector))
+    for name, types, serves in wanted:
+        path = path_to(schema, name)
+        if path is not None and not serves(kind := type_at(schema, path)):
+            raise ColumnTypeError(column=name, given=str(kind), wanted=types, source=source)
+    for field in schema:
+        if selection.keeps(field.name):
+            _check_inside(source, field.name, field.type)
+
+
+def _check_names(source: str, schema: pa.Schema, selection: Selection) -> None:
+    check_names(source, schema.names, selection)
+    renamed = set(selection.rename.values())
+    for name in schema.names:
+        if name in renamed and name not in selection.rename and selection.keeps(name):
+            raise ArgumentError(
+                field="rename", problem=f"{source} has a column {name!r} already; exclude it"
+            )
+
+
+def _check_inside(source: str, name: str, kind: pa.DataType) -> None:
+    """Refuse a column whose values cannot be converted, at any depth."""
+    for inner in types_within(kind):
+        if pa.types.is_struct(inner):
+            names = [field.name for field in inner]
+            for one in names:
+                if names.count(one) > 1:
+                    problem = f"{source} has the field {one!r} twice in the column {name!r}"
+                    raise ArgumentError(field="columns", problem=f"{problem}; exclude the column")
+        if pa.types.is_timestamp(inner) and inner.tz is not None:
+            try:
+                pa.array([0], pa.int64()).view(inner).to_pylist()
+            except Exception as error:  # depends on which library of time zones is installed
+                raise ColumnTypeError(
+                    column=name,
+                    given=str(inner),
+                    wanted="a time zone that this machine knows; or exclude the column",
+                    source=source,
+                ) from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _is_text(kind.value_type)
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_null(kind)
+        or pa.types.is_string_view(kind)
     )
 
 
-def _pruned(column: pa.Array, path: Steps, choice: Choice) -> pa.Array | None:
-    """What of a column is stored; None for nothing."""
-    return _taken(column, path, choice, choice.of(path))
+def _is_key(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _is_key(kind.value_type)
+    if pa.types.is_integer(kind) or getattr(kind, "extension_name", "") == "arrow.uuid":
+        return True
+    return _is_text(kind)
 
 
-def _taken(column: pa.Array, path: Steps, choice: Choice, taken: str) -> pa.Array | None:
-    if taken == "none":
-        return None
-    if taken == "whole" and arrowtypes.is_storable(column.type):
-        return column
-    if not pa.types.is_struct(column.type):
-        return None
-    kept = {}
-    for field in column.type:
-        inner = _pruned(pc.struct_field(column, [field.name]), (*path, field.name), choice)
-        if inner is not None:
-            kept[field.name] = inner
-    if not kept:
-        return None
-    mask = column.is_null() if column.null_count else None
-    return pa.StructArray.from_arrays(list(kept.values()), names=list(kept), mask=mask)
+def is_storable(kind: pa.DataType) -> bool:
+    """Return whether a payload can hold a type: not binary data, intervals or unions, at any depth.
 
-
-class RecordShape:
-    """What `stored` is for columns, for one record at a time.
-
-    Args:
-        selection: The columns of the job.
+    Unions are left out because pyarrow 26 crashes the process on rows of some of them.
     """
-
-    def __init__(self, selection: Selection) -> None:
-        self._selection = selection
-        self._takes_all = selection.payload is None and not selection.unwanted
-        named = (*selection.wanted, *selection.unwanted)
-        self._dotted = tuple(dict.fromkeys(name for name in named if "." in name))
-        self._choices: dict[tuple[Steps, ...], Choice] = {}
-
-    def stored(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The payload of a record.
-
-        Raises:
-            ValueError: If two of its fields would have the same name.
-        """
-        if self._takes_all and not self._selection.rename:
-            return record
-        choice = self._choice_for(record)
-        kept = _part(record, (), choice)
-        for name, new in self._selection.rename.items():
-            value = value_at(record, name, _MISSING)
-            if value is _MISSING:
-                continue
-            if new in kept and new not in self._selection.rename:
-                raise ValueError(f"both {name!r} and {new!r} would be stored as {new!r}")
-        renamed = self._selection.rename
-        moved = {new: _renamed(record, name, choice) for name, new in renamed.items()}
-        kept = {name: value for name, value in kept.items() if name not in renamed}
-        return kept | {new: value for new, value in moved.items() if value is not _MISSING}
-
-    def _choice_for(self, record: dict[str, Any]) -> Choice:
-        """The choice for records in which the dotted names stand for the same as in this one."""
-        found = tuple(steps_in(record, name) for name in self._dotted)
-        choice = self._choices.get(found)
-        if choice is None:
-            known = dict(zip(self._dotted, found, strict=True))
-            choice = Choice(self._selection, lambda name: known.get(name, (name,)))
-            if len(self._choices) < _REMEMBERED:
-                self._choices[found] = choice
-        return choice
+    if pa.types.is_dictionary(kind) or _is(kind, "run_end_encoded"):
+        return is_storable(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return is_uuid(kind) or is_storable(kind.storage_type)
+    if pa.types.is_union(kind):
+        return False
+    if pa.types.is_nested(kind):
+        return all(is_storable(kind.field(index).type) for index in range(kind.num_fields))
+    return not (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_interval(kind)
+        or _is(kind, "binary_view")
+    )
 
 
-def _renamed(record: dict[str, Any], name: str, choice: Choice) -> Any:
-    """What of a value is stored under its new name."""
-    value, path = value_at(record, name, _MISSING), choice.steps(name)
-    if choice.of_renamed(path) == "whole" or not isinstance(value, dict | list):
-        return value
-    return _part_of(value, path, choice) or _MISSING
+def types_within(kind: pa.DataType) -> Iterator[pa.DataType]:
+    """Yield a type and all types inside it."""
+    yield kind
+    if pa.types.is_dictionary(kind) or _is(kind, "run_end_encoded"):
+        yield from types_within(kind.value_type)
+    elif isinstance(kind, pa.BaseExtensionType):
+        yield from types_within(kind.storage_type)
+    elif pa.types.is_nested(kind):
+        for index in range(kind.num_fields):
+            yield from types_within(kind.field(index).type)
 
 
-def _part(record: dict[str, Any], path: Steps, choice: Choice) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, value in record.items():
-        steps = (*path, name)
-        taken = choice.of(steps)
-        if taken == "whole":
-            kept[name] = value
-        elif taken == "part" and (inner := _part_of(value, steps, choice)):
-            kept[name] = inner
-    return kept
+def plain(column: pa.Array) -> pa.Array:
+    """Convert a column to a type of which pyarrow can take single rows.
+
+    Dictionaries and runs are expanded, views become ordinary strings and lists, dates counted in
+    milliseconds become dates counted in days, and extensions other than UUIDs become their storage.
+    """
+    if not any(map(_is_encoded, types_within(column.type))):
+        return column
+    kind = column.type
+    if _is(kind, "run_end_encoded"):
+        ends = column.run_ends.to_numpy()
+        runs = np.searchsorted(ends, np.arange(len(column)) + column.offset, side="right")
+        return plain(column.values).take(pa.array(runs))
+    if pa.types.is_dictionary(kind):
+        return plain(column.dictionary).take(column.indices)
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain(column.storage)
+    if pa.types.is_date64(kind):
+        # Some writers store milliseconds within the day, against the format.
+        days = np.asarray(pc.fill_null(column.cast(pa.int64()), 0)) // _DAY_MS
+        null = column.is_null().to_numpy(zero_copy_only=False)
+        return pa.array(days.astype(np.int32), mask=null).view(pa.date32())
+    if _is(kind, "string_view"):
+        return column.cast(pa.large_string())
+    if _is(kind, "binary_view"):
+        return column.cast(pa.large_binary())
+    if pa.types.is_struct(kind):
+        children = [plain(child) for child in column.flatten()]
+        mask = column.is_null() if column.null_count else None
+        return pa.StructArray.from_arrays(children, names=[one.name for one in kind], mask=mask)
+    return _plain_list(column)
 
 
-def _part_of(value: Any, path: Steps, choice: Choice) -> Any:
-    """Some fields of an object, or of the objects of a list."""
-    if isinstance(value, list):
-        return [_part_of(one, path, choice) if isinstance(one, dict) else one for one in value]
-    return _part(value, path, choice) if isinstance(value, dict) else None
+def _plain_list(column: pa.Array) -> pa.Array:
+    """Convert a list of any kind, or a map."""
+    kind = column.type
+    null = column.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_map(kind):
+        offsets = np.asarray(column.offsets)
+        first, last = int(offsets[0]), int(offsets[-1])
+        keys, items = (plain(one.slice(first, last - first)) for one in (column.keys, column.items))
+        bounds = pa.array(offsets - first, mask=np.append(null, [False]))
+        return pa.MapArray.from_arrays(bounds, keys, items)
+    values = plain(column.flatten())
+    if pa.types.is_fixed_size_list(kind):
+        # A null list has values in the column, and none once it is flattened.
+        rows = np.zeros(len(column), np.int64)
+        rows[~null] = np.arange(int((~null).sum()))
+        size = kind.list_size
+        if not len(values):
+            return pa.nulls(len(column), pa.list_(values.type, size))
+        places = (rows[:, None] * size + np.arange(size)).ravel()
+        mask = pa.array(null) if null.any() else None
+        return pa.FixedSizeListArray.from_arrays(values.take(pa.array(places)), size, mask=mask)
+    large = pa.types.is_large_list(kind) or _is(kind, "large_list_view")
+    bounds = np.zeros(len(column) + 1, np.int64 if large else np.int32)
+    np.cumsum(list_lengths(column), out=bounds[1:])
+    array = pa.LargeListArray if large else pa.ListArray
+    return array.from_arrays(pa.array(bounds, mask=np.append(null, [False])), values)
+
+
+def _is_encoded(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return not is_uuid(kind) and getattr(kind, "extension_name", "") != "arrow.bool8"
+    names = ("run_end_encoded", "string_view", "binary_view", "list_view", "large_list_view")
+    if pa.types.is_dictionary(kind) or pa.types.is_date64(kind):
+        return True
+    return any(_is(kind, name) for name in names)
+
+
+def _is(kind: pa.DataType, name: str) -> bool:
+    """Return whether a type is of a kind that only some versions of pyarrow know."""
+    known = getattr(pa.types, f"is_{name}", None)
+    return known is not None and bool(known(kind))
+
+
+def is_uuid(kind: pa.BaseExtensionType) -> bool:
+    """Return whether an extension type is Arrow's type of UUIDs."""
+    return getattr(kind, "extension_name", "") == "arrow.uuid"
+
+
+def list_lengths(column: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the lengths of n lists; 0 for a null."""
+    if pa.types.is_fixed_size_list(column.type):
+        valid = column.is_valid().to_numpy(zero_copy_only=False)
+        return np.where(valid, column.type.list_size, 0)
+    lengths = pc.fill_null(pc.list_value_length(column), 0)
+    return np.asarray(lengths, dtype=np.int64)

@@ -14,7 +14,7 @@ from typing import Any
 from qdrant_static.errors import ArgumentError, ColumnNotFoundError
 from qdrant_static.reading import csvcells
 from qdrant_static.reading.batch import Batch, SettledPositions
-from qdrant_static.reading.batchbuilder import Building, RejectedError
+from qdrant_static.reading.batchbuilder import BatchBuilder, RejectedError
 from qdrant_static.reading.cells import READ, convert_cell
 from qdrant_static.reading.csvcells import Numbered, split_records
 from qdrant_static.reading.inputs import Input, unreadable_file
@@ -65,7 +65,7 @@ def read(
         settled: Ranges of lines that are not wanted again, sorted; they are not parsed.
         types: Column -> type of its values; all others are strings.
     """
-    building = Building(file.name, "line", selection, partition=file.partition, unfit=file.unfit)
+    builder = BatchBuilder(file.name, "line", selection, partition=file.partition, unfit=file.unfit)
     seen = _Seen()
     start = 1
     try:
@@ -83,19 +83,19 @@ def read(
                 for number, cells, size in records:
                     gap = skipping.gap_before(number)
                     if gap is not None:
-                        if building.rows:
-                            yield building.take(start, gap[0])
+                        if builder.rows:
+                            yield builder.take(start, gap[0])
                         start = gap[1]
-                    if building.is_full:
-                        yield building.take(start, number)
+                    if builder.is_full:
+                        yield builder.take(start, number)
                         start = number
-                    _add(building, convert, number, cells, size, divided)
+                    _add(builder, convert, number, cells, size, divided)
                 gap = skipping.gap_before(seen.number + 1)
-                if building.rows:
-                    yield building.take(start, seen.number + 1 if gap is None else gap[0])
+                if builder.rows:
+                    yield builder.take(start, seen.number + 1 if gap is None else gap[0])
     except DAMAGED as error:
-        if building.rows:
-            yield building.take(start, seen.number + 1)
+        if builder.rows:
+            yield builder.take(start, seen.number + 1)
         yield unreadable_file(file, error, seen.number)
 
 
@@ -136,7 +136,7 @@ class _Skipping:
 
 
 def _add(
-    building: Building,
+    builder: BatchBuilder,
     convert: _Converter,
     number: int,
     cells: list[bytes] | RejectedError,
@@ -148,10 +148,10 @@ def _add(
             raise cells
         record = convert(cells)
     except RejectedError as problem:
-        building.weigh(size)
-        building.reject(number, problem.reason, problem.message, problem.row, csv=divided)
+        builder.weigh(size)
+        builder.reject(number, problem.reason, problem.message, problem.row, csv=divided)
         return
-    building.add(number, record, size)
+    builder.add(number, record, size)
 
 
 class _Converter:

@@ -18,7 +18,7 @@ from qdrant_static.collection.vectorform import original_form
 from qdrant_static.errors import ArgumentError, NotAPlannedCollectionError
 from qdrant_static.reading import readyvectors
 from qdrant_static.reading.batch import MAX_ROWS, Batch, SettledRanges, unsettled
-from qdrant_static.reading.batchbuilder import Building
+from qdrant_static.reading.batchbuilder import BatchBuilder
 from qdrant_static.reading.inputs import Fingerprint
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.rejects import Reject
@@ -121,17 +121,15 @@ class CollectionSource:
         )
 
     def _batches(self, points: list[Any], start: int) -> Iterator[Batch]:
-        building = Building(self.name, "row", self.selection)
+        builder = BatchBuilder(self.name, "row", self.selection)
         first = start
         for position, point in enumerate(points, start):
-            if building.is_full:
-                yield building.take(first, position, keyed=True)
+            if builder.is_full:
+                yield builder.take(first, position, keyed=True)
                 first = position
             payload = dict(point.payload or {})
-            building.add(
-                position, payload, _size(payload), key=point.id, vector=self._vector(point)
-            )
-        yield building.take(first, start + len(points), keyed=True)
+            builder.add(position, payload, _size(payload), key=point.id, vector=self._vector(point))
+        yield builder.take(first, start + len(points), keyed=True)
 
     def _vector(self, point: Any) -> Any:
         if self.vector is None:

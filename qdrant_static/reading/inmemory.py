@@ -24,9 +24,9 @@ from qdrant_static.collection.fields import value_at
 from qdrant_static.edge.payloads import UnfitError
 from qdrant_static.edge.payloads import payload as payload_of
 from qdrant_static.errors import ArgumentError, SourceNotFoundError
-from qdrant_static.reading import arrowfile, columncheck, columns, readyvectors
+from qdrant_static.reading import arrowfile, columns, readyvectors, storedcolumns
 from qdrant_static.reading.batch import MAX_ROWS, Batch, SettledRanges, unsettled
-from qdrant_static.reading.batchbuilder import Building, RejectedError
+from qdrant_static.reading.batchbuilder import BatchBuilder, RejectedError
 from qdrant_static.reading.inputs import Fingerprint, Input
 from qdrant_static.reading.jsonl import Decoder
 from qdrant_static.reading.options import SourceOptions
@@ -143,7 +143,7 @@ def open_table(data: Any, options: SourceOptions) -> MemorySource:
         ) from error
     schema = reader.schema
     selection = select(tuple(schema.names), TABLE, options)
-    columncheck.check(TABLE, schema, selection)
+    columns.check_schema(TABLE, schema, selection)
     first = list(islice(reader, 1)) if selection.vectors is not None else []
     if selection.vectors is not None:
         path = columns.path_to(schema, selection.vectors)
@@ -155,7 +155,7 @@ def open_table(data: Any, options: SourceOptions) -> MemorySource:
     return MemorySource(
         name=TABLE,
         selection=selection,
-        left_out=tuple(columns.left_out(schema, selection)),
+        left_out=tuple(storedcolumns.left_out(schema, selection)),
         total_rows=len(data) if isinstance(data, Sized) else None,
         read=lambda settled: arrowfile.batches(file, schema, tables, selection, settled),
     )
@@ -197,36 +197,36 @@ def open_records(data: Iterable[Any], options: SourceOptions) -> MemorySource:
 def _read(
     records: Iterator[Any], selection: Selection, settled: Sequence[tuple[int, int]]
 ) -> Iterator[Batch | Reject]:
-    building = Building(RECORDS, "row", selection)
+    builder = BatchBuilder(RECORDS, "row", selection)
     decode = Decoder()
     start = position = 0
     for position, record in enumerate(records):
         if next(unsettled(position, position + 1, settled), None) is None:
-            if building.rows:
-                yield building.take(start, position)
+            if builder.rows:
+                yield builder.take(start, position)
             start = position + 1
             continue
-        if building.is_full:
-            yield building.take(start, position)
+        if builder.is_full:
+            yield builder.take(start, position)
             start = position
-        _add(building, decode, position, record)
-    if building.rows:
-        yield building.take(start, position + 1)
+        _add(builder, decode, position, record)
+    if builder.rows:
+        yield builder.take(start, position + 1)
 
 
-def _add(building: Building, decode: Decoder, position: int, record: Any) -> None:
+def _add(builder: BatchBuilder, decode: Decoder, position: int, record: Any) -> None:
     """Take a record as a line of JSON would be taken."""
     shown = repr(record)[:_SHOWN]
     if not isinstance(record, Mapping):
         message = f"a {type(record).__name__}, not a dictionary"
-        building.reject(position, "not_an_object", message, shown)
+        builder.reject(position, "not_an_object", message, shown)
         return
     try:
         line = json.dumps(payload_of(record), ensure_ascii=False).encode("utf-8", "surrogatepass")
         read = decode(line)
     except RejectedError as problem:
-        building.reject(position, problem.reason, problem.message, shown)
+        builder.reject(position, problem.reason, problem.message, shown)
     except UnfitError as error:
-        building.reject(position, "wrong_type", str(error), shown)
+        builder.reject(position, "wrong_type", str(error), shown)
     else:
-        building.add(position, read, len(line))
+        builder.add(position, read, len(line))

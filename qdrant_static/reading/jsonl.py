@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from qdrant_static.edge.payloads import MAX_PAYLOAD_DEPTH
 from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch, SettledPositions
-from qdrant_static.reading.batchbuilder import Building, RejectedError, kind_of
+from qdrant_static.reading.batchbuilder import BatchBuilder, RejectedError, kind_of
 from qdrant_static.reading.cells import convert_strings
 from qdrant_static.reading.inputs import Input, describe, unreadable_file
 from qdrant_static.reading.options import CellType
@@ -73,7 +73,7 @@ def read(
     """
     given = _input(file)
     skipped = SettledPositions(settled)
-    building = Building(
+    builder = BatchBuilder(
         given.name,
         "line",
         selection,
@@ -89,25 +89,25 @@ def read(
             for number, line in enumerate(lines(opened, MAX_LINE_BYTES), 1):
                 end = skipped.end_of(number)
                 if end is not None:
-                    if building.rows:
-                        yield building.take(start, number)
+                    if builder.rows:
+                        yield builder.take(start, number)
                     start = end
                 elif line.strip():
-                    if building.is_full:
-                        yield building.take(start, number)
+                    if builder.is_full:
+                        yield builder.take(start, number)
                         start = number
-                    _add(building, decode, types, number, line)
+                    _add(builder, decode, types, number, line)
     except DAMAGED as error:
-        if building.rows:
-            yield building.take(start, number + 1)
+        if builder.rows:
+            yield builder.take(start, number + 1)
         yield unreadable_file(given, error, number)
         return
-    if building.rows:
-        yield building.take(start, number + 1)
+    if builder.rows:
+        yield builder.take(start, number + 1)
 
 
 def _add(
-    building: Building,
+    builder: BatchBuilder,
     decode: Decoder,
     types: Mapping[str, CellType] | None,
     number: int,
@@ -118,10 +118,10 @@ def _add(
         if types:
             convert_strings(record, types)
     except RejectedError as problem:
-        building.weigh(len(line))
-        building.reject(number, problem.reason, problem.message, problem.row)
+        builder.weigh(len(line))
+        builder.reject(number, problem.reason, problem.message, problem.row)
         return
-    building.add(number, record, len(line))
+    builder.add(number, record, len(line))
 
 
 def _input(file: Input | Path) -> Input:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qdrant_static.reading import columns
+from qdrant_static.reading import storedcolumns
 from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch, unsettled
 from qdrant_static.reading.inputs import Input, unreadable_file
 from qdrant_static.reading.partitions import with_partition
-from qdrant_static.reading.records import Records
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection
 from qdrant_static.reading.streams import DAMAGED, DamagedError, problem_of
+from qdrant_static.reading.tablebatches import TableConverter
 
 #: Column chunks are read in pieces of this size. Whole, those of a row group are held at once.
 _PIECE_BYTES = 2**20
@@ -80,8 +80,8 @@ class _OpenFile:
         self.broken: list[tuple[int, int, str]] = []
         self._reader = reader
         self._settled = settled
-        self._columns = [".".join(path) for path in columns.leaves(found, selection)]
-        self._records = Records(
+        self._columns = [".".join(path) for path in storedcolumns.leaves(found, selection)]
+        self._converter = TableConverter(
             file.name, with_partition(found, file), selection, file.partition, file.unfit
         )
         self._rows_per_batch = _rows_per_batch(reader.metadata)
@@ -102,7 +102,9 @@ class _OpenFile:
             ):
                 end = row + table.num_rows
                 for first, last in unsettled(max(row, done), end, self._settled):
-                    yield from self._records.batches(table.slice(first - row, last - first), first)
+                    yield from self._converter.batches(
+                        table.slice(first - row, last - first), first
+                    )
                 row = end
             if row != stop:
                 raise DamagedError(

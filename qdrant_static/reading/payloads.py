@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qdrant_static import digests
-from qdrant_static.reading import arrowtypes
+from qdrant_static.reading import columns
 
 #: Decimal digits that float64 holds exactly enough to print them back.
 _FLOAT_DIGITS = 15
@@ -88,19 +88,19 @@ def _rows(columns: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 class DoubledNameError(ValueError):
-    """A map has a name twice, of which JSON keeps one."""
+    """A map has a name twice, of which JSON would keep one."""
 
 
 def to_json(column: pa.Array, *, pairs: bool = False) -> list[Any]:
-    """A column's values as JSON has them.
+    """Convert the values of a column to JSON values.
 
-    Timestamps, dates and times become ISO 8601 (finer than microseconds is cut), durations
-    seconds, decimals numbers up to 15 digits and strings beyond, UUIDs strings; numbers that
-    are not finite become null.
+    Timestamps, dates and times become ISO 8601 (truncated to microseconds), durations become
+    seconds, decimals become numbers up to 15 digits and strings beyond, UUIDs become strings;
+    numbers that are not finite become null.
 
     Args:
         column: n values of a storable type.
-        pairs: Whether a map that has a name twice becomes a list of its pairs, for a person to see.
+        pairs: Whether a map that has a name twice becomes a list of its pairs, for display.
 
     Returns:
         n values of None, bool, int, float, str, list or dict.
@@ -108,7 +108,7 @@ def to_json(column: pa.Array, *, pairs: bool = False) -> list[Any]:
     Raises:
         DoubledNameError: If a map has a name twice, unless it becomes pairs.
     """
-    column = arrowtypes.plain(column)
+    column = columns.plain(column)
     kind = column.type
     if pa.types.is_struct(kind):
         return _objects(column, pairs)
@@ -116,13 +116,13 @@ def to_json(column: pa.Array, *, pairs: bool = False) -> list[Any]:
         return _maps(column, pairs)
     if pa.types.is_nested(kind):
         values = to_json(column.flatten(), pairs=pairs)
-        bounds = [0, *np.cumsum(arrowtypes.list_lengths(column)).tolist()]
+        bounds = [0, *np.cumsum(columns.list_lengths(column)).tolist()]
         return _with_nulls([values[start:stop] for start, stop in pairwise(bounds)], column)
     return _simple(column)
 
 
 def _simple(column: pa.Array) -> list[Any]:
-    """Values that are not nested."""
+    """Convert values that are not nested."""
     kind = column.type
     if pa.types.is_temporal(kind):
         return _temporal(column)
@@ -135,7 +135,7 @@ def _simple(column: pa.Array) -> list[Any]:
     elif pa.types.is_decimal(kind):
         convert = float if kind.precision <= _FLOAT_DIGITS else str
         return [None if one is None else convert(one) for one in values]
-    elif isinstance(kind, pa.BaseExtensionType) and arrowtypes.is_uuid(kind):
+    elif isinstance(kind, pa.BaseExtensionType) and columns.is_uuid(kind):
         return [None if one is None else str(one) for one in values]
     return values
 
@@ -191,7 +191,7 @@ def _maps(column: pa.Array, pairs: bool) -> list[Any]:
 def _timestamps(column: pa.Array) -> list[Any]:
     zone = column.type.tz
     if column.type.unit == "ns":
-        # Rounded down: a cast would move what is before 1970 to the next microsecond.
+        # Rounded down: a cast would move times before 1970 to the next microsecond.
         counts = np.asarray(pc.fill_null(column.cast(pa.int64()), 0)) // 1000
         null = column.is_null().to_numpy(zero_copy_only=False)
         column = pa.array(counts, mask=null).view(pa.timestamp("us", zone))
@@ -204,13 +204,13 @@ def _iso(value: Any) -> str:
 
 
 def _zoned(value: dt.datetime) -> str:
-    """A moment in its zone; in UTC where the zone's offset has seconds, as before railways."""
+    """Format a time in its zone; in UTC where the zone's offset has seconds, as before 1900."""
     written = value.isoformat()
     return written if written[-_OFFSET] in "+-" else value.astimezone(dt.UTC).isoformat()
 
 
 def _written(column: pa.Array, write: Callable[[Any], str]) -> list[Any]:
-    """Moments, dates and times; what Python cannot hold is written in UTC."""
+    """Format timestamps, dates and times; those that Python cannot hold are given in UTC."""
     try:
         return [None if value is None else write(value) for value in column.to_pylist()]
     except (OverflowError, ValueError):  # a year beyond 9999 or before 1
@@ -224,3 +224,18 @@ def _written(column: pa.Array, write: Callable[[Any], str]) -> list[Any]:
     count = column.cast(pa.int32() if is_date else pa.int64())[0].as_py()
     moment, _, part = str(np.datetime64(count, "D" if is_date else column.type.unit)).partition(".")
     return [moment + (f".{part}" if part.strip("0") else "") + ("+00:00" if zone else "")]
+
+
+def doubled_names(stored: pa.RecordBatch) -> Iterator[tuple[int, str]]:
+    """Yield the rows with a map that has a name twice, and a message about it."""
+    for name, column in zip(stored.schema.names, stored.columns, strict=True):
+        if not any(map(pa.types.is_map, columns.types_within(column.type))):
+            continue
+        try:
+            to_json(column)
+        except DoubledNameError:
+            for row in range(len(column)):
+                try:
+                    to_json(column.slice(row, 1))
+                except DoubledNameError as error:
+                    yield row, f"{name!r}: {error}"

@@ -14,7 +14,6 @@ from qdrant_static.collection.fields import value_at
 from qdrant_static.errors import ArgumentError
 from qdrant_static.reading import (
     arrowfile,
-    columncheck,
     columns,
     csvfile,
     jsonl,
@@ -22,6 +21,7 @@ from qdrant_static.reading import (
     partitions,
     readyvectors,
     registered,
+    storedcolumns,
 )
 from qdrant_static.reading.batch import Batch, SettledRanges
 from qdrant_static.reading.find import PathLike, find, find_files
@@ -224,7 +224,7 @@ def open_source(
     _check_types(inputs, asked)
     selection = _select(inputs, schemas, asked)
     for name, schema in schemas.items():
-        columncheck.check(name, schema, selection)
+        columns.check_schema(name, schema, selection)
     selection = _with_dimension(inputs, schemas, selection)
     position = _position(inputs) if None in rows else None
     return Source(
@@ -233,7 +233,9 @@ def open_source(
         unreadable=tuple(unreadable),
         left_out=tuple(
             dict.fromkeys(
-                name for schema in schemas.values() for name in columns.left_out(schema, selection)
+                name
+                for schema in schemas.values()
+                for name in storedcolumns.left_out(schema, selection)
             )
         ),
         total_rows=None if None in rows else sum(one or 0 for one in rows),

@@ -11,7 +11,7 @@ import pytest
 
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ArgumentError, ColumnNotFoundError, ColumnTypeError
-from qdrant_static.reading import columns
+from qdrant_static.reading import storedcolumns
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.sources import open_source
 
@@ -237,7 +237,7 @@ def test_the_type_at_the_end_of_a_path_counts(tmp_path):
 def test_parquet_reads_the_leaves_that_are_needed_and_no_more(tmp_path):
     path = write(tmp_path / "a.parquet")
     source = open_source(path, text="meta.title", payload=["meta.at.y"])
-    leaves = columns.leaves(pq.read_schema(path), source.selection)
+    leaves = storedcolumns.leaves(pq.read_schema(path), source.selection)
     assert leaves == (("id",), ("meta", "title"), ("meta", "at", "y"))
     (batch,) = source
     assert batch.payloads == [{"id": 1, "meta": {"at": {"y": 2}}}]

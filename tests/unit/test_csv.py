@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qdrant_static.errors import ArgumentError, ColumnNotFoundError
 from qdrant_static.reading import csvcells, csvfile
-from qdrant_static.reading.batchbuilder import Building
+from qdrant_static.reading.batchbuilder import BatchBuilder
 from qdrant_static.reading.inputs import Input
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.rejects import Reject
@@ -343,7 +343,7 @@ def test_what_is_settled_changes_nothing_of_what_is_read_again(tmp_path_factory,
     path.write_bytes(HEAD + "\n".join(lines).encode())
     file = Input(name="f", path=str(path), format="csv")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(csvfile, "Building", partial(Building, max_rows=2))
+        patched.setattr(csvfile, "BatchBuilder", partial(BatchBuilder, max_rows=2))
         batches = list(csvfile.read(file, SELECTION))
         done = [batch for batch in batches if data.draw(st.booleans())]
         rest = list(csvfile.read(file, SELECTION, [(one.start, one.stop) for one in done]))

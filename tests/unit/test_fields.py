@@ -12,9 +12,9 @@ from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.template import Template
 from qdrant_static.errors import ArgumentError
 from qdrant_static.reading.batchbuilder import _text
-from qdrant_static.reading.columns import RecordShape
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.selection import select
+from qdrant_static.reading.storedcolumns import RecordShape
 
 WHOLE = Fields(
     key="id",

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.reading.arrowtypes import is_storable, plain
+from qdrant_static.reading.columns import is_storable, plain
 from qdrant_static.reading.payloads import DoubledNameError, to_json
 
 NS = pa.array(np.array(["2020-01-02T03:04:05.123456789", "NaT"], "datetime64[ns]"))

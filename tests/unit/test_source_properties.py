@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from qdrant_static.digests import payload_digest
 from qdrant_static.errors import QdrantStaticError
 from qdrant_static.reading import batch as batches
-from qdrant_static.reading import records
+from qdrant_static.reading import tablebatches
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.sources import open_source
@@ -153,7 +153,7 @@ def test_every_row_is_a_record_or_a_reject_once_and_ranges_tile(folder, ending, 
         assert table.num_rows == 0 or error.exit_code == 2  # noqa: PT017 (a column of a wrong type)
         return
     with pytest.MonkeyPatch.context() as patched:
-        for module in (batches, records):
+        for module in (batches, tablebatches):
             patched.setattr(module, "MAX_BYTES", 60)
         items = list(source)
         first, step = (1, piece) if source.inputs[0].unit == "line" else (0, 1)

@@ -1,4 +1,4 @@
-"""Arrow tables -> batches of records: by columns, row by row only where one must be rejected."""
+"""Converts Arrow tables to batches: by columns, and row by row only where one is rejected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from qdrant_static.errors import ColumnNotFoundError
 from qdrant_static.ids import Key
-from qdrant_static.reading import arrowtypes, columns, payloads, readyvectors
+from qdrant_static.reading import columns, payloads, readyvectors, storedcolumns
 from qdrant_static.reading.batch import MAX_BYTES, Batch, Whole
 from qdrant_static.reading.partitions import constant
 from qdrant_static.reading.payloads import PayloadRows
@@ -20,19 +20,19 @@ from qdrant_static.reading.rejects import Reason, Reject
 from qdrant_static.reading.selection import Selection
 
 _TEXT = pa.large_string()
-#: Stores every column that can be stored.
+#: Selects every column that can be stored.
 _ALL = Selection(key=None, text=(), payload=None)
 
 
-class Records:
-    """Makes batches of the tables of one file.
+class TableConverter:
+    """Converts the tables of one file to batches.
 
     Args:
         file: Its name.
         schema: Its columns, those of its partition included.
         selection: The columns of the job.
         constants: Column -> value: the partition that the file lies in.
-        unfit: Column of the partition -> why its value cannot be taken.
+        unfit: Column of the partition -> why its value is not of the type.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Records:
             for name in selection.overlooked
             if schema.get_field_index(name) >= 0
         }
-        self._choice = columns.choice_in(schema, selection)
+        self._choice = storedcolumns.choice_in(schema, selection)
         self._keys = [self._path(schema, name) for name in selection.keys]
         self._texts = {name: self._path(schema, name) for name in selection.text}
         self._vectors = None
@@ -68,7 +68,7 @@ class Records:
         return path
 
     def batches(self, table: pa.RecordBatch, start: int) -> Iterator[Batch]:
-        """Batches of consecutive rows, within the bound of bytes.
+        """Yield batches of consecutive rows, of at most `MAX_BYTES`.
 
         Args:
             table: The rows.
@@ -85,19 +85,21 @@ class Records:
         stop = start + table.num_rows
         positions = np.arange(start, stop)
         rejects: list[Reject] = []
-        broken = _unsound(table)
-        if broken:
-            sound = np.delete(np.arange(table.num_rows), sorted(broken))
+        invalid = _invalid(table)
+        if invalid:
+            valid = np.delete(np.arange(table.num_rows), sorted(invalid))
             rejects += [
                 _reject(reason, message, self._file, start + row, None)
-                for row, (reason, message) in sorted(broken.items())
+                for row, (reason, message) in sorted(invalid.items())
             ]
-            positions, table = positions[sound], table.take(pa.array(sound))
-        stored = columns.stored(table, self._selection, self._choice)
-        whole = Whole(row=partial(_shown, columns.stored(table, _ALL)), at=range(table.num_rows))
+            positions, table = positions[valid], table.take(pa.array(valid))
+        stored = storedcolumns.stored(table, self._selection, self._choice)
+        whole = Whole(
+            row=partial(_shown, storedcolumns.stored(table, _ALL)), at=range(table.num_rows)
+        )
         keys = self._key_lists(table)
-        texts = self._joined(table)
-        vectors = self._ready(table)
+        texts = self._joined_texts(table)
+        vectors = self._ready_vectors(table)
         faults = self._faults(table, stored, texts, vectors)
         if unfit:
             faults = dict.fromkeys(range(table.num_rows), ("wrong_type", unfit[0]))
@@ -129,10 +131,10 @@ class Records:
         )
 
     def _key_lists(self, table: pa.RecordBatch) -> list[list[Any]]:
-        """The parts of the key, each a list of n values."""
+        """Return the parts of the key, each a list of n values."""
         return [columns.column_at(table, path).to_pylist() for path in self._keys]
 
-    def _ready(self, table: pa.RecordBatch) -> readyvectors.ReadyVectors | None:
+    def _ready_vectors(self, table: pa.RecordBatch) -> readyvectors.ReadyVectors | None:
         if self._vectors is None:
             return None
         column = columns.column_at(table, self._vectors)
@@ -146,8 +148,9 @@ class Records:
         texts: pa.Array,
         vectors: readyvectors.ReadyVectors | None,
     ) -> dict[int, tuple[Reason, str]]:
-        """Row -> why it is no record; the gravest reason, which is the last."""
-        faults = dict(self._too_long(stored, texts)) | dict(_doubled(stored))
+        """Return row -> why it is rejected; later rules override earlier ones."""
+        faults = dict(self._too_long(stored, texts))
+        faults |= {row: ("wrong_type", why) for row, why in payloads.doubled_names(stored)}
         if vectors is not None:
             faults |= {row: ("bad_vector", message) for row, message in vectors.bad.items()}
         if texts.null_count and (vectors is None or not self._keys):
@@ -162,7 +165,7 @@ class Records:
     def _too_long(
         self, stored: pa.RecordBatch, texts: pa.Array
     ) -> Iterator[tuple[int, tuple[Reason, str]]]:
-        """The rows over the limits; they are looked for only where some row may be."""
+        """Yield the rows over the limits; rows are measured only where one may be."""
         limit = self._selection.max_payload_bytes
         if stored.nbytes > limit:
             for row in range(stored.num_rows):
@@ -175,8 +178,8 @@ class Records:
             for row in np.flatnonzero(sizes > limit).tolist():
                 yield row, ("too_long", f"a text of {sizes[row]:,} bytes; limit {limit:,}")
 
-    def _joined(self, table: pa.RecordBatch) -> pa.LargeStringArray:
-        """The texts; null where there is none. With a template a blank part is left empty."""
+    def _joined_texts(self, table: pa.RecordBatch) -> pa.LargeStringArray:
+        """Return the texts, null where there is none; a template's blank parts are left empty."""
         parts = {
             name: _without_blanks(columns.column_at(table, path))
             for name, path in self._texts.items()
@@ -186,15 +189,15 @@ class Records:
         template = self._selection.template
         if template is None:
             return _spaced(list(parts.values()))
-        woven: list[Any] = [pa.scalar(template.pieces[0], _TEXT)]
+        pieces: list[Any] = [pa.scalar(template.pieces[0], _TEXT)]
         for name, piece in zip(template.columns, template.pieces[1:], strict=True):
-            woven += (pc.fill_null(parts[name], ""), pa.scalar(piece, _TEXT))
-        filled = pc.binary_join_element_wise(*woven, pa.scalar("", _TEXT))
-        anything = [part.is_valid() for part in parts.values()]
-        some = anything[0]
-        for one in anything[1:]:
-            some = pc.or_(some, one)
-        return pc.if_else(some, filled, pa.scalar(None, _TEXT))
+            pieces += (pc.fill_null(parts[name], ""), pa.scalar(piece, _TEXT))
+        filled = pc.binary_join_element_wise(*pieces, pa.scalar("", _TEXT))
+        valid = [part.is_valid() for part in parts.values()]
+        has_text = valid[0]
+        for one in valid[1:]:
+            has_text = pc.or_(has_text, one)
+        return pc.if_else(has_text, filled, pa.scalar(None, _TEXT))
 
 
 def _as_keys(parts: Sequence[list[Any]]) -> list[Key] | None:
@@ -204,9 +207,9 @@ def _as_keys(parts: Sequence[list[Any]]) -> list[Key] | None:
 
 
 def _without_blanks(column: pa.Array) -> pa.LargeStringArray:
-    """Strings; null where there is nothing but white space."""
+    """Return strings, null where there is only white space."""
     column = column.cast(_TEXT)
-    # Not utf8_trim_whitespace, which copies every text; this looks at the first characters.
+    # Not utf8_trim_whitespace, which copies every text; this reads the first characters only.
     blank = pc.or_(pc.equal(pc.binary_length(column), 0), pc.utf8_is_space(column))
     if not pc.any(blank).as_py():
         return column
@@ -214,7 +217,7 @@ def _without_blanks(column: pa.Array) -> pa.LargeStringArray:
 
 
 def _spaced(parts: Sequence[pa.Array]) -> pa.LargeStringArray:
-    """Parts joined by one space, without those that are null."""
+    """Join parts by one space, without those that are null."""
     texts = parts[0]
     for part in parts[1:]:
         # Not null_handling="skip": with it pyarrow leaves out rows where all is null.
@@ -224,7 +227,7 @@ def _spaced(parts: Sequence[pa.Array]) -> pa.LargeStringArray:
 
 
 def _bounded(table: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Slices of no more than the bytes of a batch; a larger row is a slice of its own."""
+    """Yield slices of at most `MAX_BYTES`; a larger row is a slice of its own."""
     if table.nbytes <= MAX_BYTES:
         yield table
         return
@@ -239,22 +242,22 @@ def _bounded(table: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _plain(table: pa.RecordBatch, constants: Mapping[str, Any]) -> pa.RecordBatch:
-    """Columns of which a row can be taken and judged by its own value, the partition's too."""
-    decoded = {
-        name: arrowtypes.plain(column)
+    """Return plain columns, those of the partition included."""
+    plain = {
+        name: columns.plain(column)
         for name, column in zip(table.schema.names, table.columns, strict=True)
         if not pa.types.is_union(column.type)
     }
     for name, value in constants.items():
         if name not in table.schema.names:
-            decoded[name] = pa.repeat(constant(value), table.num_rows)
-    return pa.RecordBatch.from_arrays(list(decoded.values()), names=list(decoded))
+            plain[name] = pa.repeat(constant(value), table.num_rows)
+    return pa.RecordBatch.from_arrays(list(plain.values()), names=list(plain))
 
 
-def _unsound(table: pa.RecordBatch) -> dict[int, tuple[Reason, str]]:
-    """The rows with a value that its type has not; not all writers check what they write.
+def _invalid(table: pa.RecordBatch) -> dict[int, tuple[Reason, str]]:
+    """Return the rows with a value that its type does not allow: not all writers check.
 
-    Most are strings that are not UTF-8; a time of 25 hours is another.
+    Most are strings that are not UTF-8; a time of 25 hours is another example.
     """
     try:
         table.validate(full=True)
@@ -265,7 +268,7 @@ def _unsound(table: pa.RecordBatch) -> dict[int, tuple[Reason, str]]:
 
 
 def _problem(row: pa.RecordBatch) -> tuple[Reason, str] | None:
-    # A slice shares its parent's buffers, and validation looks at all of them: copy it first.
+    # A slice shares its parent's buffers, and validation reads all of them: copy it first.
     for name, column in zip(row.schema.names, row.take(pa.array([0])).columns, strict=True):
         try:
             column.validate(full=True)
@@ -276,30 +279,15 @@ def _problem(row: pa.RecordBatch) -> tuple[Reason, str] | None:
     return None
 
 
-def _doubled(stored: pa.RecordBatch) -> Iterator[tuple[int, tuple[Reason, str]]]:
-    """The rows with a map that has a name twice, of which JSON keeps one."""
-    for name, column in zip(stored.schema.names, stored.columns, strict=True):
-        if not any(map(pa.types.is_map, arrowtypes.types_within(column.type))):
-            continue
-        try:
-            payloads.to_json(column)
-        except payloads.DoubledNameError:
-            for row in range(len(column)):
-                try:
-                    payloads.to_json(column.slice(row, 1))
-                except payloads.DoubledNameError as error:
-                    yield row, ("wrong_type", f"{name!r}: {error}")
-
-
 def _shown(stored: pa.RecordBatch, row: int) -> dict[str, Any]:
-    """A row for a person to see."""
+    """Return a row for display."""
     columns_ = zip(stored.schema.names, stored.slice(row, 1).columns, strict=True)
     return {name: payloads.to_json(column, pairs=True)[0] for name, column in columns_}
 
 
 def _nulls(column: pa.Array) -> list[int]:
-    found: list[int] = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)).tolist()
-    return found
+    rows: list[int] = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)).tolist()
+    return rows
 
 
 def _reject(reason: Reason, message: str, file: str, row: int, value: Any) -> Reject:
