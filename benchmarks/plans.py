@@ -109,14 +109,14 @@ def below(ours: np.ndarray, theirs: np.ndarray) -> float:
 def quality(folder: Path, plans: dict[str, Any]) -> dict[str, np.ndarray]:
     """NDCG@10 of every query, by plan."""
     from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
-    from qdrant_static.querying.run import open_searcher
+    from qdrant_static.querying.run import Searcher
 
     queries, relevant = judged(folder)
     encoder = load_encoder("wordllama")
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,))
     with tempfile.TemporaryDirectory() as place, EdgeClient(Path(place) / "db") as client:
         ingest(client, "c", folder / "corpus.jsonl", spec=spec, encoder=encoder)
-        opened = open_searcher(client, "c", encoder=encoder)
+        opened = Searcher(client, "c", encoder=encoder)
         found = {}
         for name, plan in plans.items():
             hits = opened.search_batch(list(queries.values()), limit=TOP, plan=plan)

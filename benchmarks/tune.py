@@ -137,9 +137,9 @@ def checked(client: Any, encoder: Any, plan: Any, asked: list[str], k: int = 10)
     from qdrant_static import SearchPlan
     from qdrant_static.measuring.metrics import neighbor_recall
     from qdrant_static.measuring.uncertainty import recall_interval
-    from qdrant_static.querying.run import answer, open_searcher
+    from qdrant_static.querying.run import Searcher, answer
 
-    searcher = open_searcher(client, "passages", encoder=encoder)
+    searcher = Searcher(client, "passages", encoder=encoder)
     exact = SearchPlan(kind="exact")
     queries = searcher.prepare(asked, plan)
     seconds: dict[str, list[float]] = {"plan": [], "exact": []}

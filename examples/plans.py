@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from qdrant_static import CollectionSpec, connect, ingest, load_encoder
-from qdrant_static.querying.run import open_searcher
+from qdrant_static.querying.run import Searcher
 
 TEXTS = [
     "The moon raises the tide twice a day.",
@@ -38,7 +38,7 @@ with tempfile.TemporaryDirectory() as folder:
     spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,))
     ingest(client, "texts", file, spec=spec, encoder=encoder)
 
-    texts = open_searcher(client, "texts", encoder=encoder)
+    texts = Searcher(client, "texts", encoder=encoder)
     for name, plan in PLANS.items():
         best = texts.search("why does the sea rise", plan=plan, limit=1)
         print(f"{name}: {best[0].text if best else 'nothing'}")

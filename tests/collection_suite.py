@@ -14,7 +14,8 @@ from qdrant_client import models
 
 from qdrant_static import CollectionSpec, create_collection
 from qdrant_static.clients.indexing import wait_until_indexed
-from qdrant_static.collection.create import bm25_encoder, check_spec, read_spec, write_spec
+from qdrant_static.collection.bm25 import bm25_encoder
+from qdrant_static.collection.create import check_spec, read_spec, write_spec
 from qdrant_static.collection.diff import apply, diff, ensure_collection
 from qdrant_static.collection.foreign import carried_spec, foreign_spec, spec_of
 from qdrant_static.collection.quantization import Binary, Product, Scalar, Turbo

@@ -77,14 +77,14 @@ def command(
     """
     from qdrant_static import connect, load_encoder
     from qdrant_static.cli.conditions import named_spec, plan_of
-    from qdrant_static.querying.run import open_searcher
+    from qdrant_static.querying.run import Searcher
 
     chosen = None if plan is None else plan_of(plan)
     client = connect(db, api_key=api_key)
     try:
         loaded = None if encoder is None else load_encoder(encoder)
         spec = named_spec(client, collection, loaded, vector=vector, text=text)
-        opened = open_searcher(client, collection, spec=spec, encoder=loaded)
+        opened = Searcher(client, collection, spec=spec, encoder=loaded)
         if explain:
             opened.filter(condition)
             explanation = opened.explain(chosen, limit=limit)
@@ -136,7 +136,7 @@ def passages(
         marked: Whether the query's words are bold; None: on a terminal.
     """
     from qdrant_static.cli.excerpts import Terms, excerpt
-    from qdrant_static.collection.create import bm25_encoder
+    from qdrant_static.collection.bm25 import bm25_encoder
     from qdrant_static.collection.vectorspec import SparseSpec
 
     if not hits:

@@ -13,6 +13,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from qdrant_static.clients.connect import address, is_remote, server_version
 from qdrant_static.clock import now
 from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.bm25 import bm25_encoder
 from qdrant_static.collection.params import (
     late_params,
     server_arguments,
@@ -24,9 +25,8 @@ from qdrant_static.collection.planevidence import current
 from qdrant_static.collection.quantization import Turbo
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.collection.specdiff import compare
-from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
+from qdrant_static.collection.vectorspec import BM25, LATE
 from qdrant_static.edge.directory import CREATED_KEY
-from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.errors import (
     ArgumentError,
     CollectionExistsError,
@@ -132,22 +132,6 @@ def check_version(client: Client, spec: CollectionSpec) -> None:
                 field=field,
                 problem=f"{what} needs Qdrant {needed}; this server is {here}. Take {instead}",
             )
-
-
-def bm25_encoder(sparse: SparseSpec) -> Bm25Encoder:
-    """The encoder of a collection's BM25 vector.
-
-    Raises:
-        ArgumentError: If the language is unknown.
-    """
-    settings: dict[str, Any] = {"language": sparse.language}
-    if sparse.tokenizer is not None:
-        settings["tokenizer"] = sparse.tokenizer
-    if sparse.stop_words is not None:
-        settings["stopwords"] = sparse.stop_words
-    if sparse.mean_length is not None:
-        settings["avg_len"] = sparse.mean_length
-    return Bm25Encoder(**settings)
 
 
 def read_spec(client: Client, collection: str) -> CollectionSpec:

@@ -28,14 +28,16 @@ from qdrant_static.collection.planevidence import DROPPED, LAYOUT, current, layo
 from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
 from qdrant_static.collection.specdiff import Difference, Remedy, compare
 from qdrant_static.collection.updates import (
+    TERMS_FROM_FILES,
     VECTOR_NAMES_SINCE,
     change_vectors,
     create_dense_vector,
     create_terms_vector,
+    fill_prefix,
+    fill_terms,
     terms_are_filled,
     vector_diff,
 )
-from qdrant_static.collection.vectorbackfill import TERMS_FROM_FILES, fill_prefix, fill_terms
 from qdrant_static.collection.vectorspec import BM25, LATE, SparseSpec
 from qdrant_static.errors import ArgumentError, SpecMismatchError
 

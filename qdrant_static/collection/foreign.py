@@ -1,4 +1,7 @@
-"""Collections that others made: unnamed vectors, any names, any ids, no metadata of ours."""
+"""Reads the spec of any collection, also of one that was made without this package.
+
+Such a collection may have an unnamed vector, any names and ids, and none of our metadata.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.registry import AnyEncoder
 
-#: The encoder of a collection of which nobody has said who filled it.
+#: Name of the encoder where it is not known.
 UNKNOWN_ENCODER = "unknown"
 
 
@@ -33,29 +36,34 @@ def spec_of(
     vector: str | None = None,
     text: str | Sequence[str] | None = None,
     key: str | None = None,
+    info: models.CollectionInfo | None = None,
 ) -> CollectionSpec:
-    """The spec of any collection: its own, or, where others made it, what the engine says.
+    """Return the spec in a collection's metadata, else one made from its configuration.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        encoder: Who made the vectors (or its name), for a collection that others made.
-        vector: As in `foreign_spec`; not looked at where the collection has its own spec.
+        encoder: The encoder that made the vectors, or its name, for a collection that was made
+            without this package.
+        vector: As in `foreign_spec`; ignored where the collection has its own spec.
         text: Likewise.
         key: Likewise.
+        info: The collection's info if it was read already.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        NotAPlannedCollectionError: If others made it, and no encoder is named.
+        NotAPlannedCollectionError: If it was made without this package, and no encoder is named.
         ArgumentError: If the encoder does not fit its vectors.
     """
-    info = info_of(client, collection)
+    info = info_of(client, collection) if info is None else info
     carried = _carried(info, collection)
     if carried is not None and carried.planned:
         return carried
     if encoder is None and (carried is None or carried.encoder.name == UNKNOWN_ENCODER):
         raise NotAPlannedCollectionError(collection=collection)
-    return foreign_spec(client, collection, encoder=encoder, vector=vector, text=text, key=key)
+    return foreign_spec(
+        client, collection, encoder=encoder, vector=vector, text=text, key=key, info=info
+    )
 
 
 def foreign_spec(
@@ -66,43 +74,45 @@ def foreign_spec(
     vector: str | None = None,
     text: str | Sequence[str] | None = None,
     key: str | None = None,
+    info: models.CollectionInfo | None = None,
 ) -> CollectionSpec:
-    """The spec of a collection that others made, as its own configuration tells it.
+    """Make the spec of a collection that was made without this package, from its configuration.
 
-    Nothing is written. BM25 is in it where `quantize` added it, which leaves its settings in the
-    metadata; of any other sparse vector nobody knows what its numbers stand for.
+    Nothing is written. It has BM25 where `quantize` added that, which keeps its settings in the
+    metadata; the numbers of any other sparse vector could mean anything.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        encoder: Who made the vectors, or its name, as far as the caller knows; without one the
-            spec serves where no text is encoded.
+        encoder: The encoder that made the vectors, or its name; without one the spec can be used
+            where no text is encoded.
         vector: The dense vector that is searched, ``""`` for the unnamed one; None takes the only
             one, or the only one of the encoder's dimension.
         text: The payload fields of the text.
         key: The payload field of the record's key; None takes the point's id.
+        info: The collection's info if it was read already.
 
     Returns:
         A spec with ``planned=False``; its first vector is the one that is searched.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        ArgumentError: If the vector is not there, cannot be told, or does not fit the encoder.
+        ArgumentError: If the vector does not exist or does not fit the encoder, or several do.
     """
-    info = info_of(client, collection)
+    info = info_of(client, collection) if info is None else info
     carried = _carried(info, collection)
     if encoder is not None:
-        who: EncoderInfo | None = as_encoder(encoder).info
+        maker: EncoderInfo | None = as_encoder(encoder).info
     elif carried is not None and carried.encoder.name != UNKNOWN_ENCODER:
-        who = carried.encoder
+        maker = carried.encoder
     else:
-        who = None
-    chosen = _chosen(info, vector, who)
-    # Vectors of other encoders mean nothing to this one; without one, all may be asked for.
-    others = () if who is not None or vector is not None else _others(info, chosen.name)
+        maker = None
+    chosen = _chosen(info, vector, maker)
+    # Vectors of other encoders mean nothing to this one; without one, any may be searched.
+    others = () if maker is not None or vector is not None else _others(info, chosen.name)
     fields = (text,) if isinstance(text, str) else tuple(text or ())
     spec = CollectionSpec(
-        encoder=who or EncoderInfo(name=UNKNOWN_ENCODER, dimension=chosen.size, fingerprint=""),
+        encoder=maker or EncoderInfo(name=UNKNOWN_ENCODER, dimension=chosen.size, fingerprint=""),
         vectors=(chosen, *others),
         payload_indexes=fromparams.payload_indexes(info),
         fields=Fields(key=key, text=fields),
@@ -123,7 +133,7 @@ def foreign_spec(
 
 
 def carried_spec(client: Client, collection: str) -> CollectionSpec | None:
-    """The spec in a collection's metadata, if there is one.
+    """Return the spec in a collection's metadata, or None.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
@@ -132,7 +142,7 @@ def carried_spec(client: Client, collection: str) -> CollectionSpec | None:
 
 
 def with_terms(spec: CollectionSpec, sparse: SparseSpec, fields: Fields) -> CollectionSpec:
-    """The spec of a collection that got BM25."""
+    """Return the spec of a collection to which BM25 was added."""
     return replace(spec, sparse=sparse, fields=replace(fields, key=spec.fields.key))
 
 
@@ -151,17 +161,17 @@ def _chosen(
         for one, given in fromparams.dense_params(info).items()
         if given.multivector_config is None
     }
-    told = ", ".join(f"{one!r} ({size}-d)" for one, size in sizes.items()) or "none"
+    known = ", ".join(f"{one!r} ({size}-d)" for one, size in sizes.items()) or "none"
     if name is not None and name not in sizes:
         raise ArgumentError(
-            field="vector", problem=f"{name!r} is not a dense vector here; there are: {told}"
+            field="vector", problem=f"{name!r} is not a dense vector here; there are: {known}"
         )
     fitting = [one for one, size in sizes.items() if encoder is None or size == encoder.dimension]
     if name is None and len(fitting) != 1:
         fits = "" if encoder is None else f" of the encoder's {encoder.dimension} dimensions"
         count = "no dense vector" if not fitting else "more than one dense vector"
         raise ArgumentError(
-            field="vector", problem=f"there is {count}{fits}; name one: there are: {told}"
+            field="vector", problem=f"there is {count}{fits}; name one: there are: {known}"
         )
     name = fitting[0] if name is None else name
     if encoder is not None and sizes[name] > encoder.dimension:
@@ -173,7 +183,7 @@ def _chosen(
     if fromparams.dense_params(info)[name].datatype == models.Datatype.UINT8:
         raise ArgumentError(
             field="vector",
-            problem=f"{name!r} is of uint8: who filled it alone knows how it was scaled",
+            problem=f"{name!r} is of uint8: how its numbers were scaled is not stored anywhere",
         )
     return fromparams.vector_spec(name, info)
 
@@ -182,7 +192,7 @@ def _others(info: models.CollectionInfo, chosen: str) -> tuple[VectorSpec, ...]:
     return tuple(
         fromparams.vector_spec(name, info)
         for name, given in fromparams.dense_params(info).items()
-        # Of a uint8 vector nobody but who filled it knows what its numbers stand for.
+        # How the numbers of a uint8 vector were scaled is not stored anywhere.
         if name != chosen
         and given.multivector_config is None
         and given.datatype != models.Datatype.UINT8

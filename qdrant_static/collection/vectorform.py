@@ -52,3 +52,11 @@ def original_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDAr
     if vector.scale is None:
         return rows
     return np.asarray((rows - UINT8_OFFSET) / np.float32(vector.scale), dtype=np.float32)
+
+
+def vector_of(point: Any, name: str) -> list[float] | None:
+    """A point's dense vector; the unnamed one is ``""``."""
+    given = point.vector
+    if isinstance(given, dict):
+        given = given.get(name)
+    return given if isinstance(given, list) else None

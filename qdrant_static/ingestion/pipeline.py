@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, Any
 from qdrant_static.clients.connect import is_remote
 from qdrant_static.clients.retry import FIRST_CONTACT, call_with_retries
 from qdrant_static.clients.statefolder import State, state_folder
-from qdrant_static.collection.create import (
-    bm25_encoder,
-    check_encoder,
-    check_spec,
-    read_spec,
-)
+from qdrant_static.collection.bm25 import bm25_encoder
+from qdrant_static.collection.create import check_encoder, check_spec, read_spec
 from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from qdrant_static.collection.bm25stats import measured
+from qdrant_static.collection.bm25 import measured
 from qdrant_static.collection.create import read_spec
 from qdrant_static.ingestion.loading import Item, in_passages, sample
 from qdrant_static.ingestion.meanlength import MeanLength

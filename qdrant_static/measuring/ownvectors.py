@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
-from qdrant_static.collection.vectorbackfill import vector_of
+from qdrant_static.collection.vectorform import vector_of
 from qdrant_static.collection.vectorspec import VectorSpec
 
 if TYPE_CHECKING:

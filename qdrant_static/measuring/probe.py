@@ -17,7 +17,7 @@ from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.create import knows_tiers
 from qdrant_static.collection.presets import preset
 from qdrant_static.collection.updates import change_vectors, vector_diff
-from qdrant_static.collection.vectorbackfill import vector_of
+from qdrant_static.collection.vectorform import vector_of
 from qdrant_static.collection.vectorspec import VectorSpec
 from qdrant_static.measuring import ownvectors as measuring
 from qdrant_static.measuring.ownvectors import Query

@@ -19,11 +19,12 @@ from qdrant_static.collection.presets import preset
 from qdrant_static.collection.quantization import Quantization
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.updates import (
+    TERMS_FROM_FILES,
     VECTOR_NAMES_SINCE,
     create_terms_vector,
+    fill_terms,
     terms_are_filled,
 )
-from qdrant_static.collection.vectorbackfill import TERMS_FROM_FILES, fill_terms
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring import ownvectors as measuring

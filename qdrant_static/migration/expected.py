@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdrant_static.collection.vectorbackfill import vector_of
-from qdrant_static.collection.vectorform import original_form
+from qdrant_static.collection.vectorform import original_form, vector_of
 from qdrant_static.ids import plain_id
 
 if TYPE_CHECKING:

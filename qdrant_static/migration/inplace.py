@@ -12,7 +12,7 @@ from qdrant_static.clients.scroll import exact_count
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.spec import CollectionSpec
-from qdrant_static.collection.vectorbackfill import fill_prefix, fill_terms
+from qdrant_static.collection.updates import fill_prefix, fill_terms
 from qdrant_static.collection.vectorspec import BM25, SparseSpec
 from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.ownvectors import points_with

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.registry import AnyEncoder
+    from qdrant_static.querying.answer import Hit
     from qdrant_static.querying.filters import FilterLike
-    from qdrant_static.querying.hits import Hit
     from qdrant_static.querying.run import PlanChoice
 
 #: Queries that applications really asked, and what a green collection answered, one a line.

@@ -16,8 +16,7 @@ from qdrant_static.measuring.tuning.questions import Questions, of_judged
 from qdrant_static.measuring.tuning.sweep import reference
 from qdrant_static.measuring.uncertainty import paired_test
 from qdrant_static.migration.gates import Gate, Thresholds, at_least, at_most, latency, noted
-from qdrant_static.querying.answer import answer
-from qdrant_static.querying.hits import nearness
+from qdrant_static.querying.answer import answer, nearness
 
 if TYPE_CHECKING:
     import os

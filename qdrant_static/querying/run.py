@@ -1,4 +1,8 @@
-"""Text -> plan -> one request -> typed hits."""
+"""Searches a collection: encodes the text, sends one request, returns typed hits.
+
+`Searcher` is a collection opened for many searches; `search` and `search_batch` open one for a
+single call.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qdrant_static import rules
 from qdrant_static.clients.aliases import target_of
-from qdrant_static.collection.create import check_encoder
+from qdrant_static.collection.create import check_encoder, info_of
 from qdrant_static.collection.foreign import spec_of
 from qdrant_static.collection.plan import SearchPlan, default_plan
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
 from qdrant_static.errors import ArgumentError
-from qdrant_static.querying.answer import answer
+from qdrant_static.querying.answer import Hit, answer, hit_of, nearness, rerank
 from qdrant_static.querying.explain import explain
 from qdrant_static.querying.filters import FilterLike, StoredFields, one_filter
-from qdrant_static.querying.hits import Hit, hit_of, nearness
-from qdrant_static.querying.prepare import encode_queries
-from qdrant_static.querying.query import Query
+from qdrant_static.querying.query import Query, encode_queries
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -31,31 +33,35 @@ if TYPE_CHECKING:
     PlanChoice: TypeAlias = "str | Mapping[str, Any] | SearchPlan | None"
 
 __all__ = [
-    "Hit", "Query", "Searcher", "answer", "encode_queries", "open_searcher", "search",
+    "Hit", "Query", "Searcher", "answer", "encode_queries", "search",
     "search_batch",
 ]  # fmt: skip
 
 
 class Searcher:
-    """A collection, opened for searching: its spec is read once, its encoder loaded once.
+    """A collection opened for many searches: one request each, where `search` needs three.
+
+    The spec is read and the encoder loaded once: open the collection again after its default
+    plan was changed.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
-        collection: The collection's name, or an alias's: what it points at now is searched for as
-            long as this lives (`LiveSearcher` follows an alias).
-        spec: What it is; None reads what its metadata says, or, where others made it, what the
-            engine says of it.
-        encoder: The collection's encoder if it is at hand, or its name; None loads it by name when
-            a plan first needs it. A collection that others made needs it.
-        late_encoder: Likewise, of the late-interaction vector.
-        cross_encoder: What reorders the top, with ``scores(query, texts)``; None loads the
-            plan's by name.
+        collection: The collection's name or an alias. An alias is resolved once, now
+            (`LiveSearcher` follows an alias that moves).
+        spec: The collection's spec; None reads it from the metadata, or, of a collection made
+            without this package, from its configuration.
+        encoder: The collection's encoder or its name; None loads it by name when a plan first
+            needs it. A collection made without this package needs one.
+        late_encoder: The encoder of the late-interaction vector; None loads it by name.
+        cross_encoder: Reorders the top, by ``scores(query, texts)``; None loads the plan's by
+            name.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        NotAPlannedCollectionError: If others made it, and neither spec nor encoder is given.
+        NotAPlannedCollectionError: If it was made without this package, and neither spec nor
+            encoder is given.
         EncoderMismatchError: If the encoder is not the collection's.
-        ArgumentError: If others made it, and which of its vectors is meant cannot be told.
+        ArgumentError: If it was made without this package, and several of its vectors fit.
     """
 
     def __init__(
@@ -69,14 +75,19 @@ class Searcher:
         cross_encoder: Any = None,
     ) -> None:
         self._client = client
-        encoder = None if encoder is None else as_encoder(encoder, load=_loaded)
-        # All requests go to one collection: an alias may move between two of them.
-        self._collection = target_of(client, collection) if spec is None else collection
-        self.spec = spec_of(client, self._collection, encoder=encoder) if spec is None else spec
+        encoder = None if encoder is None else as_encoder(encoder, load=_load_encoder)
+        info = None
+        if spec is None:
+            # All requests go to one collection: an alias may move between two of them.
+            collection = target_of(client, collection)
+            info = info_of(client, collection)
+            spec = spec_of(client, collection, encoder=encoder, info=info)
+        self._collection = collection
+        self.spec = spec
         self._encoder: Encoder | None = encoder
         self._late_encoder = late_encoder
         self._cross_encoder = cross_encoder
-        self._fields = StoredFields(client, self._collection)
+        self._fields = StoredFields(client, collection, info)
         if encoder is not None:
             check_encoder(collection, self.spec.encoder, encoder.info)
 
@@ -105,15 +116,15 @@ class Searcher:
     ) -> list[list[Hit]]:
         """Search for several texts at once; see `search_batch`."""
         if isinstance(texts, str):
-            raise ArgumentError(field="texts", problem="is one text; give a list")
+            raise ArgumentError(field="texts", problem="is one text; give a list of texts")
         rules.check_integer("limit", limit)
         chosen = self.plan(plan)
-        narrowed = self.filter(filter, query_filter)
+        condition = self.filter(filter, query_filter)
         queries = self.prepare(texts, chosen)
-        read = limit if chosen.rerank is None else max(limit, chosen.rerank_candidates)
-        found = answer(
+        depth = limit if chosen.rerank is None else max(limit, chosen.rerank_candidates)
+        answers = answer(
             self._client, self._collection, self.spec, chosen, queries,
-            limit=read, query_filter=narrowed, with_payload=True,
+            limit=depth, query_filter=condition, with_payload=True,
         )  # fmt: skip
         unit = self._encoder is None or self._encoder.info.normalized
         hits = [
@@ -121,16 +132,18 @@ class Searcher:
                 hit_of(point, self.spec, nearness(point.score, chosen, self.spec, unit=unit))
                 for point in points
             ]
-            for points in found
+            for points in answers
         ]
         if chosen.rerank is None:
             return hits
+        cross = self._load_cross(chosen)
         return [
-            self._reranked(text, one, chosen)[:limit] for text, one in zip(texts, hits, strict=True)
+            rerank(text, top[: chosen.rerank_candidates], cross)[:limit]
+            for text, top in zip(texts, hits, strict=True)
         ]
 
     def plan(self, plan: PlanChoice = None) -> SearchPlan:
-        """A plan that works here: the given one, else the collection's own.
+        """Return the given plan, else the collection's own, checked against the collection.
 
         Raises:
             ArgumentError: If the collection cannot serve it.
@@ -140,34 +153,35 @@ class Searcher:
         if chosen.rerank is not None and not self.spec.fields.text:
             raise ArgumentError(
                 field="plan.rerank",
-                problem="which payload fields hold the text is not known yet: nothing was ingested",
+                problem="reads the hits' texts, and which payload fields hold them is not known: "
+                "nothing was ingested yet",
             )
         return chosen
 
     def filter(
-        self, given: FilterLike, query_filter: models.Filter | None = None
+        self, condition: FilterLike, query_filter: models.Filter | None = None
     ) -> models.Filter | None:
-        """Read a filter as `search` takes it; what is found out of the fields is kept.
+        """Read a filter as `search` takes it; the types of the fields are kept for the next one.
 
         Raises:
-            FilterError: If it cannot be read, or does not fit the fields' values.
+            FilterError: If it cannot be read, or a value does not fit its field.
             FieldNotFoundError: If no point has a field that it names.
         """
-        return one_filter(self._client, self._collection, given, query_filter, self._fields)
+        return one_filter(self._client, self._collection, condition, query_filter, self._fields)
 
     def prepare(self, texts: Sequence[str], plan: PlanChoice = None) -> list[Query]:
-        """Encode texts for a plan, as `answer` takes them."""
+        """Encode texts to queries for a plan, for `answer`."""
         chosen = self.plan(plan)
         return encode_queries(
             texts,
             chosen,
             self.spec,
             encoder=self.encoder if chosen.needs_dense else None,
-            late_encoder=self._late() if chosen.needs_late else None,
+            late_encoder=self._load_late() if chosen.needs_late else None,
         )
 
     def explain(self, plan: PlanChoice = None, *, limit: int = 10) -> Explanation:
-        """What a search does, and about what it costs with the points that are there now."""
+        """Explain a search and its cost with the number of points of now; see `explain`."""
         rows = self._client.count(self._collection, exact=True).count
         return explain(self.plan(plan), self.spec, rows=int(rows), limit=limit)
 
@@ -175,50 +189,24 @@ class Searcher:
     def encoder(self) -> Encoder:
         """The collection's encoder."""
         if self._encoder is None:
-            loaded = _loaded(self.spec.encoder.name)
+            loaded = _load_encoder(self.spec.encoder.name)
             check_encoder(self._collection, self.spec.encoder, loaded.info)
             self._encoder = loaded
         return self._encoder
 
-    def _late(self) -> Any:
+    def _load_late(self) -> Any:
         if self._late_encoder is None and self.spec.late is not None:
             from qdrant_static.encoders.fastembed import load_late_interaction
 
             self._late_encoder = load_late_interaction(self.spec.late.encoder)
         return self._late_encoder
 
-    def _reranked(self, text: str, hits: list[Hit], plan: SearchPlan) -> list[Hit]:
-        """The top, in the order of a cross-encoder; equal scores keep their order."""
-        from dataclasses import replace
-
+    def _load_cross(self, plan: SearchPlan) -> Any:
         if self._cross_encoder is None:
             from qdrant_static.encoders.fastembed import load_cross_encoder
 
             self._cross_encoder = load_cross_encoder(plan.rerank or "")
-        top = hits[: plan.rerank_candidates]
-        scores = self._cross_encoder.scores(text, [hit.text for hit in top])
-        read = [replace(hit, score=float(score)) for hit, score in zip(top, scores, strict=True)]
-        return sorted(read, key=lambda hit: -hit.score)
-
-
-def open_searcher(
-    client: Client,
-    collection: str,
-    *,
-    spec: CollectionSpec | None = None,
-    encoder: AnyEncoder | None = None,
-    late_encoder: Any = None,
-    cross_encoder: Any = None,
-) -> Searcher:
-    """Open a collection for many searches: one request each, where `search` needs three.
-
-    Args and errors are those of `Searcher`. What is held is as of now: open it again after its
-    default plan was changed.
-    """
-    return Searcher(
-        client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder,
-        cross_encoder=cross_encoder,
-    )  # fmt: skip
+        return self._cross_encoder
 
 
 def search(
@@ -241,37 +229,38 @@ def search(
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
         text: The query.
-        limit: At most so many hits.
+        limit: Number of hits, at most.
         plan: A kind (``"exact"``, ``"dense"``, ``"cascade"``, ``"bm25"``, ``"hybrid"``,
             ``"late"``), a `SearchPlan` or its dictionary; None takes the collection's own.
         filter: A condition on the payload: ``"year>=2000 and lang=en,de"`` (docs/filters.md),
-            Qdrant's own JSON as a text or a dictionary, or a list of these. It takes a request
-            more for the types, and one for each field without an index.
-        query_filter: A condition on the payload, as the client has it.
-        encoder: The collection's encoder if it is at hand, or its name; None loads it by the name
-            that the collection's metadata holds, once per process.
-        spec: What the collection is, if that is at hand: two requests less. For a collection
-            that others made, `foreign_spec` says which vector and which text fields are meant.
-        late_encoder: What encodes queries for the late-interaction vector; None loads it.
-        cross_encoder: What reorders the top, with ``scores(query, texts)``; None loads the
-            plan's by name.
+            Qdrant's own JSON as a text or a dictionary, or a list of these. Each field without an
+            index takes one more request, for its type.
+        query_filter: A condition on the payload, as in `query_points`.
+        encoder: The collection's encoder or its name; None loads it by the name in the
+            collection's metadata, once per process.
+        spec: The collection's spec, if known: saves the two requests that read it. For a
+            collection made without this package, `foreign_spec` names the vector and the text.
+        late_encoder: The encoder of the late-interaction vector; None loads it by name.
+        cross_encoder: Reorders the top, by ``scores(query, texts)``; None loads the plan's by
+            name.
 
     Returns:
         The hits, best first.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        NotAPlannedCollectionError: If others made it, and neither spec nor encoder is given.
+        NotAPlannedCollectionError: If it was made without this package, and neither spec nor
+            encoder is given.
         EncoderMismatchError: If the encoder is not the collection's.
-        ArgumentError: If the query has no text, or the plan cannot work here.
+        ArgumentError: If the query has no text, or the collection cannot serve the plan.
         FilterError: If the filter cannot be read, or a value does not fit its field.
         FieldNotFoundError: If no point has a field that the filter names.
     """
-    opened = Searcher(
-        client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder,
+    return search_batch(
+        client, collection, [text], limit=limit, plan=plan, filter=filter,
+        query_filter=query_filter, encoder=encoder, spec=spec, late_encoder=late_encoder,
         cross_encoder=cross_encoder,
-    )  # fmt: skip
-    return opened.search(text, limit=limit, plan=plan, filter=filter, query_filter=query_filter)
+    )[0]  # fmt: skip
 
 
 def search_batch(
@@ -288,23 +277,23 @@ def search_batch(
     late_encoder: Any = None,
     cross_encoder: Any = None,
 ) -> list[list[Hit]]:
-    """Search for several texts: encoded in one call, asked in one request for up to 64 of them.
+    """Search for several texts, encoded in one call and sent in one request for up to 64 of them.
 
     Args and errors are those of `search`.
 
     Returns:
         For every text its hits, best first.
     """
-    opened = Searcher(
+    searcher = Searcher(
         client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder,
         cross_encoder=cross_encoder,
     )  # fmt: skip
-    return opened.search_batch(
+    return searcher.search_batch(
         texts, limit=limit, plan=plan, filter=filter, query_filter=query_filter
     )
 
 
 @lru_cache(maxsize=4)
-def _loaded(name: str) -> Encoder:
-    """Encoders that searches loaded by name; a model of 30 to 130 MB is read once."""
+def _load_encoder(name: str) -> Encoder:
+    """Load an encoder by name, and keep the last four: a model has 30 to 130 MB."""
     return load_encoder(name)

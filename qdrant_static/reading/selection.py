@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from qdrant_static.collection.fields import Template
 from qdrant_static.collection.spec import Fields
-from qdrant_static.collection.template import Template
 from qdrant_static.errors import ArgumentError, ColumnNotFoundError
 from qdrant_static.reading.options import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, SourceOptions
 from qdrant_static.suggestions import other_delimiter

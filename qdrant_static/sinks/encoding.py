@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from qdrant_static.collection.create import bm25_encoder
+from qdrant_static.collection.bm25 import bm25_encoder
 from qdrant_static.collection.vectorform import stored_form
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.encoders.statistics import EncodingStatistics

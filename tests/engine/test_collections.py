@@ -11,7 +11,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from qdrant_static.collection.create import info_of
 from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.spec import SparseSpec
-from qdrant_static.collection.vectorbackfill import fill_terms
+from qdrant_static.collection.updates import fill_terms
 from qdrant_static.errors import CollectionNotFoundError
 from tests.collection_suite import CollectionSuite
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from qdrant_static import CollectionSpec, RunOptions, ingest
-from qdrant_static.collection import vectorbackfill
-from qdrant_static.collection.create import bm25_encoder, read_spec
+from qdrant_static.clients.scroll import pages
+from qdrant_static.collection import updates
+from qdrant_static.collection.bm25 import bm25_encoder
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import BM25, SparseSpec
 from qdrant_static.ingestion import loading, meanlength
 from qdrant_static.ledger.ledger import Ledger
@@ -79,7 +83,7 @@ def test_a_sample_that_is_little_off_is_told_and_kept(client, encoder, path, mon
 def test_what_dies_in_the_correction_is_corrected_by_the_next_attempt(
     client, encoder, path, monkeypatch, sync
 ):
-    monkeypatch.setattr(vectorbackfill, "_PAGE", 10)
+    monkeypatch.setattr(updates, "pages", partial(pages, limit=10))
     real, calls = type(client).update_vectors, []
 
     def dies(self, collection, points, **options):
@@ -109,8 +113,8 @@ def test_a_vector_that_is_added_later_has_the_mean_length_of_all(
 ):
     spec = CollectionSpec.for_encoder(encoder, sparse=None)
     ingest(client, "c", path, encoder=encoder, spec=spec)
-    monkeypatch.setattr(vectorbackfill, "_SAMPLE", 20)
-    monkeypatch.setattr(vectorbackfill, "_PAGE", 10)
+    monkeypatch.setattr(updates, "_SAMPLE", 20)
+    monkeypatch.setattr(updates, "pages", partial(pages, limit=10))
     add_vector(client, "c", "bm25")
     assert_weights(client, "c", true_mean())
 

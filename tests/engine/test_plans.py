@@ -14,7 +14,7 @@ from qdrant_static.collection.spec import Fields, Hnsw, LateSpec, VectorSpec
 from qdrant_static.collection.vectorform import stored_form
 from qdrant_static.collection.vectorspec import uint8_scale
 from qdrant_static.encoders.sparsevectors import SparseQuery
-from qdrant_static.querying.run import Query, answer, open_searcher
+from qdrant_static.querying.run import Query, Searcher, answer
 from qdrant_static.vectors import normalize, truncate
 from tests.fakes import FakeEncoder
 
@@ -311,7 +311,7 @@ class Unit(FakeEncoder):
 
 def test_a_hits_score_is_the_higher_the_nearer(other, made):
     client, spec, vector = other
-    opened = open_searcher(client, "c", spec=spec, encoder=Unit(made.query.dense))
+    opened = Searcher(client, "c", spec=spec, encoder=Unit(made.query.dense))
     hits = opened.search("moon", plan="exact")
     if vector.distance == "manhattan":
         best = -np.sort(distances(made, vector))[:TOP]
@@ -335,9 +335,7 @@ class Reader:
 
 def test_a_cross_encoder_reorders_the_top(client, spec, made):
     reader = Reader()
-    opened = open_searcher(
-        client, "c", spec=spec, encoder=Unit(made.query.dense), cross_encoder=reader
-    )
+    opened = Searcher(client, "c", spec=spec, encoder=Unit(made.query.dense), cross_encoder=reader)
     plan = {"kind": "exact", "rerank": "reader", "rerank_candidates": 30}
     hits = opened.search("moon", plan=plan, limit=5)
     top = np.argsort(-made.cosine())[:30]

@@ -31,7 +31,7 @@ from qdrant_static.errors import (
     NotAPlannedCollectionError,
     QdrantStaticError,
 )
-from qdrant_static.querying.run import open_searcher, search_batch
+from qdrant_static.querying.run import Searcher, search_batch
 from qdrant_static.vectors import truncate
 from tests.fakes import VOCABULARY, FakeEncoder, run_cli, write_jsonl
 
@@ -335,7 +335,7 @@ CASCADE = {"kind": "hybrid", "stages": [{"vector": "mrl_8", "limit": 50}, {"vect
 @pytest.mark.parametrize("plan", ["exact", "dense", "cascade", "bm25", "hybrid", CASCADE])
 def test_an_opened_collection_is_searched_by_one_request_and_one_encoding(client, encoder, plan):
     counted, counting = Counting(client), CountingEncoder()
-    opened = open_searcher(counted, "c", encoder=counting)
+    opened = Searcher(counted, "c", encoder=counting)
     counted.calls.clear()
     hits = opened.search(QUERY, plan=plan)
     assert hits == search(client, "c", QUERY, plan=plan, encoder=encoder)
@@ -376,7 +376,7 @@ def test_one_text_is_no_batch(client, encoder):
 
 def test_feedback_asks_twice_and_reads_payloads_once(client, encoder):
     counted = Counting(client)
-    opened = open_searcher(counted, "c", encoder=encoder)
+    opened = Searcher(counted, "c", encoder=encoder)
     counted.calls.clear()
     hits = opened.search(QUERY, plan={"kind": "hybrid", "feedback": 0.6}, limit=5)
     assert counted.calls == ["query_points", "query_points"]
@@ -427,7 +427,5 @@ def test_a_cross_encoder_has_nothing_to_read_before_the_first_ingest(encoder, tm
     plan = {"kind": "dense", "rerank": "reader"}
     with EdgeClient(tmp_path / "db") as client:
         create_collection(client, "c", CollectionSpec.for_encoder(encoder, plan=plan))
-        with pytest.raises(
-            ArgumentError, match=r"plan\.rerank: which payload fields hold the text"
-        ):
+        with pytest.raises(ArgumentError, match=r"plan\.rerank: reads the hits' texts"):
             search(client, "c", QUERY, encoder=encoder)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
-from qdrant_static.querying.run import open_searcher
+from qdrant_static.querying.run import Searcher
 from tests.fakes import shared_path
 from tests.judged import judged, ndcg
 
@@ -27,7 +27,7 @@ def found(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
             folder = shared_path("data", name)
             queries, relevant = judged(folder)
             ingest(client, name, folder / "corpus.jsonl", spec=spec, encoder=encoder)
-            opened = open_searcher(client, name, encoder=encoder)
+            opened = Searcher(client, name, encoder=encoder)
             told[name] = {
                 plan: np.array([
                     ndcg([str(hit.key) for hit in hits], relevant[key])

@@ -7,7 +7,7 @@ import pytest
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
 from qdrant_static.collection.presets import CASCADE_PROMISED_RECALL
-from qdrant_static.querying.run import Searcher, open_searcher
+from qdrant_static.querying.run import Searcher
 from tests.fakes import shared_path
 from tests.judged import judged, ndcg
 
@@ -23,7 +23,7 @@ def scifact(tmp_path_factory):
         report = ingest(client, "scifact", folder / "corpus.jsonl", spec=spec, encoder=encoder)
         assert (report.read, report.stored, report.points_after) == (5183, 5183, 5183)
         assert report.rejected == {}
-        yield open_searcher(client, "scifact", encoder=encoder), judged(folder)
+        yield Searcher(client, "scifact", encoder=encoder), judged(folder)
 
 
 def quality(opened: Searcher, data, plan) -> float:

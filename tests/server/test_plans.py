@@ -15,10 +15,11 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from qdrant_static import CollectionSpec, EdgeClient, RunOptions, SearchPlan, ingest, load_encoder
-from qdrant_static.collection.create import bm25_encoder, read_spec
+from qdrant_static.collection.bm25 import bm25_encoder
+from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import LateSpec, SparseSpec
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.querying.run import Searcher, open_searcher
+from qdrant_static.querying.run import Searcher
 from qdrant_static.vectors import truncate
 from tests.fakes import write_jsonl
 
@@ -136,7 +137,7 @@ def filled(request, tmp_path_factory):
 
 def opened(client, filled) -> Searcher:
     _, name, encoder, _ = filled
-    return open_searcher(
+    return Searcher(
         client, name, encoder=encoder, late_encoder=Late(encoder), cross_encoder=Reader()
     )
 

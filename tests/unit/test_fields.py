@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.collection.fields import Fields
-from qdrant_static.collection.template import Template
+from qdrant_static.collection.fields import Fields, Template
 from qdrant_static.errors import ArgumentError
 from qdrant_static.reading.batchbuilder import _text
 from qdrant_static.reading.options import SourceOptions

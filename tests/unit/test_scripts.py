@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qdrant_static.collection.bm25stats import measured
+from qdrant_static.collection.bm25 import measured
 from qdrant_static.collection.spec import SparseSpec
 from qdrant_static.encoders.scripts import choose_tokenizer, scripts_of
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.collection.template import Template
+from qdrant_static.collection.fields import Template
 from qdrant_static.errors import ArgumentError
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.sources import open_source

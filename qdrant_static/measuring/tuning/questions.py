@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qdrant_client import models
 
-from qdrant_static.collection.create import bm25_encoder
+from qdrant_static.collection.bm25 import bm25_encoder
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.vectorform import original_form
 from qdrant_static.errors import ArgumentError

@@ -16,7 +16,7 @@ from qdrant_static.measuring.tuning.sweep import approximations, reference
 from qdrant_static.measuring.tuning.tunereport import Fresh, as_fresh
 from qdrant_static.measuring.tuning.tuningsession import BATCH, Session
 from qdrant_static.measuring.uncertainty import recall_interval
-from qdrant_static.querying.hits import nearness
+from qdrant_static.querying.answer import nearness
 
 if TYPE_CHECKING:
     from qdrant_static.collection.plan import SearchPlan

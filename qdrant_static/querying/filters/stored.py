@@ -62,17 +62,21 @@ class StoredField:
 
 
 class StoredFields:
-    """The payload fields of a collection; each is asked for once.
+    """The payload fields of a collection; each is looked up once.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
+        info: The collection's info if it was read already.
     """
 
-    def __init__(self, client: Client, collection: str) -> None:
+    def __init__(
+        self, client: Client, collection: str, info: models.CollectionInfo | None = None
+    ) -> None:
         self._client = client
         self._collection = collection
-        self._info: models.CollectionInfo | None = None
+        # An empty collection may have been filled since.
+        self._info = info if info is not None and info.points_count else None
         self._known: dict[str, StoredField] = {}
 
     def find(self, name: str) -> StoredField:

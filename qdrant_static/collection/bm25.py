@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from qdrant_static.collection.create import bm25_encoder
 from qdrant_static.collection.vectorspec import SparseSpec
 from qdrant_static.encoders.scripts import choose_tokenizer
+from qdrant_static.encoders.sparse import Bm25Encoder
 
 #: A sampled text counts as so many times as long as the middle one, at most: one text of 2 MB
 #: would else double the mean of 4,000.
 _CLIPPED = 20
+
+
+def bm25_encoder(sparse: SparseSpec) -> Bm25Encoder:
+    """The encoder of a collection's BM25 vector.
+
+    Raises:
+        ArgumentError: If the language is unknown.
+    """
+    settings: dict[str, Any] = {"language": sparse.language}
+    if sparse.tokenizer is not None:
+        settings["tokenizer"] = sparse.tokenizer
+    if sparse.stop_words is not None:
+        settings["stopwords"] = sparse.stop_words
+    if sparse.mean_length is not None:
+        settings["avg_len"] = sparse.mean_length
+    return Bm25Encoder(**settings)
 
 
 def measured(
