@@ -48,8 +48,7 @@ if TYPE_CHECKING:
     from qdrant_static.querying.run import Hit, PlanChoice, Searcher
     from qdrant_static.reading.find import PathLike
     from qdrant_static.reading.inmemory import ArrowStream
-    from qdrant_static.reading.options import SourceOptions
-    from qdrant_static.reading.passages import Passages
+    from qdrant_static.reading.options import Passages, SourceOptions
     from qdrant_static.reading.sources import AnySource
     from qdrant_static.shipping.receiving.pullreport import Pulled, PullProgress
     from qdrant_static.shipping.shipreport import Shipment, ShipProgress

@@ -149,8 +149,7 @@ class Job:
         from qdrant_static.encoders.base import EncoderInfo
         from qdrant_static.ingestion.options import RunOptions
         from qdrant_static.ingestion.pipeline import ingest
-        from qdrant_static.reading.options import SourceOptions
-        from qdrant_static.reading.passages import Passages
+        from qdrant_static.reading.options import Passages, SourceOptions
         from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
         source_options = SourceOptions.from_dict(self.source)
@@ -251,8 +250,7 @@ def _check_objects(data: Mapping[str, Any], name: str) -> None:
     """Refuse what the objects that tables stand for refuse, before anything is opened."""
     from qdrant_static.collection.specfile import is_long, short_form
     from qdrant_static.ingestion.options import RunOptions
-    from qdrant_static.reading.options import SourceOptions
-    from qdrant_static.reading.passages import Passages
+    from qdrant_static.reading.options import Passages, SourceOptions
     from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
     with plaindata.placed(f"{name}: source"):

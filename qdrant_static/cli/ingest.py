@@ -232,8 +232,7 @@ def command(
     from qdrant_static import connect
     from qdrant_static import ingest as run
     from qdrant_static.ingestion.options import RunOptions
-    from qdrant_static.reading.options import SourceOptions
-    from qdrant_static.reading.passages import Passages
+    from qdrant_static.reading.options import Passages, SourceOptions
 
     run_options = chosen(RunOptions, locals())
     given = {

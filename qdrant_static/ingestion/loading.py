@@ -20,7 +20,8 @@ from qdrant_static.ingestion.writing import Writer
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import UnreadableFile
 from qdrant_static.reading.batch import Batch
-from qdrant_static.reading.passages import Passages, TokenOffsets, split
+from qdrant_static.reading.options import Passages
+from qdrant_static.reading.passages import TokenOffsets, split
 from qdrant_static.reading.rejects import Reject, RejectsFile
 from qdrant_static.sinks.encoding import SAMPLE_ROWS, BatchEncoder
 from qdrant_static.sinks.sink import EncodedBatch

@@ -26,10 +26,9 @@ from qdrant_static.ingestion.run import IngestRun
 from qdrant_static.journal.jobwriter import open_job_writer, serving_collection
 from qdrant_static.ledger.history import remove_old_files
 from qdrant_static.ledger.ledger import Ledger
-from qdrant_static.reading.inmemory import ArrowStream, open_data
-from qdrant_static.reading.options import SourceOptions
-from qdrant_static.reading.passages import Passages, fit, token_offsets
-from qdrant_static.reading.sources import AnySource, PathLike, Source
+from qdrant_static.reading.options import Passages, SourceOptions
+from qdrant_static.reading.passages import fit, token_offsets
+from qdrant_static.reading.sources import AnySource, ArrowStream, PathLike, Source, open_data
 from qdrant_static.sinks.latevectors import late_encoder_of
 
 if TYPE_CHECKING:

@@ -22,8 +22,7 @@ from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.batchbuilder import RejectedError
 from qdrant_static.reading.csvfile import read_again
 from qdrant_static.reading.inputs import Input
-from qdrant_static.reading.options import SourceOptions
-from qdrant_static.reading.rowoptions import read_row_options
+from qdrant_static.reading.options import SourceOptions, read_row_options
 from qdrant_static.reading.selection import select
 from qdrant_static.reading.sources import Source
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.registry import AnyEncoder
     from qdrant_static.ingestion.ingestreport import IngestReport
     from qdrant_static.ingestion.progress import ProgressCallback
-    from qdrant_static.reading.passages import Passages
+    from qdrant_static.reading.options import Passages
     from qdrant_static.reading.sources import PathLike
 
 #: Reasons that no repetition mends: another row has the key; a file is no row.

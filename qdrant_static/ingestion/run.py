@@ -37,8 +37,8 @@ from qdrant_static.journal.directwriters import other_ledger
 from qdrant_static.journal.jobwriter import find_migration
 from qdrant_static.ledger.records import Run, Totals, UnreadableFile
 from qdrant_static.ledger.runidentity import encoding_key
+from qdrant_static.reading.options import row_options
 from qdrant_static.reading.rejects import RejectsFile
-from qdrant_static.reading.rowoptions import row_options
 from qdrant_static.sinks.encoding import BatchEncoder
 from qdrant_static.sinks.latevectors import LateVectors
 

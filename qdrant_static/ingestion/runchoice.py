@@ -19,7 +19,7 @@ from qdrant_static.ingestion.progress import Progress
 from qdrant_static.ledger.ledger import Ledger, now
 from qdrant_static.ledger.records import Run
 from qdrant_static.ledger.runidentity import differences, identity
-from qdrant_static.reading.passages import Passages
+from qdrant_static.reading.options import Passages
 from qdrant_static.reading.sources import AnySource
 
 if TYPE_CHECKING:

@@ -1,11 +1,15 @@
-"""Lines of CSV -> records of cells."""
+"""CSV: lines -> records of cells -> values of a type."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from qdrant_static.reading.batchbuilder import RejectedError
+from qdrant_static.reading.options import CellType
 from qdrant_static.reading.streams import DAMAGED
 
 #: A longer line, or record of several lines, is rejected.
@@ -17,17 +21,17 @@ Numbered = tuple[int, bytes]
 def split_records(
     numbered: Iterator[Numbered], delimiter: str, width: int | None = None
 ) -> Iterator[tuple[int, list[bytes] | RejectedError, int]]:
-    """First line, cells and bytes of every record; blank lines are none.
+    """Yield first line, cells and size in bytes of every record; blank lines are skipped.
 
-    A quote that stays open would take the lines after it into its cell, up to the next quote. So a
-    record of several lines must be one beyond doubt: text after the quote that closes such a cell,
-    or another number of cells than in the header, is the sign of a quote that was left open. Then
-    the first line alone is rejected, and the others are read again, each by itself.
+    An unclosed quote would take the lines after it into its cell, up to the next quote. So a record
+    of several lines is doubtful if there is text after the quote that closes such a cell, or if it
+    has another number of cells than the header. Then only its first line is rejected, and its other
+    lines are read again, each as the beginning of a record.
 
     Args:
-        numbered: Lines with their numbers; where one is left out, no record goes on.
-        delimiter: Between cells; one ASCII character.
-        width: Cells that a record has; None: any number.
+        numbered: Lines with their numbers; a record ends where a number is missing.
+        delimiter: Separates cells; one ASCII character.
+        width: Number of cells of a record; None: any number.
     """
     lines = _Lines(numbered)
     mark = delimiter.encode()
@@ -37,8 +41,8 @@ def split_records(
             continue
         size = len(line)
         if size > MAX_RECORD_BYTES:
-            told = f"longer than {MAX_RECORD_BYTES // 2**20} MiB"
-            yield number, RejectedError("too_long", told), size
+            problem = f"longer than {MAX_RECORD_BYTES // 2**20} MiB"
+            yield number, RejectedError("too_long", problem), size
             continue
         if b'"' not in line:
             yield number, line.rstrip(b"\r\n").split(mark), size
@@ -63,7 +67,7 @@ def split_records(
 
 
 class _Lines:
-    """Lines that can be put back; a break in the file comes when all before it is taken."""
+    """Lines that can be put back; an error in the file is raised after all lines before it."""
 
     def __init__(self, numbered: Iterator[Numbered]) -> None:
         self._numbered = numbered
@@ -71,13 +75,13 @@ class _Lines:
         self._error: Exception | None = None
 
     def next(self) -> Numbered | None:
-        """The next line; None at the end."""
+        """Return the next line; None at the end."""
         if not self._again:
             self._read()
         return self._again.popleft() if self._again else None
 
     def after(self, number: int) -> Numbered | None:
-        """The line after another; None at the end, at a break, or where it is left out."""
+        """Return the line after another; None at the end, at an error, or where it is missing."""
         if not self._again and self._error is None:
             try:
                 self._read()
@@ -87,7 +91,7 @@ class _Lines:
         return self._again.popleft() if follows else None
 
     def put_back(self, lines: Sequence[Numbered]) -> None:
-        """Take lines back, to be read again."""
+        """Put lines back, to be read again."""
         self._again.extendleft(reversed(lines))
 
     def _read(self) -> None:
@@ -99,11 +103,11 @@ class _Lines:
 
 
 class _Record:
-    """The cells of a record that has quotes; a quote counts at the beginning of a cell only.
+    """Parses a record that has quotes; a quote counts only at the beginning of a cell.
 
     Attributes:
-        cells: What was read.
-        is_doubtful: Whether it has the sign of a quote that was left open; then it is not read on.
+        cells: The cells that were read.
+        is_doubtful: Whether a quote may have been left open; then the record is not read further.
     """
 
     def __init__(self, delimiter: bytes) -> None:
@@ -114,7 +118,7 @@ class _Record:
         self._quoted = False
 
     def feed(self, line: bytes) -> bool:
-        """Take a line; whether the record ends with it."""
+        """Parse a line; return whether the record ends with it."""
         at = 0
         spans_lines = self._quoted
         while True:
@@ -138,7 +142,7 @@ class _Record:
             at = end + 1
 
     def _quoted_part(self, line: bytes, at: int) -> int:
-        """Take what is quoted; where it ends, or -1 if not in this line."""
+        """Parse a quoted part; return where it ends, or -1 if not in this line."""
         while (end := line.find(b'"', at)) >= 0:
             self._pieces.append(line[at:end])
             if line[end + 1 : end + 2] != b'"':
@@ -148,3 +152,68 @@ class _Record:
             at = end + 2
         self._pieces.append(line[at:])
         return -1
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+#: Python's `float` also accepts 1_000, digits of any script, and words.
+_FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError("not an integer")
+    value = int(text)
+    if not -(2**63) <= value < 2**64:
+        raise ValueError("more than 64 bits")
+    return value
+
+
+def _float(text: str) -> float:
+    if not _FLOAT.fullmatch(text):
+        raise ValueError("not a number")
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("not finite")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    low = text.lower()
+    if low not in ("true", "false", "1", "0"):
+        raise ValueError("neither true nor false")
+    return low in ("true", "1")
+
+
+#: Type -> function that converts a text to it, or raises a ValueError.
+CONVERTERS: Mapping[CellType, Callable[[str], Any]] = {
+    "string": str,
+    "integer": _integer,
+    "float": _float,
+    "boolean": _boolean,
+}
+
+
+def convert_cell(
+    record: dict[str, Any], name: str, kind: CellType, convert: Callable[[str], Any]
+) -> None:
+    """Convert the string that a record has in a column, in place.
+
+    Raises:
+        RejectedError: If it is not of the type.
+    """
+    try:
+        record[name] = convert(record[name].strip(" \t"))
+    except ValueError as error:
+        problem = f"{name!r} is {record[name][:100]!r}, not of type {kind}"
+        raise RejectedError("wrong_type", problem, record) from error
+
+
+def convert_strings(record: dict[str, Any], types: Mapping[str, CellType]) -> None:
+    """Convert strings of a record to other types, as cells of CSV are.
+
+    Raises:
+        RejectedError: If one is not of its type.
+    """
+    for name, kind in types.items():
+        if isinstance(record.get(name), str):
+            convert_cell(record, name, kind, CONVERTERS[kind])

@@ -15,8 +15,7 @@ from qdrant_static.errors import ArgumentError, ColumnNotFoundError
 from qdrant_static.reading import csvcells
 from qdrant_static.reading.batch import Batch, SettledPositions
 from qdrant_static.reading.batchbuilder import BatchBuilder, RejectedError
-from qdrant_static.reading.cells import READ, convert_cell
-from qdrant_static.reading.csvcells import Numbered, split_records
+from qdrant_static.reading.csvcells import CONVERTERS, Numbered, convert_cell, split_records
 from qdrant_static.reading.inputs import Input, unreadable_file
 from qdrant_static.reading.options import CellType
 from qdrant_static.reading.rejects import Reject
@@ -159,7 +158,9 @@ class _Converter:
 
     def __init__(self, names: Sequence[str], types: Mapping[str, CellType]) -> None:
         self._names = names
-        self._types = {name: (kind, READ[kind]) for name, kind in types.items() if name in names}
+        self._types = {
+            name: (kind, CONVERTERS[kind]) for name, kind in types.items() if name in names
+        }
 
     def __call__(self, cells: list[bytes]) -> dict[str, Any]:
         try:

@@ -1,16 +1,14 @@
-"""Data that a program holds already -> batches: Arrow tables, data frames, dictionaries.
+"""Sources of rows that are in memory: Arrow tables, data frames, dictionaries.
 
 Whatever offers the Arrow PyCapsule interface (``__arrow_c_stream__``: a pyarrow table, batch or
-reader, a frame of pandas or polars, a relation of DuckDB) is read as its columns, without an
-import of its library. An iterable of dictionaries (a list, a generator, a dataset of Hugging
-Face's) is read record by record, by the rules of JSON Lines.
+reader, a frame of pandas or polars, a relation of DuckDB) is read by its columns, without
+importing its library. An iterable of dictionaries (a list, a generator, a Hugging Face dataset) is
+read record by record, by the rules of JSON Lines.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -32,19 +30,18 @@ from qdrant_static.reading.jsonl import Decoder
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection, select
-from qdrant_static.reading.sources import AnySource, open_source
 
-#: What an input of this kind is called in rejects and ledgers.
+#: Names of such inputs in rejects and ledgers.
 TABLE, RECORDS = "table", "records"
-#: How much of a record that is rejected is shown, in characters.
+#: How many characters of a rejected record are shown.
 _SHOWN = 2000
 
 
 class ArrowStream(Protocol):
-    """What is offered as Arrow columns, by the Arrow PyCapsule interface."""
+    """Any object with the Arrow PyCapsule interface."""
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """The columns, as a capsule."""
+        """Export the columns as a capsule."""
         ...
 
 
@@ -53,12 +50,12 @@ class MemorySource:
     """Rows that are in memory, or come from an iterator.
 
     Attributes:
-        name: What it is called in rejects and ledgers.
+        name: Its name in rejects and ledgers.
         selection: The columns.
         left_out: Columns that no payload can hold.
-        total_rows: Rows, where the data knows them.
-        read: Settled ranges of rows -> the batches of all others.
-        files: Nothing.
+        total_rows: Number of rows; None where the data does not know it.
+        read: Yields the batches of all rows but settled ranges.
+        files: Always empty.
     """
 
     name: str
@@ -69,74 +66,33 @@ class MemorySource:
     files: tuple[Path, ...] = ()
 
     def __iter__(self) -> Iterator[Batch | Reject]:
-        """All batches."""
+        """Yield all batches."""
         return self.batches()
 
     def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
-        """All batches but what is settled."""
+        """Yield all batches, without what is settled."""
         return self.read(() if settled is None else settled.get(self.name, ()))
 
     def fingerprints(self) -> dict[str, Fingerprint]:
-        """A mark that equals no other: whether data in memory has changed is not known."""
+        """Return a fingerprint that equals no other: a change of the data is not noticed."""
         return {self.name: Fingerprint(size=-1, modified_ns=0, digest="")}
 
 
-def open_data(
-    data: Any,
-    *,
-    key: Sequence[str] | str | None = None,
-    text: Sequence[str] | str | None = None,
-    payload: Sequence[str] | None = None,
-    options: SourceOptions | None = None,
-    stop: threading.Event | None = None,
-) -> AnySource:
-    """Make a source of paths, of Arrow columns or of dictionaries; see `open_source`.
-
-    Args:
-        data: Paths, as for `open_source`; what has ``__arrow_c_stream__``, or a record batch; an
-            iterable of dictionaries.
-        key: In place of the options' key.
-        text: Likewise.
-        payload: Likewise.
-        options: Columns, limits and formats.
-        stop: As for `open_source`.
-
-    Raises:
-        ArgumentError: If it is none of these.
-    """
-    asked = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
-    if isinstance(data, pa.RecordBatch):
-        data = pa.Table.from_batches([data])
-    if hasattr(data, "__arrow_c_stream__"):
-        return open_table(data, asked)
-    if isinstance(data, str | os.PathLike) or (
-        isinstance(data, Sequence) and all(isinstance(one, str | os.PathLike) for one in data)
-    ):
-        return open_source(data, options=asked, stop=stop)
-    if isinstance(data, Mapping) or not isinstance(data, Iterable):
-        raise ArgumentError(
-            field="paths",
-            problem=f"a {type(data).__name__} is neither paths, nor an Arrow table or data frame, "
-            "nor an iterable of dictionaries",
-        )
-    return open_records(data, asked)
-
-
 def open_table(data: Any, options: SourceOptions) -> MemorySource:
-    """Make a source of Arrow columns.
+    """Return a source of Arrow columns.
 
     Args:
-        data: What has ``__arrow_c_stream__``.
+        data: An object with ``__arrow_c_stream__``.
         options: Columns and limits.
 
     Raises:
-        ColumnNotFoundError: If a column is not there.
-        ColumnTypeError: If a column's type cannot serve.
-        ArgumentError: If no column for the text is found, or if it is no table.
+        ColumnNotFoundError: If a column does not exist.
+        ColumnTypeError: If a column has a wrong type.
+        ArgumentError: If no column for the text is found, or if the data is not a table.
     """
     try:
         reader = pa.RecordBatchReader.from_stream(data)
-    except pa.ArrowInvalid as error:  # such as a single column: it has no names
+    except pa.ArrowInvalid as error:  # such as a single column, which has no name
         raise ArgumentError(
             field="paths",
             problem=f"a {type(data).__name__} cannot be read as a table of named columns ({error})",
@@ -162,11 +118,11 @@ def open_table(data: Any, options: SourceOptions) -> MemorySource:
 
 
 def open_records(data: Iterable[Any], options: SourceOptions) -> MemorySource:
-    """Make a source of dictionaries; the first thousand tell the columns.
+    """Return a source of dictionaries; the columns are found in the first thousand.
 
     Args:
         data: The records. Dates, decimals, UUIDs, NumPy's values and the like are stored as
-            `QdrantClient` stores them; what has no form in JSON is a reject.
+            `QdrantClient` stores them; other values that JSON cannot hold reject the record.
         options: Columns and limits.
 
     Raises:
@@ -215,7 +171,7 @@ def _read(
 
 
 def _add(builder: BatchBuilder, decode: Decoder, position: int, record: Any) -> None:
-    """Take a record as a line of JSON would be taken."""
+    """Add a record as if it were a line of JSON."""
     shown = repr(record)[:_SHOWN]
     if not isinstance(record, Mapping):
         message = f"a {type(record).__name__}, not a dictionary"

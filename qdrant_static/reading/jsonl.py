@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from qdrant_static.edge.payloads import MAX_PAYLOAD_DEPTH
 from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch, SettledPositions
 from qdrant_static.reading.batchbuilder import BatchBuilder, RejectedError, kind_of
-from qdrant_static.reading.cells import convert_strings
+from qdrant_static.reading.csvcells import convert_strings
 from qdrant_static.reading.inputs import Input, describe, unreadable_file
 from qdrant_static.reading.options import CellType
 from qdrant_static.reading.rejects import Reject

@@ -1,20 +1,24 @@
-"""SourceOptions: how an input is read, as an argument, a command line or a job file says it."""
+"""How an input is read: `SourceOptions` and `Passages`, and their form in a rejects file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from qdrant_static import plaindata, rules
+from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from qdrant_static.reading.sources import AnySource
 
 Format = Literal["parquet", "jsonl", "csv", "tsv", "arrow"]
 CellType = Literal["string", "integer", "float", "boolean"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 CELL_TYPES: tuple[CellType, ...] = get_args(CellType)
 
-#: A longer text is rejected. Encoders read its first few thousand characters anyway.
+#: A longer text is rejected. Encoders read only its first few thousand characters.
 MAX_TEXT_BYTES = 16 * 2**20
 #: A larger payload is rejected: a server refuses requests over 32 MB.
 MAX_PAYLOAD_BYTES = 16 * 2**20
@@ -26,25 +30,26 @@ _TAB = ("tab", "\\t")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """Which columns of an input are taken for what, and how its files are read.
+    """Which columns of an input are key, text and payload, and how its files are read.
 
     A column's name may be a path into a struct or an object: ``meta.title``.
 
     Attributes:
-        key: The key's column, or several; empty takes ``id`` or ``_id`` if there is one, else
-            the key is a digest of the text.
-        text: The text's columns, joined by one space; empty takes ``title`` and ``text``.
-        template: The text, made of columns: ``"{title}. {abstract}"``; instead of ``text``.
-        payload: The columns to store; None takes all. The key is always stored.
+        key: The key's column, or several; empty: ``id`` or ``_id`` if it exists, else the key is a
+            digest of the text.
+        text: The text's columns, joined by one space; empty: ``title`` and ``text``.
+        template: Makes the text of columns, instead of ``text``: ``"{title}. {abstract}"``.
+        payload: The columns to store; None: all. The key is always stored.
         exclude: Columns not to store.
         rename: Column -> the name under which it is stored.
-        vectors: A column of ready vectors, which take the encoder's place.
-        format: Of files whose ending does not tell, and of standard input (default: jsonl).
-        delimiter: Between the cells of CSV; None: a comma, for TSV a tab.
-        types: CSV column -> type of its values; all others are strings. In JSON Lines: of strings.
+        vectors: A column of ready vectors, instead of the encoder's.
+        format: Format of files with an unknown ending, and of standard input (default: jsonl).
+        delimiter: Separates the cells of CSV; None: a comma, for TSV a tab.
+        types: CSV column -> type of its values; all others are strings. In JSON Lines, the type to
+            convert strings to.
         max_text_bytes: Longer texts are rejected, in bytes of UTF-8.
-        max_payload_bytes: Larger payloads are rejected, in bytes, as far as that is known without
-            writing them out: of the line, or of the Arrow columns.
+        max_payload_bytes: Larger payloads are rejected, in bytes of the line or of the Arrow
+            columns, because the size of the payload itself is not known before it is written.
     """
 
     key: tuple[str, ...] = ()
@@ -62,9 +67,9 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         for name in ("key", "text", "payload", "exclude"):
-            given = getattr(self, name)
-            if given is not None:
-                object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         for name in ("rename", "types"):
             object.__setattr__(self, name, dict(getattr(self, name)))
         self._check_values()
@@ -72,10 +77,12 @@ class SourceOptions:
 
     def _check_values(self) -> None:
         if self.text and self.template is not None:
-            raise ArgumentError(field="template", problem="give columns of the text or a template")
+            raise ArgumentError(
+                field="template", problem="name columns of the text or a template, not both"
+            )
         if self.format is not None and self.format not in FORMATS:
             raise ArgumentError.of_choice("format", self.format, ", ".join(FORMATS))
-        if self.delimiter in _TAB:  # as a shell or a single-quoted string of TOML hands it over
+        if self.delimiter in _TAB:  # as from a shell, or from a single-quoted string of TOML
             object.__setattr__(self, "delimiter", "\t")
         if self.delimiter is not None and (
             len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n'
@@ -110,18 +117,18 @@ class SourceOptions:
         """Read options from a job file.
 
         Args:
-            data: A table of them; one column may stand for a list of one.
-            where: What errors call the table.
+            data: The table; a single column may replace a list of one.
+            where: The name of the table in errors.
 
         Raises:
             ArgumentError: If one is unknown or wrong; it names the field.
         """
         names = ("key", "text", "payload", "exclude")
-        given = {
+        values = {
             name: [value] if name in names and isinstance(value, str) else value
             for name, value in data.items()
         }
-        return plaindata.build(cls, given, where)
+        return plaindata.build(cls, values, where)
 
     def with_columns(
         self,
@@ -130,7 +137,95 @@ class SourceOptions:
         text: Sequence[str] | str | None = None,
         payload: Sequence[str] | None = None,
     ) -> Self:
-        """The same options with other columns, where they are given."""
+        """Return the same options with other columns, for those that are not None."""
         named = {"key": key, "text": text, "payload": payload}
         own: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         return type(self)(**own | {name: one for name, one in named.items() if one is not None})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passages:
+    """How texts are cut into passages.
+
+    Attributes:
+        tokens: The most tokens of a passage, as the encoder counts them when it encodes it. Only a
+            single character with more tokens is a longer passage.
+        overlap: Tokens at the end of a passage that the next passage repeats.
+        parent: The payload field of the row's key.
+        number: The payload field of the passage's number in its row, from 0.
+        text: The payload field of the passage's text, instead of the row's text columns.
+        characters: The most characters of a passage; None: as many as the encoder reads.
+    """
+
+    tokens: int = 256
+    overlap: int = 0
+    parent: str = "parent"
+    number: str = "passage"
+    text: str = "text"
+    characters: int | None = None
+
+    def __post_init__(self) -> None:
+        rules.check_integer("passages.tokens", self.tokens)
+        rules.check_integer("passages.characters", self.characters, optional=True)
+        if not 0 <= self.overlap < self.tokens:
+            raise ArgumentError(
+                field="passages.overlap",
+                problem=f"{self.overlap} is not from 0 to {self.tokens - 1}, below passages.tokens",
+            )
+        if len({self.parent, self.number, self.text}) < 3:
+            raise ArgumentError(
+                field="passages", problem="its three payload fields need different names"
+            )
+
+    @property
+    def fields(self) -> Fields:
+        """Names of the payload fields that hold key and text of a passage."""
+        return Fields(key=(self.parent, self.number), text=(self.text,))
+
+
+#: Options of files; a row that was read no longer has a format.
+_OF_FILES = ("format", "delimiter")
+_PASSAGES = "passages"
+
+
+def row_options(source: AnySource, passages: Passages | None) -> dict[str, Any]:
+    """Return the options by which a job reads its rows, as JSON-like data without defaults.
+
+    Args:
+        source: The job's source; its columns are named here even if they were chosen by default.
+        passages: How its texts are cut.
+    """
+    chosen = source.selection
+    given = getattr(source, "options", None) or SourceOptions()
+    options = SourceOptions(
+        key=chosen.keys,
+        text=() if chosen.template is not None else chosen.text,
+        template=None if chosen.template is None else str(chosen.template),
+        payload=chosen.payload,
+        exclude=tuple(one for one in chosen.exclude if one not in chosen.keys),
+        rename=chosen.rename,
+        vectors=chosen.vectors,
+        types=given.types,
+        max_text_bytes=chosen.max_text_bytes,
+        max_payload_bytes=chosen.max_payload_bytes,
+    )
+    default = SourceOptions()
+    found = {
+        one.name: value
+        for one in fields(SourceOptions)
+        if one.name not in _OF_FILES
+        and (value := getattr(options, one.name)) != getattr(default, one.name)
+    }
+    plain = {name: list(one) if isinstance(one, tuple) else one for name, one in found.items()}
+    return plain | ({} if passages is None else {_PASSAGES: asdict(passages)})
+
+
+def read_row_options(data: Mapping[str, Any]) -> tuple[SourceOptions, Passages | None]:
+    """Convert what `row_options` returned back to options.
+
+    Raises:
+        ArgumentError: If it is damaged; it names the option.
+    """
+    own = {name: value for name, value in data.items() if name != _PASSAGES}
+    passages = data.get(_PASSAGES)
+    return SourceOptions.from_dict(own), None if passages is None else Passages(**passages)

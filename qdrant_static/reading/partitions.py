@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from qdrant_static.reading.cells import READ
+from qdrant_static.reading.csvcells import CONVERTERS
 from qdrant_static.reading.inputs import Input
 from qdrant_static.reading.options import CellType
 
@@ -78,7 +78,7 @@ def _typed(file: Input, types: Mapping[str, PartitionType]) -> Input:
         if text is None or (not wanted.is_strict and not _is_written_so(text, wanted.kind)):
             continue
         try:
-            values[name] = READ[wanted.kind](text)
+            values[name] = CONVERTERS[wanted.kind](text)
         except ValueError:
             unfit[name] = f"the folder {name}={text} is not of type {wanted.kind}"
     return replace(file, partition=values, unfit=unfit)
@@ -89,7 +89,7 @@ def _is_written_so(text: str, kind: CellType) -> bool:
     if kind == "integer":
         return _INTEGER.fullmatch(text) is not None
     try:
-        READ[kind](text)
+        CONVERTERS[kind](text)
     except ValueError:
         return False
     return True

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 
-from qdrant_static import rules
-from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import Key, text_key
 from qdrant_static.reading.batch import MAX_BYTES, MAX_ROWS, Batch
+from qdrant_static.reading.options import Passages
 from qdrant_static.reading.passagecuts import (
     Bounds,
     EncoderTokens,
@@ -25,49 +24,6 @@ from qdrant_static.reading.passagecuts import (
 )
 
 __all__ = ["Passages", "TokenOffsets", "cut", "fit", "split", "token_offsets"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passages:
-    """How texts are cut.
-
-    Attributes:
-        tokens: The most that a passage has, as the encoder counts them when it reads it. Only a
-            single character that has more is a passage of more.
-        overlap: Tokens at the end of a passage with which the next begins again.
-        parent: The payload field of the row's key.
-        number: The payload field of the passage's number in its row, from 0.
-        text: The payload field of the passage's text, in place of the row's text columns.
-        characters: The most characters that a passage has; None: as many as the encoder reads.
-    """
-
-    tokens: int = 256
-    overlap: int = 0
-    parent: str = "parent"
-    number: str = "passage"
-    text: str = "text"
-    characters: int | None = None
-
-    def __post_init__(self) -> None:
-        rules.check_integer("passages.tokens", self.tokens)
-        rules.check_integer("passages.characters", self.characters, optional=True)
-        if not 0 <= self.overlap < self.tokens:
-            raise ArgumentError(
-                field="passages.overlap",
-                problem=f"{self.overlap} is not from 0 to {self.tokens - 1}, below passages.tokens",
-            )
-        if len({self.parent, self.number, self.text}) < 3:
-            raise ArgumentError(field="passages", problem="its three fields need three names")
-
-    @property
-    def bounds(self) -> Bounds:
-        """How large a passage is."""
-        return Bounds(self.tokens, self.overlap, self.characters)
-
-    @property
-    def fields(self) -> Fields:
-        """Where the payload of a passage holds its key and its text."""
-        return Fields(key=(self.parent, self.number), text=(self.text,))
 
 
 def cut(text: str, tokens: Sequence[tuple[int, int]], passages: Passages) -> list[str]:
@@ -82,7 +38,7 @@ def cut(text: str, tokens: Sequence[tuple[int, int]], passages: Passages) -> lis
         tokens: Its tokens. What a passage has when it is read alone is not looked at; `split` does.
         passages: How to cut.
     """
-    return cut_roughly(text, tokens, passages.bounds)
+    return cut_roughly(text, tokens, _bounds(passages))
 
 
 def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]:
@@ -145,9 +101,13 @@ def split(
     if batch.vectors is not None:
         raise ArgumentError(field="passages", problem="ready vectors are of whole texts")
     texts = batch.texts.to_pylist()
-    pieces = cut_all(texts, offsets, passages.bounds)
+    pieces = cut_all(texts, offsets, _bounds(passages))
     for first, last in _spans(pieces):
         yield _part(batch, texts, pieces, passages, text_fields, (first, last))
+
+
+def _bounds(passages: Passages) -> Bounds:
+    return Bounds(passages.tokens, passages.overlap, passages.characters)
 
 
 def _spans(pieces: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:

@@ -1,35 +1,26 @@
-"""Paths, folders, globs and URIs -> files -> batches of records."""
+"""Sources: whatever a job reads, opened with its columns chosen, and read in batches."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from qdrant_static.collection.fields import value_at
 from qdrant_static.errors import ArgumentError
-from qdrant_static.reading import (
-    arrowfile,
-    columns,
-    csvfile,
-    jsonl,
-    parquet,
-    partitions,
-    readyvectors,
-    registered,
-    storedcolumns,
-)
+from qdrant_static.reading import columns, formats, partitions, storedcolumns
 from qdrant_static.reading.batch import Batch, SettledRanges
 from qdrant_static.reading.find import PathLike, find, find_files
+from qdrant_static.reading.inmemory import ArrowStream, open_records, open_table
 from qdrant_static.reading.inputs import Fingerprint, Input, ReadPosition, unreadable_file
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.partitions import PartitionType
 from qdrant_static.reading.rejects import Reject
-from qdrant_static.reading.selection import Selection, select
+from qdrant_static.reading.selection import Selection
 from qdrant_static.reading.streams import DAMAGED
 
 if TYPE_CHECKING:
@@ -37,17 +28,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnySource",
+    "ArrowStream",
     "PathLike",
     "Source",
     "SourceOptions",
     "find_files",
+    "open_data",
     "open_source",
 ]
 
 
 @runtime_checkable
 class AnySource(Protocol):
-    """What a job reads: a `Source`, or an existing collection."""
+    """Whatever a job reads: files (`Source`), rows in memory, an existing collection."""
 
     @property
     def selection(self) -> Selection:
@@ -61,20 +54,20 @@ class AnySource(Protocol):
 
     @property
     def total_rows(self) -> int | None:
-        """Rows, where that is known beforehand."""
+        """Number of rows; None where it is not known before they are read."""
         ...
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files, by name."""
+        """The names of the files."""
         ...
 
     def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
-        """All batches but what is settled."""
+        """Yield all batches, without what is settled."""
         ...
 
     def fingerprints(self) -> dict[str, Fingerprint]:
-        """File name -> what changes when the file does."""
+        """Return file name -> what changes when the file does."""
         ...
 
 
@@ -85,12 +78,12 @@ class Source:
     Attributes:
         inputs: The files that can be opened, in order.
         selection: The columns.
-        unreadable: The files that cannot.
+        unreadable: The files that cannot be opened.
         left_out: Columns that no payload can hold: of bytes, intervals or unions.
-        total_rows: Rows in all files, where every file says it beforehand.
+        total_rows: Number of rows in all files; None where a file does not store its own.
         options: How they are read.
-        position: How far they are read, where not every file says its rows beforehand; None where
-            the bytes of one of them are not known either.
+        position: How far they are read, where `total_rows` is None; None where the size of one of
+            them is not known either.
     """
 
     inputs: tuple[Input, ...]
@@ -107,14 +100,14 @@ class Source:
         return tuple(Path(one.name) for one in self.inputs)
 
     def __iter__(self) -> Iterator[Batch | Reject]:
-        """All batches, file by file; a file's break comes as a reject."""
+        """Yield all batches, file by file; an error in a file comes as a reject."""
         return self.batches()
 
     def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
-        """All batches but what is settled, file by file; a file's break comes as a reject.
+        """Yield all batches, file by file; an error in a file comes as a reject.
 
-        The ranges of a file's batches, and what is settled, tile it. Asked twice with the same
-        ranges on the same files, it gives the same batches.
+        The ranges of a file's batches, and what is settled, tile it. The same ranges of the same
+        files give the same batches again.
 
         Args:
             settled: What earlier batches accounted for, by the name of their file.
@@ -126,7 +119,7 @@ class Source:
             yield from self.read(one, () if settled is None else settled.get(one.name, ()))
 
     def end_on(self, stop: threading.Event | None) -> None:
-        """Stop waiting for bytes of pipes when this is set."""
+        """Stop waiting for bytes of pipes when an event is set."""
         for one in self.inputs:
             if one.stream is not None and stop is not None:
                 one.stream.stop = stop
@@ -140,28 +133,20 @@ class Source:
     def read(
         self, file: Input, settled: Sequence[tuple[int, int]] = ()
     ) -> Iterator[Batch | Reject]:
-        """The batches of one of the inputs."""
-        if file.format == "parquet":
-            return parquet.read(file, self.selection, settled)
-        if file.format == "arrow":
-            return arrowfile.read(file, self.selection, settled)
-        if file.format == "jsonl":
-            return jsonl.read(file, self.selection, settled, self.options.types)
-        if file.format in ("csv", "tsv"):
-            return csvfile.read(file, self.selection, settled, self.options.types)
-        return _read_registered(file, self.selection, settled)
+        """Yield the batches of one of the inputs, without what is settled."""
+        return formats.read(file, self.selection, settled, self.options.types)
 
     def with_partition_types(self, types: Mapping[str, PartitionType]) -> Source:
-        """The same source, with values of these types in the columns of its folders.
+        """Return the same source, with partition values of these types.
 
         Args:
-            types: Column -> type; one that the options name is not changed.
+            types: Column -> type; a type that the options name is not changed.
         """
         wanted = {**types, **_named_types(self.options)}
         return replace(self, inputs=tuple(partitions.with_types(self.inputs, wanted)))
 
     def fingerprints(self) -> dict[str, Fingerprint]:
-        """File name -> its fingerprint; a file that cannot be read any more has none."""
+        """Return file name -> fingerprint; a file that can no longer be read has none."""
         found = {}
         for one in self.inputs:
             try:
@@ -169,6 +154,47 @@ class Source:
             except OSError:
                 continue
         return found
+
+
+def open_data(
+    data: Any,
+    *,
+    key: Sequence[str] | str | None = None,
+    text: Sequence[str] | str | None = None,
+    payload: Sequence[str] | None = None,
+    options: SourceOptions | None = None,
+    stop: threading.Event | None = None,
+) -> AnySource:
+    """Open paths, Arrow columns or dictionaries as a source; no row of a file is read yet.
+
+    Args:
+        data: Paths, as for `open_source`; an object with ``__arrow_c_stream__``, or a record batch;
+            an iterable of dictionaries.
+        key: The key's columns, instead of those of the options.
+        text: The text's columns, instead of those of the options.
+        payload: The payload's columns, instead of those of the options.
+        options: Columns, limits and formats.
+        stop: As for `open_source`.
+
+    Raises:
+        ArgumentError: If the data is none of these.
+    """
+    wanted = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
+    if isinstance(data, pa.RecordBatch):
+        data = pa.Table.from_batches([data])
+    if hasattr(data, "__arrow_c_stream__"):
+        return open_table(data, wanted)
+    if isinstance(data, str | os.PathLike) or (
+        isinstance(data, Sequence) and all(isinstance(item, str | os.PathLike) for item in data)
+    ):
+        return open_source(data, options=wanted, stop=stop)
+    if isinstance(data, Mapping) or not isinstance(data, Iterable):
+        raise ArgumentError(
+            field="paths",
+            problem=f"a {type(data).__name__} is neither paths, nor an Arrow table or data frame, "
+            "nor an iterable of dictionaries",
+        )
+    return open_records(data, wanted)
 
 
 def open_source(
@@ -181,39 +207,39 @@ def open_source(
     filesystem: FileSystem | None = None,
     stop: threading.Event | None = None,
 ) -> Source:
-    """Find the files and choose the columns; no row is read yet.
+    """Find the files and choose the columns; rows are read later, by `Source.batches`.
 
     Args:
         paths: Files, folders (with all that is below), globs, URIs, pipes, ``-`` for standard
             input.
-        key: In place of the options' key.
-        text: Likewise.
-        payload: Likewise.
+        key: The key's columns, instead of those of the options.
+        text: The text's columns, instead of those of the options.
+        payload: The payload's columns, instead of those of the options.
         options: Columns, limits and formats.
         filesystem: Where the paths lie; None: on this machine, or where their URI says.
-        stop: Ends the waiting for the first bytes of a pipe, and for later ones.
+        stop: Ends the wait for bytes of a pipe.
 
     Raises:
-        SourceNotFoundError: If a path, folder or glob gives no file.
-        JobStoppedError: If it is to stop before a pipe has given its first rows.
+        SourceNotFoundError: If a path, folder or glob names no file.
+        JobStoppedError: If the job is stopped while it waits for the first rows of a pipe.
         StorageError: If the place that a URI names cannot be reached.
-        ColumnNotFoundError: If a column is not there.
-        ColumnTypeError: If a column's type cannot serve.
-        ArgumentError: If no column for the text is found, or options get in each other's way.
+        ColumnNotFoundError: If a column does not exist.
+        ColumnTypeError: If a column has a wrong type.
+        ArgumentError: If no column for the text is found, or options contradict each other.
     """
-    asked = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
-    there = find(paths, asked, filesystem=filesystem)
-    found = partitions.with_types(there.inputs, _named_types(asked))
+    wanted = (options or SourceOptions()).with_columns(key=key, text=text, payload=payload)
+    files = find(paths, wanted, filesystem=filesystem)
+    found = partitions.with_types(files.inputs, _named_types(wanted))
     for one in found:
         if one.stream is not None:
             one.stream.stop = stop
     schemas: dict[str, pa.Schema] = {}
-    unreadable = list(there.unreached)
+    unreadable = list(files.unreached)
     inputs: list[Input] = []
     rows: list[int | None] = []
     for file in found:
         try:
-            schema, count = _describe(file)
+            schema, count = formats.describe(file)
         except DAMAGED as error:
             unreadable.append(unreadable_file(file, error))
             continue
@@ -221,11 +247,11 @@ def open_source(
         rows.append(count)
         if schema is not None:
             schemas[file.name] = schema
-    _check_types(inputs, asked)
-    selection = _select(inputs, schemas, asked)
+    _check_types(inputs, wanted)
+    selection = formats.select_columns(inputs, schemas, wanted)
     for name, schema in schemas.items():
         columns.check_schema(name, schema, selection)
-    selection = _with_dimension(inputs, schemas, selection)
+    selection = replace(selection, dimension=formats.dimension(inputs, schemas, selection))
     position = _position(inputs) if None in rows else None
     return Source(
         inputs=tuple(replace(one, position=position) for one in inputs),
@@ -239,13 +265,13 @@ def open_source(
             )
         ),
         total_rows=None if None in rows else sum(one or 0 for one in rows),
-        options=asked,
+        options=wanted,
         position=position,
     )
 
 
 def _position(inputs: Sequence[Input]) -> ReadPosition | None:
-    """How far the files are read, in bytes; None if one is not on this machine, or is a stream."""
+    """Return what follows how far files are read; None if the size of one is not known."""
     sizes = {}
     for one in inputs:
         if one.stream is not None or one.filesystem is not None:
@@ -262,7 +288,7 @@ def _named_types(options: SourceOptions) -> dict[str, PartitionType]:
 
 
 def _check_types(inputs: Sequence[Input], options: SourceOptions) -> None:
-    """Refuse types where nothing is read as text: other formats have types of their own."""
+    """Refuse types where no value is text: other formats have types of their own."""
     if not inputs or any(one.format in ("csv", "tsv") for one in inputs):
         return
     for name in options.types:
@@ -272,82 +298,3 @@ def _check_types(inputs: Sequence[Input], options: SourceOptions) -> None:
                 problem=f"types are for cells of CSV and values of folders ({name}=...); "
                 f"{inputs[0].name} has types of its own",
             )
-
-
-def _describe(file: Input) -> tuple[pa.Schema | None, int | None]:
-    """Columns and rows of a file that says them beforehand; of text, which is but opened, None."""
-    if file.format == "parquet":
-        return parquet.describe(file)
-    if file.format == "arrow":
-        return arrowfile.schema(file), None
-    if file.format in ("jsonl", "csv", "tsv"):
-        if file.stream is None:
-            file.open().close()
-        return None, None
-    with registered.opened(file.format, file.path) as (found, _):
-        return partitions.with_partition(found, file), None
-
-
-def _read_registered(
-    file: Input, selection: Selection, settled: Sequence[tuple[int, int]]
-) -> Iterator[Batch | Reject]:
-    try:
-        with registered.opened(file.format, file.path) as (found, tables):
-            schema = partitions.with_partition(found, file)
-            yield from arrowfile.batches(file, schema, tables, selection, settled)
-    except DAMAGED as error:
-        yield unreadable_file(file, error)
-
-
-def _select(
-    inputs: Sequence[Input], schemas: Mapping[str, pa.Schema], options: SourceOptions
-) -> Selection:
-    """Choose by the first file that has columns."""
-    for file in inputs:
-        if file.name in schemas:
-            found = tuple(schemas[file.name].names)
-        elif file.format == "jsonl":
-            found = jsonl.columns(file)
-        else:
-            found = csvfile.columns(file)
-            csvfile.check_types(file, found, options.types)
-        if found:
-            return select(found, file.name, options)
-    return select((), "the input", options)
-
-
-def _with_dimension(
-    inputs: Sequence[Input], schemas: Mapping[str, pa.Schema], selection: Selection
-) -> Selection:
-    """The dimension of ready vectors: the type's, else that of the first one."""
-    if selection.vectors is None:
-        return selection
-    for file in inputs:
-        dimension = _dimension(file, schemas.get(file.name), selection)
-        if dimension is not None:
-            return replace(selection, dimension=dimension)
-    return selection
-
-
-def _dimension(file: Input, schema: pa.Schema | None, selection: Selection) -> int | None:
-    name = selection.vectors
-    if name is None:
-        return None
-    if schema is None:
-        if file.format != "jsonl":
-            return None
-        vectors = (value_at(record, name) for record in jsonl.first_records(file))
-        lengths = (len(one) for one in vectors if readyvectors.problem_of(one, None) is None)
-        return next(lengths, None)
-    path = columns.path_to(schema, name)
-    kind = None if path is None else columns.type_at(schema, path)
-    if kind is not None and pa.types.is_fixed_size_list(kind):
-        return int(kind.list_size)
-    probe = replace(selection, dimension=None)
-    for item in Source(
-        inputs=(file,), selection=probe, unreadable=(), left_out=(), total_rows=None,
-        options=SourceOptions(),
-    ):  # fmt: skip
-        if isinstance(item, Batch) and item.vectors is not None and len(item):
-            return int(item.vectors.shape[1])
-    return None

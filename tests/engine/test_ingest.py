@@ -43,7 +43,7 @@ from qdrant_static.ids import point_id, text_key
 from qdrant_static.ingestion import finishing
 from qdrant_static.journal.changes import Record
 from qdrant_static.journal.livewriter import LiveWriter
-from qdrant_static.reading.passages import Passages
+from qdrant_static.reading.options import Passages
 from qdrant_static.sinks import sink
 from qdrant_static.vectors import truncate
 from tests.fakes import FakeEncoder, build_static_model, write_jsonl

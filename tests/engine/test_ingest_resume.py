@@ -19,7 +19,7 @@ from qdrant_static.errors import (
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading import arrowfile, jsonl, parquet
 from qdrant_static.reading.fromcollection import open_collection
-from qdrant_static.reading.passages import Passages
+from qdrant_static.reading.options import Passages
 from tests.fakes import FakeEncoder, grouped, write_jsonl
 
 

@@ -13,8 +13,7 @@ from qdrant_static import RunOptions, ingest
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.retrying import retry_rejects
 from qdrant_static.reading import rejects as rejects_module
-from qdrant_static.reading.options import SourceOptions
-from qdrant_static.reading.passages import Passages
+from qdrant_static.reading.options import Passages, SourceOptions
 from tests.fakes import FakeEncoder, run_cli, write_jsonl
 
 ENCODER = FakeEncoder()

@@ -26,7 +26,7 @@ from qdrant_static.errors import ArgumentError, EngineError, JobRunningError, To
 from qdrant_static.ingestion import textstats
 from qdrant_static.ingestion.progress import Progress
 from qdrant_static.ledger.ledger import Ledger
-from qdrant_static.reading.passages import Passages
+from qdrant_static.reading.options import Passages
 from qdrant_static.reading.sources import open_source
 from qdrant_static.shipping.localbuild import shardchild, shardprocesses
 from qdrant_static.shipping.localbuild import shardedrun as module

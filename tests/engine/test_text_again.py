@@ -18,8 +18,7 @@ from qdrant_static.measuring.quantize import quantize
 from qdrant_static.measuring.tuning.questions import of_points
 from qdrant_static.migration.inplace import add_vector
 from qdrant_static.reading.fromcollection import open_collection
-from qdrant_static.reading.options import SourceOptions
-from qdrant_static.reading.passages import Passages
+from qdrant_static.reading.options import Passages, SourceOptions
 from tests.fakes import FakeEncoder, grouped, write_jsonl
 
 SAME, OTHER = FakeEncoder(), FakeEncoder(salt="other")

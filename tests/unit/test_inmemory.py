@@ -12,9 +12,9 @@ import pytest
 
 from qdrant_static.errors import ArgumentError, ColumnNotFoundError, SourceNotFoundError
 from qdrant_static.reading.batch import Batch
-from qdrant_static.reading.inmemory import open_data
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.rejects import Reject
+from qdrant_static.reading.sources import open_data
 
 TABLE = pa.table({"id": [1, 2, 3], "text": ["a b", "c d", None], "year": [1999, None, 2001]})
 

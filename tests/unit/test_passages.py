@@ -19,8 +19,9 @@ from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import text_key
 from qdrant_static.reading import passages as module
 from qdrant_static.reading.batch import Batch
+from qdrant_static.reading.options import Passages
 from qdrant_static.reading.passagecuts import cut_all
-from qdrant_static.reading.passages import Passages, cut, fit, split, token_offsets
+from qdrant_static.reading.passages import cut, fit, split, token_offsets
 from qdrant_static.reading.payloads import PayloadRows
 from qdrant_static.reading.rejects import Reject
 from tests.fakes import FakeEncoder

@@ -8,10 +8,8 @@ from dataclasses import replace
 import pyarrow as pa
 
 from qdrant_static.reading.batch import Batch
-from qdrant_static.reading.options import SourceOptions
-from qdrant_static.reading.passages import Passages
+from qdrant_static.reading.options import Passages, SourceOptions, read_row_options, row_options
 from qdrant_static.reading.rejects import Reject, RejectsFile
-from qdrant_static.reading.rowoptions import read_row_options, row_options
 from qdrant_static.reading.selection import Selection, select
 from qdrant_static.reading.sources import Source
 
