@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from qdrant_static.reading.inmemory import ArrowStream
     from qdrant_static.reading.options import Passages, SourceOptions
     from qdrant_static.reading.sources import AnySource
-    from qdrant_static.shipping.receiving.pullreport import Pulled, PullProgress
-    from qdrant_static.shipping.shipreport import Shipment, ShipProgress
+    from qdrant_static.shipping.progress import PullProgress, ShipProgress
+    from qdrant_static.shipping.reports import Pulled, Shipment
 
 #: A server takes over a whole shard in one request of `ship` and `pull`, which takes minutes.
 _TRANSFER_TIMEOUT_S = 600
@@ -449,7 +449,7 @@ class Collection:
         untested: bool = False,
         discard_unfinished: bool = False,
         retry: RetryPolicy | None = None,
-        progress: Callable[[ShipProgress], None] | None = None,
+        progress: bool | Callable[[ShipProgress], None] | None = None,
     ) -> Shipment:
         """Send this embedded collection to a server, indexes included; see `qdrant_static.ship`.
 
@@ -459,9 +459,9 @@ class Collection:
         from qdrant_static.shipping.push import ship
 
         arguments: dict[str, Any] = {
-            "name": name, "alias": alias, "replication_factor": replicas, "peers": peers,
+            "name": name, "alias": alias, "replicas": replicas, "peers": peers,
             "parallel": parallel, "sample": sample, "max_mb_s": max_mb_s, "untested": untested,
-            "discard_unfinished": discard_unfinished, "retry": retry, "told": progress,
+            "discard_unfinished": discard_unfinished, "retry": retry, "progress": progress,
         }  # fmt: skip
         local: Any = self.client
         if not isinstance(server, str):
@@ -478,7 +478,7 @@ class Collection:
         peers: Mapping[str, str] | None = None,
         untested: bool = False,
         retry: RetryPolicy | None = None,
-        progress: Callable[[PullProgress], None] | None = None,
+        progress: bool | Callable[[PullProgress], None] | None = None,
     ) -> Pulled:
         """Copy this collection of a server into a folder, indexes included; see `pull`.
 
@@ -489,7 +489,7 @@ class Collection:
 
         arguments: dict[str, Any] = {
             "name": name, "shards": shards, "peers": peers, "untested": untested, "retry": retry,
-            "told": progress,
+            "progress": progress,
         }  # fmt: skip
         server: Any = self.client
         if not isinstance(folder, str | os.PathLike):

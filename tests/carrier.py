@@ -16,7 +16,7 @@ from qdrant_static.shipping.targets.target import LIVE, MARK
 
 @dataclass(frozen=True)
 class Seen:
-    """How far it is."""
+    """The progress of a shipment."""
 
     phase: str
     sent_bytes: int
@@ -54,10 +54,10 @@ class Carrier:
         self.error: BaseException | None = None
 
     def __call__(
-        self, local: EdgeClient, collection: str, server: object, *, told: Any, **options: Any
+        self, local: EdgeClient, collection: str, server: object, *, progress: Any, **options: Any
     ) -> Brought:
         self.calls.append(options)
-        told(Seen("preparing", 0, 0))
+        progress(Seen("preparing", 0, 0))
         self.dies("preparing")
         points = local.count(collection).count
         with self._engine() as engine:
@@ -76,11 +76,11 @@ class Carrier:
                         for one in records
                     ],
                 )
-                told(Seen("sending", len(records), points))
+                progress(Seen("sending", len(records), points))
                 self.dies("sending")
                 if offset is None:
                     break
-        told(Seen("proving", points, points))
+        progress(Seen("proving", points, points))
         self.dies("proving")
         if self.lives:
             with local.at_rest(collection) as folders:

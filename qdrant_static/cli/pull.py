@@ -19,7 +19,7 @@ from qdrant_static.cli.options import (
     peers_of,
 )
 from qdrant_static.cli.reporting import reported
-from qdrant_static.cli.transfer import Transfer, folder, server_at
+from qdrant_static.cli.transfer import folder, server_at
 
 
 @reported
@@ -60,7 +60,6 @@ def command(
     with (
         closing(folder(db, "--db")) as local,
         closing(server_at(source, "--from", api_key, timeout)) as server,
-        Transfer(shown=shown) as display,
     ):
         pulled = pull(
             server,
@@ -70,6 +69,6 @@ def command(
             shards=shard or None,
             peers=peers or None,
             untested=untested,
-            told=display.tell,
+            progress=shown,
         )
     typer.echo(json.dumps(pulled.to_dict(), indent=2) if as_json else str(pulled))

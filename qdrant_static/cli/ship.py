@@ -20,7 +20,7 @@ from qdrant_static.cli.options import (
     peers_of,
 )
 from qdrant_static.cli.reporting import reported
-from qdrant_static.cli.transfer import Transfer, folder, server_at
+from qdrant_static.cli.transfer import folder, server_at
 
 
 @reported
@@ -63,7 +63,6 @@ def command(
     with (
         closing(folder(db, "--db")) as local,
         closing(server_at(to, "--to", api_key, timeout)) as server,
-        Transfer(shown=shown) as display,
     ):
         shipment = ship(
             local,
@@ -71,13 +70,13 @@ def command(
             server,
             name=name,
             alias=alias,
-            replication_factor=replicas,
+            replicas=replicas,
             peers=peers or None,
             parallel=parallel,
             sample=sample,
             max_mb_s=max_mb_s or 0.0,
             untested=untested,
             discard_unfinished=discard_unfinished,
-            told=display.tell,
+            progress=shown,
         )
     typer.echo(json.dumps(shipment.to_dict(), indent=2) if as_json else str(shipment))

@@ -42,9 +42,10 @@ from qdrant_static.errors import (
 )
 from qdrant_static.shipping.nodes.node import Node, collection_path, node_of
 from qdrant_static.shipping.nodes.peers import Peers
+from qdrant_static.shipping.progress import PullProgress, progress_callback
 from qdrant_static.shipping.receiving.download import Arrival
 from qdrant_static.shipping.receiving.localconfig import embedded, indexes
-from qdrant_static.shipping.receiving.pullreport import Pulled, PullProgress
+from qdrant_static.shipping.reports import Pulled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def pull(
     peers: Mapping[str, str] | None = None,
     untested: bool = False,
     retry: RetryPolicy | None = None,
-    told: Callable[[PullProgress], None] | None = None,
+    progress: bool | Callable[[PullProgress], None] | None = None,
 ) -> Pulled:
     """Make a server's collection an embedded one, with its indexes; the server is only read.
 
@@ -88,7 +89,8 @@ def pull(
             the cluster's own list.
         untested: Pull from a version too that was never tried.
         retry: How long an unreachable server is waited for.
-        told: Hears how far it is.
+        progress: True shows progress on standard error; a function is called with a
+            `PullProgress`, several times a second.
 
     Raises:
         CollectionExistsError: If it is here already; nothing is changed.
@@ -108,7 +110,7 @@ def pull(
         raise ArgumentError(field="local", problem="a collection is pulled into a folder")
     name = check_name(collection if name is None else name)
     policy = retry or RetryPolicy()
-    with node_of(server) as node:
+    with node_of(server) as node, progress_callback(progress) as callback:
         _require_proved(server, collection, node, untested=untested)
         source = _target(server, collection)
         info = _info(server, source, node)
@@ -120,10 +122,10 @@ def pull(
         with local.receiving(name) as incoming:
             points = info.points_count or 0
             _require_vectors_room(incoming.room, info, points * len(chosen) // len(holders))
-            arrival = Arrival(source, found, node.url, incoming, policy, told, len(chosen))
+            arrival = Arrival(source, found, node.url, incoming, policy, callback, len(chosen))
             for shard in chosen:
                 arrival.take(shard, holders[shard])
-            arrival.tell("opening")
+            arrival.report("opening")
             segments = incoming.segments()
             description, left = embedded(info.config, segments=segments)
             try:

@@ -1,15 +1,15 @@
-"""A built collection becomes a server's, with its index: prepared, sent, proved, live."""
+"""Ships a collection that was built on this machine to a server, index included."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qdrant_static import rules
 from qdrant_static.clients.connect import address, is_remote
 from qdrant_static.clients.retry import RetryPolicy, retry_unavailable
 from qdrant_static.errors import (
@@ -21,10 +21,11 @@ from qdrant_static.errors import (
 from qdrant_static.shipping.nodes.node import Node, node_of
 from qdrant_static.shipping.nodes.peers import Peers
 from qdrant_static.shipping.packing.segments import BuiltShard, fingerprint, read_shards
+from qdrant_static.shipping.progress import Phase, ShipProgress, progress_callback
 from qdrant_static.shipping.proofs.prove import prove
 from qdrant_static.shipping.rate import Rate
+from qdrant_static.shipping.reports import Shipment
 from qdrant_static.shipping.send import Sender
-from qdrant_static.shipping.shipreport import Phase, Shipment, ShipProgress
 from qdrant_static.shipping.targets import prepare
 from qdrant_static.shipping.targets.aliasswitch import Pointer
 from qdrant_static.shipping.targets.prepare import Source
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from qdrant_static.edge.client import EdgeClient
     from qdrant_static.shipping.proofs.shipped import Proof
 
-#: How often shards are sent again whose copies never became what they should.
+#: How often shards are sent again if their replicas stay wrong.
 _ROUNDS = 3
 
 
@@ -47,7 +48,7 @@ def ship(
     *,
     name: str | None = None,
     alias: str | None = None,
-    replication_factor: int | None = None,
+    replicas: int | None = None,
     peers: Mapping[str, str] | None = None,
     parallel: int = 2,
     sample: int = 100,
@@ -55,58 +56,61 @@ def ship(
     untested: bool = False,
     discard_unfinished: bool = False,
     retry: RetryPolicy | None = None,
-    told: Callable[[ShipProgress], None] | None = None,
+    progress: bool | Callable[[ShipProgress], None] | None = None,
 ) -> Shipment:
-    """Make a built collection a server's, index included: the server builds nothing.
+    """Ship a built collection to a server, index included: the server builds nothing.
 
-    The target is created with all that the build has, or may be there: empty, without an alias
-    and equal in its settings. Nothing points at it before all proofs have held. If one fails, or
-    on an error or Ctrl-C, the server is left as it was; after a sudden death, or while the server
-    is away, the target stays with a mark, and the same call goes on with it.
+    The target is created with the settings of the build. It may exist already if it is empty, no
+    alias points at it, and its settings are equal. No alias points at it before all proofs have
+    held. If a proof fails, or on an error or Ctrl-C, the server is left as it was. After a crash,
+    or if the server becomes unreachable, the target stays, marked as unfinished, and the same call
+    continues with it.
 
     Args:
-        local: Where the built collection is.
-        collection: The built collection; nobody can use it while it is sent.
-        server: Where it goes.
-        name: The collection there; None for the same name.
-        alias: What points at it in the end; somebody else's change of it meanwhile is respected.
-        replication_factor: Copies of each shard in a target that is created; None for the spec's,
-            or the server's own.
-        peers: For a cluster whose list of addresses does not hold here: peer id, or address in
-            that list -> address of its REST interface.
-        parallel: How many shards are under way at once.
+        local: The client of the built collection.
+        collection: The built collection; it cannot be used while it is sent.
+        server: The client of the server.
+        name: The collection's name on the server; None for the same name.
+        alias: The alias to point at it in the end; if somebody moves the alias meanwhile, it is
+            left alone.
+        replicas: Copies of each shard in a target that is created; None for the spec's, or the
+            server's default.
+        peers: For a cluster whose own list of addresses does not hold here: peer id, or address
+            in that list -> URL of its REST interface.
+        parallel: How many shards are sent at the same time.
         sample: How many points of each shard are compared.
-        max_mb_s: Megabytes a second that are sent at most, over all shards, where the
-            network or the server is to have room for others; 0: as fast as it goes.
-        untested: Try servers and segments of other versions than those that were proved.
-        discard_unfinished: Remove what another shipment to this target left half done.
-        retry: How long a server that is away is waited for.
-        told: Hears how far it is, several times a second, from several threads in turn.
+        max_mb_s: Megabytes a second that are sent at most, over all shards, so that the network
+            and the server have room for others; 0 for no limit.
+        untested: Also ship to servers, and segments, of versions that were not tested.
+        discard_unfinished: Remove what another shipment to this target left unfinished.
+        retry: How long to keep retrying an unreachable server.
+        progress: True shows progress on standard error; a function is called with a
+            `ShipProgress`, several times a second, by one thread at a time.
 
     Returns:
-        What is live now, and what was proved.
+        What is live now, and which proofs held.
 
     Raises:
-        CannotShipError: If it cannot go there as it is; nothing was sent.
-        ShipmentRefusedError: If a proof failed; no alias points at it.
-        AliasMovedError: If somebody re-pointed the alias meanwhile; the target stays, proved.
-        CollectionNotFoundError: If there is no such local collection.
-        ServerUnavailableError: If the server was away for too long; repeat it.
-        JobRunningError: If another process of this machine fills the same target.
-        AccessDeniedError: If the key may not do this.
-        EngineError: If the server refuses a shard: its disk may be full, a proxy may limit
-            uploads.
+        CannotShipError: If it cannot be shipped as it is; nothing was sent.
+        ShipmentRefusedError: If a proof failed; no alias points at the target.
+        AliasMovedError: If somebody moved the alias meanwhile; the target stays, proved.
+        CollectionNotFoundError: If the local collection does not exist.
+        ServerUnavailableError: If the server was unreachable for too long; repeat the call.
+        JobRunningError: If another process on this machine is filling the same target.
+        AccessDeniedError: If the API key does not allow it.
+        EngineError: If the server refuses a shard: its disk may be full, or a proxy may limit the
+            size of uploads.
     """
-    for option, value in (("parallel", parallel), ("sample", sample)):
-        rules.check_integer(option, value)
-    rules.check_integer("replication_factor", replication_factor, optional=True)
+    for option, value in (("parallel", parallel), ("sample", sample), ("replicas", replicas)):
+        if value is not None and value < 1:
+            raise ArgumentError(field=option, problem=f"{value} is below 1")
     if not 0 <= max_mb_s < float("inf"):
-        raise ArgumentError(field="max_mb_s", problem=f"{max_mb_s!r} is no number from 0 on")
+        raise ArgumentError(
+            field="max_mb_s", problem=f"{max_mb_s!r} is not a number of megabytes a second"
+        )
     if not is_remote(server):
         raise CannotShipError(
-            collection=collection,
-            where=str(getattr(server, "path", server)),
-            problem="it is no server",
+            collection=collection, where=address(server), problem="it is not a server"
         )
     target = name or collection
     if alias == target:
@@ -116,6 +120,7 @@ def ship(
     with (
         node_of(server) as node,
         TemporaryDirectory(prefix="qdrant-static-ship-", ignore_cleanup_errors=True) as folder,
+        progress_callback(progress) as callback,
     ):
         return _Shipping(
             local=local,
@@ -124,167 +129,148 @@ def ship(
             node=node,
             folder=Path(folder),
             alias=alias,
-            peers=peers or {},
+            replicas=replicas,
+            addresses=peers or {},
             parallel=parallel,
             sample=sample,
             rate=Rate(max_mb_s),
             untested=untested,
+            discard_unfinished=discard_unfinished,
             retry=retry or RetryPolicy(),
-            told=told,
-        ).run(target, replication_factor, discard_unfinished=discard_unfinished)
+            progress=callback,
+        ).run(target)
 
 
+@dataclass(slots=True, kw_only=True)
 class _Shipping:
-    """One shipment, from its first question to its last."""
+    """One shipment; its fields are the arguments of `ship`."""
 
-    def __init__(
-        self,
-        *,
-        local: EdgeClient,
-        source: Source,
-        server: QdrantClient,
-        node: Node,
-        folder: Path,
-        alias: str | None,
-        peers: Mapping[str, str],
-        parallel: int,
-        sample: int,
-        rate: Rate,
-        untested: bool,
-        retry: RetryPolicy,
-        told: Callable[[ShipProgress], None] | None,
-    ) -> None:
-        self._local = local
-        self._source = source
-        self._server = server
-        self._node = node
-        self._folder = folder
-        self._alias = alias
-        self._mapping = peers
-        self._parallel = parallel
-        self._sample = sample
-        self._rate = rate
-        self._untested = untested
-        self._retry = retry
-        self._told = told
-        self._where = address(server)
-        self._clock = time.monotonic()
-        self._took: list[float] = []
+    local: EdgeClient
+    source: Source
+    server: QdrantClient
+    node: Node
+    folder: Path
+    alias: str | None
+    replicas: int | None
+    addresses: Mapping[str, str]
+    parallel: int
+    sample: int
+    rate: Rate
+    untested: bool
+    discard_unfinished: bool
+    retry: RetryPolicy
+    progress: Callable[[ShipProgress], None] | None
+    seconds: dict[str, float] = field(default_factory=dict)
 
-    def run(
-        self, name: str, replication_factor: int | None, *, discard_unfinished: bool
-    ) -> Shipment:
-        """All of it."""
-        source = self._source
-        self._tell("preparing")
-        tiers = prepare.check_server(self._server, source, untested=self._untested)
-        pointer = Pointer(self._server, self._alias, self._retry)
-        aliases = pointer.look()
-        peers = retry_unavailable(lambda: Peers.of(self._node, self._mapping), self._retry)
-        with self._local.at_rest(source.collection) as folders:
-            shards = read_shards(folders)
-            if not self._untested:
-                prepare.check_versions(source, self._where, shards)
-            target = Target(
-                self._node,
-                name,
-                fingerprint(shards),
-                collection=source.collection,
-                tiers=tiers,
-                retry=self._retry,
-            )
-            target.look(aliases, discard_unfinished=discard_unfinished)
-            sender: Sender | None = None
+    def run(self, name: str) -> Shipment:
+        """Prepare the target, send the shards, prove them, and point the alias at them."""
+        source = self.source
+        self._report("preparing")
+        with self._timed("prepare"):
+            tiers = prepare.check_server(self.server, source, untested=self.untested)
+            pointer = Pointer(self.server, self.alias, self.retry)
+            aliases = pointer.look()
+            peers = retry_unavailable(lambda: Peers.of(self.node, self.addresses), self.retry)
+        sender: Sender | None = None
+        with self.local.at_rest(source.collection) as folders:
+            with self._timed("prepare"):
+                shards = read_shards(folders)
+                if not self.untested:
+                    prepare.check_versions(source, address(self.server), shards)
+                target = Target(
+                    self.node,
+                    name,
+                    fingerprint(shards),
+                    collection=source.collection,
+                    tiers=tiers,
+                    retry=self.retry,
+                )
+                target.look(aliases, discard_unfinished=self.discard_unfinished)
             if not target.live:
-                with _undone(target):
-                    states = prepare.prepare(
-                        source,
-                        shards,
-                        self._server,
-                        target,
-                        tiers=tiers,
-                        replication_factor=replication_factor,
-                        retry=self._retry,
-                    )
-                    sender = self._send(target, shards, states, peers)
-        if sender is None:
-            self._took = [time.monotonic() - self._clock, 0.0, 0.0]
-        with _undone(target):
-            proofs = self._proved(target, shards, peers, sender)
+                with _undo_on_failure(target):
+                    with self._timed("prepare"):
+                        sender = self._prepare(target, shards, peers, tiers=tiers)
+                    self._send(target, sender, peers)
+        with _undo_on_failure(target):
+            with self._timed("prove"):
+                proofs = self._prove(target, shards, peers, sender)
             if not target.live:
                 target.went_live()
         pointer.point(name)
-        self._tell("done", sender)
-        prepare_s, send_s, copy_s, prove_s = self._took
+        self._report("done", sender)
         return Shipment(
             id=fingerprint(shards),
             collection=source.collection,
-            where=self._where,
+            where=address(self.server),
             target=name,
-            alias=self._alias,
+            alias=self.alias,
             points=sum(source.counts),
             shards=len(shards),
             sent_bytes=sender.sent_bytes if sender is not None else 0,
-            prepare_s=prepare_s,
-            send_s=send_s,
-            copy_s=copy_s,
-            prove_s=prove_s,
+            prepare_s=self.seconds["prepare"],
+            send_s=self.seconds.get("send", 0.0),
+            copy_s=self.seconds.get("copy", 0.0),
+            prove_s=self.seconds["prove"],
             proofs=proofs,
         )
 
-    def _send(
-        self,
-        target: Target,
-        shards: Sequence[BuiltShard],
-        states: Mapping[str, Mapping[str, Any]],
-        peers: Peers,
+    def _prepare(
+        self, target: Target, shards: Sequence[BuiltShard], peers: Peers, *, tiers: bool
     ) -> Sender:
-        """Send all shards, and again those whose copies stay wrong with nobody at work on them."""
+        """Create the target, and take the empty snapshot of each of its shards."""
+        states = prepare.prepare(
+            self.source,
+            shards,
+            self.server,
+            target,
+            tiers=tiers,
+            replicas=self.replicas,
+            retry=self.retry,
+        )
         sender = Sender(
             peers,
             target.name,
             shards,
             states,
-            self._folder,
-            parallel=self._parallel,
-            retry=self._retry,
-            rate=self._rate,
-            told=self._told,
+            self.folder,
+            parallel=self.parallel,
+            retry=self.retry,
+            rate=self.rate,
+            progress=self.progress,
         )
-        counts = dict(enumerate(self._source.counts))
         if peers.clustered:
-            peers.wait_active(target.name, dict.fromkeys(counts, 0))
+            peers.wait_active(target.name, dict.fromkeys(range(len(shards)), 0))
         sender.frame()
-        self._lap()
-        wrong: Sequence[int] = sorted(counts)
-        sending = copying = 0.0
-        for _ in range(_ROUNDS):
-            sender.send(wrong)
-            sending += self._lap(keep=False)
-            self._tell("copying", sender)
-            wrong = peers.wait_active(target.name, counts, patience_s=self._retry.budget_s)
-            copying += self._lap(keep=False)
-            if not wrong:
-                break
-        self._took += [sending, copying]
         return sender
 
-    def _proved(
+    def _send(self, target: Target, sender: Sender, peers: Peers) -> None:
+        """Send all shards, and again those whose replicas stay wrong while no copy runs."""
+        counts = dict(enumerate(self.source.counts))
+        wrong: Sequence[int] = sorted(counts)
+        for _ in range(_ROUNDS):
+            with self._timed("send"):
+                sender.send(wrong)
+            self._report("copying", sender)
+            with self._timed("copy"):
+                wrong = peers.wait_active(target.name, counts, patience_s=self.retry.budget_s)
+            if not wrong:
+                break
+
+    def _prove(
         self, target: Target, shards: Sequence[BuiltShard], peers: Peers, sender: Sender | None
     ) -> tuple[Proof, ...]:
-        self._tell("proving", sender)
-        self._lap(keep=False)
+        self._report("proving", sender)
         try:
-            proofs = prove(
-                self._local,
-                self._source.collection,
-                self._server,
-                self._node,
+            return prove(
+                self.local,
+                self.source.collection,
+                self.server,
+                self.node,
                 peers,
                 target.name,
                 shards,
-                sample=self._sample,
-                retry=self._retry,
+                sample=self.sample,
+                retry=self.retry,
             )
         except ShipmentRefusedError as error:
             if target.live:
@@ -294,41 +280,39 @@ class _Shipping:
             else:
                 error.left = f"{target.undo()}; no alias points at it"
             raise
-        self._lap()
-        return proofs
 
-    def _lap(self, *, keep: bool = True) -> float:
-        now = time.monotonic()
-        took, self._clock = now - self._clock, now
-        if keep:
-            self._took.append(took)
-        return took
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        """Add the time of a block to a phase."""
+        started = time.monotonic()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - started
 
-    def _tell(self, phase: Phase, sender: Sender | None = None) -> None:
-        if self._told is None:
+    def _report(self, phase: Phase, sender: Sender | None = None) -> None:
+        if self.progress is None:
             return
         if sender is not None:
-            self._told(sender.progress(phase))
+            self.progress(sender.state(phase))
             return
-        shards = len(self._source.counts)
+        shards = len(self.source.counts)
         done = shards if phase in ("proving", "done") else 0
-        self._told(
+        self.progress(
             ShipProgress(phase=phase, sent_bytes=0, total_bytes=0, shards_done=done, shards=shards)
         )
 
 
 @contextmanager
-def _undone(target: Target) -> Iterator[None]:
-    """Leave the server as it was after any failure but one: while it is away, the mark stays."""
+def _undo_on_failure(target: Target) -> Iterator[None]:
+    """Leave the server as it was after a failure, except while it is unreachable."""
     try:
         yield
     except ServerUnavailableError as error:
         error.add_note(
             f"{target.name!r} stays unfinished on the server, and nothing points at it: the same "
-            "command goes on with it"
+            "command continues with it"
         )
         raise
-    except ShipmentRefusedError:  # it says itself what is left
+    except ShipmentRefusedError:  # the error itself says what is left
         raise
     except BaseException as error:
         error.add_note(target.undo())

@@ -15,8 +15,8 @@ from qdrant_static.clients.retry import Attempts, RetryPolicy, retry_unavailable
 from qdrant_static.errors import CannotShipError, EngineError, ServerUnavailableError
 from qdrant_static.shipping.nodes.node import Sendable, collection_path
 from qdrant_static.shipping.packing.pack import Frame, Packed
+from qdrant_static.shipping.progress import Phase, ShipProgress
 from qdrant_static.shipping.rate import Rate
-from qdrant_static.shipping.shipreport import ShipProgress
 
 if TYPE_CHECKING:
     from qdrant_static.shipping.nodes.peers import Holder, Peers
@@ -39,7 +39,7 @@ class Sender:
         parallel: How many shards are under way at once.
         retry: How long a failing shard is repeated.
         rate: What all shards together are held to.
-        told: Hears how far it is.
+        progress: Called with the progress, by one thread at a time.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Sender:
         parallel: int,
         retry: RetryPolicy,
         rate: Rate,
-        told: Callable[[ShipProgress], None] | None = None,
+        progress: Callable[[ShipProgress], None] | None = None,
     ) -> None:
         self._peers = peers
         self._target = target
@@ -63,7 +63,7 @@ class Sender:
         self._parallel = parallel
         self._retry = retry
         self._rate = rate
-        self._told = told
+        self._progress = progress
         self._packed: dict[int, Packed] = {}
         self._sizes: dict[int, int] = {}
         self._sent: dict[int, int] = {}
@@ -98,7 +98,7 @@ class Sender:
                     problem="snapshots of its shards cannot be had: a server without them, or a "
                     f"proxy that lets them not through ({error})",
                 ) from error
-            self._tell()
+            self._report()
 
     def send(self, numbers: Collection[int]) -> None:
         """Send some shards; returns when the server has opened all of them.
@@ -159,7 +159,7 @@ class Sender:
                 with self._guard:
                     self._done.add(shard.number)
                     self._sent[shard.number] = self._sizes[shard.number]
-                self._tell()
+                self._report()
                 return
 
     def _attempt(self, shard: BuiltShard, failures: int) -> None:
@@ -168,9 +168,9 @@ class Sender:
         holder = holders[failures % len(holders)]
         packed = self._packed[shard.number]
 
-        def heard(sent: int) -> None:
+        def report(sent: int) -> None:
             self._sent[shard.number] = min(sent, self._sizes[shard.number])
-            self._tell()
+            self._report()
 
         self._peers.wait_led(holder.node, patience_s=self._retry.budget_s)
         try:
@@ -178,7 +178,7 @@ class Sender:
                 collection_path(self._target, "shards", shard.number, "snapshots", "upload"),
                 f"{shard.number}.snapshot",
                 _Breakable(packed, self._stop, self._rate),
-                heard,
+                report,
                 wait=True,
                 priority="snapshot",
             )
@@ -215,14 +215,14 @@ class Sender:
             )
         return found
 
-    def _tell(self) -> None:
-        if self._told is None:
+    def _report(self) -> None:
+        if self._progress is None:
             return
         with self._guard:
-            self._told(self.progress("sending"))
+            self._progress(self.state("sending"))
 
-    def progress(self, phase: Any) -> ShipProgress:
-        """How far it is, said of a phase."""
+    def state(self, phase: Phase) -> ShipProgress:
+        """Return the progress, as that of a phase."""
         return ShipProgress(
             phase=phase,
             sent_bytes=self.sent_bytes,

@@ -15,7 +15,8 @@ from qdrant_static.cli import app
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import ShipmentRefusedError
 from qdrant_static.shipping import push
-from qdrant_static.shipping.shipreport import Shipment, ShipProgress
+from qdrant_static.shipping.progress import ShipProgress, progress_callback
+from qdrant_static.shipping.reports import Shipment
 from qdrant_static.shipping.targets import prepare
 from tests.fakes import write_jsonl
 
@@ -45,6 +46,9 @@ def run(*arguments, code: int = 0):
     return found
 
 
+NOTHING = {"sent_bytes": 0, "total_bytes": 0, "shards_done": 0, "shards": 1}
+
+
 @dataclass
 class Recorded:
     """In the place of `ship`: what it was asked."""
@@ -53,10 +57,12 @@ class Recorded:
     asked: tuple = ()
     options: dict | None = None
 
-    def __call__(self, local, collection, server, *, told, **options):
+    def __call__(self, local, collection, server, *, progress, **options):
         self.asked = (local, collection, server)
         self.options = options
-        told(ShipProgress(phase="preparing", sent_bytes=0, total_bytes=0, shards_done=0, shards=1))
+        with progress_callback(progress) as report:
+            if report is not None:
+                report(ShipProgress(phase="preparing", **NOTHING))
         if isinstance(self.answer, Exception):
             raise self.answer
         return SHIPMENT
@@ -82,7 +88,7 @@ def test_every_option_is_handed_on(place, recorded):
     assert collection == "articles"
     assert (server.init_options["api_key"], server.init_options["timeout"]) == ("secret", 9)
     assert recorded.options == {
-        "name": "green", "alias": "live", "replication_factor": 2,
+        "name": "green", "alias": "live", "replicas": 2,
         "peers": {"7": "http://a", "8": "http://b"}, "parallel": 3, "sample": 5, "untested": True,
         "discard_unfinished": True, "max_mb_s": 50.0,
     }  # fmt: skip
@@ -93,7 +99,7 @@ def test_every_option_is_handed_on(place, recorded):
 def test_without_options_the_defaults_are_those_of_the_function(place, recorded):
     found = run("articles", "--to", "http://localhost:1")
     assert recorded.options == {
-        "name": None, "alias": None, "replication_factor": None, "peers": None, "parallel": 2,
+        "name": None, "alias": None, "replicas": None, "peers": None, "parallel": 2,
         "sample": 100, "untested": False, "discard_unfinished": False, "max_mb_s": 0.0,
     }  # fmt: skip
     assert found.stdout == f"{SHIPMENT}\n"

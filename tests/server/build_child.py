@@ -22,7 +22,7 @@ from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading import jsonl
 from qdrant_static.shipping.localbuild import buildrun
 from qdrant_static.shipping.localbuild.buildhere import BuildHere
-from qdrant_static.shipping.shipreport import ShipProgress
+from qdrant_static.shipping.progress import ShipProgress
 from tests.fakes import FakeEncoder, grouped
 
 BATCH_ROWS = 100

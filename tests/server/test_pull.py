@@ -30,7 +30,8 @@ from qdrant_static.errors import (
     VerificationError,
 )
 from qdrant_static.querying.run import Searcher
-from qdrant_static.shipping.pull import PullProgress, pull
+from qdrant_static.shipping.progress import PullProgress
+from qdrant_static.shipping.pull import pull
 from tests.fakes import run_cli, write_jsonl
 from tests.server.own_cluster import OwnCluster
 from tests.server.own_server import OwnServer, needs_binary
@@ -478,7 +479,7 @@ def test_the_server_keeps_no_snapshot(server, there, local):
 def test_its_progress_is_told(server, there, local):
     make(server, there, Kind(dense()), points=300)
     heard: list[PullProgress] = []
-    report = pull(server, there, local, told=heard.append)
+    report = pull(server, there, local, progress=heard.append)
     assert [one.sent_bytes for one in heard] == sorted(one.sent_bytes for one in heard)
     assert heard[-1] == PullProgress(
         phase="opening", sent_bytes=report.bytes, total_bytes=0, shards_done=2, shards=2
@@ -493,7 +494,7 @@ def test_an_interruption_leaves_nothing(server, there, local):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pull(server, there, local, told=stop)
+        pull(server, there, local, progress=stop)
     assert local.get_collections().collections == []
     assert not (local.path / there).exists()
     assert pull(server, there, local).points == 300

@@ -24,8 +24,8 @@ from qdrant_static.errors import (
     CollectionNotFoundError,
 )
 from qdrant_static.shipping.nodes.node import collection_path, node_of
+from qdrant_static.shipping.progress import ShipProgress
 from qdrant_static.shipping.push import ship
-from qdrant_static.shipping.shipreport import ShipProgress
 from qdrant_static.shipping.targets.target import MARK
 from tests.fakes import FakeEncoder
 from tests.shipping import INDEXED, build, point_id, points, vectors
@@ -95,7 +95,7 @@ def queued(server: QdrantClient, collection: str) -> int:
 def test_one_shard_is_searched_there_as_here(built, server, name):
     heard: list[ShipProgress] = []
     shipment = ship(
-        built, "one", server, name=name, alias=f"{name}-live", retry=RETRY, told=heard.append
+        built, "one", server, name=name, alias=f"{name}-live", retry=RETRY, progress=heard.append
     )
     assert (shipment.points, shipment.shards, shipment.already) == (COUNT, 1, False)
     assert [proof.name for proof in shipment.proofs] == [
@@ -230,7 +230,7 @@ def test_ctrl_c_leaves_nothing_or_what_was_there(built, server, name):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        ship(built, "three", server, name=name, retry=RETRY, told=interrupt)
+        ship(built, "three", server, name=name, retry=RETRY, progress=interrupt)
     assert not server.collection_exists(name)
     assert caught.value.__notes__ == [f"{name!r} was removed: nothing of it is left on the server"]
     assert built.count("three").count == COUNT, "the local collection is free again"

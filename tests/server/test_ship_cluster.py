@@ -17,9 +17,9 @@ from qdrant_static.shipping import push
 from qdrant_static.shipping.nodes.node import collection_path, node_of
 from qdrant_static.shipping.nodes.peers import Peers
 from qdrant_static.shipping.packing import pack
+from qdrant_static.shipping.progress import ShipProgress
 from qdrant_static.shipping.push import ship
 from qdrant_static.shipping.send import Sender
-from qdrant_static.shipping.shipreport import ShipProgress
 from tests.server.own_cluster import OwnCluster
 from tests.server.own_server import needs_binary
 from tests.shipping import build, point_id
@@ -119,14 +119,12 @@ def test_each_node_s_own_address_comes_from_the_cluster_s_list(tmp_path):
 def test_an_address_in_the_list_that_leads_to_another_node_is_not_sent_to(cluster, built):
     client = cluster.nodes[0].client()
     with pytest.raises(ArgumentError, match=r"answers, not peer \d+: say where .*--peer \d+=URL"):
-        ship(built, "c", client, name="refused", replication_factor=2)
+        ship(built, "c", client, name="refused", replicas=2)
 
 
 def test_four_shards_arrive_on_both_nodes(cluster, built):
     client = cluster.nodes[0].client()
-    shipment = ship(
-        built, "c", client, name="c__1", alias="c", replication_factor=2, peers=cluster.addresses
-    )
+    shipment = ship(built, "c", client, name="c__1", alias="c", replicas=2, peers=cluster.addresses)
     assert (shipment.points, shipment.shards, shipment.alias) == (POINTS, SHARDS, "c")
     check(cluster, built, "c__1", "c")
 
@@ -141,9 +139,9 @@ def test_a_node_that_comes_back_is_waited_for(cluster, built, victim):
         client,
         name="c__1",
         alias="c",
-        replication_factor=2,
+        replicas=2,
         peers=cluster.addresses,
-        told=told,
+        progress=told,
     )
     told.join()
     check(cluster, built, "c__1", "c")
@@ -156,12 +154,12 @@ def test_the_same_command_finishes_what_a_dead_node_ended(cluster, built, victim
     asked = {
         "name": "c__1",
         "alias": "c",
-        "replication_factor": 2,
+        "replicas": 2,
         "peers": cluster.addresses,
         "retry": IMPATIENT,
     }
     with pytest.raises(ServerUnavailableError):
-        ship(built, "c", client, **asked, told=told)
+        ship(built, "c", client, **asked, progress=told)
     told.join()
     assert [node.client().get_aliases().aliases for node in cluster.nodes if node.runs] == [[]]
     cluster.nodes[victim].start()
@@ -197,7 +195,7 @@ def clocks_written(monkeypatch) -> list[str]:
 
 def test_replicas_are_whole_though_the_target_has_clocks(cluster, built, clocks_written):
     client = cluster.nodes[0].client()
-    ship(built, "c", client, name="c__1", alias="c", peers=cluster.addresses, replication_factor=2)
+    ship(built, "c", client, name="c__1", alias="c", peers=cluster.addresses, replicas=2)
     assert clocks_written == ["newest_clocks.json"]
     check(cluster, built, "c__1", "c")
 
@@ -210,6 +208,6 @@ def test_a_shipment_with_clocks_leaves_replicas_empty_and_is_refused(
     monkeypatch.setattr(push, "_ROUNDS", 1)
     client = cluster.nodes[0].client()
     with pytest.raises(ShipmentRefusedError) as caught:
-        push.ship(built, "c", client, name="c__1", peers=cluster.addresses, replication_factor=2)
+        push.ship(built, "c", client, name="c__1", peers=cluster.addresses, replicas=2)
     assert caught.value.proof == "count"
     assert not client.collection_exists("c__1")

@@ -482,7 +482,7 @@ def on_phase(phase: str, then: Callable[[], object]) -> Callable[[Any], None]:
 def test_a_server_that_is_killed_before_the_proofs_leaves_a_mark_and_is_finished(own) -> None:
     server, sending = own
     with pytest.raises(ServerUnavailableError):
-        sending.ship(retry=SHORT, told=on_phase("proving", server.kill))
+        sending.ship(retry=SHORT, progress=on_phase("proving", server.kill))
     server.start()
     sending.server = server.client()
     assert "the mark" in TRAPS["killed before the proofs"].left
@@ -567,7 +567,7 @@ def test_an_alias_that_somebody_moves_meanwhile_is_left_alone(sending) -> None:
     moves = [models.CreateAliasOperation(create_alias=to_other)]
     meanwhile = on_phase("proving", lambda: sending.server.update_collection_aliases(moves))
     with pytest.raises(AliasMovedError) as caught:
-        sending.ship(told=meanwhile)
+        sending.ship(progress=meanwhile)
     assert caught.value.found == other
     assert f"{sending.name!r} is there, whole and proved: repeat the command" in str(caught.value)
     assert "the alias where it was put" in TRAPS["alias moved"].left

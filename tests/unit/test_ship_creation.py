@@ -137,7 +137,7 @@ def test_the_specs_own_wishes_for_a_server_are_heard():
     assert (made["replication_factor"], made["write_consistency_factor"]) == (3, 2)
     assert made["on_disk_payload"] is False
     assert made["metadata"] == metadata
-    asked = creation(info(metadata=metadata), shards(2), tiers=False, replication_factor=2)
+    asked = creation(info(metadata=metadata), shards(2), tiers=False, replicas=2)
     assert asked["replication_factor"] == 2
 
 

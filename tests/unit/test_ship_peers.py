@@ -251,7 +251,7 @@ def test_one_server_alone_holds_all(cluster):
 def test_all_is_well_when_it_has_been_for_a_moment(cluster):
     told = []
     peers = Peers.of(cluster.node())
-    assert peers.wait_active("c", COUNTS, told=lambda *news: told.append(news)) == ()
+    assert peers.wait_active("c", COUNTS, progress=lambda *news: told.append(news)) == ()
     assert set(told) == {(4, 4)}
     assert 1 <= cluster.clock < 2
 

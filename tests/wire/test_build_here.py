@@ -398,7 +398,7 @@ def test_what_is_asked_reaches_the_shipment_and_the_folder_may_stay(job, wire, c
     )
     (options,) = carrier.calls
     assert options == {
-        "alias": "a", "replication_factor": 2, "peers": {"1": "http://p"}, "untested": True,
+        "alias": "a", "replicas": 2, "peers": {"1": "http://p"}, "untested": True,
         "discard_unfinished": False, "max_mb_s": 50,
     }  # fmt: skip
     with EdgeClient(folder) as local:
@@ -507,7 +507,7 @@ def test_every_shard_gets_its_rows(job, wire, carrier, source, tmp_path):
     spec = CollectionSpec.for_encoder(ENCODER, server=ServerSpec(shards=3, replicas=2))
     report = job(spec=spec, build=BuildHere(keep=True, workers=1))
     check_rows(report, wire)
-    assert carrier.calls[0]["replication_factor"] == 2
+    assert carrier.calls[0]["replicas"] == 2
     with EdgeClient(tmp_path / "st" / "build") as local:
         assert local.get_collection("c").config.params.shard_number == 3
         counts = local.shard_counts("c")
@@ -574,7 +574,7 @@ def test_the_command_builds_and_ships(command, carrier, wire):
     assert told["shipment"] == {"collection": "c", "points": ROWS}
     assert carrier.calls[0]["alias"] == "a"
     assert carrier.calls[0]["peers"] == {"7": "http://node:6333"}
-    assert carrier.calls[0]["replication_factor"] == 2
+    assert carrier.calls[0]["replicas"] == 2
     with wire.engine() as engine:
         assert engine.count("c").count == ROWS
 

@@ -475,7 +475,7 @@ def told(progress):
         sys.stdin.read()
 
 server = QdrantClient(url=sys.argv[1], check_compatibility=False)
-pull(server, "there", EdgeClient(sys.argv[2]), told=told)
+pull(server, "there", EdgeClient(sys.argv[2]), progress=told)
 """
 
 

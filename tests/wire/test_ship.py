@@ -28,7 +28,7 @@ from qdrant_static.errors import (
 )
 from qdrant_static.routing import shard_of
 from qdrant_static.shipping import push
-from qdrant_static.shipping.shipreport import ShipProgress
+from qdrant_static.shipping.progress import ShipProgress
 from qdrant_static.shipping.targets.target import MARK
 from tests.shipping import build
 from tests.wire.shipdoor import ShipDoor
@@ -77,7 +77,7 @@ def requests(door: ShipDoor, method: str) -> list[str]:
 def test_what_is_made_is_what_was_built_in_the_servers_words(local, door):
     heard: list[ShipProgress] = []
     door.counts = {}
-    shipment = ship(local, door, alias="live", told=heard.append)
+    shipment = ship(local, door, alias="live", progress=heard.append)
     there = door.collections["three"]
     assert there["shards"] == dict(enumerate(local.shard_counts("three")))
     assert there["config"]["params"] == {
@@ -145,7 +145,7 @@ def test_a_server_that_stays_away_leaves_the_mark_and_the_same_call_finishes(loc
     door.faults = ["cut"] * 1000
     with pytest.raises(ServerUnavailableError, match=r"shard \d of 'three'") as caught:
         ship(local, door, parallel=parallel)
-    assert "the same command goes on with it" in caught.value.__notes__[0]
+    assert "the same command continues with it" in caught.value.__notes__[0]
     assert caught.value.tried > 1
     assert mark(door)["state"] == "under way"
     door.faults = []
@@ -323,7 +323,7 @@ def test_an_alias_that_somebody_moved_is_left_where_it_is(local, door):
             door.aliases["live"] = "theirs"
 
     with pytest.raises(AliasMovedError) as caught:
-        ship(local, door, alias="live", told=move)
+        ship(local, door, alias="live", progress=move)
     assert (caught.value.expected, caught.value.found) == ("old", "theirs")
     assert door.aliases == {"live": "theirs"}
     assert mark(door)["state"] == "live"
@@ -379,12 +379,12 @@ def test_ctrl_c_leaves_nothing(local, door):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ship(local, door, told=interrupt)
+        ship(local, door, progress=interrupt)
     assert door.collections == {}
     assert local.count("three").count == COUNT
 
 
-@pytest.mark.parametrize("option", ["parallel", "sample", "replication_factor"])
+@pytest.mark.parametrize("option", ["parallel", "sample", "replicas"])
 def test_numbers_below_one_are_refused(local, door, option):
     with pytest.raises(ArgumentError, match=option):
         ship(local, door, **{option: 0})

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.ingestion.run import IngestRun
     from qdrant_static.shipping.options import BuildOptions
-    from qdrant_static.shipping.shipreport import ShipProgress
+    from qdrant_static.shipping.progress import ShipProgress
 
 #: The ledger's note of the folder in which the job builds, and of the run that did.
 NOTE = "build"
@@ -185,12 +185,12 @@ class BuildHereRun:
                     job.collection,
                     self.server,
                     alias=build.alias,
-                    replication_factor=build.replicas or job.spec.server.replicas,
+                    replicas=build.replicas or job.spec.server.replicas,
                     peers=build.peers,
                     max_mb_s=build.max_mb_s,
                     untested=build.untested,
                     discard_unfinished=build.discard_unfinished,
-                    told=_Told(job),
+                    progress=_Told(job),
                 ).to_dict()
             except _StoppedError:
                 return replace(built, interrupted=True)

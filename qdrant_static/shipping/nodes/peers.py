@@ -191,7 +191,7 @@ class Peers:
         counts: Mapping[int, int],
         *,
         patience_s: float = 300.0,
-        told: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> tuple[int, ...]:
         """Wait until every replica is Active and has its points.
 
@@ -204,7 +204,7 @@ class Peers:
             collection: Which.
             counts: Shard -> how many points each of its replicas must have.
             patience_s: So long nothing may change, in seconds.
-            told: Hears how many replicas are as they must be, and of how many.
+            progress: Called with the number of replicas that are as they must be, and of all.
 
         Returns:
             The shards that stay wrong with nobody at work on them; none if all is well.
@@ -231,9 +231,9 @@ class Peers:
                 last, changed = state, now
             if seen is not None:
                 wrong = _wrong(seen, counts)
-                if told is not None:
+                if progress is not None:
                     every = [one for replicas in seen.holders.values() for one in replicas]
-                    told(len(every) - len(wrong), len(every))
+                    progress(len(every) - len(wrong), len(every))
                 open_shards = {one.shard for one in wrong} | (set(counts) - set(seen.holders))
                 if (
                     not open_shards

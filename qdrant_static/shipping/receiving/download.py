@@ -17,8 +17,8 @@ from qdrant_static.errors import (
 )
 from qdrant_static.shipping.nodes.node import collection_path
 from qdrant_static.shipping.nodes.peers import ACTIVE, Peers
+from qdrant_static.shipping.progress import PullProgress
 from qdrant_static.shipping.receiving.optimizerwatch import Watch
-from qdrant_static.shipping.receiving.pullreport import PullProgress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ class Arrival:
         where: The server, for messages.
         incoming: Where they go.
         policy: How long somebody who is away is waited for.
-        told: Hears how far it is.
+        progress: Called with the progress.
         shards: How many are to come.
 
     Attributes:
@@ -62,7 +62,7 @@ class Arrival:
         where: str,
         incoming: Incoming,
         policy: RetryPolicy,
-        told: Callable[[PullProgress], None] | None,
+        progress: Callable[[PullProgress], None] | None,
         shards: int,
     ) -> None:
         self.bytes = 0
@@ -71,15 +71,15 @@ class Arrival:
         self._where = where
         self._incoming = incoming
         self._policy = policy
-        self._told = told
+        self._progress = progress
         self._shards = shards
         self._done = 0
         self._looked = 0
 
-    def tell(self, phase: Literal["receiving", "opening"], more: int = 0) -> None:
-        """Say how far it is, and how much has come of a shard that is not all there yet."""
-        if self._told is not None:
-            self._told(
+    def report(self, phase: Literal["receiving", "opening"], more: int = 0) -> None:
+        """Report the progress; ``more`` bytes have come of a shard that is not complete yet."""
+        if self._progress is not None:
+            self._progress(
                 PullProgress(
                     phase=phase,
                     sent_bytes=self.bytes + more,
@@ -110,11 +110,11 @@ class Arrival:
         file = self._incoming.room / f"{shard}.snapshot"
         size = self._download(shard, active, file)
         self.bytes += size
-        self.tell("receiving")
+        self.report("receiving")
         require_room(self._incoming.room, size)  # it is unpacked beside itself
         self._incoming.take(file)
         self._done += 1
-        self.tell("receiving")
+        self.report("receiving")
 
     def _download(self, shard: int, peers: Sequence[int], file: Path) -> int:
         """Try the nodes that hold the shard in turn, until one has sent all of it."""
@@ -188,7 +188,7 @@ class Arrival:
         return size
 
     def _look(self, done: int) -> None:
-        self.tell("receiving", done)
+        self.report("receiving", done)
         if done >= self._looked:
             require_room(self._incoming.room, _LOOK_BYTES)
             self._looked = done + _LOOK_BYTES

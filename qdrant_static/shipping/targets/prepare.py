@@ -133,7 +133,7 @@ def prepare(
     target: Target,
     *,
     tiers: bool,
-    replication_factor: int | None,
+    replicas: int | None,
     retry: RetryPolicy,
 ) -> dict[str, dict[str, Any]]:
     """Make the target what the shards need: settings, payload indexes, operation numbers.
@@ -144,7 +144,7 @@ def prepare(
         server: Where it goes.
         target: What `Target.look` has allowed.
         tiers: Whether the server says with tiers where data lies.
-        replication_factor: Copies of each shard in a target that is created.
+        replicas: Copies of each shard in a target that is created.
         retry: How long a server that is away is waited for.
 
     Returns:
@@ -156,7 +156,7 @@ def prepare(
     schema = schema_of(source.info)
     if target.before is not None:
         _require_same(target, target.before, schema, shards)
-    body = creation(source.info, shards, tiers=tiers, replication_factor=replication_factor)
+    body = creation(source.info, shards, tiers=tiers, replicas=replicas)
     config = target.make(body, schema)
     states, differences = same_settings(config, shards)
     if differences:

@@ -44,7 +44,7 @@ def creation(
     shards: Sequence[BuiltShard],
     *,
     tiers: bool,
-    replication_factor: int | None = None,
+    replicas: int | None = None,
 ) -> dict[str, Any]:
     """The body of ``PUT /collections/{name}`` for a collection as a local one is.
 
@@ -52,7 +52,7 @@ def creation(
         info: The local collection, as `EdgeClient.get_collection` tells it.
         shards: Its shards.
         tiers: Whether the server says with tiers where data lies.
-        replication_factor: Copies of each shard; None for the spec's, or the server's own.
+        replicas: Copies of each shard; None for the spec's, or the server's own.
 
     Raises:
         ArgumentError: If the spec in its metadata cannot be read.
@@ -74,7 +74,7 @@ def creation(
             for name, one in (params.sparse_vectors or {}).items()
         },
         "shard_number": len(shards),
-        "replication_factor": replication_factor,
+        "replication_factor": replicas,
         "hnsw_config": _words(
             _chosen(_dumped(config.hnsw_config), (*_GRAPH, "on_disk", "memory")),
             "on_disk",
@@ -86,7 +86,7 @@ def creation(
         "metadata": metadata,
     }
     if server is not None:
-        body["replication_factor"] = replication_factor or server.replicas
+        body["replication_factor"] = replicas or server.replicas
         body["write_consistency_factor"] = server.write_consistency
         if server.on_disk_payload is not None:
             body["on_disk_payload"] = server.on_disk_payload

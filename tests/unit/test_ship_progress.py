@@ -1,4 +1,4 @@
-"""What a person and a log see of shards that travel; and where the two ends may be."""
+"""What a terminal and a log show of shards that travel; and the addresses of peers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from qdrant_static.cli import transfer
 from qdrant_static.cli.options import peers_of
-from qdrant_static.cli.transfer import Transfer
 from qdrant_static.errors import ArgumentError
+from qdrant_static.shipping import progress
+from qdrant_static.shipping.progress import progress_callback
 from tests.unit.test_progress import undated
 
 
@@ -34,11 +34,11 @@ WAY = [
 
 def test_a_log_gets_a_line_for_each_phase_and_some_between(capsys, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(transfer.time, "monotonic", lambda: now[0])
-    with Transfer(shown=True) as display:
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress_callback(True) as show:
         for seen in WAY:
             now[0] += 1.5
-            display.tell(seen)
+            show(seen)
     assert undated(capsys.readouterr().err) == [
         "preparing",
         "sending: 0 of 1,000 MB, shards 0/2",
@@ -54,9 +54,9 @@ def test_a_terminal_gets_a_bar_in_bytes(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys, "stderr", screen)
-    with Transfer(shown=True) as display:
+    with progress_callback(True) as show:
         for seen in WAY:
-            display.tell(seen)
+            show(seen)
     told = screen.getvalue()
     assert told.startswith("preparing\n")
     last = told.split("\r")[-1]
@@ -73,21 +73,27 @@ def test_a_terminal_gets_a_bar_too_where_nobody_knows_how_much_comes(monkeypatch
     screen = io.StringIO()
     monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys, "stderr", screen)
-    with Transfer(shown=True) as display:
+    with progress_callback(True) as show:
         for sent, done in ((0, 0), (10**8, 0), (2 * 10**8, 1), (3 * 10**8, 2)):
-            display.tell(Seen("receiving", sent, 0, done, 2))
-        display.tell(Seen("opening", 3 * 10**8, 0, 2, 2))
+            show(Seen("receiving", sent, 0, done, 2))
+        show(Seen("opening", 3 * 10**8, 0, 2, 2))
     told = screen.getvalue()
     assert "receiving 300 MB" in told.split("\r")[-1]
     assert "shards 2/2" in told.split("\r")[-1]
     assert told.endswith("\nopening: 300 MB, shards 2/2\n")
 
 
-def test_silence_is_silence(capsys):
-    with Transfer(shown=False) as display:
-        for seen in WAY:
-            display.tell(seen)
-    assert capsys.readouterr() == ("", "")
+@pytest.mark.parametrize("nobody", [False, None])
+def test_silence_is_silence(nobody):
+    with progress_callback(nobody) as show:
+        assert show is None
+
+
+def test_a_function_is_called_as_it_is():
+    seen: list[Seen] = []
+    with progress_callback(seen.append) as show:
+        show(WAY[0])
+    assert seen == WAY[:1]
 
 
 def test_peers_are_named_by_id_or_by_the_address_of_the_list():
