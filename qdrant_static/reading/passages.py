@@ -38,7 +38,7 @@ def cut(text: str, tokens: Sequence[tuple[int, int]], passages: Passages) -> lis
         tokens: Its tokens. What a passage has when it is read alone is not looked at; `split` does.
         passages: How to cut.
     """
-    return cut_roughly(text, tokens, _bounds(passages))
+    return cut_roughly(text, tokens, bounds_of(passages))
 
 
 def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]:
@@ -101,12 +101,13 @@ def split(
     if batch.vectors is not None:
         raise ArgumentError(field="passages", problem="ready vectors are of whole texts")
     texts = batch.texts.to_pylist()
-    pieces = cut_all(texts, offsets, _bounds(passages))
+    pieces = cut_all(texts, offsets, bounds_of(passages))
     for first, last in _spans(pieces):
         yield _part(batch, texts, pieces, passages, text_fields, (first, last))
 
 
-def _bounds(passages: Passages) -> Bounds:
+def bounds_of(passages: Passages) -> Bounds:
+    """Return the bounds of a passage."""
     return Bounds(passages.tokens, passages.overlap, passages.characters)
 
 

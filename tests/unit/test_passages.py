@@ -21,7 +21,7 @@ from qdrant_static.reading import passages as module
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.options import Passages
 from qdrant_static.reading.passagecuts import cut_all
-from qdrant_static.reading.passages import cut, fit, split, token_offsets
+from qdrant_static.reading.passages import bounds_of, cut, fit, split, token_offsets
 from qdrant_static.reading.payloads import PayloadRows
 from qdrant_static.reading.rejects import Reject
 from tests.fakes import FakeEncoder
@@ -263,7 +263,7 @@ def test_no_passage_has_more_tokens_than_asked_as_the_encoder_reads_it(kind, dat
     asked = Passages(tokens=size, overlap=data.draw(st.integers(0, 3)))
     passages, _ = fit(asked, counted)
     texts = data.draw(st.lists(TEXTS, max_size=4))
-    for text, pieces in zip(texts, cut_all(texts, counted, passages.bounds), strict=True):
+    for text, pieces in zip(texts, cut_all(texts, counted, bounds_of(passages)), strict=True):
         for piece in pieces:
             tokens = len(tokenizer.encode(piece, add_special_tokens=False).ids)
             assert tokens <= size or len(piece) == 1
@@ -288,7 +288,7 @@ def covers(pieces: list[str], text: str, *, exactly: bool) -> bool:
 def test_a_character_of_several_tokens_counts_as_several():
     ethiopic = "\u12a5\u1295\u12f4\u1275 \u1290\u1205 \u12db\u122c \u12f0\u1205\u1293 " * 6
     counted = token_offsets(MEASURED["byte-level"])
-    (pieces,) = cut_all([ethiopic], counted, Passages(tokens=32).bounds)
+    (pieces,) = cut_all([ethiopic], counted, bounds_of(Passages(tokens=32)))
     sizes = counted.first.count(pieces)
     assert "".join(pieces) == ethiopic
     assert max(sizes) <= 32
@@ -299,7 +299,9 @@ def test_a_letter_keeps_its_marks_and_an_emoji_its_parts():
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
     thumb = "\U0001f44d\U0001f3fd"
     text = (family + thumb + "e\u0301") * 9
-    (pieces,) = cut_all([text], token_offsets(MEASURED["byte-level"]), Passages(tokens=25).bounds)
+    (pieces,) = cut_all(
+        [text], token_offsets(MEASURED["byte-level"]), bounds_of(Passages(tokens=25))
+    )
     assert "".join(pieces) == text
     assert len(pieces) > 9
     for piece in pieces:
@@ -309,10 +311,10 @@ def test_a_letter_keeps_its_marks_and_an_emoji_its_parts():
 def test_what_has_no_place_to_cut_is_cut_between_characters():
     counted = token_offsets(MEASURED["word-level"])  # a word of any length is one token
     for text in ("z" * 1000, "the " + "z" * 1000 + " cat", " " * 50 + "z" * 90):
-        (pieces,) = cut_all([text], counted, Passages(tokens=5, characters=64).bounds)
+        (pieces,) = cut_all([text], counted, bounds_of(Passages(tokens=5, characters=64)))
         assert "".join(pieces) == text
         assert max(map(len, pieces)) <= 64
-    assert cut_all(["the cat"], counted, Passages(tokens=1, characters=1).bounds) == [
+    assert cut_all(["the cat"], counted, bounds_of(Passages(tokens=1, characters=1))) == [
         list("the cat")
     ]
 
@@ -327,7 +329,7 @@ def test_a_tokenizer_that_truncates_hides_nothing():
     passages, told = fit(Passages(tokens=10), counted)
     assert passages.tokens == 4
     assert told == ["passages have 4 tokens, not 10: 'Tokenizer' reads no more of a text"]
-    (pieces,) = cut_all([text], counted, passages.bounds)
+    (pieces,) = cut_all([text], counted, bounds_of(passages))
     assert [len(piece.split()) for piece in pieces] == [4] * 10
     with pytest.raises(ArgumentError, match=r"overlap: 4 of the 4 tokens .* leave nothing new"):
         fit(Passages(tokens=10, overlap=4), counted)
@@ -343,6 +345,6 @@ def test_passages_are_short_enough_for_every_encoder():
     passages, told = fit(Passages(tokens=30), counted)
     assert passages.tokens == 30
     assert told == ["passages are cut to 24 tokens of 'late' as well"]
-    (pieces,) = cut_all([text], counted, passages.bounds)
+    (pieces,) = cut_all([text], counted, bounds_of(passages))
     assert "".join(pieces) == text
     assert max(ReadingLimit.of(Late()).count(pieces)) <= 24
