@@ -259,7 +259,7 @@ def differences(task: dict[str, Any]) -> dict[str, Any]:
     """Count the rows in which our token ids are not the tokenizer's."""
     texts = json.loads(Path(task["texts"]).read_text())
     encoder = Ours.load(Path(task["table"]))
-    rules, tokenizer = encoder._plain.rules, encoder._plain.tokenizer
+    rules, tokenizer = encoder._tokens.plain.rules, encoder._tokens.plain.tokenizer
     ids, pointers = encoder.tokenize(texts)
     wrong = 0
     for start in range(0, len(texts), 1000):
@@ -281,7 +281,7 @@ def memory(task: dict[str, Any]) -> dict[str, Any]:
         part = pa.ipc.open_file(file).read_all()["text"].combine_chunks()
     rows = pa.chunked_array([part] * -(-task["rows"] // len(part))).slice(0, task["rows"])
     encoder = Ours.load(Path(task["table"]))
-    encoder._table.sum()
+    encoder._table.table.sum()
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     high = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     start = time.perf_counter()

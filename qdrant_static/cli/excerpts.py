@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from qdrant_static.cli.cells import cluster_width, clusters, plain, width
-from qdrant_static.encoders.scripts import UNSPACED
+from qdrant_static.encoders.writingsystems import UNSPACED
 
 if TYPE_CHECKING:
     from qdrant_static.encoders.sparse import Bm25Encoder

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from qdrant_static.collection.vectorspec import SparseSpec
-from qdrant_static.encoders.scripts import choose_tokenizer
 from qdrant_static.encoders.sparse import Bm25Encoder
+from qdrant_static.encoders.writingsystems import choose_tokenizer
 
 #: A sampled text counts as so many times as long as the middle one, at most: one text of 2 MB
 #: would else double the mean of 4,000.

@@ -3,7 +3,7 @@
 Text repeats its words: a tokenizer that has seen one passage knows most chunks of the next. The
 memo keeps them as bytes and scans text at memory speed (``chunkkernels``); the real tokenizer is
 asked only for new chunks. That is exact only where the tokens of a chunk do not depend on its
-neighbors, which ``chunkproof`` decides.
+neighbors, which ``chunkrules`` decides.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ChunkMemo:
     start in a fraction of the time that it took to meet the rare ones that filled the memory.
 
     Args:
-        learn: The real tokenizer; or one for each kind of chunk (see ``chunkproof``).
+        learn: The real tokenizer; or one for each kind of chunk (see ``chunktokenizer``).
         max_bytes: The most memory that the tables may take, in bytes.
     """
 

@@ -26,7 +26,7 @@ _MAX_ROUNDS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TokenRows:
+class ChunkTokenRows:
     """Token ids of a block of texts: those of row i are ``ids[starts[i] : starts[i] + counts[i]]``.
 
     ``ids`` belongs to the workspace and holds until its next use. Rows need not follow one another
@@ -84,7 +84,7 @@ class ChunkScanner:
 
     def scan(
         self, data: Bytes, starts: Positions, stops: Positions, workspace: Workspace
-    ) -> TokenRows:
+    ) -> ChunkTokenRows:
         """Tokenize a block of texts (a megabyte or so: unknown chunks are learned once per block).
 
         Args:
@@ -95,7 +95,7 @@ class ChunkScanner:
         """
         n = len(starts)
         state = np.empty(n, np.uint8)
-        rows = TokenRows(
+        rows = ChunkTokenRows(
             ids=workspace.ids,
             starts=np.zeros(n, np.int64),
             counts=np.zeros(n, np.int64),
@@ -121,7 +121,7 @@ class ChunkScanner:
         plain = np.flatnonzero(state)
         if len(plain):
             self._tokenize_plain(data, starts, stops, plain, rows, end, workspace)
-        return TokenRows(
+        return ChunkTokenRows(
             ids=workspace.ids,
             starts=rows.starts,
             counts=rows.counts,
@@ -135,7 +135,7 @@ class ChunkScanner:
         starts: Positions,
         stops: Positions,
         pending: Positions,
-        rows: TokenRows,
+        rows: ChunkTokenRows,
         state: Bytes,
         end: int,
         workspace: Workspace,
@@ -178,7 +178,7 @@ class ChunkScanner:
         starts: Positions,
         stops: Positions,
         chosen: Positions,
-        rows: TokenRows,
+        rows: ChunkTokenRows,
         end: int,
         workspace: Workspace,
     ) -> None:

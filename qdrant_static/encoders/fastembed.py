@@ -14,7 +14,7 @@ import numpy as np
 
 from qdrant_static import rules
 from qdrant_static.encoders.base import CrossEncoderInfo, EncoderInfo
-from qdrant_static.encoders.text import read_texts
+from qdrant_static.encoders.textblocks import read_texts
 from qdrant_static.errors import (
     ArgumentError,
     EncoderNotFoundError,
@@ -26,7 +26,7 @@ from qdrant_static.vectors import fingerprint
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from qdrant_static.encoders.text import Texts
+    from qdrant_static.encoders.textblocks import Texts
 
 #: What names of fastembed's models begin with in `load_encoder` and in a collection's metadata.
 PREFIX = "fastembed:"

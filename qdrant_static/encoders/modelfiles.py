@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     from tokenizers import Tokenizer
-
 _DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -24,6 +23,8 @@ _DTYPES = {
     "I32": "<i4",
     "U32": "<u4",
 }
+#: Letters that few vocabularies have: Canadian syllabics, Ugaritic, a rare Han character.
+_RARE = ("\u1403 \U00010380", "x\U0002a6d6x")
 
 
 def map_safetensors(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -87,3 +88,20 @@ def read_tokenizer(path: Path, model: str | Path) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers raise bare exceptions
         raise InvalidModelError(model=str(model), problem=f"{path.name}: {error}") from error
+
+
+def check_tokenizer(tokenizer: Tokenizer, name: str) -> None:
+    """Refuse a tokenizer that fails on characters which its vocabulary does not have.
+
+    Raises:
+        InvalidModelError: If its model names an unknown token that its vocabulary lacks.
+    """
+    try:
+        for text in _RARE:
+            tokenizer.encode(text, add_special_tokens=False)
+    except Exception as error:  # the tokenizers raise bare exceptions
+        problem = (
+            f"its tokenizer has no token for what is not in its vocabulary ({error}): add the "
+            "unknown token to the vocabulary of tokenizer.json"
+        )
+        raise InvalidModelError(model=name, problem=problem) from error

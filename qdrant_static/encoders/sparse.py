@@ -20,7 +20,6 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -30,16 +29,16 @@ import numpy as np
 
 from qdrant_static import rules
 from qdrant_static.encoders.chunkmemo import ChunkMemo, Workspace
-from qdrant_static.encoders.chunkscan import NO_LETTERS, ChunkScanner, TokenRows
-from qdrant_static.encoders.cores import core_count
+from qdrant_static.encoders.chunkscan import NO_LETTERS, ChunkScanner, ChunkTokenRows
 from qdrant_static.encoders.sparsevectors import SparseQuery, SparseRows
-from qdrant_static.encoders.text import read_texts
+from qdrant_static.encoders.textblocks import read_texts
+from qdrant_static.encoders.threads import core_count, map_blocks
 from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from qdrant_static.encoders.text import Texts, TextSource
+    from qdrant_static.encoders.textblocks import Texts, TextSource
 
 RepeatedTerms = Literal["sqrt", "one", "count"]
 _Work: TypeAlias = "Callable[[TextSource, tuple[int, int]], Any]"
@@ -58,9 +57,6 @@ _SEPARATORS = {
     "whitespace": b" \t\n\r",
 }
 TOKENIZERS = ("code", "multilingual", "prefix", "whitespace", "word")
-
-# With b = 0 a weight is tf (k + 1) / (tf + k): the count itself, once k dwarfs it.
-_COUNTING_K = 1e18
 
 DEFAULT_AVG_LEN = 256.0
 """What the engine assumes where nobody says."""
@@ -125,14 +121,18 @@ class Bm25Encoder:
         max_token_len: int | None = None,
         max_bytes: int = 64 << 20,
     ) -> None:
-        """Check the settings and configure the engine."""
         _check("avg_len", avg_len, 0 < avg_len < math.inf, "finite and above 0")
         _check("k", k, 0 <= k < math.inf, "finite and at least 0")
         _check("b", b, 0 <= b <= 1, "0 to 1")
         _check("tokenizer", tokenizer, tokenizer in TOKENIZERS, ", ".join(TOKENIZERS))
         _check("stopwords", stopwords, not isinstance(stopwords, str), "a collection of words")
-        engine = partial(
-            _engine,
+        self._k, self._b, self._avg_len = float(k), float(b), float(avg_len)
+        from qdrant_static.encoders.bm25engine import EngineBm25
+
+        self._engine = EngineBm25(
+            k=self._k,
+            b=self._b,
+            avg_len=self._avg_len,
             language=language,
             tokenizer=tokenizer,
             stopwords=stopwords,
@@ -141,13 +141,10 @@ class Bm25Encoder:
             min_token_len=min_token_len,
             max_token_len=max_token_len,
         )
-        self._k, self._b, self._avg_len = float(k), float(b), float(avg_len)
-        self._weigher = engine(k=self._k, b=self._b, avg_len=self._avg_len)
-        self._counter = engine(k=_COUNTING_K, b=0.0, avg_len=1.0)
         self._fast = tokenizer in _SEPARATORS and sys.byteorder == "little"
         self._scanner = ChunkScanner(
-            ChunkMemo(self._terms, max_bytes=max_bytes),
-            self._terms,
+            ChunkMemo(self._engine.terms, max_bytes=max_bytes),
+            self._engine.terms,
             separators=_SEPARATORS.get(tokenizer, b" "),
         )
         self._local = threading.local()
@@ -186,8 +183,8 @@ class Bm25Encoder:
         _check("text", text, isinstance(text, str), "a string")
         weight = _WEIGHT_OF_COUNT[repeated_terms]
         # Some tokenizers treat queries otherwise than documents: the ids are the query's.
-        ids = sorted(self._weigher.embed_query(text).indices)
-        counts = {} if repeated_terms == "one" else self._counts(text)
+        ids = sorted(self._engine.query_terms(text))
+        counts = {} if repeated_terms == "one" else self._engine.counts(text)
         return SparseQuery(
             indices=np.array(ids, np.uint32),
             values=np.array([weight(counts.get(i, 1)) for i in ids], np.float32),
@@ -226,12 +223,9 @@ class Bm25Encoder:
         if workers > 1:
             # Smaller blocks: the threads then end at nearly the same time.
             ranges = [part for whole in ranges for part in _parts(*whole)]
-        if workers <= 1:
-            return [work(source, part) for part in ranges]
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(partial(work, source), ranges))
+        return map_blocks(partial(work, source), ranges, workers)
 
-    def _scan(self, source: TextSource, rows: tuple[int, int]) -> TokenRows:
+    def _scan(self, source: TextSource, rows: tuple[int, int]) -> ChunkTokenRows:
         block = source.block(*rows)
         return self._scanner.scan(block.data, block.starts, block.stops, self._scratch().workspace)
 
@@ -268,14 +262,14 @@ class Bm25Encoder:
     ) -> tuple[Any, Any, Any, int]:
         block = source.block(*rows)
         texts = [block.text(row) for row in range(len(block))]
-        vectors = [self._weigher.embed_document(text) for text in texts]
+        vectors = [self._engine.document(text) for text in texts]
         sizes = np.array([len(vector.indices) for vector in vectors], np.int64)
         total = int(sizes.sum())
         return (
             np.fromiter((i for vector in vectors for i in vector.indices), np.uint32, total),
             np.fromiter((v for vector in vectors for v in vector.values), np.float32, total),
             sizes,
-            sum(sum(self._counts(text).values()) for text in texts),
+            sum(sum(self._engine.counts(text).values()) for text in texts),
         )
 
     def _count_block(self, source: TextSource, rows: tuple[int, int]) -> npt.NDArray[np.int64]:
@@ -284,24 +278,7 @@ class Bm25Encoder:
     def _count_plainly(self, source: TextSource, rows: tuple[int, int]) -> npt.NDArray[np.int64]:
         block = source.block(*rows)
         texts = (block.text(row) for row in range(len(block)))
-        return np.array([sum(self._counts(text).values()) for text in texts], np.int64)
-
-    def _counts(self, text: str) -> dict[int, int]:
-        vector = self._counter.embed_document(text)
-        return dict(zip(vector.indices, map(round, vector.values), strict=True))
-
-    def _terms(self, chunks: list[str]) -> list[list[int]]:
-        """The term ids of chunks, repeated as often as they occur."""
-        embed = self._counter.embed_document
-        rows = []
-        for chunk in chunks:
-            vector = embed(chunk)
-            ids, counts = vector.indices, vector.values
-            if sum(counts) > len(ids) + 0.5:
-                pairs = zip(ids, counts, strict=True)
-                ids = [i for i, count in pairs for _ in range(round(count))]
-            rows.append(ids)
-        return rows
+        return np.array([sum(self._engine.counts(text).values()) for text in texts], np.int64)
 
 
 def _check(name: str, value: object, valid: bool, choices: str) -> None:
@@ -312,31 +289,3 @@ def _check(name: str, value: object, valid: bool, choices: str) -> None:
 def _parts(start: int, stop: int) -> list[tuple[int, int]]:
     bounds = [*range(start, stop, _ROWS_PER_THREAD), stop]
     return list(pairwise(bounds))
-
-
-def _engine(
-    *,
-    language: str | None,
-    tokenizer: str,
-    stopwords: Collection[str] | None,
-    **settings: Any,
-) -> Any:
-    """The engine's ``qdrant_edge.Bm25``, from its own names."""
-    import qdrant_edge as edge
-
-    neutral = language is None
-    chosen = None if stopwords is None else set(stopwords)
-    config = edge.Bm25Config(
-        language=language,
-        tokenizer=getattr(edge.TokenizerType, tokenizer.capitalize()),
-        stopwords=edge.StopwordsSet(custom=chosen or set())
-        if neutral or chosen is not None
-        else None,
-        stemmer=edge.DisabledStemmer() if neutral else None,
-        **settings,
-    )
-    try:
-        return edge.Bm25(config)
-    except ValueError as error:
-        names = {name.lower() for name in dir(edge.Language) if name[0].isupper()}
-        raise ArgumentError.of_choice("language", language, ", ".join(sorted(names))) from error

@@ -1,4 +1,4 @@
-"""What encoding tells about the texts, gathered in the same pass: the base for noticing drift."""
+"""Statistics of encoded texts, gathered in the same pass, to detect drift."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from qdrant_static.encoders.tokens import TokenRows
+    from qdrant_static.encoders.textblocks import TokenRows
 
 BIN_EDGES: npt.NDArray[np.float64] = 2.0 ** (np.arange(-48, 49) / 4)
 """Edges of the norms' histogram, float64 (97,): quarters of octaves from 2^-12 to 2^12. They are
@@ -71,6 +71,19 @@ class EncodingStatistics:
                 a + b for a, b in zip(self.norm_histogram, other.norm_histogram, strict=True)
             ),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedBatch:
+    """Vectors of texts.
+
+    Attributes:
+        vectors: Width -> float32 (n, width); the full width is always among them.
+        statistics: The statistics, if they were requested.
+    """
+
+    vectors: dict[int, npt.NDArray[np.float32]]
+    statistics: EncodingStatistics | None
 
 
 def observe(tokens: TokenRows, norms: npt.NDArray[np.float32]) -> EncodingStatistics:

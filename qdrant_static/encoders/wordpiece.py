@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdrant_static.encoders.chunkmemo import ChunkMemo
-from qdrant_static.encoders.tokens import TokenRows
+from qdrant_static.encoders.textblocks import TokenRows
 from qdrant_static.encoders.wordpiecedefinition import WordPieceDefinition
 
 if TYPE_CHECKING:

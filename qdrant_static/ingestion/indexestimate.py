@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from qdrant_static.encoders.cores import core_count
+from qdrant_static.encoders.threads import core_count
 
 if TYPE_CHECKING:
     from qdrant_static.clients.indexing import IndexProgress

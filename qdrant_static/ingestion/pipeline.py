@@ -14,8 +14,8 @@ from qdrant_static.clients.statefolder import State, state_folder
 from qdrant_static.collection.bm25 import bm25_encoder
 from qdrant_static.collection.create import check_encoder, check_spec, read_spec
 from qdrant_static.collection.spec import CollectionSpec, Fields
-from qdrant_static.encoders.cores import core_count
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
+from qdrant_static.encoders.threads import core_count
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.ingestion.options import OnDuplicate, RunOptions

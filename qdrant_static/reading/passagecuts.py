@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
-from qdrant_static.encoders.limits import ReadingLimit
+from qdrant_static.encoders.readinglimit import ReadingLimit
 from qdrant_static.errors import ArgumentError
 
 #: Texts -> the tokens of each, as pairs of places in it: first character, and after the last.

@@ -144,7 +144,7 @@ def test_ten_megabytes_in_one_text() -> None:
         expected,
         tokenizer.encode("the", add_special_tokens=False).ids,
     ]
-    mean = encoder._table[expected].mean(axis=0)  # float32, one row after the other
+    mean = encoder._table.table[expected].mean(axis=0)  # float32, one row after the other
     assert np.abs(encoder.encode([text])[0] - mean / np.linalg.norm(mean)).max() < 1e-6
 
 
@@ -247,7 +247,7 @@ def test_unicode_with_a_real_vocabulary() -> None:
 
 def test_wordllama(wordllama: str) -> None:
     encoder = load_wordllama()
-    tokenizer = encoder._plain.tokenizer
+    tokenizer = encoder._tokens.plain.tokenizer
     assert encoder.info.route == "chunk-memo", encoder.info.reason
     texts = [t for t in AWKWARD if len(t) < 2000] + mixtures(100, seed=8)
     assert_same_ids(encoder, tokenizer, texts, drop=None, length=None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from qdrant_static.collection.spec import Fields
-from qdrant_static.encoders.limits import ReadingLimit
+from qdrant_static.encoders.readinglimit import ReadingLimit
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import text_key
@@ -269,7 +269,7 @@ def test_no_passage_has_more_tokens_than_asked_as_the_encoder_reads_it(kind, dat
             assert tokens <= size or len(piece) == 1
             if len(piece) > 1:  # what is read is the whole passage
                 whole = tokenizer.encode(encoder.prompt + piece, add_special_tokens=False).ids
-                assert encoder._plain.ids(encoder.prompt + piece)[0].tolist() == whole
+                assert encoder._tokens.plain.ids(encoder.prompt + piece)[0].tolist() == whole
         assert covers(pieces, text, exactly=not asked.overlap)
 
 

@@ -98,9 +98,9 @@ def test_the_plain_start_gives_the_same() -> None:
     for keywords in ({}, {"normalize": False}, {"pooling": "sum"}, {"keep_unknown": True}):
         early, late = make(**keywords), make(**keywords)
         late.compile_kernels()
-        assert early._route is None
+        assert early._tokens._route is None
         first = early.encode_batch(texts, sizes=(8,), statistics=True)
-        assert early._route is None
+        assert early._tokens._route is None
         second = late.encode_batch(texts, sizes=(8,), statistics=True)
         for width in (8, 32):
             scale = max(1.0, float(np.abs(second.vectors[width]).max()))
@@ -177,7 +177,7 @@ def test_a_table_is_mapped_and_not_copied(tmp_path: Path) -> None:
     for name, expected in load_file(tmp_path / "model.safetensors").items():
         assert np.array_equal(mapped[name], expected)
     loaded = from_model2vec(tmp_path)
-    base: Any = loaded._table
+    base: Any = loaded._table.table
     while isinstance(base, np.ndarray):
         base = base.base
     assert isinstance(base, mmap.mmap)
@@ -234,8 +234,8 @@ def test_copies_give_the_same_vectors(keywords: dict[str, Any]) -> None:
         assert np.array_equal(other.encode(TEXTS), expected)
         assert other.info == original.info
         assert (other.info.route, other.info.dtype) == (original.info.route, original.info.dtype)
-        assert not other._table.flags.writeable
-    assert copy.deepcopy(original)._table is original._table
+        assert not other._table.table.flags.writeable
+    assert copy.deepcopy(original)._table.table is original._table.table
 
 
 def test_a_process_that_is_started_anew_takes_an_encoder_as_an_argument() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qdrant_static.encoders.text import BLOCK_ROWS, read_texts
+from qdrant_static.encoders.textblocks import BLOCK_ROWS, read_texts
 from qdrant_static.errors import TextInputError
 
 TEXTS = ["the cells", "", "caf\u00e9 \u4e16\u754c", " ", "\U0001f600", "x" * 300, "a\x00b"]

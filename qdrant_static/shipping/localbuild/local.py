@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdrant_static.edge import EdgeClient
-from qdrant_static.encoders.cores import core_count
+from qdrant_static.encoders.threads import core_count
 from qdrant_static.shipping.localbuild.shardedrun import SharedRun
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from qdrant_static.encoders.tokens import TokenRows
+from qdrant_static.encoders.textblocks import TokenRows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from tokenizers import Tokenizer
 
-    from qdrant_static.encoders.text import TextBlock
+    from qdrant_static.encoders.textblocks import TextBlock
     from qdrant_static.encoders.wordpiecedefinition import WordPieceDefinition
 
 MEMO_BYTES = 64 << 20
@@ -143,7 +143,7 @@ class ChunkMemoRoute:
     """Remembered chunks. The rules are applied to what the memo gives, which is every id."""
 
     def __init__(self, tokens: PlainTokens, rule: Any) -> None:
-        from qdrant_static.encoders.chunklearn import chunk_scanner
+        from qdrant_static.encoders.chunktokenizer import chunk_scanner
 
         self._rules = tokens.rules
         self._scanner = chunk_scanner(
@@ -195,7 +195,7 @@ class RouteChoice:
     reason: str
     basis: Any
 
-    def build(self, tokens: PlainTokens) -> Route:
+    def make(self, tokens: PlainTokens) -> Route:
         """Make the route; loads Numba for all but "plain"."""
         if self.name == "wordpiece":
             return WordPieceRoute(tokens, self.basis)
@@ -206,7 +206,7 @@ class RouteChoice:
 
 def choose_route(tokenizer: Tokenizer) -> RouteChoice:
     """Choose the fastest route that is proved exact for a tokenizer."""
-    from qdrant_static.encoders.chunkproof import decide
+    from qdrant_static.encoders.chunktokenizer import decide
     from qdrant_static.encoders.wordpiecedefinition import NotCoveredError, read_definition
 
     definition = json.loads(tokenizer.to_str())

@@ -1,6 +1,6 @@
-"""May a tokenizer be applied to each whitespace-delimited chunk alone? Decided from its definition.
+"""Decides from a tokenizer's definition whether it may be applied chunk by chunk.
 
-Text is cut before every run of separators: ``"the  cell"`` is the chunks ``"the"`` and
+Text is cut before every run of separators: ``"the  cell"`` becomes the chunks ``"the"`` and
 ``"  cell"``. The tokens of a text are those of its chunks, one after the other, if no stage of the
 tokenizer looks across such a cut:
 
@@ -12,21 +12,20 @@ tokenizer looks across such a cut:
   text's start on, so that ties ("a" + "aa" or "aa" + "a") are broken by rounding, by what precedes.
 * Added tokens are matched in the whole text; a chunk that holds one sends its row elsewhere.
 
-What is not known here is not independent. A self-check on a sample must agree with the proof.
+A tokenizer that this module does not know counts as dependent. `chunktokenizer.decide` also checks
+the proof on a sample.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-from qdrant_static.encoders.chunkrule import SPACE_SYMBOL, ChunkRule
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+SPACE_SYMBOL = "\u2581"  # what SentencePiece's tokenizers write for a space
 SEPARATORS = " \t\n\r"
 """Other white space (U+000B, U+00A0, U+3000) stays inside chunks: stages disagree about it."""
 
@@ -48,23 +47,39 @@ _CUT_BEFORE_SPACE = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkRule:
+    """How a tokenizer may be applied chunk by chunk, if it may.
+
+    Attributes:
+        independent: Whether the tokens of a text are those of its chunks.
+        reason: Why not, or by what argument.
+        separators: The characters before whose runs text is cut.
+        keep_separators: Whether a chunk is its separators and the word after them, shown to the
+            tokenizer after a word of context, except at the start of a text. Otherwise it is the
+            word alone, wherever it stands.
+        forbidden: A chunk that contains one of these cannot stand alone.
+        forbidden_normalized: Nor can one whose normalized form contains one of these.
+        check_ends: Whether a last character that is white space, or that the normalizer turns into
+            it or removes, extends the run of separators after the chunk, which then cannot stand
+            alone.
+        check_graphemes: Whether the normalizer looks up grapheme clusters, which may hold a space.
+        marker: Every chunk after a single space begins with a token that begins so ("" if not so).
+    """
+
+    independent: bool
+    reason: str
+    separators: str = ""
+    keep_separators: bool = False
+    forbidden: tuple[str, ...] = ()
+    forbidden_normalized: tuple[str, ...] = ()
+    check_ends: bool = False
+    check_graphemes: bool = False
+    marker: str = ""
+
+
 def _refuse(reason: str) -> ChunkRule:
     return ChunkRule(independent=False, reason=reason)
-
-
-def decide(tokenizer: Tokenizer, definition: _Json | None = None) -> ChunkRule:
-    """Decide whether chunks are independent, by proof and by a check on a sample.
-
-    Args:
-        tokenizer: The tokenizer.
-        definition: Its JSON, if the caller has parsed it already.
-    """
-    from qdrant_static.encoders.chunklearn import agrees_on_sample
-
-    rule = prove(tokenizer, definition or json.loads(tokenizer.to_str()))
-    if rule.independent and not agrees_on_sample(tokenizer, rule):
-        return _refuse("the self-check on a sample found other tokens than the whole text has")
-    return rule
 
 
 def prove(tokenizer: Tokenizer, definition: _Json) -> ChunkRule:
@@ -136,7 +151,7 @@ def _blank(text: str) -> bool:
 
 
 def _cuts(normalizers: list[_Json], cutters: list[_Json], model: _Json) -> ChunkRule:
-    """By what argument the tokenizer cuts before separators."""
+    """Return the rule by which the tokenizer cuts before separators."""
     if not cutters:
         return _whole_text(normalizers, model, mapped=_maps_space(normalizers))
     first, rest = cutters[0], cutters[1:]
@@ -144,10 +159,10 @@ def _cuts(normalizers: list[_Json], cutters: list[_Json], model: _Json) -> Chunk
     if name in _CUT_AT_BLANKS:
         return _after_blanks(first, rest)
     if name == "Metaspace" and not first.get("split", True):
-        if rest or first.get("replacement") != SPACE_SYMBOL:
-            return _refuse("Metaspace without split, followed by other pre-tokenizers")
-        return _whole_text(normalizers, model, mapped=True)
-    further = all(_cuts_further(cutter) for cutter in rest)
+        if not rest and first.get("replacement") == SPACE_SYMBOL:
+            return _whole_text(normalizers, model, mapped=True)
+        return _refuse("Metaspace without split, followed by other pre-tokenizers")
+    further = all(cutter["type"] in _CUT_FURTHER for cutter in rest)
     if name == "Metaspace" and further and first.get("replacement") == SPACE_SYMBOL:
         return ChunkRule(
             independent=True,
@@ -185,7 +200,7 @@ def _after_blanks(first: _Json, rest: list[_Json]) -> ChunkRule:
         if cutter["type"] == "Metaspace":
             # "first" looks at a piece's place in the text.
             keep = keep or cutter.get("prepend_scheme", "always") == "first"
-        elif not (_cuts_further(cutter) or cutter["type"] == "ByteLevel"):
+        elif cutter["type"] not in (*_CUT_FURTHER, "ByteLevel"):
             return _refuse(f"the pre-tokenizer {cutter['type']} is not known")
     return ChunkRule(
         independent=True,
@@ -194,16 +209,12 @@ def _after_blanks(first: _Json, rest: list[_Json]) -> ChunkRule:
     )
 
 
-def _cuts_further(cutter: _Json) -> bool:
-    return cutter["type"] in _CUT_FURTHER
-
-
 def _maps_space(normalizers: list[_Json]) -> bool:
     return any(n["type"] == "Replace" and n["pattern"].get("String") == " " for n in normalizers)
 
 
 def _spaces_only(cutters: list[_Json]) -> bool:
-    """Whether only what the normalizer turns into a space separates."""
+    """Return whether chunks are separated only by what the normalizer turns into a space."""
     return bool(cutters) and cutters[0]["type"] in ("Metaspace", "Split")
 
 
@@ -233,8 +244,7 @@ def _no_merge_crosses(model: _Json) -> ChunkRule:
         if separator in vocabulary:
             forms[separator] = (separator, as_byte)
         elif model.get("byte_fallback") and as_byte in vocabulary:
-            forms[separator] = (as_byte,)
-        # Else it is an unknown symbol, which may be fused with one before it.
+            forms[separator] = (as_byte,)  # else an unknown symbol, which BPE may fuse
     heads = {form[0] for of_one in forms.values() for form in of_one}
     for merge in model["merges"]:
         left, right = merge.split(" ") if isinstance(merge, str) else merge

@@ -1,26 +1,28 @@
-"""Ask a real tokenizer for the tokens of chunks, as ``chunkproof`` says that they must be shown.
+"""Asks a tokenizer for the token ids of chunks, with the context that a `ChunkRule` prescribes.
 
-Chunks come in three kinds where separators belong to them, told apart by the scan:
+Where separators belong to chunks, the scan distinguishes three kinds:
 
-* 0, after a single or first space, which its text here lacks: shown as ``"a" + " " + chunk``;
-* 1, at the start of a text, separators included: shown alone;
-* 2, after another separator, included: shown as ``"a" + chunk``.
+* 0, after a single or first space, which is not part of the chunk's text: the tokenizer gets
+  ``"a" + " " + chunk``;
+* 1, at the start of a text, separators included: it gets the chunk alone;
+* 2, after another separator, which is included: it gets ``"a" + chunk``.
 
-The context word's own tokens are taken off. Where separators are dropped there is kind 0 alone,
-shown as it is.
+The tokens of the context word "a" are removed from the result. Where separators are dropped, all
+chunks are of kind 0, and the tokenizer gets them alone.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qdrant_static.encoders.chunkmemo import ChunkMemo, LearnedChunks, flatten
-from qdrant_static.encoders.chunkrule import SPACE_SYMBOL, ChunkRule
+from qdrant_static.encoders.chunkrules import SPACE_SYMBOL, ChunkRule, prove
 from qdrant_static.encoders.chunkscan import ChunkScanner
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class ChunkLearner:
 
     Args:
         tokenizer: The tokenizer.
-        rule: ``chunkproof.decide(tokenizer)``.
+        rule: ``decide(tokenizer)``.
     """
 
     def __init__(self, tokenizer: Tokenizer, rule: ChunkRule) -> None:
@@ -234,6 +236,22 @@ def agrees_on_sample(tokenizer: Tokenizer, rule: ChunkRule) -> bool:
     return np.array_equal(learned.ids, singly.ids) and np.array_equal(learned.counts, singly.counts)
 
 
+def decide(tokenizer: Tokenizer, definition: dict[str, Any] | None = None) -> ChunkRule:
+    """Decide whether chunks are independent, by proof and by a check on a sample.
+
+    Args:
+        tokenizer: The tokenizer.
+        definition: Its JSON, if the caller has parsed it already.
+    """
+    rule = prove(tokenizer, definition or json.loads(tokenizer.to_str()))
+    if rule.independent and not agrees_on_sample(tokenizer, rule):
+        return ChunkRule(
+            independent=False,
+            reason="the self-check on a sample found other tokens than the whole text has",
+        )
+    return rule
+
+
 def chunk_scanner(
     tokenizer: Tokenizer,
     rule: ChunkRule,
@@ -246,7 +264,7 @@ def chunk_scanner(
 
     Args:
         tokenizer: The tokenizer.
-        rule: ``chunkproof.decide(tokenizer)``, independent.
+        rule: ``decide(tokenizer)``, independent.
         drop: The id that is left out (the unknown token), or None.
         limit: At most this many ids per text, after leaving out; None for all.
         max_bytes: The most memory that the memo may take, in bytes.

@@ -25,9 +25,9 @@ from tokenizers import (
     trainers,
 )
 
-from qdrant_static.encoders.chunklearn import SAMPLE, chunk_scanner
 from qdrant_static.encoders.chunkmemo import Workspace
-from qdrant_static.encoders.chunkproof import decide, prove
+from qdrant_static.encoders.chunkrules import prove
+from qdrant_static.encoders.chunktokenizer import SAMPLE, chunk_scanner, decide
 from tests.unit.test_chunkmemo import scan
 
 WORDS = (
@@ -282,7 +282,7 @@ def test_what_cannot_be_proven_is_refused() -> None:
 def test_the_self_check_refuses_what_a_wrong_proof_would_let_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import qdrant_static.encoders.chunkproof as module
+    import qdrant_static.encoders.chunktokenizer as module
 
     tokenizer = trained("Unigram", cutter=pre_tokenizers.Metaspace(prepend_scheme="first"))
     honest = prove(tokenizer, json.loads(tokenizer.to_str()))

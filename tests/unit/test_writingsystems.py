@@ -6,7 +6,7 @@ import pytest
 
 from qdrant_static.collection.bm25 import measured
 from qdrant_static.collection.spec import SparseSpec
-from qdrant_static.encoders.scripts import choose_tokenizer, scripts_of
+from qdrant_static.encoders.writingsystems import choose_tokenizer, scripts_of
 
 ENGLISH = "the moon raises the sea"
 CHINESE = "\u6211\u559c\u6b22\u5403\u82f9\u679c"

@@ -1,12 +1,11 @@
-"""Texts as UTF-8 buffers: what the kernels read, made from a list of strings or an Arrow array.
+"""Blocks of texts as UTF-8 buffers for the kernels, from a list of strings or an Arrow array.
 
-A block is a byte buffer and, for every row, where its text starts and stops. Starts and stops are
-two arrays rather than one array of offsets because rows are also read in part (nulls, slices, rows
-that are read a second time), and then the stop of a row is not the start of the next.
+A block is a byte buffer and, for every row, where its text starts and stops. These are two arrays,
+not one array of offsets, because the stop of a row need not be the start of the next (nulls,
+slices, rows that are read a second time).
 
-Arrow arrays of type ``string`` and ``large_string`` are read where they lie. ``string_view`` and
-``dictionary`` arrays are laid out contiguously block by block, in Arrow, without a Python string
-per row.
+Arrow arrays of type ``string`` and ``large_string`` are read in place. ``string_view`` and
+``dictionary`` arrays are cast block by block, in Arrow, without a Python string per row.
 """
 
 from __future__ import annotations
@@ -31,11 +30,10 @@ Positions: TypeAlias = npt.NDArray[np.int64]
 
 BLOCK_ROWS = 1024
 BLOCK_CHARACTERS = 1 << 21
-"""A block of texts ends at this many rows or, after the row that passes it, characters (bytes in
-Arrow).
+"""A block ends at this many rows or, after the row that exceeds it, characters (bytes in Arrow).
 
-2 MB of text gives at most 8 MB of token ids; with one block per thread that is far below the memory
-limit, and large enough that the cost of a block (tens of microseconds of Python) does not show.
+2 MB of text gives at most 8 MB of token ids per thread, far below the memory limit; and the tens of
+microseconds of Python per block do not matter.
 """
 
 
@@ -66,6 +64,26 @@ class TextBlock:
             TextInputError: The bytes are not UTF-8 (an Arrow buffer that nobody validated).
         """
         return decode(self.data[self.starts[row] : self.stops[row]].tobytes(), self.first_row + row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenRows:
+    """Token ids of a block: those of row i are ``ids[starts[i] : starts[i] + counts[i]]``.
+
+    ``ids`` may belong to a workspace and is valid until its next use. Rows may be in any order in
+    it: a row with an unknown chunk is scanned again after the others.
+
+    Attributes:
+        ids: int32.
+        starts: int64 (rows,).
+        counts: int64 (rows,).
+        unknown: int64 (rows,), how many tokens were unknown, left out or not.
+    """
+
+    ids: npt.NDArray[np.int32]
+    starts: Positions
+    counts: Positions
+    unknown: Positions
 
 
 class TextSource(Protocol):
@@ -104,8 +122,8 @@ def read_texts(texts: Texts, *, max_characters: int | None = None) -> TextSource
         TextInputError: ``texts`` is a single string, has no length, or is no text.
     """
     if isinstance(texts, str | bytes):
-        given = type(texts).__name__
-        raise TextInputError(row=None, problem=f"a single {given} was given; give a list: [text]")
+        problem = f"a single {type(texts).__name__} was given; give a list: [text]"
+        raise TextInputError(row=None, problem=problem)
     arrow: Any = sys.modules.get("pyarrow")
     if arrow is not None:
         if isinstance(texts, arrow.ChunkedArray):
@@ -119,8 +137,7 @@ def read_texts(texts: Texts, *, max_characters: int | None = None) -> TextSource
             return _ArrowTexts(pa.chunked_array(texts).chunks)
         return _ArrowTexts([pa.array(texts)])
     if not hasattr(texts, "__len__") or not hasattr(texts, "__getitem__"):
-        given = type(texts).__name__
-        problem = f"a {given} was given; valid: a list of str, a pyarrow Array or ChunkedArray"
+        problem = f"a {type(texts).__name__} was given; valid: a list of str, a pyarrow array"
         raise TextInputError(row=None, problem=problem)
     return _ListTexts(texts, max_characters)
 
@@ -267,8 +284,7 @@ def _check_type(type_: Any) -> None:
     if pa.types.is_string_view(value):
         return
     valid = "string, large_string, string_view, dictionary of these"
-    problem = f"an Arrow array of {type_} was given; valid: {valid}"
-    raise TextInputError(row=None, problem=problem)
+    raise TextInputError(problem=f"an Arrow array of {type_} was given; valid: {valid}")
 
 
 def _offsets(chunk: Any) -> npt.NDArray[Any] | None:
