@@ -1,4 +1,4 @@
-"""What moves on a terminal: a line with a bar and figures; and what a log gets: dated lines."""
+"""Displays progress: `Bar` draws a line on a terminal, `print_line` writes a line to a log."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-#: A line is drawn again so often at most, in seconds.
+#: Shortest time between two redraws of a line, in seconds.
 _INTERVAL_S = 0.1
-#: A bar has so many columns at least; figures are left out for it.
+#: Least width of a bar, in columns; figures are left out for it.
 _LEAST_BAR = 8
 
 
 def print_line(line: str) -> None:
-    """Print a line of a log, with the time (UTC), on standard error."""
+    """Print a line with the time (UTC) on standard error."""
     now = datetime.now(UTC)
     print(f"{now:%Y-%m-%dT%H:%M:%SZ} {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def duration(seconds: float) -> str:
-    """A time as people read it: ``0:07``, ``12:34``, ``1:02:03``."""
+    """Format a duration: ``0:07``, ``12:34``, ``1:02:03``."""
     minutes, second = divmod(max(0, round(seconds)), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 class Bar:
-    """A line on standard error, which must be a terminal.
+    """A line with a progress bar on standard error, which must be a terminal.
 
     Args:
-        what: What is being done, in a word.
+        what: What is being done, in one word.
     """
 
     def __init__(self, what: str) -> None:
@@ -56,10 +56,10 @@ class Bar:
         """Draw the line.
 
         Args:
-            figures: In falling order of importance; the last ones are left out where the terminal
-                is too narrow.
-            done: Which part of the work is done, 0 to 1; None if unknown: no bar is drawn.
-            final: Draw it in any case, not only now and then.
+            figures: Figures beside the bar, the most important first; the last ones are left out
+                if the terminal is too narrow.
+            done: The share of the work that is done, 0 to 1; None, if unknown, draws no bar.
+            final: Draw it even if it was drawn a moment ago.
         """
         if not final and time.monotonic() - self._drawn < _INTERVAL_S:
             return
@@ -83,5 +83,5 @@ class Bar:
         self._line.write(text, file=sys.stderr)
 
     def close(self) -> None:
-        """Leave the line as it was drawn last, and go on below it."""
+        """Leave the line as it is, and continue below it."""
         self._line.close()

@@ -185,7 +185,10 @@ def _table(data: object, hints: Mapping[str, Any], where: str) -> dict[str, Any]
 
 
 def _join(where: str, name: str) -> str:
-    return f"{where}.{name}" if where and name else where or name
+    """Return the path of a key; after a file's name ("nightly.toml: ") no dot is needed."""
+    if not (where and name):
+        return where or name
+    return f"{where}{name}" if where.endswith(" ") else f"{where}.{name}"
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qdrant_static.cli import quantities
-from qdrant_static.cli.options import Json, listed
+from qdrant_static.cli.fieldoptions import pairs
+from qdrant_static.cli.ingest import sizes
+from qdrant_static.cli.options import Json
 from qdrant_static.cli.reporting import REFUSED, reported
 from qdrant_static.errors import ArgumentError
 
@@ -95,9 +97,9 @@ def command(
             disk=disk,
         ),
         replicas=replicas,
-        matryoshka=_sizes(matryoshka),
+        matryoshka=sizes(matryoshka),
         sparse=SparseSpec() if sparse == "bm25" else None,
-        payload_indexes=_indexes(index),
+        payload_indexes=pairs("--index", index or (), "FIELD:TYPE"),
         embedded=embedded,
     )
     if as_json:
@@ -112,7 +114,7 @@ def command(
 
 def _size_text(size: str) -> str:
     """Return a size as it was understood."""
-    return quantities.told_size(quantities.size(size, ""))
+    return quantities.size_text(quantities.size(size, ""))
 
 
 def _info(encoder: str | None, dimension: int | None) -> EncoderInfo:
@@ -127,23 +129,6 @@ def _info(encoder: str | None, dimension: int | None) -> EncoderInfo:
     return EncoderInfo(name="any", dimension=dimension or 0, fingerprint="any")
 
 
-def _sizes(value: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in listed(value) or ())
-    except ValueError as error:
-        raise ArgumentError(
-            field="--matryoshka", problem=f"{value!r} is not a list of sizes"
-        ) from error
-
-
-def _indexes(given: list[str] | None) -> dict[str, str]:
-    pairs = [one.rpartition(":") for one in given or ()]
-    for name, _, kind in pairs:
-        if not name or not kind:
-            raise ArgumentError(field="--index", problem=f"{name or kind!r} is not FIELD:TYPE")
-    return {name: kind for name, _, kind in pairs}
-
-
 def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> str:
     """Return a table of the layouts, then the choice, its parts and the reasons.
 
@@ -156,7 +141,7 @@ def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> 
     """
     corpus = plan.corpus
     head = (
-        f"{quantities.told_count(corpus.rows)} rows of "
+        f"{quantities.count_text(corpus.rows)} rows of "
         f"{plan.layouts[0].spec.vectors[0].size} dimensions, {corpus.payload_bytes:g} bytes of "
         f"payload; target recall@10 {plan.target_recall:g}"
     )
@@ -173,8 +158,8 @@ def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> 
         place = "" if embedded else f"  {_machines(one):>17}"
         note = "" if one.fits else "  too large"
         lines.append(
-            f"{mark} {one.name:{names}} {quantities.told_size(one.taken.ram):>9} "
-            f"{quantities.told_size(one.taken.disk):>9} {one.expected.recall:>6.3f} "
+            f"{mark} {one.name:{names}} {quantities.size_text(one.taken.ram):>9} "
+            f"{quantities.size_text(one.taken.disk):>9} {one.expected.recall:>6.3f} "
             f"{one.expected.candidates:>5}{place}{note}"
         )
     shown = plan.chosen or plan.layouts[0]
@@ -189,8 +174,8 @@ def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> 
         if not embedded:
             needed = plan.chosen.cluster
             lines.append(
-                f"  each machine holds {quantities.told_size(needed.ram)} in RAM and needs "
-                f"{quantities.told_size(needed.disk)} of disk, half of it to rewrite segments"
+                f"  each machine holds {quantities.size_text(needed.ram)} in RAM and needs "
+                f"{quantities.size_text(needed.disk)} of disk, half of it to rewrite segments"
             )
         lines += ["", snippet(plan.chosen).rstrip()]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Text on a terminal: what takes how many cells, and what must not reach one."""
+"""Measures and cuts text in terminal cells, and removes what must not reach a terminal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _NON_JOINER = "\N{ZERO WIDTH NON-JOINER}"
 _AS_EMOJI = "\N{VARIATION SELECTOR-16}"
 #: Invisible, and of no use here: soft hyphen, zero-width space, word joiner, byte order mark.
 _DROPPED = dict.fromkeys(map(ord, "\xad\u200b\u2060\ufeff"))
-#: More marks on one letter than any language has would cover the lines above.
+#: More combining marks than any language puts on one letter; they would cover other lines.
 _MOST_MARKS = 12
 
 
 def plain(text: str) -> str:
-    """One line without control characters: those are shown as replacement characters.
+    """Return text as one line, with replacement characters in the place of control characters.
 
-    White space becomes single spaces. Joiners, marks and the tags of flags stay, as they belong to
-    the characters before them; what turns the direction of writing goes, as it hides text.
+    White space becomes single spaces. Joiners, marks and the tags of flags are kept, as they belong
+    to the characters before them; marks of text direction are removed, as they can hide text.
     """
     line = " ".join(text.translate(_DROPPED).split())
     if line.isascii() and line.isprintable():
@@ -35,9 +35,9 @@ def _is_tag(one: str) -> bool:
 
 
 def clusters(text: str) -> Iterator[str]:
-    """What a reader takes for one character: a letter with its marks, an emoji of several.
+    """Split text into grapheme clusters: a letter with its marks, an emoji of several characters.
 
-    A mark that has nothing to stand on gets a dotted circle.
+    A mark without a letter before it gets a dotted circle.
     """
     held = ""
     for one in text:
@@ -76,7 +76,7 @@ def _is_flag_letter(one: str) -> bool:
 
 
 def cluster_width(cluster: str) -> int:
-    """Cells that one character of a reader takes: 1 or 2, and what its spacing marks take."""
+    """Return the cells that a grapheme cluster takes: 1 or 2, and those of its spacing marks."""
     first = cluster[0]
     if cluster.isascii():
         return len(cluster)
@@ -88,13 +88,13 @@ def cluster_width(cluster: str) -> int:
 
 
 def width(text: str) -> int:
-    """Cells that a text takes."""
+    """Return the cells that a text takes."""
     return len(text) if text.isascii() else sum(map(cluster_width, clusters(text)))
 
 
 def clip(text: str, room: int) -> str:
-    """One harmless line of at most so many cells; an ellipsis shows that there is more."""
-    # Megabytes are not looked at for one line; four times the room is enough for white space.
+    """Cut text to one line of at most ``room`` cells; an ellipsis shows that there is more."""
+    # A text may have megabytes: the beginning is enough, also if most of it is white space.
     line = plain(text.lstrip()[: 8 * room + 64])
     if width(line) <= room:
         return "".join(clusters(line)) if not line.isascii() else line
@@ -108,5 +108,5 @@ def clip(text: str, room: int) -> str:
 
 
 def padded(text: str, room: int) -> str:
-    """A text and spaces up to so many cells."""
+    """Fill a text with spaces to ``room`` cells."""
     return text + " " * (room - width(text))

@@ -12,7 +12,7 @@ import typer
 from qdrant_static import rules
 from qdrant_static.cli.cells import padded, width
 from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, State, Yes
-from qdrant_static.cli.reporting import REFUSED, fail, reported
+from qdrant_static.cli.reporting import REFUSED, fail, reported, show_result
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -97,7 +97,7 @@ def diff(
 
     with closing(connect(db, api_key=api_key)) as client:
         found = compare(client, collection, _spec(client, collection, spec))
-    typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    show_result(found, as_json=as_json)
     if found:
         raise typer.Exit(REFUSED)
 
@@ -133,7 +133,7 @@ def apply(
                 typer.echo(line, err=True)
         for warning in index_warnings(client, collection):
             typer.echo(f"warning: {warning}", err=True)
-    typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    show_result(found, as_json=as_json)
 
 
 @reported

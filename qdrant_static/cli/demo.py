@@ -1,4 +1,4 @@
-"""``qdrant-static demo``: the main job on real text, with nothing to download."""
+"""``qdrant-static demo``: ingests and searches real text, without a download."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ QUESTIONS = (
 @reported
 def command(
     folder: Annotated[
-        str, typer.Option("--dir", help="Where the demo keeps its files.")
+        str, typer.Option("--dir", help="Folder for the demo's files.")
     ] = "qdrant-static-demo",
     encoder: Annotated[
         str, typer.Option(help="A model2vec folder, a hub name, or 'wordllama'.")
     ] = DEFAULT_ENCODER,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Hits per question.")] = 4,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Hits per query.")] = 4,
 ) -> None:
-    """Index this Python's documentation and ask it questions.
+    """Index this Python's documentation and search it.
 
-    Real text that is on every machine: the docstrings of the standard library and of the
-    installed packages. Nothing is downloaded. Running it again starts afresh.
+    The texts are on every machine: docstrings of the standard library and of the installed
+    packages. Nothing is downloaded. Running it again replaces the collection.
     """
     started = time.perf_counter()
     from qdrant_static import connect, load_encoder
@@ -60,7 +60,7 @@ def command(
         _ask(client, loaded, limit)
     finally:
         client.close()
-    typer.echo(f"all of it took {time.perf_counter() - started:.1f} s. Next:")
+    typer.echo(f"done in {time.perf_counter() - started:.1f} s. Next:")
     typer.echo(f'  qdrant-static search {COLLECTION} "open a web page" --db {place / "db"}')
     typer.echo(f"  qdrant-static ingest YOUR.parquet --db {place / 'db'} --collection yours")
 

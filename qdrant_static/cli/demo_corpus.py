@@ -1,4 +1,4 @@
-"""Real text that every machine has: the documentation of the running Python.
+"""Collects the texts of the demo: the documentation of the running Python.
 
 One row per documented module, class and function of the standard library and of the packages
 that this one installs. Python sources are parsed, not imported; modules compiled into the
@@ -27,13 +27,13 @@ _MAX_SIGNATURE = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One documented thing.
+    """A documented module, class or function.
 
     Attributes:
         name: Qualified name, which is unique in a corpus.
         kind: ``"module"``, ``"class"`` or ``"function"``.
-        signature: How it is called, at most 200 characters; empty for a module.
-        module: Where it is defined.
+        signature: Its signature, cut to 200 characters; empty for a module.
+        module: The module that defines it.
         package: The first part of the module's name.
         doc: The docstring.
     """
@@ -47,7 +47,7 @@ class Entry:
 
 
 def collect() -> list[Entry]:
-    """All documented things, by name; where a name comes twice, the first one."""
+    """Return all documented objects by name; of a name that comes twice, the first."""
     entries: dict[str, Entry] = {}
     for entry in (*_standard_library(), *_compiled(), *_packages()):
         entries.setdefault(entry.name, entry)
@@ -70,7 +70,7 @@ def _packages() -> Iterator[Entry]:
 
 
 def _dependencies(distribution: str) -> set[str]:
-    """The installed distributions that one needs, and what they need, extras aside."""
+    """Return the installed distributions that one requires, recursively, without extras."""
     found: set[str] = set()
     waiting = [distribution]
     while waiting:
@@ -124,7 +124,7 @@ def _members(body: Iterable[ast.stmt], prefix: str, module: str) -> Iterator[Ent
 
 
 def _compiled() -> Iterator[Entry]:
-    """Modules without a Python source: those in the interpreter, and extensions beside it."""
+    """Yield modules without a Python source: built-in ones, and compiled extensions."""
     names = {name for name in sys.builtin_module_names if not name.startswith("_")}
     folder = sysconfig.get_config_var("DESTSHARED")
     if folder:

@@ -1,10 +1,10 @@
-"""The passage of a text that a question matches, in a few lines, with the question's words marked.
+"""Finds the passage of a text that matches a query, and marks the query's words in it.
 
-1. The question's terms are those of the collection's BM25: without stop words, stemmed. Scripts
-   without spaces have no words to compare; there, pairs of characters are.
-2. Of all windows of the text that fit the lines, the one with most different terms is shown, of
-   several the one with most words, then the first; it begins some words before its first term.
-3. The lines are filled by cells, and broken at spaces where there are any.
+1. The query's terms are those of the collection's BM25: without stop words, stemmed. In scripts
+   without spaces, pairs of characters are compared instead of words.
+2. Of all windows of the text that fit the lines, the one with most different terms is shown; of
+   several, the one with most words, then the first. It begins some words before its first term.
+3. The lines are filled by cells, and broken at spaces if there are any.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MARK = "\x1b[1m", "\x1b[0m"
 
 
 class Match(NamedTuple):
-    """A place of a text that is one of a question's terms."""
+    """A place of a text that is one of a query's terms."""
 
     start: int
     stop: int
@@ -38,11 +38,11 @@ class Match(NamedTuple):
 
 
 class Terms:
-    """The terms of a question, to be found in texts.
+    """Finds the terms of a query in texts.
 
     Args:
-        question: The question.
-        encoder: The collection's BM25, whose terms are compared; its tokenizer may know more.
+        question: The query.
+        encoder: The collection's BM25 encoder, whose terms are compared.
     """
 
     def __init__(self, question: str, encoder: Bm25Encoder) -> None:
@@ -60,7 +60,7 @@ class Terms:
         return min(found, default=None)
 
     def matches(self, text: str) -> Iterator[Match]:
-        """Where a text has the terms, from its beginning."""
+        """Yield the places of a text that match, in order."""
         for found in _WORD.finditer(text):
             word, start = found[0], found.start()
             runs = [] if word.isascii() else list(_UNSPACED.finditer(word))
@@ -84,8 +84,8 @@ class Excerpt:
     """Lines of a text.
 
     Attributes:
-        lines: Harmless, of at most the cells that were asked for.
-        words: What of the text was marked.
+        lines: The lines, without control characters, each within the given width.
+        words: The words of the text that are marked.
     """
 
     lines: tuple[str, ...]
@@ -93,13 +93,13 @@ class Excerpt:
 
 
 def excerpt(text: str, terms: Terms, *, columns: int, lines: int, marked: bool) -> Excerpt:
-    """The lines of a text that a question matches best.
+    """Return the lines of a text that match a query best.
 
     Args:
         text: The text, of any length.
-        terms: The question's.
-        columns: Cells of a line.
-        lines: At most so many.
+        terms: The query's terms.
+        columns: Width of a line, in cells.
+        lines: The largest number of lines.
         marked: Whether the terms are made bold, for a terminal.
     """
     room = columns * lines
@@ -117,8 +117,8 @@ def excerpt(text: str, terms: Terms, *, columns: int, lines: int, marked: bool) 
 
 
 def _best_start(text: str, matches: list[Match], room: int) -> int:
-    """Where the window begins that has most different terms."""
-    # Wide characters take two cells each; the middle of a text is like its beginning.
+    """Return where the window begins that has most different terms."""
+    # Wide characters take two cells each; their share is estimated from the beginning.
     beginning = text[:1000]
     span = room * len(beginning) // max(1, width(beginning)) if beginning else room
     span = max(10, span - 4)
@@ -128,14 +128,14 @@ def _best_start(text: str, matches: list[Match], room: int) -> int:
         inside[one.term] += 1
         while one.stop - matches[first].start > span and first < last:
             inside[matches[first].term] -= 1
-            inside += Counter()  # forget what is not there any more
+            inside += Counter()  # removes counts of zero
             first += 1
         value = (len(inside), inside.total())
         if value > best:
             best, chosen, end = value, matches[first].start, one.stop
     if best == (0, 0) or end <= span:
         return 0
-    # Some words before the first term, as far as the last one still fits.
+    # Begin some words before the first term, as far as the last one still fits.
     before = min((span - (end - chosen)) // 2, span // 4)
     start = max(0, chosen - before)
     if start:
@@ -147,7 +147,7 @@ def _best_start(text: str, matches: list[Match], room: int) -> int:
 def _filled(
     text: str, bold: set[int], columns: int, lines: int, *, before: bool, more: bool, marked: bool
 ) -> Iterator[str]:
-    """Break a line into several, by cells; ellipses show where the text goes on."""
+    """Break a line into several, by cells; ellipses show that the text continues."""
     cells: list[tuple[str, int, bool]] = [("… ", 2, False)] if before else []
     at = 0
     for one in clusters(text):

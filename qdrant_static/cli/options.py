@@ -1,16 +1,40 @@
-"""Options that several commands share."""
+"""Options that several commands share.
+
+How an input is read, how an ingest runs and how a collection is built here and shipped are declared
+once, as dataclasses: their fields are the options of the commands, the tables of a job file and the
+arguments of the functions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Annotated, Any, TypeVar
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+from typer.core import TyperCommand
 
+from qdrant_static.cli.fieldoptions import FieldOptions, help_of
 from qdrant_static.errors import ArgumentError
+from qdrant_static.ingestion.options import RunOptions
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.shipping.options import BuildOptions
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from qdrant_static.shipping.localbuild.buildhere import BuildHere
+
+SOURCE = FieldOptions(
+    kind=SourceOptions,
+    metavars={"rename": "OLD:NEW", "types": "COLUMN:TYPE"},
+    omitted=("max_text_bytes", "max_payload_bytes"),
+)
+RUN = FieldOptions(kind=RunOptions, metavars={"keep_runs": "RUNS"}, omitted=("pinned", "job"))
+BUILD = FieldOptions(
+    kind=BuildOptions,
+    named={"folder": "build-folder", "keep": "keep-build", "peers": "peer"},
+    metavars={"peers": "ID=URL"},
+)
 
 Db = Annotated[
     str,
@@ -21,44 +45,22 @@ Db = Annotated[
 ApiKey = Annotated[
     str | None,
     typer.Option(
-        "--api-key", envvar="QDRANT_API_KEY", show_envvar=True, help="For a server that wants one.",
-        show_default=False,
+        "--api-key", envvar="QDRANT_API_KEY", show_envvar=True, help="For a server that asks for "
+        "one.", show_default=False,
     ),
 ]  # fmt: skip
-State = Annotated[
+State = Annotated[str | None, typer.Option("--state", help=help_of(RunOptions, "state"))]
+To = Annotated[
+    str | None,
+    typer.Option("--to", help="The server to ship the collection to.", metavar="URL"),
+]
+Build = Annotated[
     str | None,
     typer.Option(
-        help="Folder for ledger, rejects and manifest. [default: beside --db; for a server "
-        "./qdrant-static-state]"
-    ),
-]
-Force = Annotated[
-    bool, typer.Option("--force", help="Delete also where that is more than a fifth of all.")
-]
-Again = Annotated[
-    bool,
-    typer.Option("--again", help="Write again what the last run wrote, although it is unchanged."),
-]
-MaxRejects = Annotated[
-    str | None,
-    typer.Option(help="Stop, with exit code 3, if more rows are rejected: 100, or 1%."),
-]
-KeepRuns = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Keep the rejects files and manifests of the last RUNS runs. [default: as in the last "
-        "run, else 20]",
-        metavar="RUNS",
-    ),
-]
-Peer = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--peer",
-        help="Where a node of the cluster is reached from here, if not at the address that the "
-        "cluster's own list gives: its peer id, or its address in that list; repeatable.",
-        metavar="ID=URL",
+        "--build",
+        help="here: build the collection on this machine and ship it, indexes included. It must "
+        "not exist on the server, or be empty.",
+        metavar="here",
     ),
 ]
 Timeout = Annotated[
@@ -69,35 +71,80 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 DEFAULT_DB = "./data"
-#: Within one request a server takes over a whole shard.
+#: In seconds. A server takes over a whole shard within one request.
 DEFAULT_TIMEOUT = 600
 
 
-def listed(value: str | None) -> tuple[str, ...] | None:
-    """Split ``a,b``; None stays None."""
-    if value is None:
-        return None
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+def plan_of(text: str) -> str | Mapping[str, Any]:
+    """Read the value of ``--plan``: a plan's name, JSON, or a TOML inline table.
+
+    Raises:
+        ArgumentError: If it begins like a table but is neither JSON nor TOML.
+    """
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        found: Mapping[str, Any] = json.loads(text)
+    except ValueError:
+        try:
+            found = tomllib.loads(f"plan = {text}")["plan"]
+        except tomllib.TOMLDecodeError as error:
+            raise ArgumentError(
+                field="plan", problem=f"is neither JSON nor a TOML table: {error}"
+            ) from error
+    return found
 
 
-def chosen(kind: type[T], parameters: Mapping[str, Any]) -> T:
-    """Build a dataclass of options from the parameters of a command that have its fields' names.
+def build_here(build: str | None, to: str | None, options: Mapping[str, Any]) -> BuildHere | None:
+    """Return what ``--build here`` and its options describe; None without it.
 
     Args:
-        kind: The dataclass; a field without a parameter keeps its default.
-        parameters: The command's parameters, as ``locals()`` gives them.
+        build: The value of ``--build``.
+        to: The value of ``--to``.
+        options: Fields of `BuildOptions` that were given.
+
+    Raises:
+        ArgumentError: If the value is not ``here``, or an option is given that needs it.
     """
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in parameters.items() if name in names})
+    from qdrant_static.shipping.localbuild.buildhere import BuildHere
+
+    if build is None:
+        given = [*(() if to is None else ("to",)), *options]
+        if given:
+            option = BUILD.named.get(given[0], given[0].replace("_", "-"))
+            raise ArgumentError(
+                field=f"--{option}",
+                problem="it needs --build here; without it, --db names the server",
+            )
+        return None
+    if build != "here":
+        raise ArgumentError.of_choice("--build", build, "here")
+    return BuildHere(**options)
 
 
-def peers_of(values: list[str] | None) -> dict[str, str]:
-    """``["ID=URL", ...]`` as a mapping; an id may be an address, which holds no ``=``."""
-    found: dict[str, str] = {}
-    for value in values or ():
-        name, equals, url = (part.strip() for part in value.partition("="))
-        if not (name and equals and url.startswith(("http://", "https://"))):
-            raise ArgumentError(field="--peer", problem=f"{value!r} is not ID=URL")
-        if found.setdefault(name, url) != url:
-            raise ArgumentError(field="--peer", problem=f"{name!r} is given twice")
-    return found
+class GroupedCommand(TyperCommand):
+    """A command whose ``--help`` shows its options in groups; a subclass names them.
+
+    Typer groups options itself only through rich, whose import takes longer than all the rest of
+    ``--help``.
+    """
+
+    #: Title -> names of parameters, in the order in which they are shown.
+    groups: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, the groups, and the options that are in no group."""
+        title_of = {name: title for title, names in self.groups.items() for name in names}
+        sections: dict[str, list[tuple[str, str]]] = {
+            title: [] for title in ("Arguments", *self.groups, "Options")
+        }
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                is_option = param.param_type_name == "option"
+                title = title_of.get(param.name or "", "Options") if is_option else "Arguments"
+                sections[title].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)

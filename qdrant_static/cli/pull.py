@@ -1,35 +1,29 @@
-"""``qdrant-static pull``: a server's collection -> a folder, indexes included."""
+"""``qdrant-static pull``: a collection of a server -> a folder, indexes included."""
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from qdrant_static.cli.options import (
-    DEFAULT_DB,
-    DEFAULT_TIMEOUT,
-    ApiKey,
-    Json,
-    Peer,
-    Timeout,
-    peers_of,
-)
-from qdrant_static.cli.reporting import reported
+from qdrant_static.cli.fieldoptions import expanded
+from qdrant_static.cli.options import BUILD, DEFAULT_DB, DEFAULT_TIMEOUT, ApiKey, Json, Timeout
+from qdrant_static.cli.reporting import reported, show_result
 from qdrant_static.cli.transfer import folder, server_at
 
 
 @reported
+@expanded(peers=BUILD.only("peers"))
 def command(
     collection: Annotated[
         str, typer.Argument(help="Its name on the server, or an alias.", metavar="COLLECTION")
     ],
     source: Annotated[str, typer.Option("--from", help="The server's URL.", metavar="URL")],
+    peers: dict[str, Any],
     db: Annotated[
-        str, typer.Option("--db", help="The folder that it comes into.", metavar="FOLDER")
+        str, typer.Option("--db", help="The folder to copy it to.", metavar="FOLDER")
     ] = DEFAULT_DB,
     name: Annotated[
         str | None,
@@ -39,23 +33,21 @@ def command(
         list[int] | None,
         typer.Option(help="Only this shard; repeatable. [default: all]", metavar="N"),
     ] = None,
-    peer: Peer = None,
     untested: Annotated[
         bool,
-        typer.Option("--untested", help="Pull also from a version that was never tried."),
+        typer.Option("--untested", help="Allow a server of a version that was not tested."),
     ] = False,
     api_key: ApiKey = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
     as_json: Json = False,
 ) -> None:
-    """Make a server's collection an embedded one.
+    """Copy a server's collection into a folder.
 
-    It comes with its indexes: nothing is built anew. The server is only read. A collection that is
-    in the folder already is refused, and what ends the command sooner leaves nothing there.
+    It includes the indexes: nothing is indexed again. The server is only read. A collection that
+    exists in the folder is refused; a command that fails or is interrupted leaves nothing there.
     """
     from qdrant_static.shipping.pull import pull
 
-    peers = peers_of(peer)
     shown = sys.stderr.isatty() or not as_json
     with (
         closing(folder(db, "--db")) as local,
@@ -67,8 +59,8 @@ def command(
             local,
             name=name,
             shards=shard or None,
-            peers=peers or None,
             untested=untested,
             progress=shown,
+            **peers,
         )
-    typer.echo(json.dumps(pulled.to_dict(), indent=2) if as_json else str(pulled))
+    show_result(pulled, as_json=as_json)

@@ -1,21 +1,21 @@
-"""``qdrant-static quantize``: codes for a live collection, kept only if they find enough."""
+"""``qdrant-static quantize``: quantizes a live collection if searches still find enough."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, listed
-from qdrant_static.cli.reporting import REFUSED, reported
+from qdrant_static.cli.fieldoptions import listed
+from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json
+from qdrant_static.cli.reporting import REFUSED, reported, show_result
 from qdrant_static.errors import ArgumentError
 
 
 @reported
 def command(
     collection: Annotated[
-        str, typer.Argument(help="The collection's name; others may have made it.")
+        str, typer.Argument(help="The collection's name; it may be made without qdrant-static.")
     ],
     db: Db = DEFAULT_DB,
     quantization: Annotated[
@@ -25,33 +25,37 @@ def command(
     vector: Annotated[
         str | None,
         typer.Option(
-            help="Which dense vector, '' for the unnamed one. [default: the only one, or full]",
+            help="The dense vector, '' for the unnamed one. [default: the only one, or full]",
             show_default=False,
         ),
     ] = None,
     target_recall: Annotated[
-        float, typer.Option(help="recall@10 against exact search; below it, it is taken back.")
+        float,
+        typer.Option(
+            help="Least recall@10 against exact search; below it, the codes are removed again."
+        ),
     ] = 0.97,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing; predict on a sample.")
+        bool, typer.Option("--dry-run", help="Change nothing; predict from a sample.")
     ] = False,
     bm25: Annotated[
-        bool, typer.Option("--bm25", help="Add BM25 too, from the payload fields of --text.")
+        bool, typer.Option("--bm25", help="Also add BM25, from the payload fields of --text.")
     ] = False,
     text: Annotated[
         str | None,
         typer.Option(help="Payload fields of the text, a,b. [default: as ingested]"),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="Of BM25's stop words and stemming. [default: english]")
+        str | None,
+        typer.Option(help="Language of BM25's stop words and stemming. [default: english]"),
     ] = None,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Quantize a live collection, and measure what it costs.
 
-    It is measured before and after, and kept only if searches find enough. Exits with 4 if the
-    recall falls short; the collection then is as it was.
+    Recall is measured before and after, and the codes are kept only if it stays high enough. Exit
+    code 4: it did not, and the collection is as it was.
     """
     from qdrant_static import connect
     from qdrant_static.collection.foreign import carried_spec
@@ -81,6 +85,6 @@ def command(
         )
     finally:
         client.close()
-    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
+    show_result(report, as_json=as_json)
     if not report.reached and quantization != "none":
         raise typer.Exit(REFUSED)

@@ -1,4 +1,4 @@
-"""Errors -> one sentence and an exit code; the same for every command."""
+"""Prints results, and turns errors into a message and an exit code, for every command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, get_type_hints
+from typing import Any, NoReturn, ParamSpec, TypeVar, get_type_hints
 
 import typer
 from typer.models import OptionInfo
@@ -17,23 +17,21 @@ from typer.models import OptionInfo
 from qdrant_static.bars import print_line
 from qdrant_static.errors import ArgumentError, QdrantStaticError
 
-if TYPE_CHECKING:
-    from qdrant_static.ingestion.ingestreport import IngestReport
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: A gate refused: the command did its work, and the result is not good enough.
+#: Exit code of a command that did its work, with a result that is not good enough.
 REFUSED = 4
 INTERRUPTED = 130
-#: An argument of a function that turns something on, in a sentence.
+#: An argument of a function in a message, such as ``force=True``.
 _ARGUMENT = re.compile(r"\b([a-z_]+)=True\b")
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what a command raises into a sentence on standard error and an exit code.
+    """Turn what a command raises into a message on standard error and an exit code.
 
-    What is neither ours nor a known failure of disk or server is a defect and keeps its trace.
+    Errors of this package, of the disk and of the server are handled so. Any other exception is a
+    defect and keeps its traceback.
     """
 
     @functools.wraps(command)
@@ -42,11 +40,13 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except QdrantStaticError as error:
             if error.report is not None:
-                show_report(error.report, as_json=bool(kwargs.get("as_json")))
-            fail(_told(_as_typed(error, command), error), error.exit_code)
+                show_result(error.report, as_json=bool(kwargs.get("as_json")))
+            fail(_with_notes(_as_typed(error, command), error), error.exit_code)
         except KeyboardInterrupt as error:
-            fail(_told("interrupted", error), INTERRUPTED)
-        except BrokenPipeError:  # the reader of our output has gone; an OSError, but no failure
+            fail(_with_notes("interrupted", error), INTERRUPTED)
+        except (
+            BrokenPipeError
+        ):  # the reader of standard output is gone: no failure, though an OSError
             raise
         except OSError as error:
             fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 1)
@@ -54,13 +54,13 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             problem = _of_server(error, str(kwargs.get("db") or kwargs.get("to") or ""))
             if problem is None:
                 raise
-            fail(_told(problem, error), 1)
+            fail(_with_notes(problem, error), 1)
 
     return run
 
 
 def framed(argument: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Print, in a log, when a command began, and when it ended with which exit code.
+    """Log when a command began, when it ended, and its exit code.
 
     Args:
         argument: The command's argument whose value names the job.
@@ -91,21 +91,26 @@ def framed(argument: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Say what went wrong, and exit."""
+    """Print an error and exit."""
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(code)
 
 
-def show_report(report: IngestReport, *, as_json: bool) -> None:
-    """Print the account of an ingest."""
-    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
+def show_result(result: Any, *, as_json: bool) -> None:
+    """Print a result that has ``to_dict``, as text or as JSON."""
+    typer.echo(json.dumps(result.to_dict(), indent=2, default=str) if as_json else str(result))
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a question on standard error, unless the answer was given; no aborts the command."""
+    if not yes:
+        typer.confirm(question, abort=True, err=True)
 
 
 def _as_typed(error: QdrantStaticError, command: Callable[..., Any]) -> str:
-    """The sentence of an error, with options as a command has them: ``--force``.
+    """Return the message of an error, with options in the place of Python's arguments.
 
-    Errors name the arguments of Python's functions: as the field of a `ArgumentError`, or as
-    ``force=True``.
+    Errors name arguments as the field of an `ArgumentError`, or as ``force=True``.
     """
     known = _options(command)
     message = error.message
@@ -115,12 +120,12 @@ def _as_typed(error: QdrantStaticError, command: Callable[..., Any]) -> str:
 
 
 def _options(command: Callable[..., Any]) -> dict[str, str]:
-    """The name of an argument -> the option of a command that gives it."""
+    """Return the option of a command for each argument's name."""
     known: dict[str, str] = {}
     for name, hint in get_type_hints(command, include_extras=True).items():
         for option in getattr(hint, "__metadata__", ()):
             if isinstance(option, OptionInfo):
-                # In an annotation, Typer takes the first name for the default.
+                # In an annotation, Typer takes the first name for the default value.
                 names = [str(one) for one in (option.default, *(option.param_decls or ()))]
                 usual = f"--{name.replace('_', '-')}"
                 typed = next((one for one in names if one.startswith("--")), usual)
@@ -128,17 +133,17 @@ def _options(command: Callable[..., Any]) -> dict[str, str]:
     return known
 
 
-def _told(message: str, error: BaseException) -> str:
-    """A message and, in lines of their own, what was noted on the error's way: what is left."""
+def _with_notes(message: str, error: BaseException) -> str:
+    """Return a message and the notes that were added to the error, each on its own line."""
     return "\n".join([message, *getattr(error, "__notes__", ())])
 
 
 def _of_server(error: Exception, place: str) -> str | None:
-    """The sentence for an error of the client's; None for any other.
+    """Return the message for an error of qdrant-client; None for any other error.
 
     Args:
         error: What was raised.
-        place: The server's URL, where a command's options name it.
+        place: The server's URL, if an option of the command names it.
     """
     if "qdrant_client" not in sys.modules:
         return None

@@ -1,45 +1,44 @@
-"""``qdrant-static retry-rejects``: rows that were rejected, once more."""
+"""``qdrant-static retry-rejects``: stores rows that an earlier run rejected."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from qdrant_static.cli.fieldoptions import expanded
 from qdrant_static.cli.ingest import show, stop_on_signals
-from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, MaxRejects, State, listed
+from qdrant_static.cli.options import DEFAULT_DB, RUN, SOURCE, ApiKey, Db, Json
 from qdrant_static.cli.reporting import reported
 
 
 @reported
+@expanded(
+    columns=SOURCE.only("key", "text", otherwise="as the job read them"),
+    run_options=RUN.only("state", "max_rejects"),
+)
 def command(
     rejects: Annotated[str, typer.Argument(help="A rejects file.", metavar="REJECTS.jsonl")],
-    collection: Annotated[str, typer.Option("--collection", "-c", help="Its name.")],
+    collection: Annotated[str, typer.Option("--collection", "-c", help="The collection's name.")],
+    columns: dict[str, Any],
+    run_options: dict[str, Any],
     db: Db = DEFAULT_DB,
-    key: Annotated[
-        str | None, typer.Option(help="Column of the key. [default: as the job did]")
-    ] = None,
-    text: Annotated[
-        str | None, typer.Option(help="Columns of the text, a,b. [default: as the job did]")
-    ] = None,
     keep: Annotated[
         bool,
         typer.Option(
             "--keep",
-            help="Keep what is stored here when an ingest --sync --delete-missing reads an input "
-            "without it.",
+            help="Do not let a later ingest --sync --delete-missing delete these rows if its input "
+            "lacks them.",
         ),
     ] = False,
-    state: State = None,
-    max_rejects: MaxRejects = None,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Store the rows of a rejects file, as far as possible.
 
-    Its values may have been corrected by hand; they are read with the options of the job that
-    rejected them. Rows whose key another row has are left alone.
+    The values in it may have been corrected by hand; they are read with the options of the job that
+    rejected them. A row whose key belongs to another row is left out.
     """
     from qdrant_static import connect
     from qdrant_static.ingestion.options import RunOptions
@@ -52,9 +51,8 @@ def command(
             collection,
             rejects,
             keep=keep,
-            key=listed(key),
-            text=listed(text),
-            run_options=RunOptions(state=state, max_rejects=max_rejects),
+            **columns,
+            run_options=RunOptions(**run_options),
             notify=lambda line: typer.echo(line, err=True),
             progress=sys.stderr.isatty() or not as_json,
             stop=stop_on_signals(),
@@ -62,5 +60,5 @@ def command(
     finally:
         client.close()
     for reason, count in left.items():
-        typer.echo(f"left alone: {reason} {count:,}", err=True)
+        typer.echo(f"left out: {reason} {count:,}", err=True)
     show(report, as_json=as_json)

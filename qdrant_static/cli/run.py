@@ -7,31 +7,30 @@ from typing import Annotated, Any
 
 import typer
 
+from qdrant_static.cli.fieldoptions import expanded
 from qdrant_static.cli.ingest import show, stop_on_signals
-from qdrant_static.cli.options import Again, Force, Json
+from qdrant_static.cli.options import RUN, Json
 from qdrant_static.cli.reporting import framed, reported
 from qdrant_static.errors import QdrantStaticError
 
 
 @framed("job")
 @reported
+@expanded(changed=RUN.only("force", "again"))
 def command(
     job: Annotated[str, typer.Argument(help="The job file.", metavar="JOB.toml")],
-    force: Force = False,
-    again: Again = False,
+    changed: dict[str, Any],
     as_json: Json = False,
 ) -> None:
     """Run a job file, for schedulers.
 
-    That is an ingest with all its options. Exit codes: 0 done; 1 failed, or a part of the input
-    could not be read, and safe to repeat; 2 wrong configuration; 3 more rejects than allowed; 4 a
-    gate refused (--force); 130 interrupted.
+    A job is an ingest with all its options. Exit codes: 0 done; 1 failed, or a part of the input
+    could not be read (safe to repeat); 2 wrong configuration; 3 more rejects than allowed; 4 too
+    many deletions (--force allows them); 130 interrupted.
     """
     from qdrant_static.jobs import Job
     from qdrant_static.redaction import public_uri
 
-    given = {"force": force, "again": again}
-    changed: dict[str, Any] = {name: True for name, value in given.items() if value}
     loaded = Job.load(job)
     try:
         report = loaded.run(

@@ -1,4 +1,4 @@
-"""``qdrant-static runs``: what past jobs of a collection did."""
+"""``qdrant-static runs``: lists past runs of a collection."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def command(
     db: Db = DEFAULT_DB,
     state: State = None,
     api_key: ApiKey = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many runs.")] = 10,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="Largest number of runs.")
+    ] = 10,
     as_json: Json = False,
 ) -> None:
-    """List past runs of a collection, the last one first.
+    """List past runs of a collection, newest first.
 
-    When they began and ended, how, their sums and their rejects. They are read from the ledger,
-    also while a job is running; the collection is not opened.
+    Shows when and how each ended, its sums and its rejects. They are read from the ledger, also
+    while a job is running; the collection is not opened.
     """
     from qdrant_static import connect
     from qdrant_static.clients.statefolder import default_state
@@ -39,22 +41,22 @@ def command(
         folder = Path(rules.location("--state", state)).expanduser()
     else:
         with closing(connect(db, api_key=api_key)) as client:
-            folder = default_state(client, collection)  # of jobs that name it so, alias or not
+            folder = default_state(client, collection)  # jobs may have been given an alias
             if not (folder / "ledger.sqlite").exists():
                 folder = default_state(client, _behind(client, collection))
-    found = past_runs(folder / "ledger.sqlite", limit=limit)
+    past = past_runs(folder / "ledger.sqlite", limit=limit)
     if as_json:
-        typer.echo(json.dumps([one.to_dict() for one in found], indent=2))
+        typer.echo(json.dumps([run.to_dict() for run in past], indent=2))
     else:
-        typer.echo("\n".join(map(str, found)) or "no runs")
+        typer.echo("\n".join(map(str, past)) or "no runs")
 
 
 def _behind(client: Client, name: str) -> str:
-    """The collection that a name stands for; the name itself where nobody can be asked."""
+    """Return the target of an alias; the name itself if the server does not answer."""
     from qdrant_static.clients.aliases import target_of
 
     try:
         return target_of(client, name)
-    except Exception as error:  # a server that is away, whose ledgers are here all the same
-        typer.echo(f"whether {name!r} is an alias is not known: {error}", err=True)
+    except Exception as error:  # the ledgers are here, even if the server is unreachable
+        typer.echo(f"cannot look up whether {name!r} is an alias: {error}", err=True)
         return name

@@ -1,4 +1,4 @@
-"""``qdrant-static search``: a question -> hits to read, or a table of them."""
+"""``qdrant-static search``: a query -> hits as passages, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qdrant_static.cli.cells import clip, padded, width
-from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json
+from qdrant_static.cli.fieldoptions import listed
+from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, plan_of
 from qdrant_static.cli.reporting import reported
 
 if TYPE_CHECKING:
-    from qdrant_static.collection.spec import SparseSpec
+    from qdrant_static.clients.connect import Client
+    from qdrant_static.collection.spec import CollectionSpec, SparseSpec
+    from qdrant_static.encoders.base import Encoder
     from qdrant_static.querying.run import Hit
 
 _KEY_WIDTH = 48
@@ -30,7 +33,9 @@ def command(
     collection: Annotated[str, typer.Argument(help="The collection's name.")],
     query: Annotated[str, typer.Argument(help="What to look for.")],
     db: Db = DEFAULT_DB,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many hits.")] = 10,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="Largest number of hits.")
+    ] = 10,
     plan: Annotated[
         str | None,
         typer.Option(
@@ -42,48 +47,49 @@ def command(
         list[str] | None,
         typer.Option(
             "--filter",
-            help="Such as 'year>=2000 and lang=en,de', 'title is not null', or Qdrant's own JSON; "
-            "several must all hold.",
+            help="A condition such as 'year>=2000 and lang=en,de' or 'title is not null', or "
+            "Qdrant's own JSON; repeatable, all must hold.",
         ),
     ] = None,
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="Where to load the collection's encoder from, if it has moved; for a collection "
-            "that others made, the one that filled it."
+            help="Where the collection's encoder is, if it has moved; for a collection made "
+            "without qdrant-static, the encoder that filled it."
         ),
     ] = None,
     vector: Annotated[
         str | None,
-        typer.Option(help="Of a collection that others made: the dense vector that is meant."),
+        typer.Option(help="The dense vector, for a collection made without qdrant-static."),
     ] = None,
     text: Annotated[
         str | None,
-        typer.Option(help="Of a collection that others made: the payload fields of the text, a,b."),
+        typer.Option(help="The payload fields of the text, a,b; likewise."),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Tell what the search would do and cost; no search.")
+        bool,
+        typer.Option("--explain", help="Show what the search would do and cost; do not search."),
     ] = False,
     as_table: Annotated[
-        bool, typer.Option("--table", help="One line a hit: score, key, beginning of the text.")
+        bool,
+        typer.Option("--table", help="Print one line per hit: score, key, beginning of the text."),
     ] = False,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Search a collection by its name alone.
+    """Search a collection by its name.
 
-    It knows its encoder and its best plan. Every hit is shown with the passage of its text that has
-    most words of the query; on a terminal these are bold, unless the environment sets NO_COLOR.
+    The collection knows its encoder and its search plan. Each hit is shown with the passage of its
+    text that has most words of the query; on a terminal these are bold, unless NO_COLOR is set.
     """
     from qdrant_static import connect, load_encoder
-    from qdrant_static.cli.conditions import named_spec, plan_of
     from qdrant_static.querying.run import Searcher
 
     chosen = None if plan is None else plan_of(plan)
     client = connect(db, api_key=api_key)
     try:
         loaded = None if encoder is None else load_encoder(encoder)
-        spec = named_spec(client, collection, loaded, vector=vector, text=text)
+        spec = _foreign(client, collection, loaded, vector=vector, text=text)
         opened = Searcher(client, collection, spec=spec, encoder=loaded)
         if explain:
             opened.filter(condition)
@@ -101,8 +107,24 @@ def command(
         typer.echo(passages(hits, query, opened.spec.sparse))
 
 
+def _foreign(
+    client: Client,
+    collection: str,
+    encoder: Encoder | None,
+    *,
+    vector: str | None,
+    text: str | None,
+) -> CollectionSpec | None:
+    """Return the spec of a collection whose parts --vector and --text name; None without them."""
+    from qdrant_static.collection.foreign import foreign_spec
+
+    if vector is None and text is None:
+        return None
+    return foreign_spec(client, collection, encoder=encoder, vector=vector, text=listed(text))
+
+
 def as_json_text(hits: Sequence[Hit]) -> str:
-    """The hits as a JSON list."""
+    """Return the hits as a JSON list."""
     rows = [
         {
             "id": hit.id,
@@ -125,15 +147,15 @@ def passages(
     columns: int | None = None,
     marked: bool | None = None,
 ) -> str:
-    """Score and key of every hit, and the lines of its text that the query matches best.
+    """Return score and key of each hit, and the lines of its text that match the query best.
 
     Args:
-        hits: What was found.
-        query: The question.
+        hits: The hits.
+        query: The query.
         sparse: The collection's BM25, whose terms are marked; None takes that of English.
-        lines: Of a text, at most.
-        columns: As wide as that; None: as the terminal, up to a width that can be read.
-        marked: Whether the query's words are bold; None: on a terminal.
+        lines: The largest number of lines of a text.
+        columns: The width; None takes the terminal's, up to one that is easy to read.
+        marked: Whether the query's words are bold; None makes them bold on a terminal.
     """
     from qdrant_static.cli.excerpts import Terms, excerpt
     from qdrant_static.collection.bm25 import bm25_encoder
@@ -155,13 +177,13 @@ def passages(
 
 
 def takes_bold() -> bool:
-    """Whether standard output is a terminal on which words can be made bold."""
+    """Return whether standard output is a terminal that shows bold words."""
     plainly = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return sys.stdout.isatty() and not plainly
 
 
 def table(hits: Sequence[Hit], *, columns: int | None = None) -> str:
-    """Score, key and the beginning of the text, one line a hit, as wide as the terminal."""
+    """Return one line per hit: score, key and the beginning of the text."""
     if not hits:
         return "no hits"
     columns = columns or shutil.get_terminal_size().columns

@@ -1,34 +1,30 @@
-"""``qdrant-static ship``: a collection that was built here -> a server, indexes included."""
+"""``qdrant-static ship``: a collection of a folder -> a server, indexes included."""
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from qdrant_static.cli.buildoptions import Alias, DiscardUnfinished, MaxMbS, Replicas, Untested
-from qdrant_static.cli.options import (
-    DEFAULT_DB,
-    DEFAULT_TIMEOUT,
-    ApiKey,
-    Json,
-    Peer,
-    Timeout,
-    peers_of,
-)
-from qdrant_static.cli.reporting import reported
+from qdrant_static.cli.fieldoptions import expanded
+from qdrant_static.cli.options import BUILD, DEFAULT_DB, DEFAULT_TIMEOUT, ApiKey, Json, Timeout
+from qdrant_static.cli.reporting import reported, show_result
 from qdrant_static.cli.transfer import folder, server_at
+
+#: The options that `ship` shares with an ingest that builds here.
+_SHIPPING = BUILD.only("alias", "replicas", "peers", "max_mb_s", "untested", "discard_unfinished")
 
 
 @reported
+@expanded(shipping=_SHIPPING)
 def command(
     collection: Annotated[
         str, typer.Argument(help="Its name in the folder.", metavar="COLLECTION")
     ],
     to: Annotated[str, typer.Option("--to", help="The server's URL.", metavar="URL")],
+    shipping: dict[str, Any],
     db: Annotated[
         str, typer.Option("--db", help="The folder that holds it.", metavar="FOLDER")
     ] = DEFAULT_DB,
@@ -36,29 +32,22 @@ def command(
         str | None,
         typer.Option("--as", help="Its name on the server. [default: the same]", metavar="NAME"),
     ] = None,
-    alias: Alias = None,
-    replicas: Replicas = None,
-    peer: Peer = None,
-    parallel: Annotated[int, typer.Option(min=1, help="Shards that are sent at a time.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Shards that are sent at a time.")] = 2,
     sample: Annotated[
-        int, typer.Option(min=1, help="Points of each shard that are compared whole.")
+        int, typer.Option(min=1, help="Points of each shard that are compared completely.")
     ] = 100,
-    max_mb_s: MaxMbS = None,
-    untested: Untested = False,
-    discard_unfinished: DiscardUnfinished = False,
     api_key: ApiKey = None,
     timeout: Timeout = DEFAULT_TIMEOUT,
     as_json: Json = False,
 ) -> None:
-    """Make an embedded collection a server's.
+    """Copy an embedded collection to a server.
 
-    It comes with its indexes: the server indexes nothing. What arrives is proved before any alias
-    points at it: counts, ids, vectors, payloads, indexes, and that edits take. Exit code 4: a proof
-    failed, and nothing is left behind. Repeat the command after an interruption.
+    It includes the indexes: the server indexes nothing. What arrives is checked before any alias
+    points at it: counts, ids, vectors, payloads, indexes, and that it can be edited. Exit code 4: a
+    check failed, and nothing is left behind. Repeat the command after an interruption.
     """
     from qdrant_static.shipping.push import ship
 
-    peers = peers_of(peer)
     shown = sys.stderr.isatty() or not as_json
     with (
         closing(folder(db, "--db")) as local,
@@ -69,14 +58,9 @@ def command(
             collection,
             server,
             name=name,
-            alias=alias,
-            replicas=replicas,
-            peers=peers or None,
-            parallel=parallel,
+            parallel=workers,
             sample=sample,
-            max_mb_s=max_mb_s or 0.0,
-            untested=untested,
-            discard_unfinished=discard_unfinished,
             progress=shown,
+            **shipping,
         )
-    typer.echo(json.dumps(shipment.to_dict(), indent=2) if as_json else str(shipment))
+    show_result(shipment, as_json=as_json)

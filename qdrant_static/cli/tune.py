@@ -1,15 +1,15 @@
-"""``qdrant-static tune``: which search plan is the cheapest that is good enough here."""
+"""``qdrant-static tune``: finds the cheapest search plan that is good enough."""
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
-from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, listed
-from qdrant_static.cli.reporting import REFUSED, reported
+from qdrant_static.cli.fieldoptions import listed
+from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, plan_of
+from qdrant_static.cli.reporting import REFUSED, reported, show_result
 
 
 @reported
@@ -18,25 +18,26 @@ def command(
     db: Db = DEFAULT_DB,
     target_recall: Annotated[
         float,
-        typer.Option(
-            help="Of the nearest by exact search, so many must be found, with 95% confidence."
-        ),
+        typer.Option(help="Least recall@n against exact search, with 95% confidence."),
     ] = 0.99,
-    k: Annotated[int, typer.Option("--limit", "-n", min=1, help="Hits that count: recall@n.")] = 10,
+    k: Annotated[int, typer.Option("--limit", "-n", min=1, help="The n of recall@n.")] = 10,
     queries: Annotated[
         str | None,
         typer.Option(
-            help="Real queries: JSON Lines with 'text', or one a line. [default: points ask]",
+            help="Real queries: JSON Lines with 'text', or one a line. [default: vectors of "
+            "points]",
             metavar="FILE",
         ),
     ] = None,
     sample: Annotated[
-        int, typer.Option(min=1, help="So many queries choose; half as many check.")
+        int,
+        typer.Option(min=1, help="Number of queries to choose by; half as many check the choice."),
     ] = 500,
     judged: Annotated[
         str | None,
         typer.Option(
-            help="A data set in BEIR's form whose corpus the collection holds: tunes NDCG.",
+            help="A judged data set in BEIR's format whose corpus the collection holds: tunes "
+            "NDCG.",
             metavar="FOLDER",
         ),
     ] = None,
@@ -50,46 +51,46 @@ def command(
         list[str] | None,
         typer.Option(
             "--filter",
-            help="A condition that all queries have, such as 'year>=2000 and lang=en,de', or "
-            "Qdrant's own JSON; several must all hold.",
+            help="A condition of all queries, such as 'year>=2000 and lang=en,de', or Qdrant's "
+            "own JSON; repeatable, all must hold.",
         ),
     ] = None,
     cost: Annotated[
-        str, typer.Option(help="What makes a plan cheap: time (measured here), or bytes (read).")
+        str, typer.Option(help="Cost of a plan: time (measured here), or bytes (that it reads).")
     ] = "time",
-    budget: Annotated[float, typer.Option(help="Seconds that it may take.")] = 300.0,
+    budget: Annotated[float, typer.Option(help="Time limit, in seconds.")] = 300.0,
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="The encoder of a collection that others made, for --queries; or where the "
-            "collection's own is, if it has moved."
+            help="Where the collection's encoder is, if it has moved; for a collection made "
+            "without qdrant-static and --queries, the encoder that filled it."
         ),
     ] = None,
     vector: Annotated[
         str | None,
         typer.Option(
-            help="Of a collection that others made: which dense vector, '' for the unnamed one.",
+            help="The dense vector, for a collection made without qdrant-static; '' is the unnamed "
+            "one.",
             show_default=False,
         ),
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="Likewise: the payload fields of the text, a,b.")
+        str | None, typer.Option(help="The payload fields of the text, a,b; likewise.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Measure and recommend; store nothing.")
+        bool, typer.Option("--dry-run", help="Measure and recommend, but store nothing.")
     ] = False,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Measure search plans and make the best one the default.
 
-    On the collection's own data: the cheapest plan that finds what exact search finds becomes the
-    collection's own, with the evidence. Exit code 4: no plan was shown to reach the target, and
-    nothing was stored.
+    Measures on the collection's own data. The cheapest plan that finds what exact search finds
+    becomes the collection's default, stored with the evidence. Exit code 4: no plan was shown to
+    reach the target, and nothing was stored.
     """
     from qdrant_static import connect, load_encoder
     from qdrant_static import tune as run
-    from qdrant_static.cli.conditions import plan_of
     from qdrant_static.collection.foreign import carried_spec, foreign_spec
     from qdrant_static.errors import ArgumentError
 
@@ -123,6 +124,6 @@ def command(
         )
     finally:
         client.close()
-    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else str(report))
+    show_result(report, as_json=as_json)
     if not report.reached:
         raise typer.Exit(REFUSED)

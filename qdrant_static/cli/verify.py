@@ -1,38 +1,36 @@
-"""``qdrant-static verify``: is everything in?"""
+"""``qdrant-static verify``: compares a collection with its ledger."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from qdrant_static.cli.options import DEFAULT_DB, ApiKey, Db, Json, State
-from qdrant_static.cli.reporting import reported
+from qdrant_static.cli.reporting import reported, show_result
 
 
 @reported
 def command(
-    collection: Annotated[str, typer.Argument(help="Its name.")],
+    collection: Annotated[str, typer.Argument(help="The collection's name.")],
     db: Db = DEFAULT_DB,
     state: State = None,
-    sample: Annotated[int, typer.Option(min=0, help="Payloads to compare.")] = 1000,
+    sample: Annotated[int, typer.Option(min=0, help="Number of payloads to compare.")] = 1000,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Have the next ingest --sync store again what is missing."),
+        typer.Option("--repair", help="Make the next ingest --sync store again what is missing."),
     ] = False,
     anew: Annotated[
         bool,
-        typer.Option("--anew", help="Make a ledger that was lost from the collection first."),
+        typer.Option("--anew", help="First rebuild a lost ledger from the collection."),
     ] = False,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Compare a collection with its ledger.
 
-    What is missing is named; exit code 1 if anything is. Input that a run could not read, and no
-    run has read since, is missing too. Every point is looked up; of some, chosen by chance, the
-    payload is compared.
+    Looks up every point of the ledger, and compares the payloads of a random sample. Names what is
+    missing, which includes input that no run could read; exit code 1 if anything is.
     """
     from qdrant_static import connect
     from qdrant_static.ingestion.verify import verify
@@ -42,6 +40,6 @@ def command(
         found = verify(client, collection, state=state, sample=sample, repair=repair, anew=anew)
     finally:
         client.close()
-    typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    show_result(found, as_json=as_json)
     if not found.is_sound:
         raise typer.Exit(1)

@@ -35,7 +35,7 @@ class RunOptions:
         delete_missing: With ``sync``: delete the points whose rows are not in the input, which
             must then be the whole of the collection. Refused if they are more than a fifth of all
             points; nothing is deleted if a part of the input cannot be read.
-        force: Delete them even if they are more than a fifth.
+        force: With ``delete_missing``: delete even more than a fifth of all points.
         again: Write an input again that the last run has written already. Without it, nothing is
             done where files, options, encoder and the number of points are as they were then.
         on_duplicate: Which row of a key is stored if the key comes twice in the input:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from qdrant_static import plaindata, rules
-from qdrant_static.collection.spec import Fields
+from qdrant_static.collection.fields import Fields
 from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -30,23 +30,26 @@ _TAB = ("tab", "\\t")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """Which columns of an input are key, text and payload, and how its files are read.
+    """How an input is read: which columns are the key, the text and the payload, and its format.
 
-    A column's name may be a path into a struct or an object: ``meta.title``.
+    A column's name may be a path into a struct or an object: ``meta.title``. The table ``[source]``
+    of a job file and the options of ``qdrant-static ingest`` have the same names.
 
     Attributes:
-        key: The key's column, or several; empty: ``id`` or ``_id`` if it exists, else the key is a
+        key: Column of the key, or several; empty takes ``id`` or ``_id`` if there is one, else a
             digest of the text.
-        text: The text's columns, joined by one space; empty: ``title`` and ``text``.
-        template: Makes the text of columns, instead of ``text``: ``"{title}. {abstract}"``.
-        payload: The columns to store; None: all. The key is always stored.
+        text: Columns of the text, joined by one space; empty takes "title" and "text", as far as
+            they exist.
+        template: Text made of columns, instead of ``text``: ``"{title}. {abstract}"``.
+        payload: Columns to store; None takes all. The key is always stored.
         exclude: Columns not to store.
         rename: Column -> the name under which it is stored.
-        vectors: A column of ready vectors, instead of the encoder's.
-        format: Format of files with an unknown ending, and of standard input (default: jsonl).
-        delimiter: Separates the cells of CSV; None: a comma, for TSV a tab.
-        types: CSV column -> type of its values; all others are strings. In JSON Lines, the type to
-            convert strings to.
+        vectors: Column of ready vectors, which are stored instead of the encoder's.
+        format: Format of standard input and of files with another ending: parquet, jsonl, csv, tsv
+            or arrow; None takes jsonl for standard input.
+        delimiter: Character between the cells of CSV; None takes a comma, or a tab for TSV.
+        types: CSV column -> type of its values: string, integer, float or boolean; empty takes
+            strings. In JSON Lines it is the type of strings.
         max_text_bytes: Longer texts are rejected, in bytes of UTF-8.
         max_payload_bytes: Larger payloads are rejected, in bytes of the line or of the Arrow
             columns, because the size of the payload itself is not known before it is written.

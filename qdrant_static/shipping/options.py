@@ -16,18 +16,18 @@ class BuildOptions:
     """Holds how a collection is built on this machine and shipped; see `BuildHere`.
 
     Attributes:
-        folder: Where it is built; None: ``build`` in the job's state folder.
-        shards: Shards of the collection; None takes the spec's, or what the server has.
-        workers: Processes that build at most, each a shard at a time; None: as many as there are
-            processors; one where there are few rows.
-        peers: Peer id, or the URI that a cluster's list shows -> REST URL, for nodes that cannot be
-            reached under the address that the cluster tells.
-        alias: The alias that is to point at the collection once it is proved.
+        folder: Folder to build in; None takes ``build`` in the job's state folder.
+        shards: Number of shards; None takes the spec's, or what the server has.
+        workers: Most processes that build at the same time, a shard each; None takes as many as
+            there are processors, and one if there are few rows.
+        peers: Peer id, or address in the cluster's list -> REST URL of a node that cannot be
+            reached at that address.
+        alias: Alias to point at the collection once the server has proved it.
         replicas: Copies of each shard; None takes the spec's, or the server's default.
-        max_mb_s: Megabytes a second that are sent at most; 0: as fast as it goes.
-        keep: Whether the built folder stays when the server has proved the collection.
-        untested: Ship to a server of a version that was never tried.
-        discard_unfinished: Remove a shipment that another process began and did not end.
+        max_mb_s: Most megabytes to send in a second; 0 is no limit.
+        keep: Keep the built folder after the server has proved the collection.
+        untested: Allow a server of a version that was not tested.
+        discard_unfinished: Remove an unfinished shipment of another process.
 
     Raises:
         ArgumentError: If one of them is out of range; it names it.

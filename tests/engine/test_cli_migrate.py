@@ -121,5 +121,5 @@ def test_a_folder_that_an_application_has_open_is_told(place, models):
     with EdgeClient(place / "data") as client:
         client.count("articles")
         found = run("migrate", "verify", "articles", code=1)
-        assert "end the application" in found.output
+        assert "stop the application" in found.output
         assert "Migration(client, 'articles')" in found.output

@@ -209,7 +209,9 @@ def test_the_command_exits_1_and_says_which_file_and_why(run, tmp_path, json_):
     done = run("ingest", "a.jsonl", "b.parquet", *json_)
     assert done.exit_code == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("error: what could be read is stored, and this could not be: b.parquet:")
+    assert last.startswith(
+        "error: what could be read is stored, and this could not be read: b.parquet:"
+    )
     assert "Parquet" in last
     if json_:
         assert json.loads(done.stdout)["unreadable"][0]["file"] == "b.parquet"

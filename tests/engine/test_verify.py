@@ -232,7 +232,7 @@ def test_a_secret_is_in_no_file_and_no_word_of_a_job(tmp_path, model_folder, cap
         '[connect]\napi_key = "${QDRANT_API_KEY}"\n'
     )
     job = Job.load(tmp_path / "job.toml", {"QDRANT_API_KEY": secret})
-    assert job.connect == {"api_key": secret}
+    assert job.connect.api_key == secret
     report = job.run(progress=True)
     written = list((tmp_path / "data" / "_state").rglob("*.*"))
     assert {one.suffix for one in written} >= {".sqlite", ".jsonl", ".json"}

@@ -327,14 +327,14 @@ def test_what_is_no_count_is_refused_by_the_options_name(text):
      (999_900_000_000, "1.00 TB"), (107_000_000_000, "107 GB")],
 )  # fmt: skip
 def test_sizes_are_told_in_three_digits(value, told):
-    assert quantities.told_size(value) == told
+    assert quantities.size_text(value) == told
 
 
 @pytest.mark.parametrize(
     ("value", "told"), [(10**7, "10M"), (1_500_000_000, "1.5B"), (1234, "1,234"), (999, "999")]
 )
 def test_counts_are_told_as_they_are_read(value, told):
-    assert quantities.told_count(value) == told
+    assert quantities.count_text(value) == told
 
 
 @pytest.mark.parametrize("rows", [1_000, 10**10])

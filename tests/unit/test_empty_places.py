@@ -28,7 +28,7 @@ def place(tmp_path, monkeypatch):
 @pytest.mark.parametrize("empty", ["", " "])
 @pytest.mark.parametrize("make", [connect, EdgeClient, lambda place: BuildHere(folder=place)])
 def test_an_empty_place_is_refused(make, empty):
-    with pytest.raises(ArgumentError, match="is empty; name a place"):
+    with pytest.raises(ArgumentError, match="is empty; name a"):
         make(empty)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from qdrant_static.errors import ArgumentError
-from qdrant_static.jobs import Job
+from qdrant_static.ingestion.options import RunOptions
+from qdrant_static.jobs import Connection, Job
+from qdrant_static.reading.options import Passages, SourceOptions
 from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
 WHOLE = """
@@ -46,13 +48,13 @@ def test_a_job_file_is_read(tmp_path):
     assert found.db == "https://db:6333"
     assert found.paths == (f"{tmp_path}/in/*.parquet", "s3://bucket/x.parquet", "-")
     assert (found.collection, found.encoder) == ("articles", "wordllama")
-    assert found.connect == {"api_key": SECRET}
+    assert found.connect == Connection(api_key=SECRET)
     assert found.spec == {"matryoshka": [128]}
-    assert found.source == {"text": ["title", "abstract"]}
-    assert found.passages == {"tokens": 100}
-    assert found.ingest == {
-        "sync": True, "max_rejects": "1%", "state": f"{tmp_path}/state", "threads": 2,
-    }  # fmt: skip
+    assert found.source == SourceOptions(text=("title", "abstract"))
+    assert found.passages == Passages(tokens=100)
+    assert found.ingest == RunOptions(
+        sync=True, max_rejects="1%", state=f"{tmp_path}/state", threads=2
+    )
 
 
 def test_a_secret_is_in_no_text_of_it(tmp_path):
@@ -74,7 +76,7 @@ def test_a_build_is_as_the_file_says(tmp_path):
         '[build]\nfolder = "b"\nshards = 2\nkeep = true\n[build.peers]\n7 = "http://node:6333"\n'
     )
     found = job(tmp_path, text).build
-    assert BuildHere(**found) == BuildHere(
+    assert found == BuildHere(
         folder=f"{tmp_path}/b", shards=2, keep=True, peers={"7": "http://node:6333"}
     )
     assert job(tmp_path, 'collection = "c"\npaths = "a.jsonl"\n').build is None
@@ -96,8 +98,9 @@ BASE = 'collection = "c"\npaths = ["a"]\n'
         ('collection = "c"', "nightly.toml: paths: is missing"),
         (f"{BASE}colection = 1", "nightly.toml: colection: is unknown; known: collection, paths"),
         (f"{BASE}db = 5", "nightly.toml: db: is not a string"),
-        ('collection = "c"\npaths = [1]', "nightly.toml: paths: is not a string or a list"),
-        ('collection = "c"\npaths = []', "nightly.toml: paths: is not a string or a list"),
+        ('collection = "c"\npaths = [1]', "nightly.toml: paths[0]: is not a string"),
+        ('collection = "c"\npaths = []', "nightly.toml: paths: is empty; name the input"),
+        (f"{BASE}name = 'n'", "nightly.toml: name: is unknown; known: collection, paths"),
         (f"{BASE}[ingest]\nsynk = true", "nightly.toml: ingest.synk: is unknown; known: sync, del"),
         (f"{BASE}[ingest]\nsync = 1", "nightly.toml: ingest.sync: is not true or false"),
         (f"{BASE}[ingest]\nthreads = true", "nightly.toml: ingest.threads: is not an integer"),

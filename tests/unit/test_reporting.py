@@ -10,7 +10,8 @@ import pytest
 import typer
 
 from qdrant_static.cli import reporting
-from qdrant_static.cli.options import Force, Json, listed
+from qdrant_static.cli.fieldoptions import listed
+from qdrant_static.cli.options import Json
 from qdrant_static.cli.reporting import framed, reported
 from qdrant_static.errors import ArgumentError, DeletionRefusedError, EngineError, StorageError
 from tests.unit.test_report import report
@@ -135,7 +136,7 @@ def test_a_list_is_split_at_commas(value, expected):
 def failing(error: BaseException):
     @reported
     def command(
-        force: Force = False, as_json: Json = False,
+        force: Annotated[bool, typer.Option("--force")] = False, as_json: Json = False,
         max_rejects: Annotated[str | None, typer.Option(help="")] = None,
         k: Annotated[int, typer.Option("--limit", "-n")] = 1,
     ):  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from qdrant_static.cli.options import peers_of
+from qdrant_static.cli.fieldoptions import pairs
 from qdrant_static.errors import ArgumentError
 from qdrant_static.shipping import progress
 from qdrant_static.shipping.progress import progress_callback
@@ -96,8 +96,12 @@ def test_a_function_is_called_as_it_is():
     assert seen == WAY[:1]
 
 
+def peers_of(values):
+    return pairs("--peer", values, "ID=URL")
+
+
 def test_peers_are_named_by_id_or_by_the_address_of_the_list():
-    assert peers_of(None) == {}
+    assert peers_of([]) == {}
     assert peers_of(["12=http://a:6333", "http://10.0.0.2:6335=https://b"]) == {
         "12": "http://a:6333",
         "http://10.0.0.2:6335": "https://b",
