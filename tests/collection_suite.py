@@ -386,7 +386,7 @@ class CollectionSuite:
             ({"encoder": FakeEncoder(dimension=64)}, "no dense vector of the encoder's 64"),
             ({"vector": "full"}, "'full' is not a dense vector here"),
             ({"vector": "tokens"}, "'tokens' is not a dense vector here"),
-            ({"vector": "raw"}, "who filled it alone knows how it was scaled"),
+            ({"vector": "raw"}, "how its numbers were scaled is not stored anywhere"),
             ({"vector": "text", "encoder": small}, "'text' has 32 dimensions, and the encoder"),
         ]:
             with pytest.raises(ArgumentError, match=told):
