@@ -527,14 +527,14 @@ class CollectionSuite:
 
     def test_what_is_left_after_an_interruption_is_said(self, client, name, monkeypatch):
         self._clusters(client, name)
-        from qdrant_static.measuring import probe
+        from qdrant_static.measuring import codetrial
 
         def stopped(*_):
             raise KeyboardInterrupt
 
         heard: list[str] = []
         with monkeypatch.context() as patched:
-            patched.setattr(probe, "wait_until_indexed", stopped)
+            patched.setattr(codetrial, "wait_until_indexed", stopped)
             with pytest.raises(KeyboardInterrupt) as caught:
                 quantize(client, name, queries=5, notify=heard.append)
         assert "repeating is harmless" in heard[-1]

@@ -26,16 +26,14 @@ from qdrant_static.collection.create import info_of, write_spec
 from qdrant_static.collection.passes import dense_passes
 from qdrant_static.collection.plan import SearchPlan, default_plan
 from qdrant_static.collection.planevidence import LAYOUT, OWN, layout_of
-from qdrant_static.collection.vectorform import original_form
-from qdrant_static.measuring.ownvectors import recall_of, sample_queries
-from qdrant_static.querying.answer import answer, dense_side
-from qdrant_static.querying.query import Query
+from qdrant_static.measuring.measurement import Measurement
+from qdrant_static.measuring.queries import of_vectors
+from qdrant_static.querying.answer import dense_side
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.collection.passes import Pass
     from qdrant_static.collection.spec import CollectionSpec
-    from qdrant_static.measuring import ownvectors
 
 #: Queries; the standard error of the recall is then below 0.01.
 QUERIES = 200
@@ -46,7 +44,7 @@ FEWEST_POINTS = 500
 #: Times the usual number of candidates.
 _FACTORS = (1, 2, 4, 8)
 #: Seconds that exact search may take, and fewest queries that are worth a figure.
-_TRUTH_S, _FEWEST_QUERIES = 1.0, 30
+_EXACT_S, _FEWEST_QUERIES = 1.0, 30
 #: Two figures that are so near are the same.
 _SAME = 0.002
 
@@ -127,17 +125,22 @@ def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) ->
     if not plans or (info.points_count or 0) < FEWEST_POINTS:
         return None
     full = spec.vectors[0]
-    deadline = time.monotonic() + _TRUTH_S
-    asked = sample_queries(client, collection, full, count=QUERIES, limit=LIMIT, deadline=deadline)
-    if len(asked) < _FEWEST_QUERIES:
+    measurement = Measurement(
+        client=client, collection=collection, spec=spec, k=LIMIT,
+        queries=of_vectors(client, collection, full, QUERIES),
+    )  # fmt: skip
+    deadline = time.monotonic() + _EXACT_S
+    exact = SearchPlan(kind="exact", vector=full.name)
+    queries = len(measurement.find_neighbors(exact, stop=lambda: time.monotonic() > deadline))
+    if queries < _FEWEST_QUERIES:
         return None
-    sides = [_side(client, collection, spec, plan, asked, name) for name, plan in plans.items()]
+    sides = [_side(measurement, name, plan) for name, plan in plans.items()]
     bound = {**plans, OWN: default_plan(spec)}
     measured = {
         "by": f"qdrant-static {__version__} {by}",
         "date": now(),
         "points": info.points_count,
-        "queries": len(asked),
+        "queries": queries,
         "metric": f"recall@{LIMIT}",
         **{
             side.name: {
@@ -149,7 +152,7 @@ def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) ->
     }  # fmt: skip
     found = replace(spec, measured=measured)
     write_spec(client, collection, found)
-    return Assessment(spec=found, sides=tuple(sides), queries=len(asked))
+    return Assessment(spec=found, sides=tuple(sides), queries=queries)
 
 
 def is_assessed(spec: CollectionSpec) -> bool:
@@ -172,15 +175,9 @@ def _approximate(spec: CollectionSpec) -> dict[str, SearchPlan]:
     }
 
 
-def _side(
-    client: Client,
-    collection: str,
-    spec: CollectionSpec,
-    plan: SearchPlan,
-    asked: Sequence[ownvectors.Query],
-    name: str,
-) -> Side:
-    """The least factor that keeps the promise; else the least that is as good as any."""
+def _side(measurement: Measurement, name: str, plan: SearchPlan) -> Side:
+    """Measure a plan with the least factor that keeps the promise, else with the best."""
+    spec, numbers = measurement.spec, sorted(measurement.neighbors)
     passes = dense_passes(plan, spec, LIMIT)
     promised = (
         presets.CASCADE_PROMISED_RECALL
@@ -189,8 +186,8 @@ def _side(
     )
     found: dict[int, float] = {}
     for factor in _FACTORS if name != OWN else (1,):
-        wider = replace(spec, measured={name: {"factor": factor}})
-        found[factor] = _recall(client, collection, wider, plan, asked)
+        wider = replace(measurement, spec=replace(spec, measured={name: {"factor": factor}}))
+        found[factor] = float(np.mean(wider.values(plan, numbers)))
         if found[factor] >= promised:
             break
     best = max(found.values())
@@ -201,39 +198,8 @@ def _side(
         factor=factor,
         usual=found[1],
         promised=promised,
-        advice="" if name == OWN else _advice(collection, passes, promised),
+        advice="" if name == OWN else _advice(measurement.collection, passes, promised),
     )
-
-
-def _recall(
-    client: Client,
-    collection: str,
-    spec: CollectionSpec,
-    plan: SearchPlan,
-    asked: Sequence[ownvectors.Query],
-) -> float:
-    full = spec.vectors[0]
-    rows = original_form(np.array([query.vector for query in asked], np.float32), full)
-    # One more than wanted, for the point itself.
-    found = answer(
-        client, collection, spec, plan, [Query(dense=row) for row in rows], limit=LIMIT + 1
-    )
-    others = [
-        [one for one in points if one.id != query.point][:LIMIT]
-        for query, points in zip(asked, found, strict=True)
-    ]
-    last = dense_passes(plan, spec, LIMIT)[-1]
-    if last.codes and not last.rescore:
-        # Scores by codes are no scores of originals: they tell no ties.
-        recalls = [
-            len({one.id for one in points} & query.truth) / len(query.truth)
-            for query, points in zip(asked, others, strict=True)
-        ]
-    else:
-        recalls = [
-            recall_of(query, points, full) for query, points in zip(asked, others, strict=True)
-        ]
-    return float(np.mean(recalls))
 
 
 def _advice(collection: str, passes: Sequence[Pass], promised: float) -> str:

@@ -27,10 +27,11 @@ from qdrant_static.collection.updates import (
 )
 from qdrant_static.collection.vectorspec import BM25, SparseSpec, VectorSpec
 from qdrant_static.errors import ArgumentError
-from qdrant_static.measuring import ownvectors as measuring
 from qdrant_static.measuring.assess import assess
-from qdrant_static.measuring.probe import LADDER, LIMIT, QUERIES, Probed, oversamplings, simulated
+from qdrant_static.measuring.codetrial import LADDER, LIMIT, QUERIES, CodeTrial, oversamplings
+from qdrant_static.measuring.measurement import Measurement, points_with
 from qdrant_static.measuring.quantizereport import Measured, QuantizeReport
+from qdrant_static.measuring.queries import of_vectors
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -94,28 +95,33 @@ def quantize(
     if text:
         _check_terms(client, spec)
         fields.require_text(collection, TERMS_FROM_FILES)
-    points = measuring.points_with(client, collection, now.name)
+    points = points_with(client, collection, now.name)
     if points <= LIMIT:
         raise ArgumentError(
             field="collection", problem=f"{collection!r} has {points} vectors: too few to measure"
         )
     notify(f"measuring {collection!r} as it is")
-    asked = measuring.sample_queries(client, collection, now, count=queries, limit=LIMIT)
-    there = Probed(client=client, name=collection, points=points, queries=asked)
-    before = there.measured(now, oversamplings(now, (1,)), target_recall)
+    measurement = Measurement(
+        client=client, collection=collection, k=LIMIT,
+        spec=replace(spec, vectors=(now,), planned=False),
+        queries=of_vectors(client, collection, now, queries),
+    )  # fmt: skip
+    trial = CodeTrial.of(measurement, points=points)
+    before = trial.measured(now, oversamplings(now, (1,)), target_recall)
     common: dict[str, Any] = {
-        "collection": collection, "vector": now.name, "points": points, "queries": len(asked),
+        "collection": collection, "vector": now.name, "points": points,
+        "queries": len(measurement.neighbors),
         "target_recall": target_recall, "before": before,
     }  # fmt: skip
     if dry_run:
-        found, rows = simulated(there, wanted, target_recall)
+        found, rows = trial.simulated(wanted, target_recall)
         note = _dry_note(found, rows, points, target_recall, text)
         return QuantizeReport(
             **common, after=found, simulated=rows, kept=False, terms=None, note=note
         )
     after, kept, changed = before, now.quantization is not None, False
     if wanted.quantization != now.quantization:
-        after, kept, changed = _tried(there, now, wanted, target_recall, notify)
+        after, kept, changed = _try_codes(trial, now, wanted, target_recall, notify)
     terms = None
     if text:
         notify(f"filling {BM25} from {', '.join(text)}")
@@ -126,8 +132,8 @@ def quantize(
     return QuantizeReport(**common, after=after, simulated=None, kept=kept, terms=terms, note=note)
 
 
-def _tried(
-    there: Probed,
+def _try_codes(
+    trial: CodeTrial,
     now: VectorSpec,
     wanted: VectorSpec,
     target: float,
@@ -137,17 +143,17 @@ def _tried(
     new, old = (quantizations.describe(one.quantization) for one in (wanted, now))
     notify(f"building {new}")
     try:
-        there.change(wanted)
+        trial.change(wanted)
         notify(f"measuring {new}")
-        after = there.measured(wanted, oversamplings(wanted, LADDER), target)
+        after = trial.measured(wanted, oversamplings(wanted, LADDER), target)
         if after.recall >= target:
             return after, True, True
         notify(f"recall {after.recall:.3f} is below {target}: taking it back")
-        there.change(now)
+        trial.change(now)
     except BaseException as error:
         state = (
-            f"{there.name!r} was left half-way between {old} and {new}; its vectors are untouched, "
-            "it can be searched, and repeating is harmless"
+            f"{trial.measurement.collection!r} was left half-way between {old} and {new}; its "
+            "vectors are untouched, it can be searched, and repeating is harmless"
         )
         error.add_note(state)
         notify(state)
@@ -200,7 +206,7 @@ def _add_terms(
     write_spec(client, collection, with_terms(carried, filled, fields))
     terms_are_filled(client, collection)
     wait_until_indexed(client, collection)
-    return measuring.points_with(client, collection, BM25)
+    return points_with(client, collection, BM25)
 
 
 def _note_in_metadata(

@@ -18,8 +18,8 @@ from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.tuning.judgements import ByJudgements
 from qdrant_static.measuring.tuning.race import Cost
 from qdrant_static.measuring.tuning.recall import ByRecall
+from qdrant_static.measuring.tuning.tuneclock import Clock, TuneProgress
 from qdrant_static.measuring.tuning.tunereport import TuneReport
-from qdrant_static.measuring.tuning.tuningsession import Clock, TuneProgress
 from qdrant_static.querying.run import Searcher
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.updates import fill_prefix, fill_terms
 from qdrant_static.collection.vectorspec import BM25, SparseSpec
 from qdrant_static.errors import ArgumentError
-from qdrant_static.measuring.ownvectors import points_with
+from qdrant_static.measuring.measurement import points_with
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client

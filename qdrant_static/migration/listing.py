@@ -11,7 +11,7 @@ from qdrant_static.collection.migrationstate import find_states
 from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.edge.directory import CREATED_KEY
 from qdrant_static.errors import CollectionLockedError, CollectionNotFoundError
-from qdrant_static.measuring.ownvectors import disk_bytes
+from qdrant_static.measuring.measurement import disk_bytes
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client

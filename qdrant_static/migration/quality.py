@@ -11,12 +11,13 @@ import numpy as np
 
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import plain_id
-from qdrant_static.measuring.metrics import ndcg, neighbor_recall
-from qdrant_static.measuring.tuning.questions import Questions, of_judged
+from qdrant_static.measuring.measurement import Measurement
+from qdrant_static.measuring.metrics import ndcg
+from qdrant_static.measuring.queries import QuerySet, of_judged
 from qdrant_static.measuring.tuning.sweep import reference
 from qdrant_static.measuring.uncertainty import paired_test
 from qdrant_static.migration.gates import Gate, Thresholds, at_least, at_most, latency, noted
-from qdrant_static.querying.answer import answer, nearness
+from qdrant_static.querying.answer import answer
 
 if TYPE_CHECKING:
     import os
@@ -75,6 +76,13 @@ class Side:
             )  # fmt: skip
         return found
 
+    def measurement(self, queries: QuerySet) -> Measurement:
+        """Put queries to this collection."""
+        return Measurement(
+            client=self.client, collection=self.collection, spec=self.searcher.spec, k=K,
+            queries=queries, searcher=self.searcher,
+        )  # fmt: skip
+
     def timed(self, query: Any) -> float:
         """Seconds of one search that is encoded already."""
         started = time.perf_counter()
@@ -120,21 +128,11 @@ class Quality:
         plan = self.green.plan
         if plan.kind == "bm25":
             return noted("recall", None, "BM25 compares every posting: nothing is approximate")
-        exact = reference(self.green.searcher.spec, plan)
-        depth = 2 * K + 11
-        most = {"hybrid": exact.candidates, "late": exact.late_candidates}.get(exact.kind, depth)
-        truths = self.green.ask(self.texts, exact, limit=max(K + 1, min(depth, most)))
-        values = []
-        for found, truth, own in zip(self.green.ask(self.texts), truths, self.own, strict=True):
-            scores = {
-                plain_id(one.id): nearness(one.score, exact, self.green.searcher.spec, unit=False)
-                for one in truth
-                if plain_id(one.id) != own
-            }
-            if scores:
-                values.append(neighbor_recall(_top(found, own), scores, K))
-        if not values:
+        measurement = self.green.measurement(QuerySet(texts=list(self.texts), own=self.own))
+        numbers = measurement.find_neighbors(reference(measurement.spec, plan))
+        if not numbers:
             return noted("recall", None, "no query has an answer in green")
+        values = measurement.values(plan, numbers)
         mean = float(np.mean(values))
         words = f"recall@{K} of green's own plan, {len(values):,} queries {self.source}"
         return at_least("recall", mean, self.thresholds.recall, words)
@@ -195,8 +193,8 @@ class Quality:
         """Judged quality: not worse than blue's by more than the margin."""
         if self.judged is None:
             raise ArgumentError(field="judged", problem="there is none")
-        questions, notes = of_judged(self.green.client, self.green.collection, self.judged, 0)
-        old, new = (_ndcg_of(side, questions) for side in (self.blue, self.green))
+        queries, notes = of_judged(self.green.client, self.green.collection, self.judged, 0)
+        old, new = (_ndcg_of(side, queries) for side in (self.blue, self.green))
         test = paired_test(new, old)
         words = (
             f"NDCG@{K} {np.mean(old):.3f} -> {np.mean(new):.3f}, {len(new):,} queries, "
@@ -261,10 +259,8 @@ def _top(points: Sequence[Any], own: PointId | None) -> list[PointId]:
     return [one for point in points if (one := plain_id(point.id)) != own][:K]
 
 
-def _ndcg_of(side: Side, questions: Questions) -> list[float]:
-    texts, relevant = questions.texts or [], questions.relevant or []
-    found = side.ask(texts, limit=K)
-    return [
-        ndcg([plain_id(one.id) for one in points], judged, K)
-        for points, judged in zip(found, relevant, strict=True)
-    ]
+def _ndcg_of(side: Side, queries: QuerySet) -> list[float]:
+    relevant = queries.relevant or []
+    return side.measurement(queries).values(
+        side.plan, range(len(queries)), lambda number, found: ndcg(found, relevant[number], K)
+    )

@@ -42,7 +42,7 @@ INT8 = models.ScalarQuantization(
 def _small(monkeypatch):
     monkeypatch.setattr(assessing, "FEWEST_POINTS", 100)
     monkeypatch.setattr(assessing, "QUERIES", 40)
-    monkeypatch.setattr(assessing, "_TRUTH_S", 60.0)
+    monkeypatch.setattr(assessing, "_EXACT_S", 60.0)
 
 
 def made(
@@ -154,9 +154,9 @@ def test_where_nothing_is_approximate_nothing_is_measured(client, encoder, monke
     assert assess(client, "c", spec, by="test") is None
     client.delete_collection("c")
     spec = made(client, encoder, "binary")
-    monkeypatch.setattr(assessing, "_TRUTH_S", -1.0)  # exact search is too slow here
+    monkeypatch.setattr(assessing, "_EXACT_S", -1.0)  # exact search is too slow here
     assert assess(client, "c", spec, by="test") is None
-    monkeypatch.setattr(assessing, "_TRUTH_S", 60.0)
+    monkeypatch.setattr(assessing, "_EXACT_S", 60.0)
     monkeypatch.setattr(assessing, "FEWEST_POINTS", ROWS + 1)
     assert assess(client, "c", spec, by="test") is None
     assert read_spec(client, "c").measured is None

@@ -339,10 +339,10 @@ def test_missing_things_are_named(client, tmp_path, encoder):
 
 def test_when_the_time_is_up_what_was_measured_counts(client, encoder, monkeypatch):
     """A clock that jumps past the budget in the middle of the sweep."""
-    from qdrant_static.measuring.tuning import tuningsession
+    from qdrant_static.measuring.tuning import tuneclock
 
     seconds = iter(np.arange(0.0, 1e6, 1.0))
-    monkeypatch.setattr(tuningsession.time, "perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr(tuneclock.time, "perf_counter", lambda: float(next(seconds)))
     report = tune(
         client, "c", target_recall=0.9, sample=60, budget_s=1500, cost="bytes", store=False
     )
@@ -351,12 +351,12 @@ def test_when_the_time_is_up_what_was_measured_counts(client, encoder, monkeypat
 
 
 def test_interrupting_it_stores_nothing(client, encoder, monkeypatch):
-    from qdrant_static.measuring.tuning import tuningsession
+    from qdrant_static.measuring import measurement
 
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tuningsession, "answer", interrupted)
+    monkeypatch.setattr(measurement, "answer", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tune(client, "c", sample=60, target_recall=0.9)
     assert read_spec(client, "c").plan is None

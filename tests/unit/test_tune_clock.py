@@ -6,15 +6,15 @@ import io
 import logging
 import sys
 
-from qdrant_static.measuring.tuning import tuningsession
-from qdrant_static.measuring.tuning.tuningsession import Clock, TuneProgress
+from qdrant_static.measuring.tuning import tuneclock
+from qdrant_static.measuring.tuning.tuneclock import Clock, TuneProgress
 from tests.unit.test_progress import undated
 
 
 def test_a_log_gets_a_line_for_each_phase_and_now_and_then(capsys, monkeypatch, caplog):
     caplog.set_level(logging.INFO, logger="qdrant_static")
     now = [100.0]
-    monkeypatch.setattr(tuningsession.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(tuneclock.time, "perf_counter", lambda: now[0])
     with Clock(300, progress=True, collection="articles") as clock:
         clock.phase("exact search")
         for _ in range(12):
@@ -36,7 +36,7 @@ def test_a_terminal_gets_a_bar_of_the_budget(monkeypatch):
     monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys, "stderr", screen)
     now = [100.0]
-    monkeypatch.setattr(tuningsession.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(tuneclock.time, "perf_counter", lambda: now[0])
     with Clock(300, progress=True) as clock:
         now[0] += 75
         clock.phase("7 plans")
@@ -53,7 +53,7 @@ def test_silence_is_silence(capsys):
 
 def test_a_function_gets_the_phase_and_the_time(monkeypatch, capsys):
     now = [100.0]
-    monkeypatch.setattr(tuningsession.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(tuneclock.time, "perf_counter", lambda: now[0])
     seen: list[TuneProgress] = []
     with Clock(300, progress=seen.append) as clock:
         clock.phase("7 plans")

@@ -1,4 +1,4 @@
-"""Tuning by judgements: the cheapest of the plans that are as good as the best."""
+"""Tunes by judged queries: finds the cheapest of the plans that are as good as the best."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.metrics import ndcg
-from qdrant_static.measuring.tuning.questions import of_judged, parts
+from qdrant_static.measuring.queries import of_judged, parts
 from qdrant_static.measuring.tuning.sweep import kinds, refinements
 from qdrant_static.measuring.tuning.tunereport import Fresh, as_fresh
-from qdrant_static.measuring.tuning.tuningsession import Session
+from qdrant_static.measuring.tuning.tuningsession import OUT_OF_TIME, Session
 from qdrant_static.measuring.uncertainty import bootstrap_interval, paired_test
 
 if TYPE_CHECKING:
@@ -19,21 +19,24 @@ if TYPE_CHECKING:
     from qdrant_static.measuring.judged import JudgedSet
     from qdrant_static.measuring.tuning.race import Trial
 
-#: Of paired tests: one that is better takes the place of what is there, one that turns out worse
-#: on the other half is refused.
+#: Level of paired tests: a plan must be significantly better to replace the one before, and is
+#: refused if it is significantly worse on the other half.
 _LEVEL = 0.05
 #: A plan that costs at most so much of another is clearly cheaper.
 _CLEARLY = 0.8
 
 
 class ByJudgements(Session):
-    """A tuning whose yardstick is what people found relevant."""
+    """A tuning that is judged by what people found relevant."""
 
     def run(self, judged: JudgedSet | str | os.PathLike[str], seed: int) -> None:
         """Choose by NDCG on one half of the queries, and report on the other."""
-        self.asked, notes = of_judged(self.client, self.collection, judged, seed)
+        measurement = self.measurement
+        measurement.queries, notes = of_judged(
+            measurement.client, measurement.collection, judged, seed
+        )
         self.notes += notes
-        chosen, fresh = parts(list(range(len(self.asked))), 1 / 2)
+        chosen, fresh = parts(list(range(len(measurement.queries))), 1 / 2)
         if not chosen or not fresh:
             raise ArgumentError(field="judged", problem="one query cannot be split in halves")
         race = self.new_race(chosen, self._ndcg, depth=None)
@@ -53,13 +56,13 @@ class ByJudgements(Session):
         race.extend(before, len(chosen))
         self.choice = best if best is None or self._deserves(best, before) else before
         if race.cut_short:
-            self.notes.append("the time was up before all was measured; more of it may find more")
+            self.notes.append(OUT_OF_TIME)
         if self.choice is not None:
             self.clock.phase("check")
             self._compare(self.choice, fresh)
 
     def _deserves(self, best: Trial, before: Trial) -> bool:
-        """Whether the best takes the place of what is there.
+        """Return whether the best plan replaces the one before.
 
         The best of thirty plans on some queries is a little better than the rest by chance alone:
         it must be so in a paired test, or be clearly cheaper and not worse.
@@ -73,12 +76,12 @@ class ByJudgements(Session):
         return test.difference >= 0 and best.cost(self.by) <= _CLEARLY * before.cost(self.by)
 
     def _compare(self, best: Trial, fresh: list[int]) -> None:
-        """The choice and the plan before it, on the other half."""
+        """Compare the choice with the plan before it, on the other half of the queries."""
         ours = self.values(best.plan, fresh, self._ndcg)
         theirs = self.values(self.base, fresh, self._ndcg)
         count = min(len(ours), len(theirs))
         if not count:
-            self.notes.append("no time was left for the other half; nothing can be said of it")
+            self.notes.append("no time was left to check the choice on the other queries")
             return
         test = paired_test(ours[:count], theirs[:count])
         self.reached = not (test.difference < 0 and test.p_value < _LEVEL)
@@ -90,12 +93,12 @@ class ByJudgements(Session):
         )
 
     def _ndcg(self, number: int, found: list[PointId]) -> float:
-        relevant = (self.asked.relevant or [])[number]
-        return ndcg(found, relevant, self.k)
+        relevant = (self.measurement.queries.relevant or [])[number]
+        return ndcg(found, relevant, self.measurement.k)
 
 
 def _leaders(best: Trial, trials: list[Trial]) -> list[SearchPlan]:
-    """The best plan, and the best that has knobs: BM25 alone has none."""
+    """Return the best plan, and the best that has settings to refine: BM25 alone has none."""
     most = max(len(one.values) for one in trials)
     knobs = [one for one in trials if one.plan.needs_dense and len(one.values) == most]
     leaders = [best, *sorted(knobs, key=lambda one: -one.mean)[:1]]
