@@ -53,7 +53,7 @@ def show(folder: Path) -> None:
     with EdgeClient(folder / "db") as local:
         print("points of each shard:", local.shard_counts(NAME))
         print("points 0 to 4 belong to the shards", shard_of(range(5), SHARDS).tolist())
-        with local.at_rest(NAME) as folders:  # nobody can open it meanwhile
+        with local.shard_folders(NAME) as folders:  # nobody can open it meanwhile
             for shard in read_shards(folders):
                 names = [segment.name for segment in shard.segments]
                 print(f"shard {shard.number}: segments {names}, operations up to {shard.newest}")

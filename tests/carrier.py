@@ -83,7 +83,7 @@ class Carrier:
         progress(Seen("proving", points, points))
         self.dies("proving")
         if self.lives:
-            with local.at_rest(collection) as folders:
+            with local.shard_folders(collection) as folders:
                 mark = {"state": LIVE, "id": fingerprint(read_shards(folders))}
             with self._engine() as engine:
                 engine.update_collection(collection, metadata={MARK: mark})

@@ -1,4 +1,4 @@
-"""QdrantClient's interface over Qdrant Edge, the engine in the process, on a directory."""
+"""EdgeClient: the interface of QdrantClient over the embedded engine Qdrant Edge."""
 
 from qdrant_static.edge.client import EdgeClient
 

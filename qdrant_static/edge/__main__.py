@@ -1,4 +1,4 @@
-"""``python -m qdrant_static.edge ROOT NAME``: build an index in a process of its own."""
+"""Entry point of ``python -m qdrant_static.edge ROOT NAME``, which builds an index."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""Aliases: other names of collections, in one file that is replaced whole.
+"""Reads and changes the aliases of collections, which are in one file.
 
 The file is read at every use of an alias, so a change by another process is seen at the next
-call. A change holds a lock of its own for as long as it takes to read, check and replace the
-file, and is carried out whole or not at all.
+call. A change holds a lock file while it reads, checks and replaces the file, so that all of it is
+applied or nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Aliases:
         self._read: tuple[bytes | None, Mapping[str, str]] = (None, {})
 
     def all(self) -> Mapping[str, str]:
-        """Collections by alias, as they are now.
+        """Return the collections by alias, from the file.
 
         Raises:
             StorageError: If the file is damaged, or was written by a later version.
@@ -61,9 +61,9 @@ class Aliases:
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, str]]:
-        """Hold the aliases still; what the table holds at the end is written, in one step.
+        """Lock the file for a block; write the yielded table at its end, if it was changed.
 
-        After an error inside, nothing is written.
+        Nothing is written after an error in the block.
         """
         make_private(self.root)
         with held(self.root / ALIASES_LOCK):
@@ -95,20 +95,20 @@ def apply(
     exists: Callable[[str], bool],
     missing: Callable[[str], CollectionNotFoundError],
 ) -> None:
-    """Carry out alias actions on a table, in their order.
+    """Apply alias actions to a table, in their order.
 
     Args:
         table: Collections by alias; changed.
-        actions: Create, rename and delete, as a server takes them. A create re-points an alias
-            that is there, and a delete of none is no error, as on a server.
-        exists: Whether there is a collection of a name.
-        missing: The error for a collection that is not there.
+        actions: Create, rename and delete operations. As on a server, creating an existing alias
+            re-points it, and deleting a missing one is no error.
+        exists: Returns whether there is a collection of a name.
+        missing: Makes the error for a missing collection.
 
     Raises:
-        CollectionNotFoundError: If the target of an alias is no collection (an alias is none).
-        AliasNotFoundError: If an alias to rename is not there.
+        CollectionNotFoundError: If the target of an alias is no collection.
+        AliasNotFoundError: If an alias to rename does not exist.
         AliasExistsError: If an alias would hide a collection of its name.
-        CollectionNameError: If an alias cannot be a name.
+        CollectionNameError: If the name of an alias is not valid.
     """
     for action in actions:
         if isinstance(action, models.CreateAliasOperation):

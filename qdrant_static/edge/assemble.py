@@ -1,9 +1,10 @@
-"""One collection of several shards, out of collections of one shard that processes built.
+"""Assembles a collection of several shards from collections of one shard.
 
-Nothing is copied: the shards' folders are moved. A part stops to be a collection before its shard
-goes, and the whole becomes one when it has all of them; between, the file ``assembling`` says what
-it is made of, and what it will be. Whoever finds it leaves the folder alone, because it may hold
-the only copy of what was moved; the same call again goes on where the one before died.
+Nothing is copied: the shards' folders are moved. A part ceases to be a collection before its shard
+is moved, and the whole becomes one when it has all shards. In between, the file ``assembling``
+records the parts and the description of the whole. Nothing else touches a folder with this file,
+because it may hold the only copy of what was moved; repeating the same call continues where a crash
+interrupted it.
 """
 
 from __future__ import annotations
@@ -26,28 +27,27 @@ from qdrant_static.errors import (
 )
 from qdrant_static.files import make_private, replace_file, sync_folder
 
-#: What all parts share: everything but the number of shards, which becomes that of the parts.
+#: The only setting in which the whole differs from its parts.
 _OWN = "shard_number"
 
 
 def assemble(root: Path, name: str, parts: Sequence[tuple[Path, str]]) -> None:
-    """Make a collection whose shards are those of other collections, which are no more then.
+    """Make a collection from the shards of other collections, which cease to exist.
 
-    Every part must hold the points of its shard and no others (`ship.route.shard_of`); that is not
-    looked at here. Repeating a call that died finishes it. Once it has ended, the parts are gone.
+    Every part must hold the points of its shard and no others (`qdrant_static.routing.shard_of`),
+    which is not checked. Repeating an interrupted call completes it.
 
     Args:
         root: The directory of the new collection.
         name: Its name.
         parts: The directory and the name of each shard's collection, in the order of the shards.
-            Nobody has them open; they are on the new one's file system.
+            None may be open; all must be on the new one's file system.
 
     Raises:
-        CollectionExistsError: If the collection is there: an earlier call has ended, or it is
-            another one.
+        CollectionExistsError: If the collection exists, perhaps from an earlier call.
         AliasExistsError: If an alias has the name.
-        CollectionNotFoundError: If a part is not.
-        CollectionLockedError: If somebody has one of them open.
+        CollectionNotFoundError: If a part does not exist.
+        CollectionLockedError: If one of them is open.
         ArgumentError: If the parts differ in their settings, or one has several shards.
         StorageError: If the folder holds something else, or lies on another file system.
     """
@@ -61,7 +61,7 @@ def assemble(root: Path, name: str, parts: Sequence[tuple[Path, str]]) -> None:
         held.callback(lock.release)
         locks = {}
         for number, source in enumerate(sources):
-            if source.path.is_dir():  # else it was moved and cleared away before
+            if source.path.is_dir():  # else it was moved and removed by an earlier call
                 locks[number] = FolderLock(source)
                 held.callback(locks[number].release)
         if not target.assembling.exists():
@@ -82,19 +82,19 @@ def assemble(root: Path, name: str, parts: Sequence[tuple[Path, str]]) -> None:
 
 
 def begun(root: Path, name: str) -> bool:
-    """Whether an `assemble` of that name died: only the same call can go on, not the parts."""
+    """Return whether an `assemble` of that name was interrupted and must be repeated."""
     target = CollectionFolder(root, name)
     return target.assembling.exists() and not target.exists()
 
 
 def _begin(target: CollectionFolder, sources: Sequence[CollectionFolder]) -> None:
-    """Look at everything before anything changes, and write down what is to be."""
+    """Check everything before anything changes, and record the parts and the description."""
     if target.exists():
         raise CollectionExistsError(collection=target.name, where=str(target.path.parent))
     aliased = Aliases(target.path.parent).all().get(target.name)
     if aliased is not None:
         raise AliasExistsError(alias=target.name, collection=aliased)
-    if target.mark.exists():  # what a crash left of a creation or a deletion
+    if target.mark.exists():  # a crash interrupted a creation or a deletion
         target.clear()
         target.finish()
     if target.shards.exists():
@@ -118,7 +118,7 @@ def _begin(target: CollectionFolder, sources: Sequence[CollectionFolder]) -> Non
 
 
 def _compared(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What all parts must have in common: not the moment at which each was made."""
+    """Return what all parts must have in common; the time of creation is not part of it."""
     metadata = content.get("metadata") or {}
     common = {name: value for name, value in metadata.items() if name != CREATED_KEY}
     return {name: value for name, value in content.items() if name != _OWN} | {"metadata": common}
@@ -135,7 +135,7 @@ def _check_part(
     if content.get("pending") is not None:
         raise StorageError(
             path=str(source.description),
-            problem="a change was cut short: open the collection once, which ends it",
+            problem="a change was interrupted: open the collection once, which completes it",
         )
     mine, theirs = _compared(first), _compared(content)
     differing = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
@@ -152,7 +152,7 @@ def _check_part(
 
 
 def _content(target: CollectionFolder, sources: Sequence[CollectionFolder]) -> dict[str, Any]:
-    """What the collection will be, as it was written down."""
+    """Return the description of the collection from the record."""
     try:
         record = json.loads(target.assembling.read_bytes())
         parts, content = record["parts"], dict(record["description"])
@@ -183,7 +183,7 @@ def _move(source: CollectionFolder, target: CollectionFolder, number: int) -> No
         raise StorageError(
             path=str(source.shard(0)), problem=f"the shard {number} of {target.path} is missing"
         )
-    source.finish()  # with a mark, and without its description, it would be cleared away
+    source.finish()  # with the mark, but no description, it would be removed
     source.description.unlink(missing_ok=True)
     sync_folder(source.path)
     source.shard(0).rename(target.shard(number))
@@ -192,15 +192,15 @@ def _move(source: CollectionFolder, target: CollectionFolder, number: int) -> No
 
 
 def _clear(source: CollectionFolder, lock: FolderLock) -> None:
-    """Remove what is left of a part: its shard is elsewhere."""
+    """Remove what is left of a part after its shard was moved."""
     source.clear()
     lock.remove()
-    with suppress(OSError):  # somebody else's file keeps the folder
+    with suppress(OSError):  # a file of somebody else keeps the folder
         source.path.rmdir()
 
 
 def _leave_untouched(target: CollectionFolder, lock: FolderLock) -> None:
-    """Remove the folder of a collection that is not to be, if there is nothing in it."""
+    """Remove the folder of the new collection after an error, if it is empty."""
     if target.exists() or target.mark.exists() or target.shards.exists():
         return
     lock.remove()

@@ -1,4 +1,4 @@
-"""The model ``qdrant/bm25`` of a ``models.Document``, as the server computes it."""
+"""Computes the model ``qdrant/bm25`` of ``models.Document`` as a server does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BM25 = "qdrant/bm25"
 
 
 class Bm25:
-    """BM25 of documents and of queries, which the server treats differently.
+    """BM25 vectors of documents and of queries, which a server computes differently.
 
     Args:
         config: Checked options.
@@ -62,14 +62,14 @@ class Bm25:
             ) from error
 
     def documents(self, texts: list[str]) -> list[models.SparseVector]:
-        """Vectors of documents: terms with their saturated frequencies."""
+        """Return the vectors of documents: terms with their saturated frequencies."""
         if self._engine is not None:
             return [_sparse_vector(self._engine.embed_document(text)) for text in texts]
         rows = self._fast.encode_documents(texts)
         return [_sparse_vector(rows.row(number)) for number in range(len(texts))]
 
     def queries(self, texts: list[str]) -> list[models.SparseVector]:
-        """Vectors of queries: every term weighs 1, as on a server."""
+        """Return the vectors of queries, in which every term weighs 1, as on a server."""
         if self._engine is not None:
             return [_sparse_vector(self._engine.embed_query(text)) for text in texts]
         return [
@@ -78,10 +78,10 @@ class Bm25:
 
 
 def bm25_config(options: Any) -> models.Bm25Config:
-    """Options of a Document, checked.
+    """Return the checked options of a ``models.Document``.
 
     Raises:
-        ArgumentError: If one is unknown, or of the wrong type; it names it.
+        ArgumentError: If an option is unknown, or of the wrong type; names it.
     """
     if isinstance(options, models.Bm25Config):
         return options

@@ -1,4 +1,8 @@
-"""EdgeClient: the face. QdrantClient's methods, on a directory, served by the engine itself."""
+"""EdgeClient: the methods of QdrantClient on a directory, answered by the embedded engine.
+
+Its length is that of QdrantClient's interface: every method only checks its arguments and calls the
+module that does the work.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +31,9 @@ from qdrant_static.edge.payloads import metadata as plain_metadata
 from qdrant_static.edge.snapshotimport import Incoming
 from qdrant_static.edge.unsupported import (
     REASONS,
-    refusing,
     require_one,
     require_unset,
+    unsupported_method,
 )
 from qdrant_static.errors import ArgumentError
 
@@ -47,19 +51,19 @@ class EdgeClient(DistanceMatrices, ModelLists):
 
     Methods, parameters, models and results are QdrantClient's. A parameter that means nothing in
     one process (``wait``, ``ordering``, ``consistency``, ``timeout``, ``parallel``, ``method``,
-    ``max_retries``) is taken and ignored: every call has happened when it returns. What cannot be
-    done is a `NotSupportedByEdgeError` that says why. Nothing is opened or made before it is
-    needed. Threads may share a client; a collection has one opener at a time. A forked child
-    cannot use its parent's client, and a closed one cannot be used (`ClientForkedError`,
-    `ClientClosedError`).
+    ``max_retries``) is accepted and ignored: every call is complete when it returns. What the
+    engine cannot do raises `NotSupportedByEdgeError` with the reason. Nothing is opened or created
+    before it is needed. Threads may share a client; one client at a time can open a collection. A
+    forked child cannot use its parent's client, nor can a closed one be used
+    (`ClientForkedError`, `ClientClosedError`).
 
-    Texts and images (``models.Document``, ``models.Image``) may stand for vectors in points and
-    queries, as in QdrantClient: see docs/plugin.md.
+    Texts and images (``models.Document``, ``models.Image``) may be given in place of vectors in
+    points and queries, as in QdrantClient: see docs/plugin.md.
 
     Args:
         path: The directory of the collections.
         index_after_load: Whether `upload_points` and `upload_collection` build the index at their
-            end, if so much is new that it pays. The process stands still meanwhile.
+            end, if enough points are new. All threads of the process wait meanwhile.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, index_after_load: bool = True) -> None:
@@ -80,11 +84,11 @@ class EdgeClient(DistanceMatrices, ModelLists):
         self.close()
 
     def __getattr__(self, name: str) -> Any:
-        """QdrantClient's other methods are there, and say why they cannot be."""
+        """Give QdrantClient's other methods, which raise an error with the reason."""
         reason = REASONS.get(name)
         if reason is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return refusing(name, reason)
+        return unsupported_method(name, reason)
 
     def close(self, grpc_grace: float | None = None) -> None:
         """Write what is pending and close all collections; a later call is an error.
@@ -95,7 +99,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         self._collections.close()
 
     def info(self) -> models.VersionInfo:
-        """The engine's version."""
+        """Return the engine's version."""
         self._collections.require_usable()
         return models.VersionInfo(title="Qdrant Edge", version=version("qdrant-edge-py"))
 
@@ -126,34 +130,35 @@ class EdgeClient(DistanceMatrices, ModelLists):
         """Create an empty collection.
 
         Args:
-            collection_name: Its name, and its folder's.
+            collection_name: Its name, which is also the name of its folder.
             vectors_config: Dense vectors: one without a name, or several by name.
             sparse_vectors_config: Sparse vectors by name.
-            shard_number: How many shards; None is one. Several are for shipping: points lie where
-                a server would look for them, and searching is a `NotSupportedByEdgeError`.
+            shard_number: How many shards; None is one. Several are for shipping: points are stored
+                in the shard that a server would use, and searching raises
+                `NotSupportedByEdgeError`.
             sharding_method: ``auto``, if given.
             replication_factor: 1, if given.
             write_consistency_factor: 1, if given.
-            on_disk_payload: Where payloads lie.
-            hnsw_config: What the vectors' graphs inherit.
-            optimizers_config: When ``optimize`` merges, cleans and indexes.
+            on_disk_payload: Whether payloads are on disk.
+            hnsw_config: HNSW settings, which a vector's own override.
+            optimizers_config: When ``optimize`` merges, vacuums and indexes segments.
             wal_config: Not supported.
-            quantization_config: What the dense vectors inherit.
+            quantization_config: Quantization, which a vector's own overrides.
             timeout: Ignored.
             strict_mode_config: Not supported.
-            metadata: The user's own, as JSON.
-            payload: Where payloads lie, in the newer words.
-            id_tracker: Where the ids of indexed segments lie.
+            metadata: Your own metadata, as JSON.
+            payload: Where payloads are stored; the newer form of ``on_disk_payload``.
+            id_tracker: Where the ids of indexed segments are stored.
             wal: Whether writes go through a write-ahead log (not a parameter of QdrantClient's).
-                With it, what was acknowledged survives the death of the process. Without it,
-                writes are faster and only `flush` makes them durable; they are reported as
-                ``acknowledged``, not ``completed``. Fixed for the life of the collection.
+                With it, acknowledged writes survive a crash of the process. Without it, writes
+                are faster and only `flush` makes them durable; they are reported as
+                ``acknowledged``, not ``completed``. It cannot be changed later.
 
         Raises:
-            CollectionExistsError: If it is there already.
-            CollectionNameError: If the name cannot be a folder's.
+            CollectionExistsError: If it exists.
+            CollectionNameError: If the name cannot be the name of a folder.
             AliasExistsError: If an alias has the name.
-            NotSupportedByEdgeError: If a setting cannot be expressed.
+            NotSupportedByEdgeError: If the engine lacks a setting.
             ArgumentError: If the number of shards is below 1.
         """
         require_one(
@@ -249,14 +254,14 @@ class EdgeClient(DistanceMatrices, ModelLists):
         strict_mode_config: models.StrictModeConfig | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Merge settings, and keys of the metadata (None removes one), over what is there.
+        """Merge settings into the collection's; merge metadata by key, where None removes a key.
 
-        The engine takes settings when it opens a collection, so this one is closed and opened
-        again. What is indexed already follows at the next `optimize`.
+        The engine reads settings when it opens a collection, so the collection is closed and
+        opened again. Existing indexes are rebuilt by the next `optimize`.
 
         Raises:
-            ArgumentError: If a vector is not there.
-            NotSupportedByEdgeError: If a setting cannot be expressed, or not be changed.
+            ArgumentError: If there is no vector of a name.
+            NotSupportedByEdgeError: If the engine lacks a setting, or cannot change it.
         """
         require_unset(strict_mode_config=strict_mode_config)
         given = convert.parsed_collection(
@@ -283,11 +288,11 @@ class EdgeClient(DistanceMatrices, ModelLists):
         return True
 
     def delete_collection(self, collection_name: str, timeout: int | None = None) -> bool:
-        """Delete a collection and its aliases; whether there was one of that name."""
+        """Delete a collection and its aliases; return whether there was one of that name."""
         return self._collections.delete(collection_name)
 
     def collection_exists(self, collection_name: str) -> bool:
-        """Whether there is such a collection, or an alias of one."""
+        """Return whether there is a collection or an alias of that name."""
         return (
             self._collections.exists(collection_name)
             or collection_name in self._collections.live_aliases()
@@ -299,7 +304,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             return describe(opened)
 
     def get_collections(self) -> models.CollectionsResponse:
-        """The names of all collections."""
+        """Return the names of all collections."""
         names = self._collections.names()
         return models.CollectionsResponse(
             collections=[models.CollectionDescription(name=name) for name in names]
@@ -314,7 +319,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         ordering: models.WriteOrdering | None = None,
         timeout: int | None = None,
     ) -> models.UpdateResult:
-        """Add a named vector to a collection; the same one again is no error."""
+        """Add a named vector to a collection; adding the same one again is no error."""
         with self._collections.use(collection_name) as opened:
             collectionupdates.create_vector(
                 opened,
@@ -331,7 +336,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         ordering: models.WriteOrdering | None = None,
         timeout: int | None = None,
     ) -> models.UpdateResult:
-        """Drop a named vector with all its values; one that is not there is no error."""
+        """Delete a named vector with all its values; a missing one is no error."""
         with self._collections.use(collection_name) as opened:
             collectionupdates.delete_vector(opened, vector_name)
             return _done(opened)
@@ -346,16 +351,16 @@ class EdgeClient(DistanceMatrices, ModelLists):
         ordering: models.WriteOrdering | None = None,
         timeout: int | None = None,
     ) -> models.UpdateResult:
-        """Index a payload field, so that filters on it are fast."""
+        """Create the index of a payload field, so that filters on it are fast."""
         if field_type is not None:
             warnings.warn(
                 "`field_type` is deprecated: use `field_schema`", DeprecationWarning, stacklevel=2
             )
             field_schema = field_type
         if field_schema is None:
-            raise ArgumentError(field="field_schema", problem="say what the field holds")
+            raise ArgumentError(field="field_schema", problem="give the type of the field's values")
         schema = field_schema
-        return self._carry_out(
+        return self._execute(
             collection_name,
             lambda opened: writing.create_index(opened, field_name, schema),
             flush=True,
@@ -369,8 +374,8 @@ class EdgeClient(DistanceMatrices, ModelLists):
         ordering: models.WriteOrdering | None = None,
         timeout: int | None = None,
     ) -> models.UpdateResult:
-        """Drop the index of a payload field; a field without one is no error."""
-        return self._carry_out(
+        """Delete the index of a payload field; a field without one is no error."""
+        return self._execute(
             collection_name, lambda opened: writing.delete_index(opened, field_name), flush=True
         )
 
@@ -390,18 +395,18 @@ class EdgeClient(DistanceMatrices, ModelLists):
         return True
 
     def get_aliases(self) -> models.CollectionsAliasesResponse:
-        """All aliases."""
+        """Return all aliases."""
         return _aliases(self._collections.live_aliases())
 
     def get_collection_aliases(self, collection_name: str) -> models.CollectionsAliasesResponse:
-        """The aliases of a collection; none for one that is not there."""
+        """Return the aliases of a collection; none for a missing collection."""
         table = self._collections.live_aliases()
         return _aliases({alias: to for alias, to in table.items() if to == collection_name})
 
-    # --- the embedded engine's own -----------------------------------------------------------
+    # --- only of the embedded engine -----------------------------------------------------------
 
     def flush(self, collection_name: str | None = None) -> None:
-        """Make all writes so far durable; only a collection without a log needs it.
+        """Make all writes so far durable; needed only without a write-ahead log.
 
         Args:
             collection_name: Which collection; all open ones if None.
@@ -413,7 +418,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             opened.flush()
 
     def release(self) -> None:
-        """Close all collections until they are used again, so that another process can open them.
+        """Close all collections until their next use, so that other processes can open them.
 
         Raises:
             EngineError: If something could not be written.
@@ -427,58 +432,58 @@ class EdgeClient(DistanceMatrices, ModelLists):
         another_process: bool = False,
         progress: Callable[[BuildProgress], None] | None = None,
     ) -> bool:
-        """Build the indexes of all that was stored; returns whether there was anything to do.
+        """Build the indexes of all stored points; return whether there was anything to do.
 
-        The engine has no background: nothing is indexed before this is called. It keeps the
-        interpreter, so every thread of the process stands still meanwhile.
+        The engine has no background threads: nothing is indexed before this is called. It holds
+        the GIL, so all threads of the process wait.
 
         Args:
             collection_name: Which collection.
-            another_process: Build in another process. The threads of this one go on, but the
-                collection is closed here meanwhile: using it is a `CollectionLockedError`. A
-                program that serves queries builds the next collection so, and then switches the
-                alias.
+            another_process: Build in another process. The threads of this one continue, but the
+                collection is closed here meanwhile: using it raises `CollectionLockedError`. A
+                program that serves queries should build the next collection in this way, and then
+                switch the alias.
             progress: Called about ten times a second while another process builds.
         """
         if not another_process:
             if progress is not None:
                 raise ArgumentError(
                     field="progress",
-                    problem="the interpreter stands still while it builds here: set "
+                    problem="all threads wait while the index is built in this process: set "
                     "another_process=True too",
                 )
             with self._collections.use(collection_name) as opened:
                 return build_here(opened)
-        with self._collections.lent(collection_name) as name:
+        with self._collections.closed_meanwhile(collection_name) as name:
             return build_elsewhere(self.path, name, progress)
 
     def receiving(self, collection_name: str) -> AbstractContextManager[Incoming]:
-        """Take in a collection of a server's, as snapshots of its shards (`qdrant_static.pull`).
+        """Receive a server's collection as snapshots of its shards (`qdrant_static.pull`).
 
-        It is there when the ``with`` block ends in which it was finished, and not before; if the
-        block ends otherwise, nothing is left.
+        The collection exists when the ``with`` block ends in which `Incoming.finish` was called; if
+        it was not called, all files are removed.
 
         Args:
-            collection_name: Its name here, and its folder's.
+            collection_name: Its name here, which is also the name of its folder.
 
         Raises:
-            CollectionExistsError: If it is there already.
-            CollectionNameError: If the name cannot be a folder's.
-            CollectionLockedError: If it is being made, here or in another process.
+            CollectionExistsError: If it exists.
+            CollectionNameError: If the name cannot be the name of a folder.
+            CollectionLockedError: If it is being created, here or in another process.
             AliasExistsError: If an alias has the name.
         """
         return self._collections.receiving(collection_name)
 
-    def at_rest(self, collection_name: str) -> AbstractContextManager[tuple[Path, ...]]:
-        """The folders of a collection's shards, for as long as the context lasts.
+    def shard_folders(self, collection_name: str) -> AbstractContextManager[tuple[Path, ...]]:
+        """Close a collection for a ``with`` block and give the folders of its shards.
 
-        Everything is written, the engine is closed, and nobody can open the collection: using it
-        is a `CollectionLockedError`, here too. That is how its files can be read.
+        All writes are flushed and the engine is closed, but the lock is kept: using the collection
+        raises `CollectionLockedError`, in this process too. So its files can be read.
         """
-        return self._collections.at_rest(collection_name)
+        return self._collections.shard_folders(collection_name)
 
     def shard_counts(self, collection_name: str) -> list[int]:
-        """How many points each shard holds, exactly."""
+        """Return the exact number of points in each shard."""
         with self._collections.use(collection_name) as opened:
             return shards.shard_counts(opened)
 
@@ -490,17 +495,17 @@ class EdgeClient(DistanceMatrices, ModelLists):
         with_payload: Any = False,
         with_vectors: bool | Sequence[str] = False,
     ) -> list[list[models.ScoredPoint]]:
-        """Points of each shard, drawn by chance.
+        """Return random points of each shard.
 
         Args:
             collection_name: Which collection.
-            count: How many of each shard, at most.
-            with_payload: Which payload comes with them.
-            with_vectors: Which vectors come with them.
+            count: The most points of each shard.
+            with_payload: Which payload to return with them.
+            with_vectors: Which vectors to return with them.
 
         Returns:
-            By shard. ``version`` is the number of the operation that wrote a point last; it is 0
-            for a point without a dense vector, of which the engine does not tell it.
+            A list per shard. ``version`` is the number of the operation that wrote the point last,
+            or 0 for a point without a dense vector, where the engine does not report it.
         """
         with self._collections.use(collection_name) as opened:
             return shards.sample_points(opened, count, payload=with_payload, vectors=with_vectors)
@@ -508,19 +513,19 @@ class EdgeClient(DistanceMatrices, ModelLists):
     def nearest(
         self, collection_name: str, vector_name: str, vectors: Sequence[Any], *, limit: int = 10
     ) -> list[list[models.ScoredPoint]]:
-        """The best hits of plain searches by one vector, also over several shards.
+        """Search by one vector, also over several shards.
 
-        Scores of one vector can be merged, as a server merges them; a plan's stages and fusions
-        over several shards cannot, so `query_points` refuses these.
+        Scores by one vector can be merged, as a server does; prefetches and fusions over several
+        shards cannot, so `query_points` refuses these.
 
         Args:
             collection_name: Which collection.
             vector_name: Which vector; the unnamed one is ``""``.
             vectors: The queries: numbers, or `models.SparseVector`.
-            limit: Hits of each.
+            limit: The number of hits of each.
 
         Returns:
-            By query, the nearest first.
+            A list per query, the nearest first.
         """
         with self._collections.use(collection_name) as opened:
             return shards.nearest(opened, vector_name, vectors, limit)
@@ -528,14 +533,14 @@ class EdgeClient(DistanceMatrices, ModelLists):
     def shard_ids(
         self, collection_name: str, *, page: int = 10_000
     ) -> Iterator[tuple[int, list[int | str]]]:
-        """All ids, as the shards hold them.
+        """Yield the ids of all points, shard by shard.
 
         Args:
             collection_name: Which collection.
-            page: How many at a time.
+            page: How many ids at a time.
 
         Yields:
-            A shard's number, and some of its ids in their order.
+            The number of a shard, and some of its ids in ascending order.
         """
         for number in range(len(self.shard_counts(collection_name))):
             following: Any = None
@@ -559,7 +564,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         update_mode: models.UpdateMode | None = None,
         timeout: int | None = None,
     ) -> models.UpdateResult:
-        """Store points, all of them or none; what is acknowledged survives a crash.
+        """Store points, all of them or none; acknowledged points survive a crash.
 
         Raises:
             PointError: If a point does not fit the collection; it names the point.
@@ -568,7 +573,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         """
         require_unset(shard_key_selector=shard_key_selector)
         given = self._inference.points(convert.parsed_points(points, models.PointStruct))
-        return self._carry_out(
+        return self._execute(
             collection_name,
             lambda opened: writing.upsert(opened, given, condition=update_filter, mode=update_mode),
         )
@@ -586,10 +591,10 @@ class EdgeClient(DistanceMatrices, ModelLists):
         update_filter: models.Filter | None = None,
         update_mode: models.UpdateMode | None = None,
     ) -> None:
-        """Store points in batches; the last good batch stays if a later one fails.
+        """Store points in batches; if a batch fails, the batches before it stay.
 
-        Vectors may be numpy rows where the points were made by ``model_construct``: that is the
-        cheapest way. At the end the index is built, if that pays (``index_after_load``).
+        Vectors may be numpy rows if the points were made by ``model_construct``, which is the
+        fastest. At the end the index is built if enough points are new (``index_after_load``).
         """
         require_unset(shard_key_selector=shard_key_selector)
         for batch in uploads.batches(points, batch_size):
@@ -616,12 +621,12 @@ class EdgeClient(DistanceMatrices, ModelLists):
         update_filter: models.Filter | None = None,
         update_mode: models.UpdateMode | None = None,
     ) -> None:
-        """Store columns: a matrix, or columns by name (matrices, lists of sparse vectors).
+        """Store points from a matrix, or from columns by name (matrices, lists of sparse vectors).
 
         Args:
             collection_name: Which collection.
-            vectors: float32 (n, dim), or a mapping of names to columns, or an iterable of what a
-                point's ``vector`` may be.
+            vectors: float32 (n, dim), or a mapping of names to columns, or an iterable of values
+                that a point's ``vector`` may have.
             payload: Payloads in the same order.
             ids: Ids in the same order; random UUIDs if None.
             batch_size: Points per request.
@@ -654,9 +659,9 @@ class EdgeClient(DistanceMatrices, ModelLists):
         sparse: Mapping[str, SparseRows],
         payloads: Sequence[Mapping[str, Any]],
     ) -> None:
-        """Store points of columns in one request, all or none: the fastest way in.
+        """Store points from matrices in one request, all or none: the fastest way to write.
 
-        `QdrantClient` has no such method; `qdrant_static.ingest` uses it.
+        `QdrantClient` has no such method. `qdrant_static.ingest` uses it.
 
         Args:
             collection_name: Which collection.
@@ -669,7 +674,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
             ArgumentError: If a name, a shape or a length is not the collection's.
             PointError: If a point does not fit; nothing is stored.
         """
-        self._carry_out(
+        self._execute(
             collection_name,
             lambda opened: writing.upsert_built(
                 opened, enginepoints.points_of_matrices(opened, ids, dense, sparse, payloads)
@@ -689,7 +694,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         """Replace vectors of stored points; their other vectors and payloads stay."""
         require_unset(shard_key_selector=shard_key_selector)
         given = self._inference.points(convert.parsed_points(points, models.PointVectors))
-        return self._carry_out(
+        return self._execute(
             collection_name,
             lambda opened: writing.update_vectors(opened, given, condition=update_filter),
         )
@@ -704,12 +709,12 @@ class EdgeClient(DistanceMatrices, ModelLists):
         shard_key_selector: models.ShardKeySelector | None = None,
         timeout: int | None = None,
     ) -> models.UpdateResult:
-        """Delete vectors of points that ids or a filter choose."""
+        """Delete vectors of points, chosen by ids or by a filter."""
         require_unset(shard_key_selector=shard_key_selector)
         inner = models.DeleteVectors.model_construct(
             vector=list(vectors), **writing.selected(points)
         )
-        return self._operate(
+        return self._update(
             collection_name, models.DeleteVectorsOperation.model_construct(delete_vectors=inner)
         )
 
@@ -722,9 +727,9 @@ class EdgeClient(DistanceMatrices, ModelLists):
         shard_key_selector: models.ShardKeySelector | None = None,
         timeout: int | None = None,
     ) -> models.UpdateResult:
-        """Delete points that ids or a filter choose; ids that are not there are no error."""
+        """Delete points by ids or by a filter; missing ids are no error."""
         require_unset(shard_key_selector=shard_key_selector)
-        return self._operate(
+        return self._update(
             collection_name,
             models.DeleteOperation.model_construct(delete=_selector(points_selector)),
         )
@@ -745,7 +750,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         inner = models.SetPayload.model_construct(
             payload=payload, key=key, **writing.selected(points)
         )
-        return self._operate(
+        return self._update(
             collection_name, models.SetPayloadOperation.model_construct(set_payload=inner)
         )
 
@@ -762,7 +767,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         """Replace whole payloads."""
         require_unset(shard_key_selector=shard_key_selector)
         inner = models.SetPayload.model_construct(payload=payload, **writing.selected(points))
-        return self._operate(
+        return self._update(
             collection_name,
             models.OverwritePayloadOperation.model_construct(overwrite_payload=inner),
         )
@@ -780,7 +785,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         """Delete fields of payloads."""
         require_unset(shard_key_selector=shard_key_selector)
         inner = models.DeletePayload.model_construct(keys=list(keys), **writing.selected(points))
-        return self._operate(
+        return self._update(
             collection_name, models.DeletePayloadOperation.model_construct(delete_payload=inner)
         )
 
@@ -793,9 +798,9 @@ class EdgeClient(DistanceMatrices, ModelLists):
         shard_key_selector: models.ShardKeySelector | None = None,
         timeout: int | None = None,
     ) -> models.UpdateResult:
-        """Empty payloads."""
+        """Delete all fields of payloads."""
         require_unset(shard_key_selector=shard_key_selector)
-        return self._operate(
+        return self._update(
             collection_name,
             models.ClearPayloadOperation.model_construct(clear_payload=_selector(points_selector)),
         )
@@ -808,10 +813,10 @@ class EdgeClient(DistanceMatrices, ModelLists):
         ordering: models.WriteOrdering | None = None,
         timeout: int | None = None,
     ) -> list[models.UpdateResult]:
-        """Carry out operations in their order.
+        """Execute update operations in their order.
 
-        All are checked before the first is carried out. If one fails nevertheless (a point that
-        it changes is not there), the ones before it stay, as on a server.
+        All are checked before the first is executed. If one fails nevertheless (a point that it
+        changes is missing), the ones before it stay, as on a server.
         """
         operations = self._inference.operations(
             convert.parsed(update_operations, models.UpdateOperation, "update_operations")
@@ -819,7 +824,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         with self._collections.use(collection_name) as opened:
             writes = [writing.operation(opened, one) for one in operations]
             for write in writes:
-                writing.carry_out(opened, write)
+                writing.execute(opened, write)
             return [_done(opened) for _ in writes]
 
     # --- reading -----------------------------------------------------------------------------
@@ -834,7 +839,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         shard_key_selector: models.ShardKeySelector | None = None,
         timeout: int | None = None,
     ) -> list[models.Record]:
-        """Read points by id; ids that are not there are left out."""
+        """Read points by id; missing ids are left out."""
         require_unset(shard_key_selector=shard_key_selector)
         with self._collections.use(collection_name) as opened:
             return reading.retrieve(opened, ids, payload=with_payload, vectors=with_vectors)
@@ -912,7 +917,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         shard_key_selector: models.ShardKeySelector | None = None,
         timeout: int | None = None,
     ) -> QueryResponse:
-        """Search: nearest points, prefetched candidates rescored, fused lists, and the rest."""
+        """Search by any query of `models.Query`, with prefetches."""
         require_unset(shard_key_selector=shard_key_selector)
         query, prefetch = self._inference.query(convert.parsed_stages(query, prefetch))
         request = models.QueryRequest.model_construct(
@@ -939,7 +944,7 @@ class EdgeClient(DistanceMatrices, ModelLists):
         consistency: models.ReadConsistency | None = None,
         timeout: int | None = None,
     ) -> list[QueryResponse]:
-        """Several searches in one call, planned together."""
+        """Search with several requests in one call."""
         requests = self._inference.query([convert.parsed_request(one) for one in requests])
         with self._collections.use(collection_name) as opened:
             lists = reading.query_batch_points(opened, requests, look_up=self._collections.open)
@@ -987,16 +992,16 @@ class EdgeClient(DistanceMatrices, ModelLists):
                 look_up=self._collections.open,
             )
 
-    # --- inside ------------------------------------------------------------------------------
+    # --- private ------------------------------------------------------------------------------
 
-    def _operate(self, name: str, operation: models.UpdateOperation) -> models.UpdateResult:
-        return self._carry_out(name, lambda opened: writing.operation(opened, operation))
+    def _update(self, name: str, operation: models.UpdateOperation) -> models.UpdateResult:
+        return self._execute(name, lambda opened: writing.operation(opened, operation))
 
-    def _carry_out(
+    def _execute(
         self, name: str, prepare: Callable[[OpenCollection], writing.Write], *, flush: bool = False
     ) -> models.UpdateResult:
         with self._collections.use(name) as opened:
-            writing.carry_out(opened, prepare(opened))
+            writing.execute(opened, prepare(opened))
             if flush:
                 opened.flush()
             return _done(opened)

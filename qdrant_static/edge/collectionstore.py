@@ -207,7 +207,7 @@ class Collections:
         return {alias: target for alias, target in table.items() if self.exists(target)}
 
     @contextmanager
-    def lent(self, name: str) -> Iterator[str]:
+    def closed_meanwhile(self, name: str) -> Iterator[str]:
         """Close a collection for the duration of the block, so that another process can open it.
 
         Yields:
@@ -226,14 +226,14 @@ class Collections:
                 del self._borrowers[name]
 
     @contextmanager
-    def at_rest(self, name: str) -> Iterator[tuple[Path, ...]]:
+    def shard_folders(self, name: str) -> Iterator[tuple[Path, ...]]:
         """Close a collection's engine and keep its lock, so that its files do not change."""
         with self._held():
             opened = self.open(name)
             folder = opened.folder
             del self._open[folder.name]
             try:
-                opened.rest()
+                opened.close_engine()
             except BaseException:
                 opened.lock.release()
                 raise

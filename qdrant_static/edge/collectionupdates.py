@@ -1,7 +1,8 @@
-"""Changes of a collection that is there: its settings, its metadata, its vectors.
+"""Changes the settings, the metadata and the named vectors of a collection.
 
-``collection.json`` says first what is to be, with a mark; then the engine is changed; then the
-mark goes. An opening that finds the mark carries the change out.
+``collection.json`` gets the new description first, marked as ``pending``; then the engine is
+changed; then the mark is removed. An opening that finds the mark applies the change
+(``pendingchanges``).
 """
 
 from __future__ import annotations
@@ -29,14 +30,13 @@ def change_settings(
     sparse: Mapping[str, models.SparseVectorParams] | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Merge settings over those that the collection has, as a server does.
+    """Merge settings into those of the collection, as a server does.
 
-    What is indexed already is built anew at the next ``optimize()``, where the engine finds that
-    it differs.
+    Existing indexes that differ from the settings are rebuilt by the next ``optimize()``.
 
     Raises:
-        ArgumentError: If a vector is not there.
-        NotSupportedByEdgeError: If a setting cannot be expressed, or not be changed.
+        ArgumentError: If there is no vector of a name.
+        NotSupportedByEdgeError: If the engine lacks a setting, or cannot change it.
     """
     before = opened.description
     described = before.changed(metadata=_metadata(before.metadata, metadata or {}))
@@ -51,7 +51,7 @@ def change_settings(
     if after == described:
         opened.describe_as(described)
         return
-    after.edge_config()  # refuses what cannot be expressed, before anything is written
+    after.edge_config()  # an error of it comes before anything is written
     opened.describe_as(after.changed(pending="settings"))
     try:
         opened.reload()
@@ -63,10 +63,10 @@ def change_settings(
 
 
 def create_vector(opened: OpenCollection, name: str, config: models.VectorNameConfig) -> None:
-    """Add a named vector; the points that are there have none of it.
+    """Add a named vector, which the stored points do not have.
 
     Raises:
-        ArgumentError: If there is one of that name, and it differs.
+        ArgumentError: If there is another vector of that name.
     """
     before = opened.description
     dense, sparse = dict(before.vectors), dict(before.sparse_vectors)
@@ -94,7 +94,7 @@ def create_vector(opened: OpenCollection, name: str, config: models.VectorNameCo
         if not _same_vector(there, new):
             raise ArgumentError(
                 field=f"vector {name!r}",
-                problem="it is there already, and differs: delete it first",
+                problem="another vector has this name: delete it first",
             )
         return
     after = before.changed(vectors=dense, sparse_vectors=sparse)
@@ -104,7 +104,7 @@ def create_vector(opened: OpenCollection, name: str, config: models.VectorNameCo
 
 
 def delete_vector(opened: OpenCollection, name: str) -> None:
-    """Drop a named vector with all its values; one that is not there is no error."""
+    """Delete a named vector with all its values; a missing one is no error."""
     before = opened.description
     if name not in before.vectors and name not in before.sparse_vectors:
         return
@@ -115,7 +115,7 @@ def delete_vector(opened: OpenCollection, name: str) -> None:
     if not after.vectors and not after.sparse_vectors:
         raise NotSupportedByEdgeError(
             what=f"deleting {name!r}, the last vector",
-            why="the engine wants at least one: delete the collection instead",
+            why="the engine needs at least one: delete the collection instead",
         )
     _change_vector(opened, name, after)
 
@@ -132,7 +132,7 @@ def _change_vector(opened: OpenCollection, name: str, after: Description) -> Non
 
 
 def _metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys are set one by one; None removes one."""
+    """Merge metadata by key; None removes a key."""
     gone = {key for key, value in new.items() if value is None}
     return {key: value for key, value in {**old, **new}.items() if key not in gone}
 

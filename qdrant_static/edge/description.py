@@ -1,4 +1,4 @@
-"""What a collection is, as ``collection.json`` holds it and as the client's models tell it."""
+"""The description of a collection: in ``collection.json``, for the engine, as client models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qdrant_static.edge import convert
 
 VectorsConfig: TypeAlias = models.VectorParams | Mapping[str, models.VectorParams] | None
 
-#: The engine's own settings of ``optimize()``, where a collection does not say.
+#: The engine's defaults of ``optimize()``.
 _OPTIMIZER_DEFAULTS: Mapping[str, Any] = {
     "deleted_threshold": 0.2,
     "vacuum_min_vector_number": 1000,
@@ -46,17 +46,17 @@ class Description:
     Attributes:
         vectors: Dense vectors by name; the unnamed one is ``""``.
         sparse_vectors: Sparse vectors by name.
-        hnsw_config: What all vectors' graphs inherit.
-        quantization_config: What all dense vectors inherit.
-        optimizers_config: When ``optimize()`` merges, cleans and indexes.
-        on_disk_payload: Where payloads lie.
-        payload: Where payloads lie, in the newer words.
-        id_tracker: Where the ids of indexed segments lie.
-        metadata: The user's own.
+        hnsw_config: HNSW settings of all vectors, which a vector's own override.
+        quantization_config: Quantization of all dense vectors, which a vector's own overrides.
+        optimizers_config: When ``optimize()`` merges, vacuums and indexes segments.
+        on_disk_payload: Whether payloads are on disk.
+        payload: Where payloads are stored; the newer form of ``on_disk_payload``.
+        id_tracker: Where the ids of indexed segments are stored.
+        metadata: The user's metadata.
         wal: Whether writes go through a write-ahead log; fixed at creation.
         shard_number: How many shards hold the points; fixed at creation.
-        pending: A change that was begun: ``"settings"``, or ``"vector <name>"`` for a vector
-            that this description adds or drops. The next opening carries it out.
+        pending: A change that is not complete: ``"settings"``, or ``"vector <name>"`` for a vector
+            that this description adds or deletes. The next opening applies it.
     """
 
     vectors: Mapping[str, models.VectorParams]
@@ -87,16 +87,16 @@ class Description:
         return cls(metadata=dict(content["metadata"]), **values)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of ``collection.json``: what is said, not what is default."""
+        """Return the content of ``collection.json``, without fields that are not set."""
         values = {
             name: adapter.dump_python(getattr(self, name), mode="json", exclude_none=True)
             for name, adapter in _TYPES.items()
         }
-        said = {name: value for name, value in values.items() if value is not None}
-        return {**said, "metadata": dict(self.metadata)}
+        given = {name: value for name, value in values.items() if value is not None}
+        return {**given, "metadata": dict(self.metadata)}
 
     def edge_config(self) -> edge.EdgeConfig:
-        """The whole collection as the engine wants it."""
+        """Return the settings for the engine."""
         return convert.edge_config(
             vectors=self.vectors,
             sparse=self.sparse_vectors,
@@ -110,7 +110,7 @@ class Description:
         )
 
     def config(self) -> models.CollectionConfig:
-        """The settings as the client's models tell them, defaults included."""
+        """Return the settings as client models, defaults included."""
         unnamed = set(self.vectors) == {""}
         return models.CollectionConfig(
             params=models.CollectionParams(
@@ -128,37 +128,37 @@ class Description:
                     **convert.HNSW_DEFAULTS,
                     "max_indexing_threads": 0,
                     "on_disk": False,
-                    **_said(self.hnsw_config),
+                    **_set_fields(self.hnsw_config),
                 }
             ),
             optimizer_config=models.OptimizersConfig(
-                **{**_OPTIMIZER_DEFAULTS, **_said(self.optimizers_config)}
+                **{**_OPTIMIZER_DEFAULTS, **_set_fields(self.optimizers_config)}
             ),
             quantization_config=self.quantization_config,
             metadata=dict(self.metadata) or None,
         )
 
     def changed(self, **values: Any) -> Self:
-        """A copy with other values."""
+        """Return a copy with other values."""
         return replace(self, **values)
 
 
 def by_name(vectors: VectorsConfig) -> dict[str, models.VectorParams]:
-    """Dense vectors by name; the unnamed one is ``""``."""
+    """Return dense vectors by name; the unnamed one is ``""``."""
     if vectors is None:
         return {}
     return {"": vectors} if isinstance(vectors, models.VectorParams) else dict(vectors)
 
 
 def merged(old: Any, new: Any) -> Any:
-    """A model with the fields that a newer one of its type says, over those it had."""
+    """Return a model with the set fields of a newer one over those of an older one."""
     if old is None or new is None:
         return old if new is None else new
-    return type(new)(**{**_said(old), **_said(new)})
+    return type(new)(**{**_set_fields(old), **_set_fields(new)})
 
 
-def _said(model: Any) -> dict[str, Any]:
-    """The fields of a model that are set."""
+def _set_fields(model: Any) -> dict[str, Any]:
+    """Return the fields of a model that are set."""
     if model is None:
         return {}
     return {

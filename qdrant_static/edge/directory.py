@@ -1,20 +1,20 @@
-"""What lies where on disk, and who may open it.
+"""The layout of the directory on disk, and the locks of its collections.
 
 ::
 
     <root>/                      made by the first create_collection
       aliases.json               other names of collections
-      aliases.lock               held while aliases.json is changed
+      aliases.lock               lock file of aliases.json
       articles/                  one folder per collection
-        collection.json          what it is: written last, removed first
-        lock                     held by the one opener, with its name in it
-        shards/0/                the engine's own files; 1/, 2/, … of a collection to be shipped
-        assembling               there while it is put together of others (`assemble`)
-        unfinished               there while the collection is made or deleted
+        collection.json          its description: written last, removed first
+        lock                     lock file of the client that has it open; names its process
+        shards/0/                the engine's files; 1/, 2/, … of a collection to be shipped
+        assembling               exists while it is assembled from others (`assemble`)
+        unfinished               exists while the collection is created or deleted
 
-A folder without ``collection.json`` is no collection. With the mark ``unfinished`` it is what a
-crash left, and the next creation or deletion clears it away; without the mark nobody knows whose
-files these are, and they are left alone.
+A folder without ``collection.json`` is no collection. If it has the mark ``unfinished``, a crash
+has left it, and the next creation or deletion removes it; without the mark it may belong to
+somebody else, and is not touched.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ if TYPE_CHECKING:
 FORMAT = 1
 #: In a collection's metadata: when it was created, ISO 8601.
 CREATED_KEY = "qdrant_static_created"
-#: Folder beside the collections in which jobs keep their files; never a collection.
+#: Folder beside the collections in which jobs keep their files; no collection has its name.
 STATE_FOLDER = "_state"
 ALIASES_FILE = "aliases.json"
 ALIASES_LOCK = "aliases.lock"
 
 _FORBIDDEN = frozenset('/\\<>:"|?*')
 _MAX_NAME_BYTES = 255
-#: Files of ours, and names that Windows keeps for devices whatever their ending.
+#: Our own files, and names that Windows reserves for devices, with any ending.
 _RESERVED = frozenset({ALIASES_FILE, ALIASES_LOCK})
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-#: Free bytes that no write may touch: the engine grows its files in pieces of 32 MiB.
+#: Bytes that every write must leave free: the engine grows its files in steps of 32 MiB.
 _RESERVE_BYTES = 64 * 2**20
-#: What one request may make the files of one shard grow by, beyond what it brings.
+#: How much one request may grow the files of one shard, beyond its own size.
 GROWTH_BYTES = 32 * 2**20
 
 
 def check_name(name: str) -> str:
-    """Return a collection's or an alias's name if it can be a folder's, on any system.
+    """Return the name of a collection or alias if it can name a folder on any system.
 
     Raises:
         CollectionNameError: If it is empty, too long, leaves the directory or is reserved.
@@ -99,15 +99,15 @@ class CollectionFolder:
         self.assembling = self.path / "assembling"
 
     def shard(self, number: int) -> Path:
-        """The engine's own folder of one shard."""
+        """Return the folder of one shard, which is the engine's."""
         return self.shards / str(number)
 
     def exists(self) -> bool:
-        """Whether a finished collection is here."""
+        """Return whether this is the folder of a complete collection."""
         return self.description.is_file()
 
     def read(self) -> dict[str, Any]:
-        """The description of the collection.
+        """Return the content of ``collection.json``.
 
         Raises:
             StorageError: If it is damaged, or was written by a later version of this package.
@@ -127,12 +127,12 @@ class CollectionFolder:
         return dict(content)
 
     def write(self, content: dict[str, Any]) -> None:
-        """Replace the description in one step that a crash cannot split."""
+        """Replace ``collection.json`` atomically."""
         raw = json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=False).encode()
         replace_file(self.description, raw)
 
     def begin(self, what: str) -> None:
-        """Mark the folder as being made or deleted, for whoever finds it after a crash."""
+        """Mark the folder as being created or deleted, in case of a crash."""
         replace_file(self.mark, what.encode())
 
     def finish(self) -> None:
@@ -142,7 +142,7 @@ class CollectionFolder:
         sync_folder(self.path)
 
     def clear(self) -> None:
-        """Remove everything but the lock and the mark: the description first."""
+        """Remove everything but the lock file and the mark, the description first."""
         if self.description.exists():
             self.description.unlink()
             sync_folder(self.path)
@@ -151,16 +151,16 @@ class CollectionFolder:
 
 
 class FolderLock:
-    """The right to open a collection, held until it is released or the process dies.
+    """The lock file of a collection, held until it is released or the process ends.
 
-    The engine's own lock lies on its write-ahead log; without this one a second opener would write
-    into the live files.
+    The engine locks only its write-ahead log; without this lock a second process could open the
+    other files and write into them.
 
     Args:
         folder: The collection's folder; it must exist.
 
     Raises:
-        CollectionLockedError: If it is held already, by this process or another.
+        CollectionLockedError: If this process or another one holds it.
         StorageError: If the folder cannot be written to.
     """
 
@@ -191,7 +191,7 @@ class FolderLock:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold a lock file for a block, waiting until it is free.
+    """Hold a lock file for a block; wait until it is free.
 
     Raises:
         StorageError: If the folder cannot be written to.
@@ -210,13 +210,13 @@ def held(path: Path) -> Iterator[None]:
 def _not_writable(path: Path, error: OSError) -> StorageError:
     return StorageError(
         path=str(path),
-        problem=f"cannot be written ({error.strerror}). An embedded collection is locked by "
-        "whoever opens it, to read it too: copy the folder to a place that can be written",
+        problem=f"cannot be written ({error.strerror}). An embedded collection is locked even to "
+        "read it: copy the folder to a place that can be written",
     )
 
 
 def unfinished(root: Path) -> list[str]:
-    """The folders that a crash left behind in the middle of a creation or a deletion."""
+    """Return the folders in which a crash interrupted a creation or a deletion."""
     return [
         mark.parent.name
         for mark in root.glob("*/unfinished")
@@ -225,17 +225,17 @@ def unfinished(root: Path) -> list[str]:
 
 
 def collection_names(root: Path) -> list[str]:
-    """The names of the finished collections in a directory, sorted; none if it is missing."""
+    """Return the names of the collections in a directory, sorted; none if it is missing."""
     if not root.is_dir():
         return []
     return sorted(entry.parent.name for entry in root.glob("*/collection.json"))
 
 
 def require_room(folder: Path, needed: int) -> None:
-    """Refuse to write where the disk is nearly full.
+    """Raise an error if the disk is nearly full.
 
-    The engine writes through memory maps of sparse files. Where the disk cannot back a page, the
-    system kills the process (SIGBUS) in place of an error, so look before.
+    The engine writes through memory maps of sparse files. If the disk is full, the system kills the
+    process (SIGBUS) instead of reporting an error, so the space is checked before.
 
     Raises:
         StorageError: If less than ``needed`` bytes and a reserve are free.
@@ -246,12 +246,15 @@ def require_room(folder: Path, needed: int) -> None:
             path=str(folder),
             problem=f"the disk is full: {free / 1e6:,.0f} MB free, "
             f"{(needed + _RESERVE_BYTES) / 1e6:,.0f} MB needed. Nothing of this request was "
-            "written; what was acknowledged before is there. Make room and repeat",
+            "written; what was acknowledged before is stored. Free space and repeat",
         )
 
 
 def bytes_on_disk(folder: Path) -> int:
-    """What a folder takes; the engine's files are sparse, so blocks count, not lengths."""
+    """Return the size of a folder on disk, in bytes.
+
+    The engine's files are sparse, so allocated blocks count, not the lengths of files.
+    """
     stats = [file.stat() for file in folder.rglob("*") if file.is_file()]
     return sum(
         stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size for stat in stats

@@ -1,7 +1,9 @@
-"""How near points drawn by chance are to each other: a matrix, found as a server finds it.
+"""Distances between random points, as QdrantClient's ``search_matrix`` methods.
 
-1. Points that have the vector are drawn by chance, and put in the order of their ids.
-2. Each is searched for among the drawn ones; itself is left out.
+As on a server:
+
+1. Random points that have the vector are chosen, and sorted by id.
+2. Each is searched for among the chosen ones, without itself.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ from qdrant_static.edge.collectionstore import Collections
 from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.edge.unsupported import require_unset
 
-#: The ids of the drawn points, and of each the nearest others.
+#: The ids of the chosen points, and the nearest others of each.
 _Matrix = tuple[list[int | str | UUID], list[list[models.ScoredPoint]]]
 
 
 class DistanceMatrices:
-    """`QdrantClient`'s ``search_matrix_pairs`` and ``search_matrix_offsets``."""
+    """The methods ``search_matrix_pairs`` and ``search_matrix_offsets`` of `QdrantClient`."""
 
     _collections: Collections
 
@@ -37,13 +39,13 @@ class DistanceMatrices:
         timeout: int | None = None,
         shard_key_selector: models.ShardKeySelector | None = None,
     ) -> models.SearchMatrixPairsResponse:
-        """Draw points by chance, and give each with its nearest among them, as pairs of ids.
+        """Choose random points and return each with its nearest among them, as pairs of ids.
 
         Args:
             collection_name: Which collection.
-            query_filter: Which points may be drawn.
-            limit: How many nearest ones of each.
-            sample: How many points are drawn.
+            query_filter: Which points may be chosen.
+            limit: How many nearest points of each.
+            sample: How many points are chosen.
             using: Which vector; None is the unnamed one.
             consistency: Ignored.
             timeout: Ignored.

@@ -1,4 +1,4 @@
-"""Seams to the engine's binding: its exceptions get types, and forked children let go of it."""
+"""Errors of the engine's binding as our types, and protection of the engine in forked children."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from weakref import WeakSet
 
 @contextmanager
 def engine_errors(operation: str) -> Iterator[None]:
-    """The engine raises bare exceptions with a text; give them a type and say what was done.
+    """Raise `EngineError` for the bare exceptions of the engine's binding.
 
-    A panic of the engine (files that it finds damaged) is no `Exception`: it comes by its name.
+    A panic of the engine (on damaged files) is no `Exception`; it is recognized by its name.
     """
     try:
         yield
@@ -35,35 +35,39 @@ def engine_errors(operation: str) -> Iterator[None]:
         raise EngineError(operation=operation, problem=str(error)) from error
 
 
-#: Where a process finds its own descriptors, on Linux and on macOS.
+# A fork copies the engine's memory, but not its threads, and shares its files: any call would wait
+# forever, or write into the parent's files. So a child never calls the engine again, and closes its
+# copies of the engine's locks. (Our own lock files: `qdrant_static.files`.)
+
+#: The file descriptors of this process, on Linux and on macOS.
 _DESCRIPTORS = "/dev/fd"
 
 
 class _Owner(Protocol):
-    """Something that holds the engine."""
+    """An object that holds the engine."""
 
     def leave(self) -> None:
-        """Let go of it, in a child."""
+        """Drop the engine in a forked child."""
 
 
 _owners: WeakSet[Any] = WeakSet()
 
 
 def leave_in_children(owner: _Owner) -> None:
-    """Have ``owner.leave()`` called in every child that is forked from here on."""
+    """Call ``owner.leave()`` in every child that is forked from now on."""
     _owners.add(owner)
 
 
 def abandon(thing: Any) -> None:
-    """Keep an object of the engine from ever being freed: that would write into its files."""
+    """Keep an object of the engine from being freed, which would write into its files."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def unlock_folder(folder: Path) -> None:
-    """Release this process's copies of a lock on a folder.
+    """Close a forked child's copies of the lock on a folder.
 
-    The engine locks the folder of its write-ahead log by a descriptor that it does not expose.
-    The number stays in use, for the null device, since the engine's memory still refers to it.
+    The engine locks the folder of its write-ahead log by a file descriptor that it does not expose.
+    The descriptor is redirected to the null device, since the engine's memory still refers to it.
     """
     with suppress(OSError):
         wanted = folder.stat()

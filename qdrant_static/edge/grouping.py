@@ -1,8 +1,11 @@
-"""The best points of the best groups, by a server's own procedure.
+"""Searches in groups, by the algorithm of a server.
 
-The engine knows no groups, nor does a server's: it asks for the best points up to five times,
-without the groups that are full and the points it has, and then up to five times for more points of
-the best groups. What it finds, and misses where a group has very many points, is the same here.
+The engine has no groups; a server builds them from several searches, and so does this module:
+
+1. Search up to five times, without the points that were found and the groups that are full.
+2. Search up to five times for more points of the best groups.
+
+The result is a server's, also where a group with very many points hides others.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from qdrant_static.ids import checked_id
 
 GroupId: TypeAlias = "int | str"
 PointId: TypeAlias = "int | str | UUID"
-#: What answers a filter and a limit with points, their payload cut to the wanted path.
+#: Searches with a filter; returns points with the payload at the grouping path.
 Ask = Callable[[models.Filter | None], list[models.ScoredPoint]]
 
 _REQUESTS_FOR_GROUPS = 5
@@ -31,13 +34,13 @@ _REQUESTS_FOR_FILLING = 5
 
 
 class Groups:
-    """Points gathered by the values at a path.
+    """Found points, grouped by the values at a path.
 
     Args:
         path: Where the value is.
         limit: How many groups are wanted.
         size: How many points of each.
-        largest_first: Whether a larger score is better; None if the order means nothing.
+        largest_first: Whether a larger score is better; None if scores have no order.
     """
 
     def __init__(
@@ -51,25 +54,25 @@ class Groups:
         self.ids: set[PointId] = set()
 
     def add(self, points: Iterable[models.ScoredPoint]) -> None:
-        """Take points in; one with a value that is neither text nor a whole number is left out."""
+        """Add points; one with a value that is neither a string nor an integer is left out."""
         for point in points:
             keys = list(self._path.values(point.payload))
-            if not all(type(key) in (int, str) for key in keys):  # a bool is no whole number
+            if not all(type(key) in (int, str) for key in keys):  # a bool is no integer
                 continue
             for key in keys:
                 self._groups.setdefault(key, {}).setdefault(point.id, point)
                 self.ids.add(point.id)
 
     def full(self) -> list[GroupId]:
-        """The groups that have enough points."""
+        """Return the groups that have enough points."""
         return [key for key, hits in self._groups.items() if len(hits) >= self._size]
 
     def best(self) -> list[GroupId]:
-        """The wanted number of groups, the one with the best point first."""
+        """Return the ``limit`` best groups, the one with the best point first."""
         return self._sorted(self._groups, lambda key: self._order(self._groups[key]))[: self.limit]
 
     def result(self) -> list[tuple[GroupId, list[models.ScoredPoint]]]:
-        """The best groups and their best points."""
+        """Return the best groups and their best points."""
         return [
             (key, self._sorted(self._groups[key].values(), _score)[: self._size])
             for key in self.best()
@@ -86,13 +89,13 @@ class Groups:
 
 
 def gather(groups: Groups, ask: Ask, condition: models.Filter | None, *, by: str) -> None:
-    """Ask until the best groups are full, or a server would give up.
+    """Search until the best groups are full, or as often as a server does.
 
     Args:
-        groups: What takes the points in.
-        ask: What answers a filter with points.
-        condition: The request's own filter.
-        by: The path that is grouped by.
+        groups: Receives the points.
+        ask: Searches with a filter.
+        condition: The filter of the request.
+        by: The path of the grouping value.
     """
     has_value = models.IsEmptyCondition(is_empty=models.PayloadField(key=by))
     phases: tuple[tuple[int, Callable[[], list[models.Condition]]], ...] = (
@@ -124,7 +127,7 @@ def _unfilled(groups: Groups) -> list[GroupId]:
 def _matching(
     key: str, values: Sequence[GroupId], kind: type[Any], field: str
 ) -> list[models.Condition]:
-    """Conditions on the values, one for the whole numbers and one for the texts."""
+    """Return conditions on the values, one for the integers and one for the strings."""
     return [
         models.FieldCondition.model_construct(
             key=key, match=kind.model_construct(**{field: of_kind})
@@ -163,27 +166,27 @@ def query_points_groups(
     with_lookup: models.WithLookupInterface | None = None,
     look_up: LookUp | None = None,
 ) -> models.GroupsResult:
-    """The best points of the best groups, found as a server finds them (`groups`).
+    """Search, and group the hits by a payload value.
 
     Args:
         opened: The collection.
-        query: What is asked.
-        group_by: The path of the payload value that makes the groups.
+        query: The query.
+        group_by: The path of the payload value.
         limit: How many groups.
         group_size: How many points of each.
-        using: As in `query_points`, like what follows.
-        prefetch: The stages before; each gives ``group_size`` times as many points as it says.
-        condition: Which points may come.
-        params: How the vector is searched.
-        payload: Which payload comes with the points.
-        vectors: Which vectors come with the points.
+        using: The vector that is searched.
+        prefetch: The prefetches; each returns ``group_size`` times as many points as its limit.
+        condition: Which points may be found.
+        params: Settings of the vector search.
+        payload: Which payload to return.
+        vectors: Which vectors to return.
         score_threshold: The worst score.
         lookup_from: The collection that holds the points that the query names.
-        with_lookup: A collection with a point for each group, which comes with the group.
-        look_up: What opens these collections.
+        with_lookup: A collection with a point for each group, which is returned with the group.
+        look_up: Opens these collections.
 
     Raises:
-        As `query_points`; ArgumentError too if ``group_by`` is no path.
+        ArgumentError: If ``group_by`` is no path; and the errors of `query_batch_points`.
     """
     convert.check_number("limit", limit)
     convert.check_number("group_size", group_size)
@@ -193,7 +196,7 @@ def query_points_groups(
     request = models.QueryRequest.model_construct(
         query=query, using=using, prefetch=stages or None, lookup_from=lookup_from
     )
-    # Ids are resolved once; what follows are the same vectors with other filters.
+    # Ids are resolved once; all searches use the same vectors with other filters.
     resolve = resolver(opened, [request], look_up)
     excluded = named_points(request, opened.folder.name)
     widened = [_widened(stage, group_size) for stage in stages]
@@ -230,7 +233,7 @@ def query_points_groups(
 
 
 def _widened(stage: models.Prefetch, factor: int) -> models.Prefetch:
-    """A prefetch, and those in it, with a limit that leaves enough for groups."""
+    """Return a prefetch, and those inside it, with limits that leave enough points for groups."""
     limit = convert.DEFAULT_LIMIT if stage.limit is None else stage.limit
     return stage.model_copy(
         update={
@@ -241,7 +244,7 @@ def _widened(stage: models.Prefetch, factor: int) -> models.Prefetch:
 
 
 def _largest_first(opened: OpenCollection, query: Any, using: str | None) -> bool | None:
-    """Whether a larger score of this query is a better one; None if scores have no order."""
+    """Return whether a larger score of a query is better; None if scores have no order."""
     if query is None:
         return False  # by id; all scores are equal
     if isinstance(query, models.SampleQuery):
@@ -277,11 +280,11 @@ def _lookups(
     with_lookup: models.WithLookupInterface | None,
     look_up: LookUp | None,
 ) -> dict[int | str, models.Record]:
-    """The points that have the groups' keys as their ids."""
+    """Return the points of another collection whose ids are the keys of the groups."""
     if with_lookup is None:
         return {}
     if look_up is None:
-        raise ArgumentError(field="with_lookup", problem="nothing here can open another collection")
+        raise ArgumentError(field="with_lookup", problem="no other collection can be opened here")
     wanted = convert.parsed(with_lookup, models.WithLookup, "with_lookup")
     if isinstance(wanted, str):
         wanted = models.WithLookup(collection=wanted)

@@ -1,8 +1,8 @@
-"""Building indexes: when, here, or in another process.
+"""Builds indexes, in this process or in another one.
 
-The engine indexes nothing by itself, and keeps the interpreter while it does: every thread of
-the process stands still. Another process can do it instead, because what has one opener at a
-time is a collection, not the folder of all collections.
+The engine does not index by itself, and holds the GIL while it does, so that all threads of the
+process wait. Another process can do it instead, because a lock belongs to one collection, not to
+the directory of all collections.
 """
 
 from __future__ import annotations
@@ -25,25 +25,24 @@ from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.errors import CollectionLockedError, EngineError
 
 _POLL_S = 0.1
-#: Kilobytes of one vector below which searching without an index is as fast, where a collection
-#: does not say; a server's default.
+#: Kilobytes of one vector below which a search without an index is as fast; a server's default.
 _INDEXING_THRESHOLD_KB = 10_000
 _FLOAT_BYTES = 4
-#: A build rewrites the whole collection, so it must be worth it: with a fifth of the points new,
-#: the work of all builds together stays within a constant of the last one's.
+#: The part of the points that must be new: a build rewrites the whole collection, and with a fifth
+#: of it new the work of all builds together stays proportional to that of the last one.
 _WORTH = 0.2
-#: The child's exit code where somebody else has the collection.
+#: The child's exit code if another process has the collection open.
 _LOCKED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildProgress:
-    """How far a build in another process is, seen from outside.
+    """Progress of a build in another process.
 
     Attributes:
-        elapsed_s: Since it began, in seconds.
-        disk_bytes: What the collection takes now; it grows while new segments are written, and
-            shrinks at the end, when the old ones go.
+        elapsed_s: Seconds since the build began.
+        disk_bytes: Size of the collection on disk; it grows while new segments are written, and
+            shrinks at the end, when the old ones are removed.
     """
 
     elapsed_s: float
@@ -51,7 +50,7 @@ class BuildProgress:
 
 
 def build_here(opened: OpenCollection) -> bool:
-    """Build the indexes of all that was stored; whether there was anything to do."""
+    """Build the indexes of all stored points; return whether there was anything to do."""
     # The engine writes the new segments of a shard beside the old ones.
     folders = map(opened.folder.shard, range(len(opened.shards)))
     opened.require_room(max(map(bytes_on_disk, folders)))
@@ -67,26 +66,26 @@ def build_here(opened: OpenCollection) -> bool:
 def build_elsewhere(
     root: Path, name: str, progress: Callable[[BuildProgress], None] | None
 ) -> bool:
-    """Build in another process, which opens the collection for itself.
+    """Build the indexes in another process, which opens the collection; errors as there.
 
     Args:
         root: The directory of the collections.
-        name: A collection that nobody has open.
-        progress: Called now and then.
+        name: A collection that no process has open.
+        progress: Called about ten times a second; None for no calls.
 
     Raises:
-        CollectionLockedError: If somebody has it open.
-        EngineError: If the build fails, or the process dies; the collection is as it was.
+        CollectionLockedError: If another process has it open.
+        EngineError: If the build fails, or the process ends; the collection is unchanged.
     """
     folder = root / name
     started = time.monotonic()
-    with tempfile.TemporaryFile() as complaints:
+    with tempfile.TemporaryFile() as stderr:
         # The arguments are this interpreter, this package and two names; no shell reads them.
         child = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "qdrant_static.edge", str(root), name],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=stderr,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
         try:
@@ -103,26 +102,26 @@ def build_elsewhere(
             if child.poll() is None:
                 child.kill()
             output, _ = child.communicate()
-        complaints.seek(0)
-        told = complaints.read().decode(errors="replace").strip()
+        stderr.seek(0)
+        message = stderr.read().decode(errors="replace").strip()
     if child.returncode == _LOCKED:
-        raise CollectionLockedError(collection=name, where=str(root), owner=told)
+        raise CollectionLockedError(collection=name, where=str(root), owner=message)
     if child.returncode != 0:
         raise EngineError(
             operation=f"building the index of {name!r} in another process",
-            problem=told or f"it ended with code {child.returncode}",
+            problem=message or f"it ended with code {child.returncode}",
         )
     return bool(json.loads(output)["changed"])
 
 
 def worth_building(opened: OpenCollection) -> bool:
-    """Whether what was written since the last build is so much that an index pays.
+    """Return whether enough points were written since the last build to build again.
 
     The server's rule for one segment (more kilobytes of one vector than ``indexing_threshold``, 0
     for never), in each shard, and a fifth of the collection.
     """
-    said = opened.description.optimizers_config
-    threshold = said.indexing_threshold if said is not None else None
+    config = opened.description.optimizers_config
+    threshold = config.indexing_threshold if config is not None else None
     threshold_kb = _INDEXING_THRESHOLD_KB if threshold is None else threshold
     if threshold_kb == 0 or not opened.dense:
         return False
@@ -135,7 +134,7 @@ def worth_building(opened: OpenCollection) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """``python -m qdrant_static.edge ROOT NAME``: build, print ``{"changed": …}``."""
+    """Build an index and print ``{"changed": …}``: ``python -m qdrant_static.edge ROOT NAME``."""
     root, name = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
     collections = Collections(Path(root))
@@ -153,7 +152,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _growing_bytes(folder: Path) -> int:
-    """What a folder takes while its files come and go."""
+    """Return the size on disk of a folder in which files appear and disappear."""
     while True:
         try:
             return bytes_on_disk(folder)

@@ -1,9 +1,9 @@
-"""Texts and images in the place of vectors: ``models.Document``, ``Image``, ``InferenceObject``.
+"""Replaces ``models.Document``, ``Image`` and ``InferenceObject`` in requests by their vectors.
 
-qdrant-client computes their vectors with fastembed before it sends a request, and leaves the model
-``qdrant/bm25`` to the server. `EdgeClient` does the first with the client's own ``Embedder``, which
-finds and keeps the models, and the second with the engine's own BM25, as the server does. The
-client's search for these objects in a request is not used: it copies every point.
+qdrant-client computes the vectors with fastembed before it sends a request, and leaves the model
+``qdrant/bm25`` to the server. `EdgeClient` uses the client's own ``Embedder``, which loads and
+keeps the models, and for BM25 the engine, as a server does. The client's own code that searches a
+request for these objects is not used, because it copies every point.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from qdrant_client.embed.embedder import Embedder
 from qdrant_client.fastembed_common import FastEmbedMisc
 
 from qdrant_static.edge.bm25 import BM25, Bm25, bm25_config
-from qdrant_static.edge.convert.updates import structs
+from qdrant_static.edge.convert.updates import batch_points
 from qdrant_static.edge.enginepoints import Row
 from qdrant_static.encoders.registry import known_encoders
 from qdrant_static.errors import (
@@ -31,18 +31,18 @@ from qdrant_static.errors import (
 
 _Object = models.Document | models.Image | models.InferenceObject
 _OBJECTS = (models.Document, models.Image, models.InferenceObject)
-#: Fields of requests that hold no vector, and much else.
+#: Fields of requests that hold no vectors; they need not be searched.
 _WITHOUT_VECTORS = frozenset({"filter", "update_filter", "params", "payload", "payloads"})
 _NUMBERS = {int, float}
 _PLAIN = frozenset({np.ndarray, str, int, float, bool, type(None), models.SparseVector})
-#: Texts that fastembed's own models take at once; ours take all.
+#: How many texts fastembed's own models encode at once; ours encode all at once.
 _BATCH = 32
-#: Configurations of BM25 that are kept; each has a memo.
+#: How many configurations of BM25 are kept; each has a memo.
 _MAX_BM25 = 4
 
 
 class Inference:
-    """Vectors in the place of texts and images; the caller's objects stay as they are.
+    """Computes the vectors of texts and images; the caller's objects are not changed.
 
     Threads may share one; models are loaded at their first use, and kept.
     """
@@ -53,7 +53,7 @@ class Inference:
         self._bm25: dict[str, Bm25] = {}
 
     def points(self, points: Any) -> Any:
-        """Points (``PointStruct``, ``PointVectors``, a ``Batch``) with vectors only.
+        """Return points (``PointStruct``, ``PointVectors``, a ``Batch``) with vectors only.
 
         All texts of the same model and options are encoded together.
 
@@ -67,7 +67,7 @@ class Inference:
             if vectors is points.vectors:
                 return points
             columns = points.model_copy(update={"vectors": vectors})
-            return list(structs(columns))
+            return list(batch_points(columns))
         given = points if isinstance(points, list) else list(points)
         before = [getattr(point, "vector", None) for point in given]
         after = self._embedded(before, is_query=False)
@@ -79,11 +79,11 @@ class Inference:
         ]
 
     def operations(self, operations: Iterable[models.UpdateOperation]) -> list[Any]:
-        """Update operations with vectors only; errors as `points`."""
+        """Return update operations with vectors only; errors as `points`."""
         return [self._embedded(operation, is_query=False) for operation in operations]
 
     def query(self, query: Any) -> Any:
-        """A query, a stage or a request, or a list of these, with vectors only.
+        """Return a query, a prefetch or a request, or a list of these, with vectors only.
 
         Errors as `points`.
         """
@@ -114,10 +114,10 @@ class Inference:
         return iter(vectors)
 
     def _group(self, objects: list[_Object], *, is_query: bool) -> list[Any]:
-        """Vectors of objects with the same model and options."""
+        """Return the vectors of objects with the same model and options."""
         model, options = objects[0].model, objects[0].options or {}
         contents = [_content(one) for one in objects]
-        with self._guard:  # the client's embedder makes a model twice if two threads ask
+        with self._guard:  # two threads at once would make the client's embedder load a model twice
             if model.lower() == BM25:
                 return self._sparse(contents, options, is_query=is_query)
             return self._by_fastembed(model, contents, options, is_query=is_query)
@@ -155,11 +155,13 @@ class Inference:
             )
         except QdrantStaticError:
             raise
-        except TypeError as error:  # an option that the model's class does not take
+        except TypeError as error:  # the model's class has no such option
             raise ArgumentError(
                 field=f"options of the model {model!r}", problem=str(error)
             ) from error
-        except Exception as error:  # fastembed, its runtime and the hub's client, each its own
+        except (
+            Exception
+        ) as error:  # fastembed, its runtime and the hub's client have their own errors
             problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise EncoderUnavailableError(name=model, problem=problem) from error
 
@@ -175,10 +177,10 @@ class Inference:
 
 
 def _walk(value: Any, see: Callable[[_Object], Any]) -> Any:
-    """The value with every object replaced by what ``see`` says, in order.
+    """Return the value with every object replaced by the result of ``see``, in order.
 
-    What holds no object is returned itself, not copied. Vectors are the most of what is looked
-    at, so they come first.
+    A value that holds no object is returned itself, not a copy. Most values are vectors, so they
+    are checked first.
     """
     kind = type(value)
     if kind in _PLAIN:
@@ -212,35 +214,35 @@ def _content(one: _Object) -> Any:
 
 
 class ModelLists:
-    """Which models there are: `QdrantClient`'s methods of the same names, the same answers."""
+    """The methods of `QdrantClient` that list models, with the same results."""
 
     @classmethod
     def list_text_models(cls) -> dict[str, tuple[int, models.Distance]]:
-        """Dense text models: their dimensions and distances."""
+        """Return dense text models with their dimensions and distances."""
         return FastEmbedMisc.list_text_models()
 
     @classmethod
     def list_image_models(cls) -> dict[str, tuple[int, models.Distance]]:
-        """Image models: their dimensions and distances."""
+        """Return image models with their dimensions and distances."""
         return FastEmbedMisc.list_image_models()
 
     @classmethod
     def list_late_interaction_text_models(cls) -> dict[str, tuple[int, models.Distance]]:
-        """Late-interaction models of texts: their dimensions and distances."""
+        """Return late-interaction text models with their dimensions and distances."""
         return FastEmbedMisc.list_late_interaction_text_models()
 
     @classmethod
     def list_late_interaction_multimodal_models(cls) -> dict[str, tuple[int, models.Distance]]:
-        """Late-interaction models of texts and images: their dimensions and distances."""
+        """Return late-interaction models of texts and images, with dimensions and distances."""
         return FastEmbedMisc.list_late_interaction_multimodal_models()
 
     @classmethod
     def list_sparse_models(cls) -> dict[str, dict[str, Any]]:
-        """Sparse text models and their descriptions."""
+        """Return sparse text models with their descriptions."""
         return FastEmbedMisc.list_sparse_models()
 
     def get_embedding_size(self, model_name: str) -> int:
-        """Length of a model's vectors.
+        """Return the length of a model's vectors.
 
         Raises:
             EncoderNotFoundError: If no model of that name has vectors of one length.

@@ -1,4 +1,4 @@
-"""A collection that this process has open: its files, our right to them, and the engine."""
+"""A collection that this process has open: its folder, its lock and the engine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class OpenCollection:
     """A collection that this process has open.
 
     Attributes:
-        folder: Where it lies.
-        lock: Our right to it.
-        shards: The engine, one for each shard; others after a change of settings.
+        folder: Its folder.
+        lock: Its lock.
+        shards: The engine, one per shard; replaced by a change of settings.
         description: The content of ``collection.json``.
-        written: Points stored since it was opened, or its index was built.
+        written: Number of points stored since it was opened or its index was built.
     """
 
     folder: CollectionFolder
@@ -54,23 +54,23 @@ class OpenCollection:
         if len(self.shards) > 1:
             raise NotSupportedByEdgeError(
                 what=f"searching {self.folder.name!r}, which has {len(self.shards)} shards,",
-                why="they are made to be shipped, and rankings of several shards cannot be merged "
-                "exactly (fusion, the frequencies of BM25's terms): ship it to a server, or build "
-                "it with one shard",
+                why="several shards are for shipping, and their rankings cannot be merged exactly "
+                "(fusion, the term frequencies of BM25): ship it to a server, or build it with one "
+                "shard",
             )
         return self.shards[0]
 
     def describe_as(self, description: Description) -> None:
-        """Write another description."""
+        """Replace the description."""
         self.folder.write(description.to_json())
         self.description = description
 
     def require_room(self, needed: int = 0) -> None:
-        """Refuse to write where the disk is nearly full: `directory.require_room`."""
+        """Raise an error if the disk is nearly full: `directory.require_room`."""
         require_room(self.folder.shards, needed + (len(self.shards) - 1) * GROWTH_BYTES)
 
     def reload(self) -> None:
-        """Open the engine again with the settings of the description: they change only so."""
+        """Open the engine again, which then uses the settings of the description."""
         what = f"changing the settings of {self.folder.name!r}"
         self.flush(what)
         self.close_shards()
@@ -78,40 +78,40 @@ class OpenCollection:
             self.shards = load_shards(self.folder, self.description, change=True)
 
     def flush(self, what: str | None = None) -> None:
-        """Make what was written durable."""
+        """Make all writes durable."""
         with engine_errors(what or f"flushing {self.folder.name!r}"):
             for shard in self.shards:
                 shard.flush()
 
-    def rest(self) -> None:
-        """Write what is pending and close the engine; the collection stays ours."""
+    def close_engine(self) -> None:
+        """Flush and close the engine; keep the lock."""
         try:
-            # close() flushes too, but hides its errors
+            # the engine's close() flushes too, but hides errors
             self.flush(f"closing collection {self.folder.name!r}")
         finally:
             self.close_shards()
 
     def close(self) -> None:
-        """Write what is pending and let others open it."""
+        """Flush and close the engine, and release the lock."""
         try:
-            self.rest()
+            self.close_engine()
         finally:
             self.lock.release()
 
     def leave(self) -> None:
-        """In a forked child: let go of the engine without touching the parent's files."""
+        """Drop the engine in a forked child without touching the parent's files."""
         for number, shard in enumerate(self.shards):
             abandon(shard)
             unlock_folder(self.folder.shard(number) / "wal")
 
     def close_shards(self) -> None:
-        """Close the engine, whatever is pending; the collection stays ours."""
+        """Close the engine; keep the lock."""
         for shard in self.shards:
             shard.close()
 
 
 def create_shards(folder: CollectionFolder, description: Description) -> tuple[edge.EdgeShard, ...]:
-    """Make the engine's files, and open it on them."""
+    """Create the engine's files and open them."""
     config = description.edge_config()
     folders = [folder.shard(number) for number in range(description.shard_number)]
     for one in folders:
@@ -122,12 +122,12 @@ def create_shards(folder: CollectionFolder, description: Description) -> tuple[e
 def load_shards(
     folder: CollectionFolder, description: Description, *, change: bool
 ) -> tuple[edge.EdgeShard, ...]:
-    """Open the engine on files that are there.
+    """Open the engine on existing files.
 
     Args:
-        folder: Where they lie.
-        description: How many shards there are, and what they are to be.
-        change: Whether their settings become the description's.
+        folder: The collection's folder.
+        description: The number of shards, and the settings.
+        change: Whether to change the settings to those of the description.
     """
     config = description.edge_config() if change else None
     opened: list[edge.EdgeShard] = []
@@ -142,7 +142,7 @@ def load_shards(
 
 
 def describe(opened: OpenCollection) -> models.CollectionInfo:
-    """A collection as the client's models describe it."""
+    """Return the description of a collection as a client model."""
     with engine_errors("reading the collection's state"):
         infos = [shard.info() for shard in opened.shards]
     schema = {

@@ -1,7 +1,7 @@
-"""Payloads as the engine stores them: JSON, made of what Python has as the client makes it.
+"""Converts payloads to JSON for the engine, and reads values at paths of a payload.
 
-`QdrantClient` writes dates, times, UUIDs, decimals, enumerations and the like with pydantic, and
-so does this. What would be stored as something else than was meant is refused, with its place:
+Dates, times, UUIDs, decimals, enumerations and the like are converted by pydantic, as by
+`QdrantClient`. Values that would be stored as something else raise an error that names the field:
 bytes, sets (which have no order), integers of more than 64 bits, and two keys that become one.
 """
 
@@ -18,7 +18,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from qdrant_static.errors import ArgumentError
 
-#: The engine stores deeper payloads, and cannot read them back.
+#: The engine can store deeper payloads, but not read them back.
 MAX_PAYLOAD_DEPTH = 120
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 #: One step of a path: a key, quoted or not, or an index in brackets.
@@ -26,15 +26,15 @@ _STEP = re.compile(r'\.?(?:"(?P<quoted>[^"\\]*)"|(?P<plain>[\w-]+))|\[(?P<index>
 _NO_JSON = (bytes, bytearray, memoryview, set, frozenset)
 
 
-class UnfitError(ValueError):
-    """A part of a point that does not fit; the text says why."""
+class UnstorableError(ValueError):
+    """A payload or vector that cannot be stored; the text says why."""
 
 
-class UnfitFieldError(UnfitError):
-    """A value in a payload that does not fit; the text says where it is, and why.
+class InvalidFieldError(UnstorableError):
+    """A value in a payload that cannot be stored; the text says where it is, and why.
 
     Args:
-        problem: What is wrong, to follow "the payload's field … ".
+        problem: What is wrong; follows "the payload's field … " in the message.
     """
 
     def __init__(self, problem: str) -> None:
@@ -42,8 +42,8 @@ class UnfitFieldError(UnfitError):
         self.problem = problem
         self.path = ""
 
-    def inside(self, step: str) -> UnfitFieldError:
-        """The same, one level further out."""
+    def inside(self, step: str) -> InvalidFieldError:
+        """Prepend a step to the path of the value, and return the error."""
         self.path = step + self.path
         return self
 
@@ -52,15 +52,15 @@ class UnfitFieldError(UnfitError):
 
 
 def payload(value: Mapping[Any, Any] | None, level: int = 1) -> dict[str, Any] | None:
-    """A payload that the engine stores as it is meant.
+    """Return a payload as JSON that the engine stores without loss.
 
     Args:
-        value: What is given.
-        level: How deep in the point's payload it will lie; 1 is the payload itself.
+        value: The payload.
+        level: Its depth in the point's payload; 1 is the payload itself.
 
     Raises:
-        UnfitFieldError: If it holds something that JSON cannot hold; it names the field.
-        UnfitError: If it is nested too deep.
+        InvalidFieldError: If it holds something that JSON cannot hold; it names the field.
+        UnstorableError: If it is nested too deep.
     """
     if value is None:
         return None
@@ -77,16 +77,16 @@ def payload(value: Mapping[Any, Any] | None, level: int = 1) -> dict[str, Any] |
 
 
 def metadata(value: Mapping[Any, Any] | None) -> dict[str, Any]:
-    """A collection's metadata as JSON, which it is kept in.
+    """Return the metadata of a collection as JSON.
 
     Raises:
         ArgumentError: If it holds something that JSON cannot hold; it names the field.
     """
     try:
         return dict(payload(value) or {})
-    except UnfitFieldError as error:
+    except InvalidFieldError as error:
         raise ArgumentError(field=f"metadata{error.path}", problem=error.problem) from error
-    except UnfitError as error:
+    except UnstorableError as error:
         raise ArgumentError(field="metadata", problem=str(error)) from error
 
 
@@ -96,9 +96,9 @@ def _mapping(value: Mapping[Any, Any], level: int) -> dict[str, Any]:
         name = key if type(key) is str else _key(key)
         try:
             if name in made:
-                raise UnfitFieldError("has two values: two keys become this one")
+                raise InvalidFieldError("has two values: two keys become this one")
             made[name] = _plain(inner, level + 1)
-        except UnfitFieldError as error:
+        except InvalidFieldError as error:
             raise error.inside(f".{name}") from None
     return made
 
@@ -108,7 +108,7 @@ def _list(value: list[Any] | tuple[Any, ...], level: int) -> list[Any]:
     for inner in value:
         try:
             made.append(_plain(inner, level + 1))
-        except UnfitFieldError as error:
+        except InvalidFieldError as error:
             raise error.inside(f"[{len(made)}]") from None
     return made
 
@@ -116,7 +116,7 @@ def _list(value: list[Any] | tuple[Any, ...], level: int) -> list[Any]:
 def _plain(value: Any, level: int) -> Any:
     kind = type(value)
     if kind is int and not -(2**63) <= value < 2**64:
-        raise UnfitFieldError(f"holds the integer {value}, which has more than 64 bits")
+        raise InvalidFieldError(f"holds the integer {value}, which has more than 64 bits")
     if kind in _PLAIN:
         return value
     if isinstance(value, Mapping | list | tuple):
@@ -128,10 +128,10 @@ def _plain(value: Any, level: int) -> Any:
 
 
 def _written(value: Any) -> Any:
-    """Convert what is not JSON as pydantic writes it."""
+    """Convert a value that is not JSON as pydantic does."""
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, str):  # a class that is made of it
+    if isinstance(value, str):  # a subclass of it
         return str.__str__(value)
     if isinstance(value, int):
         return int(value)
@@ -140,31 +140,31 @@ def _written(value: Any) -> Any:
     if isinstance(value, datetime) and value != value:  # pandas' NaT
         return None
     if isinstance(value, _NO_JSON):
-        raise UnfitFieldError(f"holds a {type(value).__name__}, which JSON cannot hold")
+        raise InvalidFieldError(f"holds a {type(value).__name__}, which JSON cannot hold")
     try:
         return to_jsonable_python(value)
     except PydanticSerializationError:
-        raise UnfitFieldError(f"holds a {type(value).__name__}, which JSON cannot hold") from None
+        raise InvalidFieldError(f"holds a {type(value).__name__}, which JSON cannot hold") from None
 
 
 def _key(value: Any) -> str:
-    """A key as pydantic writes it: a number by its digits, a date in ISO 8601."""
+    """Convert a key as pydantic does: a number to its digits, a date to ISO 8601."""
     try:
         if isinstance(value, bytes):
             raise TypeError
         plain = value.item() if isinstance(value, np.generic) else value
         (name,) = to_jsonable_python({plain: None})
     except (PydanticSerializationError, TypeError, ValueError):
-        raise UnfitFieldError(
+        raise InvalidFieldError(
             f"has a {type(value).__name__} as a key, which JSON cannot hold"
         ).inside(f".{value!r}") from None
     return str(name)
 
 
 def _python(value: Any) -> Any:
-    """NumPy's values as Python's; moments cut to microseconds, durations as seconds.
+    """Convert NumPy values to Python's; times to microseconds, durations to seconds.
 
-    Of moments and durations in nanoseconds, and of moments beyond the year 9999, NumPy itself makes
+    NumPy itself converts times and durations in nanoseconds, and times after the year 9999, to
     integers.
     """
     if value.dtype.kind in "Mm" and value.ndim:
@@ -176,21 +176,21 @@ def _python(value: Any) -> Any:
         return str(value) if isinstance(moment, int) else moment
     if value.dtype.kind == "m":
         if np.datetime_data(value.dtype)[0] in ("Y", "M"):
-            raise UnfitFieldError("holds a duration of months, which has no seconds")
+            raise InvalidFieldError("holds a duration of months, which has no seconds")
         seconds = float(value / np.timedelta64(1, "s"))
         return None if np.isnat(value) else seconds
-    if value.dtype.kind == "f" and value.dtype.itemsize > 8:  # else it stays NumPy's
+    if value.dtype.kind == "f" and value.dtype.itemsize > 8:  # `tolist` would keep NumPy's type
         return value.astype(np.float64).tolist()
     return value.tolist()
 
 
 def _require_depth(level: int) -> None:
     if level > MAX_PAYLOAD_DEPTH:
-        raise UnfitError(f"the payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels")
+        raise UnstorableError(f"the payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels")
 
 
 class PayloadPath:
-    """A path into a payload, as ``group_by`` gives it: ``a``, ``a.b``, ``a[].b``, ``"a.b"[0]``.
+    """A path into a payload, as in ``group_by``: ``a``, ``a.b``, ``a[].b``, ``"a.b"[0]``.
 
     Args:
         text: The path.
@@ -217,11 +217,11 @@ class PayloadPath:
             raise ArgumentError(
                 field="group_by", problem=f"{text!r} is not a valid path in a payload"
             )
-        #: The path that selects the payload that is needed.
+        #: The payload selector that returns the values.
         self.selector = text.removesuffix("[]")
 
     def values(self, payload: Mapping[str, Any] | None) -> Iterator[Any]:
-        """What lies at the path; the values of a list one by one."""
+        """Yield the values at the path; those of a list one by one."""
         for value in _walk(payload or {}, self.steps):
             if isinstance(value, list):
                 yield from value

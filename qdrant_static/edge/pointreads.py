@@ -1,4 +1,4 @@
-"""Reading points: by id, in order, by nearness, counted, in groups."""
+"""Reads points: by id, page by page, by search; counts them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ids import checked_id, plain_id
 
-#: What opens another collection of the directory by its name.
+#: Opens another collection of the directory by its name.
 LookUp = Callable[[str], OpenCollection]
 
 
 def count(opened: OpenCollection, condition: models.Filter | None, *, exact: bool) -> int:
-    """How many points match."""
+    """Return the number of matching points."""
     with engine_errors("counting"):
         return shards.count(
             opened.shards, edge.CountRequest(exact=exact, filter=convert.optional_filter(condition))
@@ -37,7 +37,7 @@ def count(opened: OpenCollection, condition: models.Filter | None, *, exact: boo
 def retrieve(
     opened: OpenCollection, ids: Sequence[int | str | UUID], *, payload: Any, vectors: Any
 ) -> list[models.Record]:
-    """The points of these ids that are there, each once, in the order of the ids."""
+    """Return the stored points of the ids, each once, in the order of the ids."""
     with engine_errors("reading points by id"):
         records = shards.retrieve(
             opened.shards,
@@ -58,18 +58,18 @@ def scroll(
     vectors: Any,
     order_by: models.OrderByInterface | None = None,
 ) -> tuple[list[models.Record], int | str | None]:
-    """A page of points in the order of their ids, or of a payload field.
+    """Return a page of points in the order of their ids, or of a payload field.
 
     Returns:
-        The points, and the id that the next page starts with; ordered by a field there is none:
-        go on with ``start_from``.
+        The points, and the id that the next page starts with. Ordered by a field it is None:
+        continue with ``start_from``.
 
     Raises:
-        ArgumentError: If the limit is no number of points, or ``offset`` comes with ``order_by``.
+        ArgumentError: If the limit is not valid, or ``offset`` is given with ``order_by``.
     """
     convert.check_number("limit", limit)
     if order_by is not None and offset is not None:
-        raise ArgumentError(field="offset", problem="ordered by a field, go on with `start_from`")
+        raise ArgumentError(field="offset", problem="with `order_by`, continue with `start_from`")
     several = len(opened.shards) > 1
     order = None if order_by is None else convert.order_by(order_by)
 
@@ -77,7 +77,7 @@ def scroll(
         offset=None if offset is None else checked_id(offset),
         limit=limit,
         filter=convert.optional_filter(condition),
-        # Most of what several shards give is in no page: its content is fetched afterwards.
+        # Most points of several shards are on no page: payloads and vectors are fetched afterwards.
         with_payload=False if several else convert.with_payload(payload),
         with_vector=False if several else convert.with_vectors(vectors),
         order_by=order,
@@ -99,7 +99,7 @@ def facet(
     limit: int,
     exact: bool,
 ) -> models.FacetResponse:
-    """The most frequent values of a payload field that has an index, and how often each is."""
+    """Count the points by the values of an indexed payload field, the most frequent first."""
     convert.check_number("limit", limit)
     if not key:
         raise ArgumentError(field="key", problem="name the payload field whose values are counted")
@@ -158,13 +158,16 @@ def query_batch_points(
     for request, hits in zip(requests, answers, strict=True):
         if isinstance(request.query, models.NearestQuery) and request.query.mmr is not None:
             for hit in hits:
-                hit.vector = convert.only_asked(hit.vector, request.with_vector)
+                hit.vector = convert.requested_vectors(hit.vector, request.with_vector)
     return answers
 
 
 @contextmanager
 def searching(operation: str) -> Iterator[None]:
-    """The engine says of a formula that cannot be computed that it was cancelled, and no more."""
+    """Raise `EngineError`, or `ArgumentError` for a formula that cannot be computed.
+
+    The engine only reports that such a query was cancelled.
+    """
     try:
         with engine_errors(operation):
             yield
@@ -173,8 +176,8 @@ def searching(operation: str) -> Iterator[None]:
             raise
         raise ArgumentError(
             field="FormulaQuery",
-            problem="for one of the points it gives no finite number, or a payload value that it "
-            "needs is missing or no number; give such values in `defaults`",
+            problem="for one of the points the result is not finite, or a payload value is missing "
+            "or no number; give such values in `defaults`",
         ) from error
 
 
@@ -184,7 +187,7 @@ def fill(
     payload: Any,
     vectors: Any,
 ) -> None:
-    """Put the wanted payload and vectors in the place of those that were needed to choose."""
+    """Replace the payload and vectors of found points by the requested ones."""
     ids = list(dict.fromkeys(hit.id for hit in hits))
     records = {
         record.id: record for record in retrieve(opened, ids, payload=payload, vectors=vectors)
@@ -197,7 +200,7 @@ def fill(
 
 @dataclass(slots=True)
 class _Wanted:
-    """What is to be fetched from one collection."""
+    """What to fetch from one collection."""
 
     ids: set[int | str] = field(default_factory=set)
     vectors: set[str] = field(default_factory=set)
@@ -206,18 +209,21 @@ class _Wanted:
 def resolver(
     opened: OpenCollection, requests: Iterable[models.QueryRequest], look_up: LookUp | None
 ) -> convert.Resolver:
-    """Fetch the vectors of all points that the requests name.
+    """Fetch the vectors of all points that requests name by id.
+
+    As on a server: a missing point is an error; so is one without the vector, except in
+    ``recommend``, which leaves it out.
 
     Args:
         opened: The searched collection.
         requests: The requests of one batch.
-        look_up: What opens the collection of a ``lookup_from``.
+        look_up: Opens the collection of a ``lookup_from``.
 
     Returns:
-        What gives, for a stage's ``lookup_from`` and ``using``, the vectors of its points.
+        A function from a stage's ``lookup_from`` and ``using`` to the vectors of its points.
 
     Raises:
-        CollectionNotFoundError: If ``lookup_from`` names a collection that is not there.
+        CollectionNotFoundError: If ``lookup_from`` names a missing collection.
     """
     wanted: dict[str | None, _Wanted] = {}
     for request in requests:
@@ -248,7 +254,10 @@ def resolver(
 
 
 def named_points(request: models.QueryRequest, collection: str) -> list[int | str]:
-    """The points of the searched collection that a request names, at any depth."""
+    """Return the points of the searched collection that a request names, in all its prefetches.
+
+    As on a server, they are not in the result.
+    """
     return [
         point
         for stage in _stages(request)
@@ -278,7 +287,7 @@ def _source(opened: OpenCollection, place: str | None, look_up: LookUp | None) -
         return opened
     if look_up is None:
         raise NotSupportedByEdgeError(
-            what=f"lookup_from {place!r}", why="nothing here can open another collection"
+            what=f"lookup_from {place!r}", why="no other collection can be opened here"
         )
     return look_up(place)
 

@@ -1,4 +1,4 @@
-"""Writing points. A request is checked whole before any of it reaches the engine."""
+"""Writes points. A request is checked completely before the engine gets any of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from qdrant_static.edge import convert, enginepoints
-from qdrant_static.edge.convert.updates import structs
+from qdrant_static.edge.convert.updates import batch_points
 from qdrant_static.edge.engine import engine_errors
 from qdrant_static.edge.opencollection import OpenCollection
 from qdrant_static.edge.payloads import payload
@@ -27,10 +27,10 @@ class Write:
     """A checked request.
 
     Attributes:
-        what: What it does, for an error.
-        operations: The engine's part of it, each with the number of the shard that it is for.
-        needs: Ids of points that must be there; the engine would change the others, and then say
-            that these are missing.
+        what: What it does, for errors.
+        operations: The engine's operations, each with the number of its shard.
+        needs: Ids of points that must exist; otherwise the engine would change the others, and
+            then report the missing ones.
         points: How many points it stores.
     """
 
@@ -47,13 +47,13 @@ def upsert(
     condition: models.Filter | None = None,
     mode: models.UpdateMode | str | None = None,
 ) -> Write:
-    """Store points, all or none.
+    """Prepare storing points, all or none.
 
     Raises:
         PointError: If a point does not fit the collection; it names the point.
         ArgumentError: If the columns of a batch differ in length.
     """
-    given = structs(points) if isinstance(points, models.Batch) else points
+    given = batch_points(points) if isinstance(points, models.Batch) else points
     built = [enginepoints.build(opened, struct) for struct in given]
     return upsert_built(
         opened, built, convert.optional_filter(condition), convert.update_mode(mode)
@@ -66,7 +66,7 @@ def upsert_built(
     condition: edge.Filter | None = None,
     mode: edge.UpdateMode | None = None,
 ) -> Write:
-    """Store points that are the engine's already."""
+    """Prepare storing points of the engine."""
     return Write(
         what=f"storing {len(built)} points",
         operations=[
@@ -83,7 +83,7 @@ def update_vectors(
     *,
     condition: models.Filter | None = None,
 ) -> Write:
-    """Replace vectors of stored points; the others of the point stay. Errors as `upsert`."""
+    """Prepare replacing vectors of stored points; errors as `upsert`."""
     given = list(points)
     built = [enginepoints.build_vectors(opened, struct) for struct in given]
     narrowed = convert.optional_filter(condition)
@@ -98,12 +98,12 @@ def update_vectors(
 
 
 def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
-    """One of the client's update operations.
+    """Prepare one of the client's update operations.
 
     Raises:
         PointError: If a point does not fit the collection.
-        ArgumentError: If a vector to delete is unknown, or nothing says which points.
-        NotSupportedByEdgeError: If it cannot be expressed.
+        ArgumentError: If a vector to delete is unknown, or no points are selected.
+        NotSupportedByEdgeError: If the engine cannot do it.
     """
     if isinstance(given, models.UpsertOperation):
         inner = given.upsert
@@ -132,7 +132,7 @@ def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
             for number, part in _by_shard(_with_plain_payload(given), len(opened.shards))
             for one in convert.update_operation(part)
         ]
-    except (TypeError, ValueError, OverflowError) as error:  # the binding's, and a payload's
+    except (TypeError, ValueError, OverflowError) as error:  # of the binding, or of a payload
         raise ArgumentError(field=name, problem=convert.reason(error)) from error
     return Write(
         what=name,
@@ -144,7 +144,7 @@ def operation(opened: OpenCollection, given: models.UpdateOperation) -> Write:
 def create_index(
     opened: OpenCollection, field: str, schema: models.PayloadFieldSchema | str
 ) -> Write:
-    """Index a payload field.
+    """Prepare creating the index of a payload field.
 
     Raises:
         ArgumentError: If the field is not a path, or the parameters of the index cannot work.
@@ -159,7 +159,7 @@ def create_index(
 
 
 def delete_index(opened: OpenCollection, field: str) -> Write:
-    """Drop the index of a payload field; ArgumentError if the field is not a path."""
+    """Prepare deleting the index of a payload field; errors as `create_index`."""
     with _field_path(field):
         operation = edge.UpdateOperation.delete_field_index(field)
     return Write(
@@ -178,12 +178,12 @@ def _field_path(field: str) -> Iterator[None]:
         ) from error
 
 
-#: What a dictionary in the place of points may be.
+#: The models of a dictionary that is given as points.
 _SELECTORS = models.FilterSelector | models.PointIdsList | models.Filter
 
 
 def selected(selector: Any) -> dict[str, Any]:
-    """Which points: `points` (ids) or `filter`, as the models of operations have them."""
+    """Return a selector of points as the fields ``points`` (ids) and ``filter`` of operations."""
     if isinstance(selector, Mapping):
         selector = convert.parsed(selector, _SELECTORS, "points")
     if isinstance(selector, models.FilterSelector):
@@ -203,11 +203,11 @@ def selected(selector: Any) -> dict[str, Any]:
     return {"points": list(selector), "filter": None}
 
 
-def carry_out(opened: OpenCollection, write: Write) -> None:
-    """Hand a request to the engine.
+def execute(opened: OpenCollection, write: Write) -> None:
+    """Execute a prepared request.
 
     Raises:
-        PointError: If a point that it changes is not there; nothing was changed.
+        PointError: If a point that it changes is missing; nothing was changed.
         StorageError: If the disk is full.
         EngineError: If the engine fails.
     """
@@ -248,7 +248,7 @@ def _require_no_shard_key(model: Any) -> None:
 
 
 def _with_plain_payload(given: Any) -> Any:
-    """The operation with a payload that the engine stores as it is meant."""
+    """Return the operation with a payload that the engine stores without loss."""
     if not isinstance(given, models.SetPayloadOperation | models.OverwritePayloadOperation):
         return given
     ((field, inner),) = given.__dict__.items()
@@ -264,7 +264,7 @@ def _ids_of(given: Any) -> list[int | str]:
 
 
 def _by_shard(given: Any, shard_number: int) -> list[tuple[int, Any]]:
-    """The part of an operation for each shard: the ids that lie in it; a filter is for all."""
+    """Return the part of an operation for each shard: its own ids; a filter is for all shards."""
     if shard_number == 1:
         return [(0, given)]
     ((field, inner),) = given.__dict__.items()

@@ -1,7 +1,7 @@
-"""The shards of one collection, written and read as one.
+"""Reads the shards of a collection as one, and splits writes between them.
 
-Nearly all embedded collections have one shard, and nothing here looks at its points. Several are
-made to be shipped: a point lies in the shard in which a server would look for it.
+Nearly all embedded collections have one shard. Several are for shipping: a point is stored in the
+shard that a server would use.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from qdrant_static.routing import shard_of
 Shards: TypeAlias = Sequence[edge.EdgeShard]
 _Item = TypeVar("_Item")
 
-#: The engine takes a limit of 64 bits; none of a facet's values may be left out of a sum.
+#: The largest limit: the sum of a facet over several shards needs all its values.
 _ALL = sys.maxsize
 
 
 def split(
     items: list[_Item], shard_number: int, id_of: Callable[[_Item], Any]
 ) -> list[tuple[int, list[_Item]]]:
-    """What goes to which shard, in the order of the shards; the one place that decides it.
+    """Group items by the shard of their points.
 
     Args:
-        items: Points, ids, or whatever has one.
+        items: Points, ids, or anything with an id.
         shard_number: How many shards there are.
-        id_of: The id of an item, as `shard_of` takes it.
+        id_of: Returns the id of an item, as `shard_of` accepts it.
 
     Returns:
-        The number of each shard that gets something, and its items in their order.
+        The number of each shard that has items, ascending, and its items in their order.
     """
     if not items:
         return []
@@ -55,13 +55,13 @@ def split(
 
 
 def retrieve(shards: Shards, ids: list[Any], payload: Any, vectors: Any) -> list[edge.Record]:
-    """The points of these ids that are there, each once, in the order of the ids.
+    """Return the stored points of the ids, each once, in the order of the ids.
 
     Args:
         shards: Where to look.
-        ids: As the engine takes them and gives them back: integers, UUIDs as text.
-        payload: Which payload.
-        vectors: Which vectors.
+        ids: Integers, or UUIDs as canonical text.
+        payload: Which payload to return.
+        vectors: Which vectors to return.
     """
     if len(shards) == 1:
         return shards[0].retrieve(ids, payload, vectors)
@@ -76,16 +76,16 @@ def retrieve(shards: Shards, ids: list[Any], payload: Any, vectors: Any) -> list
 def scroll(
     shards: Shards, request: edge.ScrollRequest, *, limit: int, order_by: edge.OrderBy | None
 ) -> tuple[list[edge.Record], Any | None]:
-    """A page of all shards: each gives as many, and the first of all of them are taken.
+    """Return a page of points of all shards, merged from a page of each.
 
     Args:
         shards: Where to look.
-        request: What each is asked.
-        limit: How many points it asks for.
-        order_by: The payload field by which it orders, if not by id.
+        request: The request for each shard.
+        limit: Its number of points.
+        order_by: The payload field that it is ordered by; None for the id.
 
     Returns:
-        The points, and the id that the next page starts with; none if a field orders.
+        The points, and the id that the next page starts with; None if ordered by a field.
     """
     if len(shards) == 1:
         return shards[0].scroll(request)
@@ -102,14 +102,14 @@ def scroll(
 
 
 def count(shards: Shards, request: edge.CountRequest) -> int:
-    """How many points match."""
+    """Return the number of matching points."""
     return sum(shard.count(request) for shard in shards)
 
 
 def facet(
     shards: Shards, key: str, *, limit: int, exact: bool, condition: edge.Filter | None
 ) -> list[tuple[Any, int]]:
-    """The most frequent values of a payload field, and how often each is; the engine's order."""
+    """Return the most frequent values of a payload field and their counts, as the engine sorts."""
     everything = limit if len(shards) == 1 else _ALL
     answers = [
         shard.facet(edge.FacetRequest(key, everything, exact, condition)) for shard in shards
@@ -126,7 +126,7 @@ def facet(
 
 
 def _id_order(value: int | UUID | str) -> tuple[bool, int, str]:
-    """Integers come first, then UUIDs."""
+    """Return the sort key of an id: integers come first, then UUIDs."""
     return (False, value, "") if isinstance(value, int) else (True, 0, str(value))
 
 
@@ -138,7 +138,7 @@ _LARGER_IS_NEARER = frozenset({models.Distance.COSINE, models.Distance.DOT})
 
 
 def shard_counts(opened: OpenCollection) -> list[int]:
-    """How many points each shard holds."""
+    """Return the number of points of each shard."""
     with engine_errors("counting"):
         return [shard.count(edge.CountRequest(exact=True)) for shard in opened.shards]
 
@@ -146,9 +146,9 @@ def shard_counts(opened: OpenCollection) -> list[int]:
 def sample_points(
     opened: OpenCollection, count: int, *, payload: Any, vectors: Any
 ) -> list[list[models.ScoredPoint]]:
-    """At most ``count`` points of each shard, drawn by chance, with their versions."""
+    """Return at most ``count`` random points of each shard, with their versions."""
     convert.check_number("count", count)
-    with engine_errors("drawing points by chance"):
+    with engine_errors("choosing random points"):
         return [
             _sample(opened, shard, count, payload=payload, vectors=vectors)
             for shard in opened.shards
@@ -176,7 +176,10 @@ def _sample(
 def _versions(
     opened: OpenCollection, shard: edge.EdgeShard, ids: list[Any]
 ) -> dict[int | str, int]:
-    """The operations that wrote these points last; only a search by a vector tells them."""
+    """Return the numbers of the operations that wrote points last.
+
+    Only a search by a vector reports them.
+    """
     versions: dict[int | str, int] = {}
     for name, params in opened.dense.items():
         missing = [one for one in ids if one not in versions]
@@ -200,7 +203,7 @@ def _versions(
 def nearest(
     opened: OpenCollection, vector_name: str, vectors: Sequence[Any], limit: int
 ) -> list[list[models.ScoredPoint]]:
-    """The best hits of each vector over all shards, by their scores, as a server merges them."""
+    """Return the best hits of each vector over all shards, merged by score as on a server."""
     convert.check_number("limit", limit)
     params = opened.dense.get(vector_name)
     falling = params is None or params.distance in _LARGER_IS_NEARER
@@ -221,7 +224,7 @@ def nearest(
 def shard_ids(
     opened: OpenCollection, shard_number: int, *, offset: Any, limit: int
 ) -> tuple[list[int | str], Any]:
-    """A page of the ids in one shard, in their order, and where the next begins."""
+    """Return a page of the ids in one shard, ascending, and the offset of the next page."""
     with engine_errors("reading ids"):
         records, following = opened.shards[shard_number].scroll(
             edge.ScrollRequest(offset=offset, limit=limit, with_payload=False, with_vector=False)

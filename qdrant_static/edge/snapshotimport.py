@@ -1,12 +1,12 @@
-"""A collection that arrives as snapshots of a server's shards, one after the other.
+"""Imports a collection from snapshots of a server's shards.
 
-All of it lies below ``shards/`` of a folder that has the mark ``unfinished`` and no
-``collection.json`` yet, so it is no collection before `Incoming.finish`, and whatever ends it
-sooner leaves nothing that the next creation or deletion would not clear away.
+All files are below ``shards/`` of a folder with the mark ``unfinished`` and without
+``collection.json``, so that it is no collection before `Incoming.finish`, and the next creation or
+deletion removes what an interrupted import leaves.
 
-A snapshot holds the segments of one shard. Their folders have names that never repeat, and a
-point is in one shard, so the segments of all shards together are a shard as good as any: with all
-the points, and with the indexes that they had.
+A snapshot holds the segments of one shard. The names of their folders are unique, and a point is in
+one shard only, so that the segments of all shards together are a valid shard with all the points
+and their indexes.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from qdrant_static.edge.engine import engine_errors
 from qdrant_static.errors import EngineError, StorageError, VerificationError
 from qdrant_static.files import make_private, sync_folder
 
-#: What is left of a server's shard; the rest of a snapshot is about its cluster.
+#: The folders of a snapshot that are used; the rest concerns the server's cluster.
 _SEGMENTS, _LOG = "segments", "wal"
 
 
 class Incoming:
-    """What has arrived of a collection.
+    """The received part of a collection.
 
     Attributes:
-        room: A folder for what is being downloaded, on the collection's own disk.
-        shard: The engine, once it is finished.
-        description: What it is then.
+        room: A folder for downloads, on the disk of the collection.
+        shard: The engine, after `finish`.
+        description: The description, after `finish`.
     """
 
     def __init__(self, folder: CollectionFolder) -> None:
@@ -50,7 +50,7 @@ class Incoming:
         make_private(folder.shard(0) / _SEGMENTS)
 
     def take(self, snapshot: Path) -> int:
-        """Add the segments of a shard; its snapshot is removed.
+        """Add the segments of a shard and delete its snapshot.
 
         Args:
             snapshot: A file in `room`.
@@ -60,7 +60,7 @@ class Incoming:
 
         Raises:
             EngineError: If it cannot be unpacked.
-            StorageError: If it holds no shard, or one that was taken before.
+            StorageError: If it holds no shard, or one that was added before.
         """
         unpacked = self.room / "unpacked"
         make_private(unpacked)
@@ -78,7 +78,7 @@ class Incoming:
             place = self._folder.shard(0) / _SEGMENTS / segment.name
             if place.exists():
                 raise StorageError(
-                    path=str(snapshot), problem=f"the segment {segment.name} is here already"
+                    path=str(snapshot), problem=f"the segment {segment.name} was received before"
                 )
             segment.rename(place)
         self._take_log(unpacked / _LOG)
@@ -86,7 +86,7 @@ class Incoming:
         return len(segments)
 
     def segments(self) -> int:
-        """How many segments are here."""
+        """Return the number of received segments."""
         return sum(1 for _ in (self._folder.shard(0) / _SEGMENTS).glob("*/segment.json"))
 
     def finish(
@@ -94,15 +94,15 @@ class Incoming:
         description: Description,
         payload_indexes: Mapping[str, models.PayloadFieldSchema],
     ) -> int:
-        """Make a collection of what is here.
+        """Open the received segments as one shard, and complete the collection.
 
         Args:
-            description: Its settings; those that the segments were made with, or the next
-                `EdgeClient.optimize` makes them anew.
-            payload_indexes: The indexes that it is to have; those that are here are kept.
+            description: Its settings; if the segments were made with others, the next
+                `EdgeClient.optimize` rebuilds them.
+            payload_indexes: Its payload indexes; existing ones are kept.
 
         Returns:
-            How many points it has, exactly.
+            The exact number of its points.
 
         Raises:
             EngineError: If the engine cannot open it.
@@ -122,17 +122,17 @@ class Incoming:
         if ids != points:
             raise VerificationError(
                 collection=name,
-                problem=f"what came holds {points:,} points with {ids:,} different ids, and an "
-                "embedded collection has one point of an id. Shards of different shard keys are "
-                "collections of their own: pull them one by one (--shard). Else the server was "
-                "rewriting it: repeat it",
+                problem=f"the received shards hold {points:,} points with {ids:,} different ids, "
+                "and an embedded collection has one point per id. Shards of different shard keys "
+                "are separate collections: pull them one by one (--shard). Otherwise the server "
+                "was rewriting the collection: repeat it",
             )
         _make_durable(folder)
         self.description = description
         return ids
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the engine."""
         if self.shard is not None:
             self.shard.close()
             self.shard = None
@@ -140,12 +140,12 @@ class Incoming:
     def _next_number(self, log: Path) -> int:
         try:
             return next_number(log, self.room / "numbering")
-        except EngineError:  # a log of another form: the engine begins one of its own
+        except EngineError:  # a log of another format: the engine begins a new one
             shutil.rmtree(log, ignore_errors=True)
             return 0
 
     def _take_log(self, log: Path) -> None:
-        """Keep the log that numbers highest: it is empty, and says where numbers go on."""
+        """Keep the log with the highest number; it is empty and gives the next number."""
         place = self._folder.shard(0) / _LOG
         if log.is_dir() and (not place.exists() or _number(log) > _number(place)):
             shutil.rmtree(place, ignore_errors=True)
@@ -153,34 +153,33 @@ class Incoming:
 
 
 def number_beyond(shard: edge.EdgeShard, number: int, newest: int) -> None:
-    """Bring the engine's operation numbers above those that the stored points carry.
+    """Raise the engine's operation number above those of the stored points.
 
-    Every point carries the number of the operation that wrote it, and the engine takes an
-    operation with a lower one for old and ignores it, in silence. The numbers go on from the log,
-    which came along, but need not fit: a shard that was itself restored from a snapshot may hold
-    higher ones.
+    Every point has the number of the operation that wrote it, and the engine silently ignores an
+    operation with a lower number as outdated. Numbers continue from the log of the snapshot, but
+    may be too low: a shard that was itself restored from a snapshot may hold higher ones.
 
     Args:
         shard: The engine.
         number: The number of the next operation, see `next_number`.
         newest: The highest number that a point carries.
     """
-    for _ in range(newest - number + 1):  # a deletion counts, also of a point that is not there
+    for _ in range(newest - number + 1):  # deleting a missing point raises the number, too
         shard.update(edge.UpdateOperation.delete_points([uuid4()]))
 
 
 def next_number(log: Path, room: Path) -> int:
-    """The number of the operation that the engine would write next into a log.
+    """Return the number of the next operation of a log.
 
-    It is read off a point, which is stored with a copy of the log in a shard of its own: even a
-    point that is deleted at once would count in the weights of a sparse vector's terms.
+    It is the version of a point that is stored with a copy of the log in a separate shard: in the
+    collection itself even a deleted point would count in the IDF of sparse vectors.
 
     Args:
-        log: The folder of the log; where it is missing, the engine begins a new one.
-        room: A folder for the shard; it is removed.
+        log: The folder of the log; if it is missing, the engine begins a new one.
+        room: A folder for the separate shard; it is deleted.
 
     Raises:
-        EngineError: If the engine cannot open the log, or does not say.
+        EngineError: If the engine cannot open the log, or reports no number.
     """
     make_private(room)
     try:
@@ -189,11 +188,11 @@ def next_number(log: Path, room: Path) -> int:
         config = edge.EdgeConfig(
             vectors={"": edge.EdgeVectorParams(size=1, distance=edge.Distance.Dot)}
         )
-        with engine_errors("reading where the log's numbers go on"):
+        with engine_errors("reading the next operation number of the log"):
             shard = edge.EdgeShard.load(str(room), config)
             try:
                 shard.update(edge.UpdateOperation.upsert_points([edge.Point(1, [1.0], {})]))
-                # The engine tells the number to those alone that ask for nearness.
+                # Only a vector search returns the number.
                 nearest = edge.Query.Nearest([1.0], using="")
                 found = shard.query(edge.QueryRequest(limit=1, query=nearest))
             finally:
@@ -202,14 +201,14 @@ def next_number(log: Path, room: Path) -> int:
         shutil.rmtree(room, ignore_errors=True)
     if not found:
         raise EngineError(
-            operation="reading where the log's numbers go on",
-            problem="the engine does not find what it stored",
+            operation="reading the next operation number of the log",
+            problem="the engine does not find the point that it stored",
         )
     return int(found[0].version)
 
 
 def _newest(folder: Path) -> int:
-    """The highest operation number that a point of a shard's folder carries; -1 if none does."""
+    """Return the highest operation number of the points in a shard's folder; -1 if none."""
     states = [json.loads(one.read_bytes()) for one in folder.glob(f"{_SEGMENTS}/*/segment.json")]
     versions = [state.get("version") for state in states]
     return max((version for version in versions if version is not None), default=-1)
@@ -228,18 +227,20 @@ def _complete_indexes(
 
 
 def _number(log: Path) -> int:
-    """Where a log goes on, as its files' names tell it (``closed-23``)."""
+    """Return the number of a log from the names of its files (``closed-23``)."""
     endings = [one.name.rpartition("-")[2] for one in log.iterdir()]
     return max((int(ending) for ending in endings if ending.isdigit()), default=-1)
 
 
 def _make_durable(folder: Path) -> None:
-    """Put the files on the disk: the description, which follows, is."""
+    """Flush all files to disk, before ``collection.json`` is written."""
     for path in folder.rglob("*"):
         if path.is_dir():
             sync_folder(path)
         else:
-            handle = os.open(path, os.O_RDWR)  # Windows syncs what may be written alone
+            handle = os.open(
+                path, os.O_RDWR
+            )  # Windows flushes only files that are open for writing
             try:
                 os.fsync(handle)
             finally:

@@ -1,4 +1,4 @@
-"""What the embedded engine cannot do, each with its reason."""
+"""Methods and parameters of QdrantClient that the embedded engine lacks, with the reasons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ONE_PROCESS = "there is no cluster: the collection is in this process"
 _NO_SERVER = "there is no server to talk to"
 _COPY = "close the collection and copy its folder"
 
-#: QdrantClient's other methods, and why they are not here.
+#: QdrantClient's other methods, each with the reason why it does not exist here.
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "cluster_collection_update": _ONE_PROCESS,
@@ -35,7 +35,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "list_snapshots": _COPY,
         "recover_shard_snapshot": _COPY,
         "recover_snapshot": _COPY,
-        "get_optimizations": "nothing runs in the background: optimize() builds when it is called",
+        "get_optimizations": "nothing runs in the background: optimize() builds the index",
         "migrate": "scroll this collection and upload to the other",
         "grpc_collections": _NO_SERVER,
         "grpc_points": _NO_SERVER,
@@ -53,8 +53,8 @@ _PARAMETERS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def refusing(name: str, reason: str) -> Callable[..., NoReturn]:
-    """A method that says why it is none."""
+def unsupported_method(name: str, reason: str) -> Callable[..., NoReturn]:
+    """Return a method that raises `NotSupportedByEdgeError`."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise NotSupportedByEdgeError(what=f"{name}()", why=reason)
@@ -63,7 +63,7 @@ def refusing(name: str, reason: str) -> Callable[..., NoReturn]:
 
 
 def require_unset(**parameters: Any) -> None:
-    """Refuse parameters that cannot be honored.
+    """Raise an error for parameters that have no meaning here.
 
     Raises:
         NotSupportedByEdgeError: If one is given.
@@ -74,7 +74,7 @@ def require_unset(**parameters: Any) -> None:
 
 
 def require_one(**counts: int | None) -> None:
-    """Refuse numbers of replicas other than one.
+    """Raise an error for numbers of replicas other than one.
 
     Raises:
         NotSupportedByEdgeError: If one is given.

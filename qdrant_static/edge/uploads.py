@@ -1,4 +1,4 @@
-"""Bulk loads: points and matrices of any length, batch by batch."""
+"""Batches of points for uploads, from points or from columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MISSING = object()
 
 
 def batches(points: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of at most ``size``.
+    """Yield the points in lists of at most ``size``.
 
     Raises:
         ArgumentError: If ``size`` is not positive.
@@ -29,7 +29,7 @@ def batches(points: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _without_empty(point: Any) -> Any:
-    """A point whose vector is nothing or an empty list has none, as in the client's uploads."""
+    """Return a point without vectors if its vector is None or empty, as the client does."""
     vector = getattr(point, "vector", ())
     if vector is None or (type(vector) is list and not vector):
         return Row(point.id, {}, point.payload)
@@ -39,7 +39,7 @@ def _without_empty(point: Any) -> Any:
 def columns(
     vectors: Any, payload: Iterable[Mapping[str, Any]] | None, ids: Iterable[Any] | None
 ) -> Iterator[Any]:
-    """Points from columns; a point without an id gets a random one, as from the client.
+    """Yield points from columns; a point without an id gets a random UUID, as in the client.
 
     Args:
         vectors: A matrix, a mapping of names to columns (matrices, or lists of sparse vectors),

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from qdrant_static.collection.fields import value_at
-from qdrant_static.edge.payloads import UnfitError
+from qdrant_static.edge.payloads import UnstorableError
 from qdrant_static.edge.payloads import payload as payload_of
 from qdrant_static.errors import ArgumentError, SourceNotFoundError
 from qdrant_static.reading import arrowfile, columns, readyvectors, storedcolumns
@@ -182,7 +182,7 @@ def _add(builder: BatchBuilder, decode: Decoder, position: int, record: Any) -> 
         read = decode(line)
     except RejectedError as problem:
         builder.reject(position, problem.reason, problem.message, shown)
-    except UnfitError as error:
+    except UnstorableError as error:
         builder.reject(position, "wrong_type", str(error), shown)
     else:
         builder.add(position, read, len(line))

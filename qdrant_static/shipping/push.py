@@ -172,7 +172,7 @@ class _Shipping:
             aliases = pointer.look()
             peers = retry_unavailable(lambda: Peers.of(self.node, self.addresses), self.retry)
         sender: Sender | None = None
-        with self.local.at_rest(source.collection) as folders:
+        with self.local.shard_folders(source.collection) as folders:
             with self._timed("prepare"):
                 shards = read_shards(folders)
                 if not self.untested:

@@ -346,7 +346,7 @@ CALLS = {
     "update_collection_aliases": lambda client: client.update_collection_aliases([]),
     "flush": lambda client: client.flush(),
     "optimize": lambda client: client.optimize("articles", another_process=True),
-    "at_rest": lambda client: client.at_rest("articles").__enter__(),
+    "shard_folders": lambda client: client.shard_folders("articles").__enter__(),
     "receiving": lambda client: client.receiving("new").__enter__(),
     "info": lambda client: client.info(),
 }

@@ -264,7 +264,7 @@ def test_a_change_that_a_crash_cut_short_ends_in_all_shards(twins: EdgeClient) -
 
 
 def _engine_configs(client: EdgeClient, said: str) -> list[bool]:
-    with client.at_rest("several") as folders:
+    with client.shard_folders("several") as folders:
         return [
             said in (folder / "edge_config.json").read_text().replace(" ", "") for folder in folders
         ]
@@ -367,10 +367,10 @@ def test_a_spec_makes_several_shards_and_does_not_differ(
     assert diff(client, "articles", spec).differences == ()
 
 
-def test_at_rest_the_files_are_there_and_nobody_opens_them(
+def test_shard_folders_the_files_are_there_and_nobody_opens_them(
     twins: EdgeClient, tmp_path: Path
 ) -> None:
-    with twins.at_rest("several") as folders:
+    with twins.shard_folders("several") as folders:
         assert folders == tuple(
             tmp_path / "db" / "several" / "shards" / str(number) for number in range(SHARDS)
         )
@@ -386,8 +386,8 @@ def test_at_rest_the_files_are_there_and_nobody_opens_them(
     assert twins.count("several").count == len(IDS)
 
 
-def test_at_rest_ends_with_an_error_too(twins: EdgeClient) -> None:
-    with pytest.raises(ZeroDivisionError), twins.at_rest("several"):
+def test_shard_folders_ends_with_an_error_too(twins: EdgeClient) -> None:
+    with pytest.raises(ZeroDivisionError), twins.shard_folders("several"):
         raise ZeroDivisionError
     assert twins.count("several").count == len(IDS)
 

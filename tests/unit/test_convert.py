@@ -9,7 +9,7 @@ from qdrant_client import models
 
 from qdrant_static.edge import convert
 from qdrant_static.edge.convert.modeltables import PAIRS
-from qdrant_static.edge.convert.updates import structs
+from qdrant_static.edge.convert.updates import batch_points
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
 
@@ -136,13 +136,13 @@ def test_updates_become_the_engines_operations():
     ):  # fmt: skip
         operations = convert.update_operation(operation)
         assert [type(one) for one in operations] == [edge.UpdateOperation] * count
-    rows = list(structs(batch))
+    rows = list(batch_points(batch))
     assert [(row.id, row.vector, row.payload) for row in rows] == [
         (1, {"a": [1.0]}, {}),
         (2, {"a": [2.0]}, {"x": 1}),
     ]
     with pytest.raises(ArgumentError, match="2 ids, but 1 of 'a'"):
-        list(structs(models.Batch(ids=[1, 2], vectors={"a": [[1.0]]})))
+        list(batch_points(models.Batch(ids=[1, 2], vectors={"a": [[1.0]]})))
     with pytest.raises(ArgumentError, match="SetPayload"):
         convert.update_operation(
             models.SetPayloadOperation(set_payload=models.SetPayload(payload={}))

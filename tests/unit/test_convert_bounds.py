@@ -42,8 +42,8 @@ SQUARE = ring((0, 0), (0, 1), (1, 1), (0, 0))
         (0, "MinShould.min_count: must be at least 1"),
         (-1, "MinShould.min_count: must be at least 1"),
         (TOO_LARGE, "at most 2**64 - 1"),
-        (1.5, "MinShould.min_count: must be a whole number, not 1.5"),
-        ("1", "MinShould.min_count: must be a whole number, not '1'"),
+        (1.5, "MinShould.min_count: must be an integer, not 1.5"),
+        ("1", "MinShould.min_count: must be an integer, not '1'"),
     ],
 )
 def test_min_should_needs_at_least_one_condition(count: Any, told: str) -> None:
@@ -149,7 +149,7 @@ def test_queries(told: str, query: Callable[[], Any]) -> None:
     [
         ("QueryRequest.limit: must be at least 1", {"limit": 0}),
         ("QueryRequest.limit: must be at least 1", {"limit": TOO_LARGE}),
-        ("QueryRequest.limit: must be a whole number", {"limit": 1.5}),
+        ("QueryRequest.limit: must be an integer", {"limit": 1.5}),
         ("QueryRequest.offset: must be at least 0", {"offset": -1}),
         ("QueryRequest.offset: must be at least 0", {"offset": TOO_LARGE}),
         ("QueryRequest.score_threshold: it is not a number", {"score_threshold": math.nan}),

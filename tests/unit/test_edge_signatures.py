@@ -33,7 +33,7 @@ ONLY_THEIRS = {"kwargs": "the client asserts that it is empty; an unknown argume
 #: EdgeClient's own methods.
 OURS = {
     "flush", "optimize", "release", "path", "index_after_load", "upsert_matrices",
-    "at_rest", "receiving", "shard_counts", "sample_points", "shard_ids", "nearest",
+    "shard_folders", "receiving", "shard_counts", "sample_points", "shard_ids", "nearest",
 }  # fmt: skip
 #: Names of later clients that an older one lacks; the oldest that is supported has no such name.
 LATER = {"create_vector_name", "delete_vector_name"}

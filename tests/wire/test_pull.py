@@ -48,7 +48,7 @@ def built(folder: Path, name: str, ids: range) -> bytes:
             vector = [1.0, number / 10, 0.5, 2.0]
             point = models.PointStruct(id=number, vector=vector, payload={"n": number})
             client.upsert(name, [point])
-        with client.at_rest(name) as (shard,):
+        with client.shard_folders(name) as (shard,):
             return packed(shard)
 
 
@@ -284,7 +284,7 @@ def test_edits_take_whatever_the_log_says(log, server, canned, local, tmp_path, 
         for shard in (0, 1):
             name = f"s{shard}"
             built_again(client, name, range(shard * EACH, (shard + 1) * EACH))
-            with client.at_rest(name) as (folder,):
+            with client.shard_folders(name) as (folder,):
                 canned.snapshots[shard] = packed(folder, log=place)
     pull(server, "there", local)
     assert edits_take(local, range(2 * EACH))
@@ -410,7 +410,7 @@ def test_what_is_no_snapshot_is_refused(server, canned, local):
 def test_a_segment_that_cannot_be_opened_leaves_nothing(server, canned, local, tmp_path):
     with EdgeClient(tmp_path / "other") as client:
         built_again(client, "damaged", range(EACH))
-        with client.at_rest("damaged") as (folder,):
+        with client.shard_folders("damaged") as (folder,):
             next(folder.glob("segments/*/segment.json")).write_text('{"version": 3}')
             canned.snapshots[0] = packed(folder)
     with pytest.raises(EngineError, match="opening what was received of 'there'"):

@@ -113,7 +113,7 @@ def test_every_shards_numbers_are_beyond_its_points_before_it_is_sent(local, doo
     reached: list[dict] = []
     door.hook = lambda told: reached.append(dict(door.numbers)) if "upload" in told else None
     ship(local, door)
-    with local.at_rest("three") as folders:
+    with local.shard_folders("three") as folders:
         newest = [shard.newest for shard in push.read_shards(folders)]
     assert len(reached) == 3
     assert [reached[0]["three", shard] > newest[shard] for shard in range(3)] == [True] * 3

@@ -1,7 +1,7 @@
-"""qdrant_client.models <-> qdrant_edge, both ways, pure.
+"""Converts qdrant_client.models to the types of qdrant_edge, and results back.
 
-A field that the engine cannot express is an error that names it; nothing is dropped. What goes
-where is data, in tables (`carry.Table`), one per model, walked by one loop (`carry.carry`).
+The conversion is data: a table per model (`modeltables.Table`), applied by `convert_model`. A field
+that the engine lacks raises an error that names it; no field is dropped.
 """
 
 from qdrant_static.edge.convert.bounds import check_number, check_vectors
@@ -37,10 +37,10 @@ from qdrant_static.edge.convert.points import (
     DenseValues,
     named_vector,
     named_vectors,
-    only_asked,
     point,
     point_vectors,
     record_back,
+    requested_vectors,
     scored_point_back,
     vectors_back,
     with_payload,
@@ -78,7 +78,6 @@ __all__ = [
     "named_vector",
     "named_vectors",
     "narrowed",
-    "only_asked",
     "optimizers_config",
     "optional_filter",
     "order_by",
@@ -100,6 +99,7 @@ __all__ = [
     "reason",
     "record_back",
     "referenced_ids",
+    "requested_vectors",
     "scored_point_back",
     "search_params",
     "sparse_vector_params",

@@ -1,4 +1,4 @@
-"""Dictionaries in the place of the client's models, which the client takes."""
+"""Parses dictionaries given in place of the client's models, as the client does."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from qdrant_static.errors import ArgumentError
 
 
 def parsed(value: Any, kind: Any, field: str) -> Any:
-    """A model in the place of a dictionary, or of a list that holds some; else the value itself.
+    """Return the model of a dictionary, also inside a list; any other value unchanged.
 
     Args:
-        value: What the caller gave.
+        value: The value given by the caller.
         kind: The model, or a union of models.
-        field: What it is called, for an error.
+        field: The name of the argument, for errors.
 
     Raises:
-        ArgumentError: If the dictionary is none of these; it says where.
+        ArgumentError: If the dictionary does not fit; names the place.
     """
     if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
         return [parsed(one, kind, f"{field}[{place}]") for place, one in enumerate(value)]
@@ -44,14 +44,14 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def parsed_points(points: Any, kind: Any) -> Any:
-    """Points of which each is a model; a batch of columns may be a dictionary as well.
+    """Return points as models, or a batch; either may be given as dictionaries.
 
     Args:
         points: A batch, a list of the client's, or any iterable of points.
         kind: The model of one point.
 
     Raises:
-        ArgumentError: If a dictionary is none of these; it says where.
+        ArgumentError: If a dictionary does not fit; names the place.
     """
     if isinstance(points, Mapping):
         points = parsed(points, models.PointsList | models.Batch, "points")
@@ -63,19 +63,19 @@ def parsed_points(points: Any, kind: Any) -> Any:
 
 
 def parsed_collection(**settings: Any) -> dict[str, Any]:
-    """Settings of a collection as models, by the names of ``create_collection``'s parameters.
+    """Return settings of a collection as models, by the parameters of ``create_collection``.
 
     Raises:
-        ArgumentError: If a dictionary is none of what may stand there.
+        ArgumentError: If a dictionary does not fit.
     """
     return {name: parsed(one, _SETTINGS[name], name) for name, one in settings.items()}
 
 
 def parsed_vectors(config: Any) -> Any:
-    """The dense vectors of a new collection as models: one without a name, or several by name.
+    """Return the dense vectors of a collection as models: one unnamed, or several by name.
 
     Raises:
-        ArgumentError: If a dictionary is neither; it says where.
+        ArgumentError: If a dictionary is neither; names the place.
     """
     if isinstance(config, Mapping):
         unnamed = isinstance(config.get("size"), int)
@@ -85,10 +85,10 @@ def parsed_vectors(config: Any) -> Any:
 
 
 def parsed_request(request: models.QueryRequest) -> models.QueryRequest:
-    """A request whose parts are models, whatever they were given as.
+    """Return a request with models in all its fields.
 
     Raises:
-        ArgumentError: If a dictionary is none of what may stand there.
+        ArgumentError: If a dictionary does not fit.
     """
     request = parsed(request, models.QueryRequest, "requests")
     changed = {
@@ -101,7 +101,7 @@ def parsed_request(request: models.QueryRequest) -> models.QueryRequest:
 
 
 def parsed_stages(query: Any, prefetch: Any) -> tuple[Any, Any]:
-    """A query and its prefetches as models; errors as `parsed_request`."""
+    """Return a query and its prefetches as models; errors as `parsed_request`."""
     return (
         parsed(query, _PARTS["query"], "query"),
         parsed(prefetch, _PARTS["prefetch"], "prefetch"),

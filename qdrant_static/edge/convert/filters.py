@@ -1,4 +1,4 @@
-"""Filters: conditions on points, to any depth."""
+"""Converts filters."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from qdrant_static.edge.convert.bounds import check_number, check_ring
 from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.edge.convert.modeltables import (
     Table,
-    as_it_is,
-    carry,
+    convert_model,
+    convert_one_of,
     fields_set,
-    one_of,
+    unchanged,
     unsupported,
 )
 from qdrant_static.errors import ArgumentError
@@ -24,13 +24,13 @@ from qdrant_static.ids import checked_id
 
 
 def optional_filter(value: models.Filter | None) -> edge.Filter | None:
-    """A condition on points, or none."""
+    """Convert a filter, or None."""
     return None if value is None else filter_(value)
 
 
 def filter_(value: models.Filter) -> edge.Filter:
-    """A condition on points, to any depth."""
-    built: edge.Filter = carry(parsed(value, models.Filter, "filter"), _FILTER)
+    """Convert a filter."""
+    built: edge.Filter = convert_model(parsed(value, models.Filter, "filter"), _FILTER)
     return built
 
 
@@ -40,7 +40,7 @@ def narrowed(
     must: Iterable[models.Condition] = (),
     must_not: Iterable[models.Condition] = (),
 ) -> models.Filter | None:
-    """A filter with further conditions; the one that was given is left as it is."""
+    """Return a copy of a filter with further conditions."""
     must, must_not = list(must), list(must_not)
     if not must and not must_not:
         return value
@@ -54,7 +54,7 @@ def narrowed(
 
 
 def condition(value: models.Condition) -> Any:
-    """One condition of a filter or of a formula."""
+    """Convert one condition of a filter or of a formula."""
     if isinstance(value, models.Filter):
         return filter_(value)
     convert = _CONDITIONS.get(type(value))
@@ -64,14 +64,14 @@ def condition(value: models.Condition) -> Any:
 
 
 def geo_point(value: models.GeoPoint) -> edge.GeoPoint:
-    """A place on the earth, in degrees."""
+    """Convert a geographical point, in degrees."""
     check_number("GeoPoint.lon", value.lon)
     check_number("GeoPoint.lat", value.lat)
     return edge.GeoPoint(value.lon, value.lat)
 
 
 def instant(value: Any) -> str:
-    """A date or a time as the engine parses it; one without a zone is UTC."""
+    """Return a date or time as the engine parses it; without a time zone it is UTC."""
     return value if isinstance(value, str) else str(value.isoformat())
 
 
@@ -88,19 +88,19 @@ def _conditions(value: Any) -> list[Any]:
 def _field_condition(value: models.FieldCondition) -> edge.FieldCondition:
     if [name for name, _ in fields_set(value)] == ["key"]:
         raise ArgumentError(field=f"FieldCondition of {value.key!r}", problem="it has no condition")
-    built: edge.FieldCondition = carry(value, _FIELD)
+    built: edge.FieldCondition = convert_model(value, _FIELD)
     return built
 
 
 def _range(value: Any) -> Any:
-    """A range; one of dates without a bound is one of numbers, as it arrives at a server."""
+    """Convert a range; a date range without bounds becomes a number range, as on a server."""
     if isinstance(value, models.DatetimeRange) and not list(fields_set(value)):
         value = models.Range()
-    return one_of(value, _RANGES, "a range")
+    return convert_one_of(value, _RANGES, "a range")
 
 
 def _match_value(value: Any) -> Any:
-    """The binding takes Python's bools for the numbers 0 and 1, and numpy's for what they are."""
+    """Return a bool as NumPy's: the binding reads Python's as the numbers 0 and 1."""
     return np.bool_(value) if isinstance(value, bool) else value
 
 
@@ -117,55 +117,55 @@ def _interiors(lines: Sequence[models.GeoLineString]) -> list[list[edge.GeoPoint
 
 _SIDES: tuple[str, ...] = ("lt", "gt", "lte", "gte")
 _RANGES: Mapping[type, Table] = {
-    models.Range: Table(make=edge.RangeFloat, fields=dict.fromkeys(_SIDES, as_it_is)),
+    models.Range: Table(make=edge.RangeFloat, fields=dict.fromkeys(_SIDES, unchanged)),
     models.DatetimeRange: Table(make=edge.RangeDateTime, fields=dict.fromkeys(_SIDES, instant)),
 }
 _MATCHES: Mapping[type, Table] = {
     models.MatchValue: Table(make=edge.MatchValue, fields={"value": _match_value}),
-    models.MatchText: Table(make=edge.MatchText, fields={"text": as_it_is}),
-    models.MatchTextAny: Table(make=edge.MatchTextAny, fields={"text_any": as_it_is}),
-    models.MatchPhrase: Table(make=edge.MatchPhrase, fields={"phrase": as_it_is}),
-    models.MatchPrefix: Table(make=edge.MatchPrefix, fields={"prefix": as_it_is}),
-    models.MatchSubstring: Table(make=edge.MatchSubstring, fields={"substring": as_it_is}),
+    models.MatchText: Table(make=edge.MatchText, fields={"text": unchanged}),
+    models.MatchTextAny: Table(make=edge.MatchTextAny, fields={"text_any": unchanged}),
+    models.MatchPhrase: Table(make=edge.MatchPhrase, fields={"phrase": unchanged}),
+    models.MatchPrefix: Table(make=edge.MatchPrefix, fields={"prefix": unchanged}),
+    models.MatchSubstring: Table(make=edge.MatchSubstring, fields={"substring": unchanged}),
     models.MatchAny: Table(make=edge.MatchAny, fields={"any": list}),
     models.MatchExcept: Table(
         make=edge.MatchExcept, fields={"except_": list}, names={"except_": "except"}
     ),
 }
 _BOX = Table(make=edge.GeoBoundingBox, fields={"top_left": geo_point, "bottom_right": geo_point})
-_RADIUS = Table(make=edge.GeoRadius, fields={"center": geo_point, "radius": as_it_is})
+_RADIUS = Table(make=edge.GeoRadius, fields={"center": geo_point, "radius": unchanged})
 _POLYGON = Table(
     make=edge.GeoPolygon,
     fields={"exterior": _exterior, "interiors": _interiors},
 )
-_COUNT = Table(make=edge.ValuesCount, fields=dict.fromkeys(_SIDES, as_it_is))
+_COUNT = Table(make=edge.ValuesCount, fields=dict.fromkeys(_SIDES, unchanged))
 _FIELD = Table(
     make=edge.FieldCondition,
     fields={
-        "key": as_it_is,
-        "match": lambda value: one_of(value, _MATCHES, "a match"),
+        "key": unchanged,
+        "match": lambda value: convert_one_of(value, _MATCHES, "a match"),
         "range": _range,
-        "geo_bounding_box": lambda value: carry(value, _BOX),
-        "geo_radius": lambda value: carry(value, _RADIUS),
-        "geo_polygon": lambda value: carry(value, _POLYGON),
-        "values_count": lambda value: carry(value, _COUNT),
-        "is_empty": as_it_is,
-        "is_null": as_it_is,
+        "geo_bounding_box": lambda value: convert_model(value, _BOX),
+        "geo_radius": lambda value: convert_model(value, _RADIUS),
+        "geo_polygon": lambda value: convert_model(value, _POLYGON),
+        "values_count": lambda value: convert_model(value, _COUNT),
+        "is_empty": unchanged,
+        "is_null": unchanged,
     },
 )
 _SLICE = Table(
     make=edge.SliceCondition,  # type: ignore[attr-defined]  # not in the binding's stub
-    fields={"total": as_it_is, "index": as_it_is},
+    fields={"total": unchanged, "index": unchanged},
 )
-_NESTED = Table(make=edge.NestedCondition, fields={"key": as_it_is, "filter": filter_})
-_MIN_SHOULD = Table(make=edge.MinShould, fields={"conditions": _conditions, "min_count": as_it_is})
+_NESTED = Table(make=edge.NestedCondition, fields={"key": unchanged, "filter": filter_})
+_MIN_SHOULD = Table(make=edge.MinShould, fields={"conditions": _conditions, "min_count": unchanged})
 _FILTER = Table(
     make=edge.Filter,
     fields={
         "must": _conditions,
         "should": _conditions,
         "must_not": _conditions,
-        "min_should": lambda value: carry(value, _MIN_SHOULD),
+        "min_should": lambda value: convert_model(value, _MIN_SHOULD),
     },
 )
 _CONDITIONS: Mapping[type, Callable[[Any], Any]] = {
@@ -176,6 +176,6 @@ _CONDITIONS: Mapping[type, Callable[[Any], Any]] = {
     models.HasVectorCondition: lambda value: edge.HasVectorCondition(value.has_vector),
     models.IsEmptyCondition: lambda value: edge.IsEmptyCondition(value.is_empty.key),
     models.IsNullCondition: lambda value: edge.IsNullCondition(value.is_null.key),
-    models.NestedCondition: lambda value: carry(value.nested, _NESTED),
-    models.SliceCondition: lambda value: carry(value.slice, _SLICE),
+    models.NestedCondition: lambda value: convert_model(value.nested, _NESTED),
+    models.SliceCondition: lambda value: convert_model(value.slice, _SLICE),
 }

@@ -1,4 +1,4 @@
-"""Formulas: a score made of scores, payload values and conditions."""
+"""Converts formulas, which compute a score from scores, payload values and conditions."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from qdrant_client import models
 
 from qdrant_static.edge.convert.bounds import check_number
 from qdrant_static.edge.convert.filters import condition, geo_point
-from qdrant_static.edge.convert.modeltables import Table, as_it_is, carry, reason
+from qdrant_static.edge.convert.modeltables import Table, convert_model, reason, unchanged
 from qdrant_static.errors import ArgumentError
 
-#: The score of a prefetch, as formulas name it.
+#: The name of the score of a prefetch in formulas.
 _SCORE = re.compile(r"\$score(\[|$)")
 
 
 def formula(value: models.FormulaQuery) -> edge.Formula:
-    """A formula over the scores of the prefetches and the payload.
+    """Convert a formula over the scores of the prefetches and the payload.
 
     Raises:
-        NotSupportedByEdgeError: If an expression cannot be expressed.
-        ArgumentError: If a name, a date or a default in it is none, or a number is out of its
-            bounds.
+        NotSupportedByEdgeError: If the engine lacks an expression.
+        ArgumentError: If a name, a date or a default is not valid, or a number is out of bounds.
     """
     defaults = dict(value.defaults or {})
     for name, default in defaults.items():
@@ -41,7 +40,7 @@ def formula(value: models.FormulaQuery) -> edge.Formula:
 
 
 def expression(value: Any) -> Any:
-    """One expression: a number, a name, a condition, or an operation on expressions."""
+    """Convert an expression: a number, a variable, a condition, or an operation."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         check_number("Expression", value)
         return edge.Expression.Constant(float(value))
@@ -50,7 +49,7 @@ def expression(value: Any) -> Any:
     table = _EXPRESSIONS.get(type(value))
     if table is None:
         return edge.Expression.Condition(condition(value))
-    return carry(value, table)
+    return convert_model(value, table)
 
 
 def _all(values: list[Any]) -> list[Any]:
@@ -58,12 +57,12 @@ def _all(values: list[Any]) -> list[Any]:
 
 
 def _wrapped(field: str, inner: Table) -> Table:
-    """A model whose only field holds the model with the arguments."""
+    """Return the table of a model whose only field holds the model with the arguments."""
 
     def unwrapped(**arguments: Any) -> Any:
         return arguments[field]
 
-    return Table(make=unwrapped, fields={field: lambda value: carry(value, inner)})
+    return Table(make=unwrapped, fields={field: lambda value: convert_model(value, inner)})
 
 
 def _decay(kind: Any) -> Table:
@@ -75,10 +74,10 @@ def _decay(kind: Any) -> Table:
         fields={
             "x": expression,
             "target": expression,
-            "scale": as_it_is,
-            "midpoint": as_it_is,
+            "scale": unchanged,
+            "midpoint": unchanged,
         },
-        needed={"target": None, "midpoint": None, "scale": None},
+        required={"target": None, "midpoint": None, "scale": None},
     )
 
 
@@ -92,12 +91,12 @@ def _of_many(make: Callable[..., Any], field: str) -> Table:
 
 _DIVISION = Table(
     make=edge.Expression.Div,
-    fields={"left": expression, "right": expression, "by_zero_default": as_it_is},
-    needed={"by_zero_default": None},
+    fields={"left": expression, "right": expression, "by_zero_default": unchanged},
+    required={"by_zero_default": None},
 )
 _POWER = Table(make=edge.Expression.Pow, fields={"base": expression, "exponent": expression})
 _GEO_DISTANCE = Table(
-    make=edge.Expression.GeoDistance, fields={"origin": geo_point, "to": as_it_is}
+    make=edge.Expression.GeoDistance, fields={"origin": geo_point, "to": unchanged}
 )
 _EXPRESSIONS: Mapping[type, Table] = {
     models.MultExpression: _of_many(edge.Expression.Mult, "mult"),
@@ -119,12 +118,12 @@ _EXPRESSIONS: Mapping[type, Table] = {
     models.GaussDecayExpression: _wrapped("gauss_decay", _decay(edge.DecayKind.Gauss)),
     models.DatetimeExpression: Table(
         make=edge.Expression.Datetime,
-        fields={"datetime": as_it_is},
+        fields={"datetime": unchanged},
         names={"datetime": "date_time"},
     ),
     models.DatetimeKeyExpression: Table(
         make=edge.Expression.DatetimeKey,
-        fields={"datetime_key": as_it_is},
+        fields={"datetime_key": unchanged},
         names={"datetime_key": "path"},
     ),
 }

@@ -1,4 +1,4 @@
-"""Payload indexes: their type and parameters, both ways."""
+"""Converts payload indexes to the engine's types and back."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from qdrant_client import models
 from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.edge.convert.modeltables import (
     Table,
-    as_it_is,
-    carry,
+    convert_model,
+    convert_one_of,
     from_engine,
-    one_of,
     to_engine,
+    unchanged,
     unsupported,
 )
 from qdrant_static.errors import ArgumentError
 
 
 def payload_schema(schema: models.PayloadFieldSchema | str) -> Any:
-    """The type of a payload index, or its parameters."""
+    """Convert the type of a payload index, or its parameters."""
     schema = parsed(schema, models.PayloadSchemaParams, "field_schema")
     if isinstance(schema, str):
         return to_engine(models.PayloadSchemaType)(schema)
@@ -32,16 +32,18 @@ def payload_schema(schema: models.PayloadFieldSchema | str) -> Any:
         raise ArgumentError(
             field="IntegerIndexParams", problem="`lookup` and `range` cannot both be False"
         )
-    return one_of(schema, {kind: table for kind, (_, table) in _INDEXES.items()}, "a payload index")
+    return convert_one_of(
+        schema, {kind: table for kind, (_, table) in _INDEXES.items()}, "a payload index"
+    )
 
 
 def payload_schema_back(schema: edge.PayloadSchemaType) -> models.PayloadSchemaType:
-    """The type of a payload index, as the client's models name it."""
+    """Return the type of a payload index as a client model."""
     return from_engine(models.PayloadSchemaType, schema)
 
 
 def payload_index_back(info: Any) -> models.PayloadIndexInfo:
-    """A payload index of ``EdgeShard.info()``."""
+    """Return a payload index of ``EdgeShard.info()`` as a client model."""
     return models.PayloadIndexInfo(
         data_type=payload_schema_back(info.data_type),
         params=None if info.params is None else _params_back(info.data_type, info.params),
@@ -58,7 +60,7 @@ def _params_back(data_type: Any, params: Any) -> models.PayloadSchemaParams:
     built: models.PayloadSchemaParams = model(
         type=kind,
         **{
-            name: _BACK.get(name, as_it_is)(value)
+            name: _BACK.get(name, unchanged)(value)
             for name, value in values.items()
             if value is not None
         },
@@ -67,9 +69,9 @@ def _params_back(data_type: Any, params: Any) -> models.PayloadSchemaParams:
 
 
 def stopwords(value: models.StopwordsInterface | str) -> Any:
-    """Words that are left out: a language's, or a set."""
+    """Convert stop words: those of a language, or a set."""
     if isinstance(value, models.StopwordsSet):
-        return carry(value, _STOPWORDS)
+        return convert_model(value, _STOPWORDS)
     return to_engine(models.Language)(value)
 
 
@@ -84,7 +86,7 @@ def _stopwords_back(value: Any) -> Any:
 
 
 def stemmer(value: Any) -> Any:
-    """How words are reduced to their stems."""
+    """Convert the stemmer of words."""
     if isinstance(value, models.SnowballParams):
         return edge.SnowballParams(to_engine(models.SnowballLanguage)(value.language))
     if isinstance(value, models.DisabledStemmerParams):
@@ -118,13 +120,13 @@ _STOPWORDS = Table(
         "custom": set,
     },
 )
-#: What every index has; ``type`` is said by the engine's class itself.
+#: The fields of every index; the engine has a class for each ``type``.
 _COMMON: Mapping[str, Callable[[Any], Any]] = {
-    "type": as_it_is,
-    "on_disk": as_it_is,
+    "type": unchanged,
+    "on_disk": unchanged,
     "memory": to_engine(models.Memory),
-    "enable_hnsw": as_it_is,
-    "nested": as_it_is,
+    "enable_hnsw": unchanged,
+    "nested": unchanged,
 }
 _BACK: Mapping[str, Callable[[Any], Any]] = {
     "memory": lambda value: from_engine(models.Memory, value),
@@ -140,7 +142,7 @@ def _index(make: Callable[..., Any], *plain: str, **converted: Callable[[Any], A
         arguments.pop("type", None)
         return make(**arguments)
 
-    return Table(make=untyped, fields={**_COMMON, **dict.fromkeys(plain, as_it_is), **converted})
+    return Table(make=untyped, fields={**_COMMON, **dict.fromkeys(plain, unchanged), **converted})
 
 
 _INDEXES: Mapping[type[Any], tuple[str, Table]] = {

@@ -1,7 +1,7 @@
-"""One loop that takes a model's fields to the arguments of the engine's type.
+"""Converts models and enumerations of the client by tables.
 
-What goes where is data: a `Table` per model. A field that is set and stands in no table is an
-error that names it, so nothing can be dropped, also when a later client adds a field.
+A `Table` per model lists its fields. A field that is set, but not in the table, raises an error
+that names it, so that no field is dropped, also when a later client adds one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
 _TRIED = re.compile(r"failed to extract enum \w+ \('(.+)'\)")
 
-#: Fields that cannot be expressed, each with its reason; the documentation lists them.
+#: Fields that the engine lacks, each with its reason; the documentation lists them.
 NOT_EXPRESSIBLE: Mapping[str, str] = MappingProxyType(
     {
-        "OptimizersConfigDiff.memmap_threshold": "say where vectors lie with `memory`",
+        "OptimizersConfigDiff.memmap_threshold": "set `memory` of the vectors",
         "OptimizersConfigDiff.flush_interval_sec": "nothing runs in the background: the write-ahead"
         " log keeps every write, and flush() and close() write the rest",
         "OptimizersConfigDiff.max_optimization_threads": "nothing runs in the background: "
@@ -40,42 +40,41 @@ NOT_EXPRESSIBLE: Mapping[str, str] = MappingProxyType(
 )
 
 
-def as_it_is(value: Any) -> Any:
-    """The engine takes the client's value."""
+def unchanged(value: Any) -> Any:
+    """Return the value; the engine accepts the client's."""
     return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """How one model reaches the engine.
+    """How one model is converted.
 
     Attributes:
         make: The engine's constructor.
-        fields: The model's fields that are carried over, each with what its value becomes.
-        names: The constructor's arguments that are not called like the model's fields.
-        needed: Arguments that the constructor wants although the model may leave them out.
+        fields: The fields of the model, each with the converter of its value.
+        names: Arguments of the constructor by fields that have another name.
+        required: Arguments that the constructor needs although the model may omit them.
     """
 
     make: Callable[..., Any]
     fields: Mapping[str, Callable[[Any], Any]]
     names: Mapping[str, str] = field(default_factory=dict)
-    needed: Mapping[str, Any] = field(default_factory=dict)
+    required: Mapping[str, Any] = field(default_factory=dict)
 
 
-def carry(model: BaseModel, table: Table, **given: Any) -> Any:
-    """The engine's counterpart of a model.
+def convert_model(model: BaseModel, table: Table, **given: Any) -> Any:
+    """Convert a model.
 
     Args:
         model: A model of the client, validated or made by ``model_construct``.
-        table: What becomes of its fields.
+        table: Its table.
         given: Further arguments of the constructor, from the context of the model.
 
     Raises:
-        NotSupportedByEdgeError: If a field is set that the table does not know.
-        ArgumentError: If a number lies outside of what a server takes, or a value is of a wrong
-            type.
+        NotSupportedByEdgeError: If a field is set that is not in the table.
+        ArgumentError: If a number is out of the bounds of a server, or a value has a wrong type.
     """
-    arguments = {**table.needed, **given}
+    arguments = {**table.required, **given}
     for name, value in fields_set(model):
         convert = table.fields.get(name)
         if convert is None:
@@ -88,8 +87,8 @@ def carry(model: BaseModel, table: Table, **given: Any) -> Any:
         raise ArgumentError(field=type(model).__name__, problem=reason(error)) from error
 
 
-def one_of(value: Any, tables: Mapping[type, Table], where: str) -> Any:
-    """The engine's counterpart of one of several models.
+def convert_one_of(value: Any, tables: Mapping[type, Table], where: str) -> Any:
+    """Convert a value that is one of several models.
 
     Raises:
         NotSupportedByEdgeError: If it is none of them.
@@ -97,11 +96,11 @@ def one_of(value: Any, tables: Mapping[type, Table], where: str) -> Any:
     table = tables.get(type(value))
     if table is None:
         raise unsupported(value, where)
-    return carry(value, table)
+    return convert_model(value, table)
 
 
 def fields_set(model: BaseModel) -> Iterator[tuple[str, Any]]:
-    """The fields of a model that say something: not missing, not None, not the default."""
+    """Yield the fields of a model that are set to anything but None and the default."""
     for name, info in type(model).model_fields.items():
         value = getattr(model, name, None)
         if value is None or value is info.default:
@@ -112,28 +111,28 @@ def fields_set(model: BaseModel) -> Iterator[tuple[str, Any]]:
 
 
 def require_only(model: BaseModel, *known: str) -> None:
-    """Refuse a model with another field set than these."""
+    """Raise an error if a model has other fields set than these."""
     for name, _ in fields_set(model):
         if name not in known:
             raise not_expressible(model, name)
 
 
 def reason(error: BaseException) -> str:
-    """What the binding says, in one line: it lists every type that it tried, one a line."""
+    """Return the message of the binding in one line; it lists the types that it tried in lines."""
     first = str(error).partition("\n")[0]
     tried = _TRIED.match(first)
     return first if tried is None else f"must be one of: {tried[1].replace(' | ', ', ')}"
 
 
 def not_expressible(model: BaseModel, name: str) -> NotSupportedByEdgeError:
-    """The error for a field that the engine has no place for."""
+    """Return the error of a field that the engine lacks."""
     what = f"{type(model).__name__}.{name}"
     why = NOT_EXPRESSIBLE.get(what) or NOT_EXPRESSIBLE.get(name)
     return NotSupportedByEdgeError(what=what, why=why or "the engine has no such setting")
 
 
 def unsupported(value: Any, where: str) -> NotSupportedByEdgeError:
-    """The error for a value of a type that the engine has no counterpart for."""
+    """Return the error of a value of a type that the engine lacks."""
     kind = type(value).__name__
     return NotSupportedByEdgeError(
         what=f"{kind} as {where}", why=NOT_EXPRESSIBLE.get(kind, "the engine has no such thing")
@@ -144,7 +143,7 @@ Name = TypeVar("Name", bound=Enum)
 
 
 def _named(kind: type[Enum], engine: Any, **different: str) -> Mapping[Any, Any]:
-    """Pair the names; they differ in case and underscores alone, or are given."""
+    """Pair members by name; names differ in case and underscores only, or are given."""
     there = {
         name.replace("_", "").lower(): name for name in dir(engine) if not name.startswith("__")
     }
@@ -157,7 +156,8 @@ def _named(kind: type[Enum], engine: Any, **different: str) -> Mapping[Any, Any]
     return MappingProxyType(pairs)
 
 
-#: Pairs of every enumeration. A member of a later client that the engine lacks has no pair.
+#: The members of the client and of the engine, by enumeration of the client. A member of a later
+#: client that the engine lacks has no pair.
 PAIRS: Mapping[type[Enum], Mapping[Any, Any]] = MappingProxyType(
     {
         kind: _named(kind, engine)
@@ -184,13 +184,14 @@ PAIRS: Mapping[type[Enum], Mapping[Any, Any]] = MappingProxyType(
         )
     }
 )
+# Not all of the engine's members are hashable: the way back is by their names.
 _BACK: Mapping[type[Enum], Mapping[str, Any]] = MappingProxyType(
     {kind: {str(there): here for here, there in pairs.items()} for kind, pairs in PAIRS.items()}
 )
 
 
 def to_engine(kind: type[Enum]) -> Callable[[Any], Any]:
-    """What takes a member of the client's enumeration, or its value, to the engine's."""
+    """Return the converter of an enumeration's members, or their values, to the engine's."""
     pairs = PAIRS[kind]
 
     def convert(value: Any) -> Any:
@@ -203,6 +204,6 @@ def to_engine(kind: type[Enum]) -> Callable[[Any], Any]:
 
 
 def from_engine(kind: type[Name], value: Any) -> Name:
-    """The client's name of the engine's."""
+    """Return the client's member for a member of the engine's enumeration."""
     found: Name = _BACK[kind][str(value)]
     return found

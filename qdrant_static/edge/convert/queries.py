@@ -1,4 +1,4 @@
-"""Queries of one or several stages, and how vectors are searched."""
+"""Converts the kinds of queries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from qdrant_static.edge.convert.filters import instant
 from qdrant_static.edge.convert.formula import formula
 from qdrant_static.edge.convert.modeltables import (
     Table,
-    as_it_is,
-    carry,
+    convert_model,
     require_only,
     to_engine,
+    unchanged,
     unsupported,
 )
 from qdrant_static.edge.convert.queryvectors import (
@@ -32,17 +32,17 @@ from qdrant_static.edge.convert.queryvectors import (
 )
 from qdrant_static.errors import ArgumentError, NotSupportedByEdgeError
 
-#: How many points a stage gives where it does not say.
+#: The default limit of a stage.
 DEFAULT_LIMIT = 10
-#: The constant of reciprocal rank fusion where none is given, as on a server.
+#: The default constant of reciprocal rank fusion, as on a server.
 RRF_K = 2
-#: How much MMR favors nearness over diversity where nothing is said, as on a server.
+#: The default weight of nearness against diversity in MMR, as on a server.
 _MMR_LAMBDA = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """What a query's conversion depends on beside itself."""
+    """The parts of a stage that its query depends on."""
 
     using: str | None
     limit: int
@@ -50,11 +50,11 @@ class _Stage:
 
 
 def order_by(value: models.OrderByInterface) -> edge.OrderBy:
-    """In which order points come, by a payload field that has an index for ranges."""
+    """Convert the order of points by a payload field that has an index for ranges."""
     value = parsed(value, models.OrderBy, "order_by")
     if isinstance(value, str):
         value = models.OrderBy(key=value)
-    built: edge.OrderBy = carry(value, _ORDER)
+    built: edge.OrderBy = convert_model(value, _ORDER)
     return built
 
 
@@ -65,17 +65,17 @@ def query(
     limit: int = DEFAULT_LIMIT,
     resolve: Resolve = no_points,
 ) -> Any:
-    """What is asked: the nearest to a vector, a fusion of the prefetches, or nothing.
+    """Convert a query: nearest points, a fusion of prefetches, a formula and so on, or None.
 
     Args:
-        value: A query, or what the client takes for ``NearestQuery``: numbers, a numpy array, a
-            sparse vector, rows of numbers, the id of a point.
+        value: A query, or a value that means ``NearestQuery``: numbers, a NumPy array, a sparse
+            vector, rows of numbers, the id of a point.
         using: The vector that is searched; None is the unnamed one.
-        limit: How many points the stage gives: MMR chooses among as many where it does not say.
-        resolve: What turns ids into vectors.
+        limit: The limit of the stage, which is the default number of candidates of MMR.
+        resolve: Returns the vectors of ids.
 
     Raises:
-        NotSupportedByEdgeError: If it cannot be expressed.
+        NotSupportedByEdgeError: If the engine lacks it.
         ArgumentError: If it can give no right result.
     """
     if value is None:
@@ -96,15 +96,15 @@ def _nearest(value: models.NearestQuery, stage: _Stage) -> Any:
     if isinstance(vector, edge.SparseVector):
         raise NotSupportedByEdgeError(
             what="NearestQuery.mmr of a sparse vector",
-            why="the engine compares the found points by dense vectors alone",
+            why="the engine compares found points by dense vectors only",
         )
-    return carry(
+    return convert_model(
         value.mmr,
         Table(
             make=edge.Mmr,
-            fields={"diversity": lambda diversity: 1 - diversity, "candidates_limit": as_it_is},
+            fields={"diversity": lambda diversity: 1 - diversity, "candidates_limit": unchanged},
             names={"diversity": "lambda_"},
-            needed={"lambda_": _MMR_LAMBDA, "candidates_limit": stage.limit},
+            required={"lambda_": _MMR_LAMBDA, "candidates_limit": stage.limit},
         ),
         vector=vector,
         using=stage.using,
@@ -146,7 +146,7 @@ def _feedback(value: models.RelevanceFeedbackQuery, stage: _Stage) -> Any:
         for item in given.feedback
     ]
     target = example(given.target, stage.resolve)
-    strategy = carry(given.strategy.naive, _NAIVE)
+    strategy = convert_model(given.strategy.naive, _NAIVE)
     return edge.Query.FeedbackNaive(
         edge.FeedbackNaiveQuery(target, items, strategy), using=stage.using
     )
@@ -165,7 +165,7 @@ def _text(value: models.TextQuery, stage: _Stage) -> Any:
         return edge.TextQuery(stage.using, value.text)
     given = value.text
     require_only(given, "query", "scoring")
-    scoring = None if given.scoring is None else carry(given.scoring.bm25, _BM25)
+    scoring = None if given.scoring is None else convert_model(given.scoring.bm25, _BM25)
     return edge.TextQuery(stage.using, given.query, scoring)
 
 
@@ -176,14 +176,16 @@ def _start(value: Any) -> Any:
 _ORDER = Table(
     make=edge.OrderBy,
     fields={
-        "key": as_it_is,
+        "key": unchanged,
         "direction": to_engine(models.Direction),
         "start_from": _start,
     },
 )
-_RRF = Table(make=edge.Fusion.Rrf, fields={"k": as_it_is, "weights": as_it_is}, needed={"k": RRF_K})
-_NAIVE = Table(make=edge.NaiveFeedbackStrategy, fields=dict.fromkeys("abc", as_it_is))
-_BM25 = Table(make=edge.Bm25Params, fields={"k": as_it_is, "b": as_it_is})
+_RRF = Table(
+    make=edge.Fusion.Rrf, fields={"k": unchanged, "weights": unchanged}, required={"k": RRF_K}
+)
+_NAIVE = Table(make=edge.NaiveFeedbackStrategy, fields=dict.fromkeys("abc", unchanged))
+_BM25 = Table(make=edge.Bm25Params, fields={"k": unchanged, "b": unchanged})
 _STRATEGIES: Mapping[models.RecommendStrategy, Callable[..., Any]] = {
     models.RecommendStrategy.BEST_SCORE: edge.Query.RecommendBestScore,
     models.RecommendStrategy.SUM_SCORES: edge.Query.RecommendSumScores,
@@ -197,7 +199,7 @@ _QUERIES: Mapping[type, Callable[[Any, _Stage], Any]] = {
     models.OrderByQuery: lambda value, _: order_by(value.order_by),
     models.FusionQuery: lambda value, _: _fusion(value.fusion),
     models.Fusion: lambda value, _: _fusion(value),
-    models.RrfQuery: lambda value, _: carry(value.rrf, _RRF),
+    models.RrfQuery: lambda value, _: convert_model(value.rrf, _RRF),
     models.FormulaQuery: lambda value, _: formula(value),
     models.SampleQuery: lambda value, _: to_engine(models.Sample)(value.sample),
     models.TextQuery: _text,

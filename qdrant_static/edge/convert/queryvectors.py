@@ -1,4 +1,4 @@
-"""The vectors inside queries: given as numbers, or as the id of a point that holds them."""
+"""Converts the vectors in queries, which may be given as the ids of points that hold them."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from qdrant_static.ids import checked_id
 
 
 class Resolve(Protocol):
-    """What turns the id of a point into the vector that a query means."""
+    """Returns the vector of a point that a query names by id."""
 
     def __call__(self, point: int | str, *, required: bool) -> Any | None:
-        """The point's vector; None if it has none and none is required."""
+        """Return the point's vector; None if it has none and it is not required."""
         ...
 
 
 def no_points(point: int | str, *, required: bool) -> Any | None:
-    """Refuse: where a conversion alone is wanted there are no points."""
+    """Raise an error: without a collection there are no points."""
     raise NotSupportedByEdgeError(
-        what=f"the point {point!r} in a query", why="the engine wants its vector"
+        what=f"the point {point!r} in a query", why="the engine needs its vector"
     )
 
 
 def is_id(value: Any) -> bool:
-    """Whether a query's input names a point."""
+    """Return whether an input of a query is the id of a point."""
     return isinstance(value, int | str | UUID) and not isinstance(value, bool | Enum)
 
 
 def referenced_ids(query: Any) -> list[int | str]:
-    """The points that a query names, in its order, each spelled as the engine spells it."""
+    """Return the ids that a query names, in its order and in the engine's spelling."""
     inputs = _INPUTS.get(type(query))
     values = [query] if inputs is None else inputs(query)
     return [checked_id(value) for value in values if is_id(value)]
 
 
 def example(value: Any, resolve: Resolve, *, required: bool = True) -> Any:
-    """A vector of a query as the engine takes it.
+    """Convert a vector of a query.
 
     Raises:
         ArgumentError: If it holds a number that is not finite, or is no vector.
-        NotSupportedByEdgeError: If it is text or a picture, which must be encoded first.
+        NotSupportedByEdgeError: If it is text or an image, which must be encoded first.
     """
     if is_id(value):
         return resolve(checked_id(value), required=required)
@@ -69,13 +69,13 @@ def example(value: Any, resolve: Resolve, *, required: bool = True) -> Any:
 
 
 def examples(values: Sequence[Any] | None, resolve: Resolve) -> list[Any]:
-    """Several vectors; points that lack the vector are left out, as a server does."""
+    """Convert several vectors; points without the vector are left out, as on a server."""
     found = (example(value, resolve, required=False) for value in values or ())
     return [vector for vector in found if vector is not None]
 
 
 def pairs(value: Any, resolve: Resolve) -> list[edge.ContextPair]:
-    """Pairs of a positive and a negative vector."""
+    """Convert pairs of a positive and a negative vector."""
     return [
         edge.ContextPair(example(pair.positive, resolve), example(pair.negative, resolve))
         for pair in _listed(value)
@@ -83,10 +83,10 @@ def pairs(value: Any, resolve: Resolve) -> list[edge.ContextPair]:
 
 
 def average(positives: Sequence[Any], negatives: Sequence[Any]) -> Any:
-    """What ``average_vector`` searches for: mean(positives) x 2 - mean(negatives).
+    """Return the vector of ``average_vector``: mean(positives) x 2 - mean(negatives).
 
-    In float32 and in the server's order, so that scores are the server's too. Multi-vectors are
-    put one after the other, the negative ones turned round.
+    It is computed in float32 and in the order of a server, so that scores are equal. Multi-vectors
+    are concatenated, the negative ones with inverted signs.
 
     Raises:
         ArgumentError: If there are no positives, or vectors of different kinds.
@@ -94,7 +94,8 @@ def average(positives: Sequence[Any], negatives: Sequence[Any]) -> Any:
     kinds = {_kind(vector) for vector in (*positives, *negatives)}
     if not positives:
         raise ArgumentError(
-            field="RecommendInput.positive", problem="the average of no vector; give an example"
+            field="RecommendInput.positive",
+            problem="there is no vector to average; give an example",
         )
     if len(kinds) > 1:
         raise ArgumentError(field="RecommendInput", problem="vectors of different kinds")
@@ -161,7 +162,10 @@ def _kind(vector: Any) -> str:
 
 
 def _check_finite(values: Any) -> None:
-    """The engine answers a query of NaN with nothing at all; a sum is finite if all numbers are."""
+    """Raise an error for numbers that are not finite.
+
+    The engine finds nothing for NaN. A sum is finite only if all numbers are.
+    """
     try:
         total = values.sum() if isinstance(values, np.ndarray) else sum(values)
     except TypeError:  # rows of a multi-vector, or no numbers
@@ -180,7 +184,7 @@ def _check_sparse(value: models.SparseVector) -> None:
     if len(value.indices) != len(value.values):
         problem = f"{len(value.indices)} indices and {len(value.values)} values"
     elif len(set(value.indices)) != len(value.indices):
-        problem = "an index is there twice"
+        problem = "an index occurs twice"
     if problem is not None:
         raise ArgumentError(field="sparse query", problem=problem)
     check_indices(value.indices)

@@ -11,33 +11,33 @@ from qdrant_client import models
 from qdrant_static.edge.convert.bounds import check_number
 from qdrant_static.edge.convert.dicts import parsed
 from qdrant_static.edge.convert.filters import filter_, narrowed, optional_filter
-from qdrant_static.edge.convert.modeltables import Table, as_it_is, carry, require_only
+from qdrant_static.edge.convert.modeltables import Table, convert_model, require_only, unchanged
 from qdrant_static.edge.convert.points import with_payload, with_vectors
 from qdrant_static.edge.convert.queries import DEFAULT_LIMIT, query
 from qdrant_static.edge.convert.queryvectors import Resolve, no_points
 from qdrant_static.errors import ArgumentError
 
-#: What gives the `Resolve` of a stage: the ids in it may lie in another collection.
+#: Returns the `Resolve` of a stage, whose ids may be those of another collection.
 Resolver = Callable[[models.LookupLocation | None, str | None], Resolve]
 
 
 def without_points(location: models.LookupLocation | None, using: str | None) -> Resolve:
-    """The `Resolver` that refuses ids."""
+    """Return a `Resolve` that raises an error for ids."""
     return no_points
 
 
 def search_params(params: models.SearchParams | None) -> edge.SearchParams | None:
-    """How a vector is searched."""
+    """Convert the settings of a vector search."""
     if params is None:
         return None
-    return carry(parsed(params, models.SearchParams, "search_params"), _SEARCH)  # type: ignore[no-any-return]
+    return convert_model(parsed(params, models.SearchParams, "search_params"), _SEARCH)  # type: ignore[no-any-return]
 
 
 def prefetches(
     value: models.Prefetch | Iterable[models.Prefetch] | None,
     resolver: Resolver = without_points,
 ) -> list[edge.Prefetch] | None:
-    """The stages before the last, to any depth."""
+    """Convert prefetches, to any depth."""
     return [_prefetch(stage, resolver) for stage in listed(value)] or None
 
 
@@ -47,12 +47,12 @@ def query_request(
     *,
     excluded: Iterable[int | str] = (),
 ) -> edge.QueryRequest:
-    """A whole query.
+    """Convert a search request.
 
     Args:
-        request: The client's request; ``query_points`` is one with the same fields.
-        resolver: What gives the vectors of points that it names.
-        excluded: Points that are in no result: those that it names.
+        request: The request.
+        resolver: Returns the vectors of the points that it names.
+        excluded: Points to exclude from the result: those that it names.
     """
     require_only(
         request, "prefetch", "query", "using", "filter", "params", "score_threshold", "limit",
@@ -62,7 +62,7 @@ def query_request(
     for name, number in (("limit", limit), ("offset", request.offset or 0)):
         check_number(f"QueryRequest.{name}", number)
     _check_stage(request)
-    # As on a server: what is drawn by chance has no first ones to leave out.
+    # As on a server: random points have no order, so there are no first ones to skip.
     offset = None if isinstance(request.query, models.SampleQuery) else request.offset
     ids = list(excluded)
     must_not = [models.HasIdCondition.model_construct(has_id=ids)] if ids else []
@@ -85,7 +85,7 @@ def query_request(
 
 
 def listed(value: models.Prefetch | Iterable[models.Prefetch] | None) -> list[models.Prefetch]:
-    """Prefetches, where one may stand without a list."""
+    """Return prefetches as a list; one may be given without a list."""
     if value is None:
         return []
     return [value] if isinstance(value, models.Prefetch) else list(value)
@@ -99,30 +99,32 @@ def _prefetch(stage: models.Prefetch, resolver: Resolver) -> edge.Prefetch:
         "query": lambda value: query(
             value, stage.using, limit=limit, resolve=resolver(stage.lookup_from, stage.using)
         ),
-        "using": as_it_is,
+        "using": unchanged,
         "filter": filter_,
         "params": search_params,
-        "score_threshold": as_it_is,
-        "limit": as_it_is,
-        "lookup_from": as_it_is,
+        "score_threshold": unchanged,
+        "limit": unchanged,
+        "lookup_from": unchanged,
     }
-    built: edge.Prefetch = carry(stage, Table(make=_make_prefetch, fields=fields), limit=limit)
+    built: edge.Prefetch = convert_model(
+        stage, Table(make=_make_prefetch, fields=fields), limit=limit
+    )
     return built
 
 
 def _make_prefetch(
     *, prefetch: Any = None, using: Any = None, lookup_from: Any = None, **arguments: Any
 ) -> edge.Prefetch:
-    """``using`` and ``lookup_from`` are in the query by now."""
+    """Drop ``using`` and ``lookup_from``, which are in the converted query."""
     return edge.Prefetch(prefetches=prefetch, **arguments)
 
 
 def _check_stage(stage: models.QueryRequest | models.Prefetch) -> None:
-    """Refuse what a server refuses and the engine would take."""
+    """Raise an error for what a server refuses and the engine accepts."""
     kind = type(stage).__name__
     asked = stage.query
     if listed(stage.prefetch) and asked is None:
-        raise ArgumentError(field=f"{kind}.prefetch", problem="a query must say how to merge them")
+        raise ArgumentError(field=f"{kind}.prefetch", problem="a query is needed that merges them")
     if stage.score_threshold is not None and (
         asked is None or isinstance(asked, models.OrderByQuery)
     ):
@@ -136,29 +138,29 @@ def _check_stage(stage: models.QueryRequest | models.Prefetch) -> None:
 
 
 def _idf(value: models.IdfParams) -> edge.IdfParams:
-    """Which points count as the corpus: all, or those of a filter."""
+    """Convert the corpus of the IDF: all points, or those of a filter."""
     if isinstance(value, models.IdfCorpusParams):
-        return carry(value, _IDF)  # type: ignore[no-any-return]
+        return convert_model(value, _IDF)  # type: ignore[no-any-return]
     models.IdfScope(value)  # the only scope is global, which is the engine's default
     return edge.IdfParams()
 
 
 _QUANTIZATION = Table(
     make=edge.QuantizationSearchParams,
-    fields={"ignore": as_it_is, "rescore": as_it_is, "oversampling": as_it_is},
+    fields={"ignore": unchanged, "rescore": unchanged, "oversampling": unchanged},
 )
 _ACORN = Table(
-    make=edge.AcornSearchParams, fields={"enable": as_it_is, "max_selectivity": as_it_is}
+    make=edge.AcornSearchParams, fields={"enable": unchanged, "max_selectivity": unchanged}
 )
 _IDF = Table(make=edge.IdfParams, fields={"corpus": filter_})
 _SEARCH = Table(
     make=edge.SearchParams,
     fields={
-        "hnsw_ef": as_it_is,
-        "exact": as_it_is,
-        "indexed_only": as_it_is,
-        "quantization": lambda value: carry(value, _QUANTIZATION),
-        "acorn": lambda value: carry(value, _ACORN),
+        "hnsw_ef": unchanged,
+        "exact": unchanged,
+        "indexed_only": unchanged,
+        "quantization": lambda value: convert_model(value, _QUANTIZATION),
+        "acorn": lambda value: convert_model(value, _ACORN),
         "idf": _idf,
     },
 )

@@ -1,4 +1,4 @@
-"""Operations that write: the models of ``batch_update_points``, and their parts."""
+"""Converts update operations: the models of ``batch_update_points``."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _Operation = edge.UpdateOperation
 
 
 def update_mode(mode: models.UpdateMode | str | None) -> edge.UpdateMode | None:
-    """Whether points that are there, or are not there, are left alone."""
+    """Convert whether existing or missing points are skipped."""
     return None if mode is None else to_engine(models.UpdateMode)(mode)
 
 
 def update_operation(operation: models.UpdateOperation) -> Operations:
-    """The engine's operations for one of the client's, in their order.
+    """Convert an update operation to the engine's operations, in their order.
 
-    One of the client's may name points and a filter together: the engine takes either.
+    The client's may have points and a filter; the engine's have one of the two.
 
     Raises:
-        NotSupportedByEdgeError: If a field cannot be expressed.
-        ArgumentError: If it says neither which points nor which filter.
+        NotSupportedByEdgeError: If the engine lacks a field.
+        ArgumentError: If it has neither points nor a filter.
     """
     convert = _OPERATIONS.get(type(operation))
     if convert is None:
@@ -40,8 +40,8 @@ def update_operation(operation: models.UpdateOperation) -> Operations:
     return convert(inner)
 
 
-def structs(batch: models.Batch) -> Iterator[models.PointStruct]:
-    """The points of a batch, which holds them by column.
+def batch_points(batch: models.Batch) -> Iterator[models.PointStruct]:
+    """Yield the points of a batch, which holds them by column.
 
     Raises:
         ArgumentError: If the columns differ in length.
@@ -68,7 +68,7 @@ def structs(batch: models.Batch) -> Iterator[models.PointStruct]:
 
 def _upsert(given: models.PointsList | models.PointsBatch) -> Operations:
     require_only(given, "points", "batch", "update_filter", "update_mode")
-    points = given.points if isinstance(given, models.PointsList) else structs(given.batch)
+    points = given.points if isinstance(given, models.PointsList) else batch_points(given.batch)
     return [
         _Operation.upsert_points(
             [point(struct) for struct in points],

@@ -249,7 +249,7 @@ class BuildHereRun:
         from qdrant_static.shipping.targets.target import LIVE, MARK
 
         collection, alias = self.job.collection, self.build.alias
-        with local.at_rest(collection) as folders:
+        with local.shard_folders(collection) as folders:
             mine = fingerprint(read_shards(folders))
         if not self.server.collection_exists(collection):
             return None
