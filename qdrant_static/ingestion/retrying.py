@@ -22,8 +22,8 @@ from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.batchbuilder import RejectedError
 from qdrant_static.reading.csvfile import read_again
 from qdrant_static.reading.inputs import Input
-from qdrant_static.reading.options import SourceOptions, read_row_options
-from qdrant_static.reading.selection import select
+from qdrant_static.reading.options import SourceOptions
+from qdrant_static.reading.selection import read_row_options, select
 from qdrant_static.reading.sources import Source
 
 if TYPE_CHECKING:

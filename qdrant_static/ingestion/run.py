@@ -37,8 +37,8 @@ from qdrant_static.journal.directwriters import other_ledger
 from qdrant_static.journal.jobwriter import find_migration
 from qdrant_static.ledger.records import Run, Totals, UnreadableFile
 from qdrant_static.ledger.runidentity import encoding_key
-from qdrant_static.reading.options import row_options
 from qdrant_static.reading.rejects import RejectsFile
+from qdrant_static.reading.selection import row_options
 from qdrant_static.sinks.encoding import BatchEncoder
 from qdrant_static.sinks.latevectors import LateVectors
 
@@ -76,7 +76,9 @@ class IngestRun(AccountedRun):
         try:
             with RejectsFile(
                 Path(run.rejects or self.files.new_rejects()),
-                options=row_options(self.source, self.passages),
+                options=row_options(
+                    self.source.selection, getattr(self.source, "options", None), self.passages
+                ),
                 kept_bytes=run.rejects_bytes if again else 0,
             ) as rejected:
                 return self._carry_out(run, rejected)

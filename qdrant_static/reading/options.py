@@ -1,17 +1,14 @@
-"""How an input is read: `SourceOptions` and `Passages`, and their form in a rejects file."""
+"""How an input is read: `SourceOptions`, and `Passages` for long texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self, get_args
 
 from qdrant_static import plaindata, rules
 from qdrant_static.collection.fields import Fields
 from qdrant_static.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from qdrant_static.reading.sources import AnySource
 
 Format = Literal["parquet", "jsonl", "csv", "tsv", "arrow"]
 CellType = Literal["string", "integer", "float", "boolean"]
@@ -184,51 +181,3 @@ class Passages:
     def fields(self) -> Fields:
         """Names of the payload fields that hold key and text of a passage."""
         return Fields(key=(self.parent, self.number), text=(self.text,))
-
-
-#: Options of files; a row that was read no longer has a format.
-_OF_FILES = ("format", "delimiter")
-_PASSAGES = "passages"
-
-
-def row_options(source: AnySource, passages: Passages | None) -> dict[str, Any]:
-    """Return the options by which a job reads its rows, as JSON-like data without defaults.
-
-    Args:
-        source: The job's source; its columns are named here even if they were chosen by default.
-        passages: How its texts are cut.
-    """
-    chosen = source.selection
-    given = getattr(source, "options", None) or SourceOptions()
-    options = SourceOptions(
-        key=chosen.keys,
-        text=() if chosen.template is not None else chosen.text,
-        template=None if chosen.template is None else str(chosen.template),
-        payload=chosen.payload,
-        exclude=tuple(one for one in chosen.exclude if one not in chosen.keys),
-        rename=chosen.rename,
-        vectors=chosen.vectors,
-        types=given.types,
-        max_text_bytes=chosen.max_text_bytes,
-        max_payload_bytes=chosen.max_payload_bytes,
-    )
-    default = SourceOptions()
-    found = {
-        one.name: value
-        for one in fields(SourceOptions)
-        if one.name not in _OF_FILES
-        and (value := getattr(options, one.name)) != getattr(default, one.name)
-    }
-    plain = {name: list(one) if isinstance(one, tuple) else one for name, one in found.items()}
-    return plain | ({} if passages is None else {_PASSAGES: asdict(passages)})
-
-
-def read_row_options(data: Mapping[str, Any]) -> tuple[SourceOptions, Passages | None]:
-    """Convert what `row_options` returned back to options.
-
-    Raises:
-        ArgumentError: If it is damaged; it names the option.
-    """
-    own = {name: value for name, value in data.items() if name != _PASSAGES}
-    passages = data.get(_PASSAGES)
-    return SourceOptions.from_dict(own), None if passages is None else Passages(**passages)

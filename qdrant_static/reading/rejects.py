@@ -115,7 +115,7 @@ class RejectsFile:
 
     Args:
         path: The file; an earlier one of that name is replaced.
-        options: How the job reads its rows; see `options.row_options`.
+        options: How the job reads its rows; see `selection.row_options`.
         kept_bytes: So much of an earlier file is this run's and stays: what came after it belongs
             to batches that are read again.
     """

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from qdrant_static.collection.fields import Template
 from qdrant_static.collection.spec import Fields
 from qdrant_static.errors import ArgumentError, ColumnNotFoundError
-from qdrant_static.reading.options import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, SourceOptions
+from qdrant_static.reading.options import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, Passages, SourceOptions
 from qdrant_static.suggestions import other_delimiter
 
-#: Taken as the key, the first that is there, where none is named.
+#: The key where none is named: the first of these that exists.
 KEY_COLUMNS = ("id", "_id")
-#: Taken as the text, those that are there, where none is named.
+#: The text where none is named: those of these that exist.
 TEXT_COLUMNS = ("title", "text")
+
+#: Options of files; a row that was read no longer has a format.
+_OF_FILES = ("format", "delimiter")
+_PASSAGES = "passages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The columns of a job.
+    """Which columns a job reads, and as what.
 
     Attributes:
         key: The key's column, or several; None: the key is a digest of the text.
@@ -27,12 +32,12 @@ class Selection:
         payload: The payload's columns; None: all.
         exclude: Columns that the payload does not have.
         rename: Column -> its name in the payload.
-        template: How the text is made of its columns; None: joined.
+        template: Makes the text of its columns; None: they are joined.
         vectors: The column of ready vectors.
-        dimension: Of the ready vectors; None where nobody knows yet.
-        flat: Columns that have a dot in their name; such a name is no path.
-        overlooked: Columns that would be taken as the key or the text, were they in the first
-            records; where they come later, a person should know.
+        dimension: Dimension of the ready vectors; None where it is not known yet.
+        flat: Columns that have a dot in their name; such a name is not a path.
+        overlooked: Columns that would be key or text if the first records had them; a note is
+            shown when a later record has one.
         max_text_bytes: Longer texts are rejected.
         max_payload_bytes: Larger payloads are rejected.
     """
@@ -52,14 +57,14 @@ class Selection:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns of the key, none, one or several."""
+        """The columns of the key: none, one or several."""
         if self.key is None:
             return ()
         return (self.key,) if isinstance(self.key, str) else self.key
 
     @property
     def fields(self) -> Fields:
-        """Where the payload holds key and text, and how the text is made."""
+        """Names of the payload fields that hold key and text, and how the text is made."""
         keys = tuple(self.stored_as(name) or name for name in self.keys)
         names = {name: self.stored_as(name) for name in self.text}
         return Fields(
@@ -72,9 +77,9 @@ class Selection:
         )
 
     def stored_as(self, column: str) -> str | None:
-        """The name of a column in the payload, which is a path where it lies in a struct.
+        """Return the name of a column in the payload, a path if it lies in a struct.
 
-        A struct that is renamed takes its fields along. None: the column is not stored.
+        The fields of a struct that is renamed move with it. None: the column is not stored.
         """
         head, rest = column, ""
         while head:
@@ -86,14 +91,14 @@ class Selection:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The columns that must be there."""
+        """The columns that must exist."""
         vectors = () if self.vectors is None else (self.vectors,)
         named = (*self.keys, *self.text, *vectors, *(self.payload or ()), *self.exclude)
         return tuple(dict.fromkeys((*named, *self.rename)))
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The paths that are stored where not all is; the key is, so that hits can be named."""
+        """The paths that are stored where not all is; with the key, so that hits can be identified."""
         return (*self.keys, *(self.payload or ()), *self.rename)
 
     @property
@@ -103,7 +108,7 @@ class Selection:
         return (*self.exclude, *named)
 
     def keeps(self, column: str) -> bool:
-        """Whether the payload has a column, whole or in part; the key always stays."""
+        """Return whether the payload has a column, whole or in part; the key always stays."""
         if self._is_within(column, self.keys):
             return True
         if self._is_within(column, self.unwanted):
@@ -113,13 +118,13 @@ class Selection:
         return any(self._is_within(one, (column,)) for one in self.wanted)
 
     def note_on(self, column: str, place: str) -> str:
-        """Explain what happens with a column that was overlooked.
+        """Return a note about what happens with a column that was overlooked.
 
         Args:
             column: The column.
-            place: Where it was met first.
+            place: The file, or the line, that has it first.
         """
-        first = f"{place} has {column!r}, which the first records have not"
+        first = f"{place} has {column!r}, which the first records lack"
         if column in KEY_COLUMNS:
             taken = " + ".join(self.keys) or "a digest of the text"
             return f"{first}: the key stays {taken}; name the key's column to take another"
@@ -127,27 +132,27 @@ class Selection:
         return f"{first}: the text stays {taken}; name the text's columns to take more"
 
     def takes(self, column: str) -> bool:
-        """Whether a column's values are used for anything."""
+        """Return whether a column's values are used for anything."""
         return self.keeps(column) or column in (*self.text, self.vectors)
 
     def _is_within(self, path: str, wholes: Sequence[str]) -> bool:
-        """Whether a path is one of some, or lies inside one."""
+        """Return whether a path is one of these, or lies inside one."""
         inside = () if path in self.flat else tuple(f"{one}." for one in wholes)
         return path in wholes or path.startswith(inside)
 
 
 def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selection:
-    """Choose the columns of a job, and check that they are there.
+    """Choose the columns of a job, and check that they exist.
 
     Args:
-        columns: What the input has; empty if it has no rows.
-        source: Where that was read, for errors.
-        options: What is asked for.
+        columns: The columns of the input; empty if it has no rows.
+        source: The name of the input, for errors.
+        options: The columns that are wanted.
 
     Raises:
-        ColumnNotFoundError: If one is not there; it lists those that are.
-        ArgumentError: If no text column is named and none is found, one comes twice, or columns get
-            in each other's way.
+        ColumnNotFoundError: If one does not exist; it lists those that do.
+        ArgumentError: If no text column is named and none is found, one comes twice, or columns
+            contradict each other.
     """
     template = None if options.template is None else Template.parse(options.template)
     found_key = tuple(name for name in KEY_COLUMNS if name in columns)[:1]
@@ -195,7 +200,7 @@ def select(columns: Sequence[str], source: str, options: SourceOptions) -> Selec
 
 
 def check_names(source: str, columns: Sequence[str], selection: Selection) -> None:
-    """Refuse a column that comes twice, unless it is left out.
+    """Refuse a column that comes twice, unless it is not used.
 
     Raises:
         ArgumentError: It names the column.
@@ -211,7 +216,7 @@ def check_names(source: str, columns: Sequence[str], selection: Selection) -> No
 
 
 def _overlooked(options: SourceOptions, keys: Sequence[str], text: Sequence[str]) -> Iterator[str]:
-    """The default columns that are not there, as far as defaults are taken."""
+    """Yield the default columns that do not exist, where defaults are used."""
     if not options.key:
         yield from KEY_COLUMNS[: KEY_COLUMNS.index(keys[0]) if keys else None]
     if not options.text and options.template is None:
@@ -219,10 +224,56 @@ def _overlooked(options: SourceOptions, keys: Sequence[str], text: Sequence[str]
 
 
 def _is_among(name: str, columns: Sequence[str]) -> bool:
-    """Whether a column is there, or one that may hold it."""
+    """Return whether a column exists, or one that may contain it."""
     head = name
     while head:
         if head in columns:
             return True
         head = head.rpartition(".")[0]
     return False
+
+
+def row_options(
+    selection: Selection, options: SourceOptions | None, passages: Passages | None
+) -> dict[str, Any]:
+    """Return the options by which a job reads its rows, as JSON-like data without defaults.
+
+    They are written beside every rejected row, to read it again.
+
+    Args:
+        selection: The columns of the job; they are named even if they were chosen by default.
+        options: The options of the source, where it has any.
+        passages: How its texts are cut.
+    """
+    chosen = SourceOptions(
+        key=selection.keys,
+        text=() if selection.template is not None else selection.text,
+        template=None if selection.template is None else str(selection.template),
+        payload=selection.payload,
+        exclude=tuple(one for one in selection.exclude if one not in selection.keys),
+        rename=selection.rename,
+        vectors=selection.vectors,
+        types={} if options is None else options.types,
+        max_text_bytes=selection.max_text_bytes,
+        max_payload_bytes=selection.max_payload_bytes,
+    )
+    default = SourceOptions()
+    changed = {
+        field.name: value
+        for field in fields(SourceOptions)
+        if field.name not in _OF_FILES
+        and (value := getattr(chosen, field.name)) != getattr(default, field.name)
+    }
+    plain = {name: list(one) if isinstance(one, tuple) else one for name, one in changed.items()}
+    return plain | ({} if passages is None else {_PASSAGES: asdict(passages)})
+
+
+def read_row_options(data: Mapping[str, Any]) -> tuple[SourceOptions, Passages | None]:
+    """Convert what `row_options` returned back to options.
+
+    Raises:
+        ArgumentError: If it is damaged; it names the option.
+    """
+    own = {name: value for name, value in data.items() if name != _PASSAGES}
+    passages = data.get(_PASSAGES)
+    return SourceOptions.from_dict(own), None if passages is None else Passages(**passages)

@@ -8,10 +8,9 @@ from dataclasses import replace
 import pyarrow as pa
 
 from qdrant_static.reading.batch import Batch
-from qdrant_static.reading.options import Passages, SourceOptions, read_row_options, row_options
+from qdrant_static.reading.options import Passages, SourceOptions
 from qdrant_static.reading.rejects import Reject, RejectsFile
-from qdrant_static.reading.selection import Selection, select
-from qdrant_static.reading.sources import Source
+from qdrant_static.reading.selection import read_row_options, row_options, select
 
 
 def reject(**changes) -> Reject:
@@ -103,12 +102,6 @@ def test_options_and_what_the_folders_say_are_beside_the_row(tmp_path):
     assert (line["options"], line["partition"]) == ({"key": ["id"]}, {"year": 1990})
 
 
-def source_of(selection: Selection, options: SourceOptions) -> Source:
-    return Source(
-        inputs=(), selection=selection, unreadable=(), left_out=(), total_rows=0, options=options
-    )
-
-
 def test_options_are_read_again_as_they_were():
     options = SourceOptions(
         key=("a", "b.c"), template="{t}: {u}", payload=("a",), exclude=("x",), rename={"t": "w"},
@@ -116,14 +109,14 @@ def test_options_are_read_again_as_they_were():
     )  # fmt: skip
     given = replace(options, delimiter=";", format="csv")
     cut = Passages(tokens=7, overlap=1, parent="of")
-    told = row_options(source_of(select((), "x", options), given), cut)
-    assert read_row_options(json.loads(json.dumps(told))) == (options, cut)
+    written = row_options(select((), "x", options), given, cut)
+    assert read_row_options(json.loads(json.dumps(written))) == (options, cut)
 
 
 def test_a_key_that_is_excluded_by_its_default_name_is_no_error():
     options = SourceOptions(exclude=("id",))
-    told = row_options(source_of(select(("id", "text"), "x", options), options), None)
-    assert told == {"key": ["id"], "text": ["text"]}
+    written = row_options(select(("id", "text"), "x", options), options, None)
+    assert written == {"key": ["id"], "text": ["text"]}
 
 
 def batch() -> Batch:
