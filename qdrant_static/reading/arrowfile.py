@@ -1,4 +1,4 @@
-"""Arrow IPC files and streams (Feather too), and the tables of sources that others register."""
+"""Reads Arrow IPC files and streams (Feather too), and the tables of registered sources."""
 
 from __future__ import annotations
 
@@ -21,53 +21,53 @@ _FILE_MAGIC = b"ARROW1"
 
 
 def schema(file: Input) -> pa.Schema:
-    """The columns of a file, those of its partition last.
+    """Return the columns of a file, those of its partition last.
 
     Raises:
         OSError: If it cannot be read.
         pa.ArrowException: If it is neither an Arrow file nor an Arrow stream.
     """
-    with _tables(file, ()) as (found, _):
-        return with_partition(found, file)
+    with _tables(file, ()) as (own, _):
+        return with_partition(own, file)
 
 
 def read(
     file: Input, selection: Selection, settled: Sequence[tuple[int, int]] = ()
 ) -> Iterator[Batch | Reject]:
-    """Read a file in batches; a break in the file comes last, as a reject of its own.
+    """Read a file in batches; an error in the file comes last, as a reject of its own.
 
     Args:
         file: The file.
         selection: The columns.
-        settled: Ranges of rows that are not wanted again, sorted.
+        settled: Ranges of rows to leave out, sorted.
     """
     try:
-        with _tables(file, ()) as (found, _):
-            needed = storedcolumns.leaves(found, selection)
-            top = sorted({found.get_field_index(path[0]) for path in needed} - {-1})
+        with _tables(file, ()) as (own, _):
+            needed = storedcolumns.leaves(own, selection)
+            top = sorted({own.get_field_index(path[0]) for path in needed} - {-1})
         with _tables(file, top) as (_, tables):
-            yield from batches(file, with_partition(found, file), tables, selection, settled)
+            yield from batches(file, with_partition(own, file), tables, selection, settled)
     except DAMAGED as error:
         yield unreadable_file(file, error)
 
 
 def batches(
     file: Input,
-    found: pa.Schema,
+    schema: pa.Schema,
     tables: Iterator[pa.RecordBatch],
     selection: Selection,
     settled: Sequence[tuple[int, int]],
 ) -> Iterator[Batch | Reject]:
-    """Batches of tables that come one after the other.
+    """Convert tables to batches, one after the other.
 
     Args:
-        file: Where they come from.
-        found: The columns.
-        tables: The tables; they may have fewer columns than that.
-        selection: The columns.
-        settled: Ranges of rows that are not wanted again, sorted.
+        file: The file that they come from.
+        schema: Its columns.
+        tables: The tables; they may lack columns that are not needed.
+        selection: The columns of the job.
+        settled: Ranges of rows to leave out, sorted.
     """
-    converter = TableConverter(file.name, found, selection, file.partition, file.unfit)
+    converter = TableConverter(file.name, schema, selection, file.partition, file.unfit)
     start = 0
     try:
         for table in tables:
@@ -85,7 +85,7 @@ def batches(
 def _tables(
     file: Input, wanted: Sequence[int]
 ) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
-    """The schema and the tables, with some of the columns; none named: all."""
+    """Open a file; yield its schema and tables, with some of the columns or, if none, all."""
     options = pa.ipc.IpcReadOptions(included_fields=list(wanted) or None)
     with file.open_seekable() as source:
         if source.read(len(_FILE_MAGIC)) == _FILE_MAGIC:

@@ -1,4 +1,4 @@
-"""Records that come one by one (a line, a cell row, a point) -> batches."""
+"""Builds batches of records that come one by one: lines, rows of cells, points."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS = {
 
 
 class RejectedError(Exception):
-    """What is no record: its reason and what to say."""
+    """A row that is rejected, with reason and message."""
 
     def __init__(self, reason: Reason, message: str, row: Any = None) -> None:
         super().__init__(reason)
@@ -36,21 +36,21 @@ class RejectedError(Exception):
 
 
 def kind_of(value: Any) -> str:
-    """What JSON calls a value."""
+    """Return what JSON calls the type of a value."""
     return _KINDS.get(type(value), "a number")
 
 
 class BatchBuilder:
-    """The batch that is being filled.
+    """Collects records and rejects, and makes batches of them.
 
     Args:
         file: The file's name.
         unit: What its positions count.
         selection: The columns of the job.
         partition: Column -> value, for columns that a record lacks.
-        unfit: Column of the partition -> why its value cannot be taken.
-        max_rows: A batch ends when so many records are in it.
-        max_bytes: Or so many bytes of them.
+        unfit: Column of the partition -> why its value is not of the type.
+        max_rows: A batch is full with so many records.
+        max_bytes: A batch is full with so many bytes of records.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class BatchBuilder:
 
     @property
     def rows(self) -> int:
-        """Records and rejects so far."""
+        """Number of records and rejects so far."""
         return len(self._positions) + len(self._rejects)
 
     @property
@@ -108,14 +108,14 @@ class BatchBuilder:
         key: Key | None = None,
         vector: Any = None,
     ) -> None:
-        """Take a record, or reject it.
+        """Add a record, or reject it.
 
         Args:
-            position: Where it is.
+            position: Its position in the file.
             record: Its fields.
-            size: About how many bytes it has.
-            key: Its key where no field holds it.
-            vector: Its vector where no field holds it.
+            size: Its approximate size in bytes.
+            key: Its key, if no field holds it.
+            vector: Its vector, if no field holds it.
         """
         self._bytes += size
         selection = self._selection
@@ -128,35 +128,35 @@ class BatchBuilder:
             for name, problem in self._unfit.items():
                 if name not in own:
                     raise RejectedError("wrong_type", problem)
-            found = _key(record, selection) if key is None else key
+            own_key = _key(record, selection) if key is None else key
             ready = self._vector(record, vector)
-            text = _text(record, selection, optional=ready is not None and found is not None)
+            text = _text(record, selection, optional=ready is not None and own_key is not None)
             payload = self._payload(record, size, text)
         except RejectedError as problem:
             self.reject(position, problem.reason, problem.message, record)
             return
         self._positions.append(position)
         self._texts.append(text)
-        if found is not None:
-            self._keys.append(found)
+        if own_key is not None:
+            self._keys.append(own_key)
         if ready is not None:
             self._vectors.append(ready)
         self._payloads.append(payload)
         self._records.append(record)
 
     def _note(self, record: dict[str, Any], position: int) -> None:
-        """Remember the columns that come later than the first records."""
+        """Note the columns that the first records lack."""
         for name in sorted(self._overlooked & record.keys()):
             if record[name] is not None:
                 place = f"{self._file}, {self._unit} {position:,},"
                 self._notes[name] = self._selection.note_on(name, place)
                 self._overlooked.remove(name)
 
-    def _vector(self, record: dict[str, Any], given: Any) -> Any:
+    def _vector(self, record: dict[str, Any], own: Any) -> Any:
         name = self._selection.vectors
         if name is None:
             return None
-        vector = value_at(record, name) if given is None else given
+        vector = value_at(record, name) if own is None else own
         problem = readyvectors.problem_of(vector, self._dimension)
         if problem is not None:
             raise RejectedError("bad_vector", problem)
@@ -166,13 +166,13 @@ class BatchBuilder:
 
     def _payload(self, record: dict[str, Any], size: int, text: str) -> dict[str, Any]:
         selection = self._selection
-        # A character has at most four bytes; only what may be too long is measured.
+        # A character has at most four bytes; only texts that may be too long are measured.
         if 4 * len(text) > selection.max_text_bytes:
             length = len(text.encode())
             if length > selection.max_text_bytes:
                 limit = selection.max_text_bytes
                 raise RejectedError("too_long", f"a text of {length:,} bytes; limit {limit:,}")
-        if size > selection.max_payload_bytes and self._vectors_apart(size):
+        if size > selection.max_payload_bytes and self._is_large_without_vector(size):
             limit = selection.max_payload_bytes
             raise RejectedError("too_long", f"a payload of {size:,} bytes; limit {limit:,}")
         try:
@@ -180,8 +180,8 @@ class BatchBuilder:
         except ValueError as error:
             raise RejectedError("wrong_type", str(error)) from error
 
-    def _vectors_apart(self, size: int) -> bool:
-        """Whether the payload is what is large, not a vector beside it (25 bytes a number)."""
+    def _is_large_without_vector(self, size: int) -> bool:
+        """Return whether the payload itself is too large, without a vector (25 bytes a number)."""
         return size - 25 * (self._dimension or 0) > self._selection.max_payload_bytes
 
     def reject(
@@ -193,7 +193,7 @@ class BatchBuilder:
         *,
         csv: Mapping[str, Any] | None = None,
     ) -> None:
-        """Set a record apart; ``csv`` says how a line of CSV is divided."""
+        """Reject a record; ``csv`` has delimiter and columns of a line of CSV."""
         self._rejects.append(
             Reject(
                 reason=reason,
@@ -208,16 +208,16 @@ class BatchBuilder:
         )
 
     def weigh(self, size: int) -> None:
-        """Count the bytes of something that was rejected."""
+        """Count the bytes of a line that was rejected."""
         self._bytes += size
 
     def take(self, start: int, stop: int, *, keyed: bool | None = None) -> Batch:
-        """The batch so far, and begin the next.
+        """Return the batch so far, and begin the next.
 
         Args:
             start: The first position that it accounts for.
             stop: The position after the last.
-            keyed: Whether the records have keys; None: as the selection says.
+            keyed: Whether the records have keys; None: if the selection has a key.
         """
         has_keys = bool(self._selection.keys) if keyed is None else keyed
         ready = self._selection.vectors is not None

@@ -1,8 +1,8 @@
-"""CSV and TSV: every record is read or rejected, whatever its quotes do.
+"""Reads CSV and TSV: every record is read or rejected, also after an unclosed quote.
 
-Python's own reader has a limit of 128 KiB per cell that can be moved for the whole process only,
-and takes the rest of the file for one cell where a quote is not closed. A columnar reader guesses
-types. Here cells are strings unless a type is named, and a quote that stays open costs its line.
+Python's csv module has a limit of 128 KiB per cell that can be changed only for the whole process,
+and reads the rest of the file as one cell after an unclosed quote. A columnar reader guesses types.
+Here cells are strings unless a type is named, and an unclosed quote costs only its line.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from qdrant_static.reading.streams import DAMAGED, lines
 
 
 def columns(file: Input) -> tuple[str, ...]:
-    """The names in the header, as often as they come; none for an empty file."""
+    """Return the names in the header, with duplicates; none for an empty file."""
     try:
         with file.open_sample() as opened:
             numbered = enumerate(lines(opened, csvcells.MAX_RECORD_BYTES), 1)
             header = next(split_records(numbered, file.delimiter), None)
     except DAMAGED:
-        return ()  # read() says so
+        return ()  # `read` reports it
     if header is None:
         return ()
     names = _names(file, header[1])
@@ -38,10 +38,10 @@ def columns(file: Input) -> tuple[str, ...]:
 
 
 def check_types(file: Input, found: Sequence[str], types: Mapping[str, CellType]) -> None:
-    """Refuse a type for a column that is not there.
+    """Refuse a type for a column that does not exist.
 
     Raises:
-        ColumnNotFoundError: It lists the columns that are.
+        ColumnNotFoundError: It lists the columns that exist.
     """
     for name in types:
         if found and name not in found:
@@ -54,18 +54,18 @@ def read(
     settled: Sequence[tuple[int, int]] = (),
     types: Mapping[str, CellType] | None = None,
 ) -> Iterator[Batch | Reject]:
-    """Read a file in batches; a break in the file comes last, as a reject of its own.
+    """Read a file in batches; an error in the file comes last, as a reject of its own.
 
-    A record has the number of its first line. The header belongs to the first batch.
+    The position of a record is that of its first line. The header belongs to the first batch.
 
     Args:
         file: The file.
         selection: The columns.
-        settled: Ranges of lines that are not wanted again, sorted; they are not parsed.
+        settled: Ranges of lines to leave out, sorted; they are not parsed.
         types: Column -> type of its values; all others are strings.
     """
     builder = BatchBuilder(file.name, "line", selection, partition=file.partition, unfit=file.unfit)
-    seen = _Seen()
+    seen = _LineCounter()
     start = 1
     try:
         with file.open() as opened:
@@ -75,7 +75,7 @@ def read(
                 names = _names(file, header[1])
                 check_names(file.name, names, selection)
                 convert = _Converter(names, types or {})
-                divided = {"delimiter": file.delimiter, "columns": names}
+                layout = {"delimiter": file.delimiter, "columns": names}
                 skipping = _Skipping(numbered, settled)
                 start = skipping.first
                 records = split_records(iter(skipping), file.delimiter, len(names))
@@ -88,7 +88,7 @@ def read(
                     if builder.is_full:
                         yield builder.take(start, number)
                         start = number
-                    _add(builder, convert, number, cells, size, divided)
+                    _add(builder, convert, number, cells, size, layout)
                 gap = skipping.gap_before(seen.number + 1)
                 if builder.rows:
                     yield builder.take(start, seen.number + 1 if gap is None else gap[0])
@@ -98,8 +98,8 @@ def read(
         yield unreadable_file(file, error, seen.number)
 
 
-class _Seen:
-    """How many lines were read."""
+class _LineCounter:
+    """Counts the lines that were read."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -110,7 +110,7 @@ class _Seen:
 
 
 class _Skipping:
-    """Lines that are not settled; remembers where settled ones were left out."""
+    """Lines that are not settled; remembers where settled lines were left out."""
 
     def __init__(self, numbered: Iterator[Numbered], settled: Sequence[tuple[int, int]]) -> None:
         self._numbered = numbered
@@ -127,7 +127,7 @@ class _Skipping:
                 self._gaps.append((number, end))
 
     def gap_before(self, number: int) -> tuple[int, int] | None:
-        """The settled ranges that were left out before a line, as one; None if there were none."""
+        """Return the settled ranges left out before a line, joined; None if there were none."""
         gaps = []
         while self._gaps and self._gaps[0][0] < number:
             gaps.append(self._gaps.popleft())
@@ -140,7 +140,7 @@ def _add(
     number: int,
     cells: list[bytes] | RejectedError,
     size: int,
-    divided: Mapping[str, Any],
+    layout: Mapping[str, Any],
 ) -> None:
     try:
         if isinstance(cells, RejectedError):
@@ -148,13 +148,13 @@ def _add(
         record = convert(cells)
     except RejectedError as problem:
         builder.weigh(size)
-        builder.reject(number, problem.reason, problem.message, problem.row, csv=divided)
+        builder.reject(number, problem.reason, problem.message, problem.row, csv=layout)
         return
     builder.add(number, record, size)
 
 
 class _Converter:
-    """Cells -> a record."""
+    """Converts cells to a record."""
 
     def __init__(self, names: Sequence[str], types: Mapping[str, CellType]) -> None:
         self._names = names
@@ -175,27 +175,27 @@ class _Converter:
         return record
 
 
-def read_again(value: str | list[Any], divided: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a rejected row that may have been corrected: a line of CSV, or its cells.
+def read_again(value: str | list[Any], layout: Mapping[str, Any]) -> dict[str, Any]:
+    """Parse a rejected row that may have been corrected: a line of CSV, or its cells.
 
     Args:
         value: The line, which may have line breaks within quotes, or the cells.
-        divided: What the reject's ``csv`` says.
+        layout: The reject's ``csv``: delimiter and columns.
 
     Returns:
         Column -> cell; every cell is a string, or None where it is empty.
 
     Raises:
-        RejectedError: If it is still no record of its file.
+        RejectedError: If it is still not a record of its file.
     """
-    names = divided["columns"]
+    names = layout["columns"]
     if not isinstance(value, str):
         return _record(names, value)
     text = value.encode("utf-8", "replace")
     numbered = enumerate(text.splitlines(keepends=True), 1)
-    records = list(split_records(numbered, divided["delimiter"], len(names)))
+    records = list(split_records(numbered, layout["delimiter"], len(names)))
     if len(records) != 1:
-        raise RejectedError("not_csv", f"{len(records)} records in the place of one", value)
+        raise RejectedError("not_csv", f"{len(records)} records instead of one", value)
     cells = records[0][1]
     if isinstance(cells, RejectedError):
         raise cells
@@ -204,13 +204,13 @@ def read_again(value: str | list[Any], divided: Mapping[str, Any]) -> dict[str, 
 
 def _record(names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
     if len(cells) != len(names):
-        told = f"{len(cells)} cells, the header has {len(names)}"
-        raise RejectedError("not_csv", told, list(cells))
+        problem = f"{len(cells)} cells, the header has {len(names)}"
+        raise RejectedError("not_csv", problem, list(cells))
     return {name: cell or None for name, cell in zip(names, cells, strict=True)}
 
 
 def _names(file: Input, cells: list[bytes] | RejectedError) -> list[str]:
-    """The header's names; a column without one is called by its place."""
+    """Return the names in the header; a column without one is named by its place."""
     if isinstance(cells, RejectedError):
         raise ArgumentError(field="header", problem=f"{file.name}: {cells.message}")
     try:

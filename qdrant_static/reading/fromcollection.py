@@ -1,4 +1,4 @@
-"""An existing collection as a source: to encode its texts again, or to take its vectors along."""
+"""An existing collection as a source: to encode its texts again, or to copy its vectors."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.collection.vectorspec import VectorSpec
 
-#: What to do where texts cannot be made again from the payload.
+#: Remedy where the texts cannot be made again from the payload.
 _FROM_FILES = (
     "they cannot be encoded again from there. Name the files that it was filled from "
     "(migrate start --from-source FILE), or the payload fields that are to be the text instead "
     "(--text, text=)"
 )
-#: About how many bytes a field of a payload has, to bound batches by bytes before they are sent.
+#: Assumed bytes of a payload field that is not a string, to bound batches by bytes.
 _FIELD_BYTES = 16
 
 
@@ -42,19 +42,19 @@ _FIELD_BYTES = 16
 class CollectionSource:
     """The points of a collection, in the order of their ids; a point's position is its place.
 
-    A record's key is its point's id, so that it has the same id in another collection.
+    A record's key is the id of its point, so that it has the same id in another collection.
 
     Attributes:
-        client: Where the collection is.
+        client: The client of the collection.
         collection: Its name.
-        name: What it is called in rejects and ledgers.
+        name: Its name in rejects and ledgers.
         selection: The payload fields.
-        vector: The vector that takes the encoder's place; None: none.
-        stored: That vector's spec, where the collection has one: some hold other numbers than
-            the encoder's.
-        total_rows: How many points there are.
-        left_out: Nothing: payloads are JSON already.
-        files: Nothing.
+        vector: The vector to use instead of the encoder's; None: none.
+        stored: That vector's spec, where the collection has one: some vectors are stored in
+            another form than the encoder's.
+        total_rows: Number of points.
+        left_out: Always empty: payloads are JSON already.
+        files: Always empty.
     """
 
     client: Client
@@ -68,15 +68,15 @@ class CollectionSource:
     files: tuple[Path, ...] = ()
 
     def __iter__(self) -> Iterator[Batch | Reject]:
-        """All batches."""
+        """Yield all batches."""
         return self.batches()
 
     def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
-        """All batches but what is settled.
+        """Yield all batches, without what is settled.
 
         Args:
-            settled: What earlier batches accounted for, by this source's name. It is passed over
-                without its payload, and holds only while the collection stays as it is.
+            settled: What earlier batches accounted for, by this source's name. Those points are
+                scrolled over without payload; valid only while the collection does not change.
         """
         done = () if settled is None else settled.get(self.name, ())
         position, offset = 0, None
@@ -92,7 +92,7 @@ class CollectionSource:
                     return
 
     def with_dimension(self) -> Self:
-        """The same source, which knows the dimension of its vectors: that of the first point's.
+        """Return the same source with the dimension of its vectors, that of the first point's.
 
         Raises:
             ArgumentError: If the first points have no such vector.
@@ -141,9 +141,9 @@ class CollectionSource:
         return original_form(np.asarray([row], np.float32), self.stored)[0].tolist()
 
     def fingerprints(self) -> dict[str, Fingerprint]:
-        """The number of points and a digest of the collection's description.
+        """Return the number of points and a digest of the collection's configuration.
 
-        A change of one point's payload does not show in it.
+        A change of one point's payload does not change it.
         """
         count = int(self.client.count(self.collection, exact=True).count)
         described = str(self.client.get_collection(self.collection).config)
@@ -154,21 +154,21 @@ class CollectionSource:
 def open_collection(
     client: Client, collection: str, *, options: SourceOptions | None = None
 ) -> CollectionSource:
-    """Make a source of a collection; no point is read yet but for their fields' names.
+    """Open a collection as a source; only the names of payload fields are read yet.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        options: The text's fields and the payload; by default as the collection was filled. Its
+        options: The text's fields and the payload; by default as the collection was filled.
             ``vectors`` names a vector of the points. A key cannot be chosen: ids stay.
 
     Raises:
-        CollectionNotFoundError: If there is none of that name.
+        CollectionNotFoundError: If it does not exist.
         ColumnNotFoundError: If a field is in none of the first points.
-        ArgumentError: If nobody says which fields are the text.
+        ArgumentError: If neither options nor collection name the fields of the text.
     """
-    asked = options or SourceOptions()
-    if asked.key:
+    wanted = options or SourceOptions()
+    if wanted.key:
         raise ArgumentError(field="key", problem="points keep their ids; leave the key out")
     fields = Fields()
     vectors: tuple[VectorSpec, ...] = ()
@@ -178,33 +178,35 @@ def open_collection(
         pass
     else:
         fields, vectors = spec.fields, spec.vectors
-    as_filled = not asked.text and asked.template is None
+    as_filled = not wanted.text and wanted.template is None
     if as_filled:
         fields.require_text(collection, _FROM_FILES)
-        asked = asked.with_columns(text=fields.text or None)
+        wanted = wanted.with_columns(text=fields.text or None)
     points, _ = page(client, collection, limit=MAX_ROWS, with_payload=True)
     names = tuple(dict.fromkeys(name for point in points for name in point.payload or ()))
     name = f"collection:{collection}"
-    # A vector is no payload field: nobody is to look for it there.
-    textless = as_filled and asked.vectors and fields.ready_vectors and not fields.all_columns
+    # A vector is not a payload field, so it is not looked for among them.
+    textless = as_filled and wanted.vectors and fields.ready_vectors and not fields.all_columns
     known = () if textless else names
-    chosen = select(known, name, replace(asked, vectors=None)) if known else select((), name, asked)
+    chosen = (
+        select(known, name, replace(wanted, vectors=None)) if known else select((), name, wanted)
+    )
     if as_filled:
         chosen = replace(chosen, template=fields.in_payload)
     source = CollectionSource(
         client=client,
         collection=collection,
         name=name,
-        selection=replace(chosen, key=fields.key, vectors=asked.vectors),
-        vector=asked.vectors,
-        stored=next((one for one in vectors if one.name == asked.vectors), None),
+        selection=replace(chosen, key=fields.key, vectors=wanted.vectors),
+        vector=wanted.vectors,
+        stored=next((one for one in vectors if one.name == wanted.vectors), None),
         total_rows=int(client.count(collection, exact=True).count),
     )
-    return source if asked.vectors is None else source.with_dimension()
+    return source if wanted.vectors is None else source.with_dimension()
 
 
 def _size(value: Any) -> int:
-    """About how many bytes a value takes."""
+    """Estimate the bytes of a value."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""JSON Lines: every line is read or rejected, and lines are never lost.
+"""Reads JSON Lines: every line becomes a record or a reject.
 
-The lines go through Python's decoder one by one. A columnar reader would be faster, but it guesses
-types per block, turns strings that look like dates into timestamps, and gives up a whole block
-for one bad line.
+Python's decoder parses the lines one by one. A columnar reader would be faster, but it guesses
+types per block, turns strings that look like dates into timestamps, and drops a whole block for one
+bad line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from qdrant_static.reading.rejects import Reject
 from qdrant_static.reading.selection import Selection
 from qdrant_static.reading.streams import DAMAGED, lines
 
-#: A longer line is rejected, not read: it would not fit the memory that a batch may take.
+#: A longer line is rejected without being read: it would exceed the memory of a batch.
 MAX_LINE_BYTES = 64 * 2**20
 
 _TOO_DEEP = f"nested deeper than {MAX_PAYLOAD_DEPTH} levels"
@@ -32,16 +32,16 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def columns(file: Input | Path, records: int = MAX_ROWS) -> tuple[str, ...]:
-    """The names that the first records of a file use, in order of appearance."""
-    given = _input(file)
+    """Return the names in the first records of a file, in order of appearance."""
+    source = _input(file)
     names: dict[str, None] = {}
-    for record in first_records(given, records):
+    for record in first_records(source, records):
         names.update(dict.fromkeys(record))
-    return tuple(names | dict.fromkeys(given.partition)) if names else ()
+    return tuple(names | dict.fromkeys(source.partition)) if names else ()
 
 
 def first_records(file: Input, records: int = MAX_ROWS) -> Iterator[dict[str, Any]]:
-    """The first records of a file, without what is none."""
+    """Yield the first records of a file, without lines that are rejected."""
     decode = Decoder()
     try:
         with file.open_sample() as opened:
@@ -54,7 +54,7 @@ def first_records(file: Input, records: int = MAX_ROWS) -> Iterator[dict[str, An
                 if not records:
                     break
     except DAMAGED:
-        pass  # read() says so, with what could be read before
+        pass  # `read` reports it, after what can be read before
 
 
 def read(
@@ -63,29 +63,29 @@ def read(
     settled: Sequence[tuple[int, int]] = (),
     types: Mapping[str, CellType] | None = None,
 ) -> Iterator[Batch | Reject]:
-    """Read a file in batches; a break in the file comes last, as a reject of its own.
+    """Read a file in batches; an error in the file comes last, as a reject of its own.
 
     Args:
         file: The file.
         selection: The columns.
-        settled: Ranges of lines that are not wanted again, sorted; they are not parsed.
-        types: Column -> type that its strings are read as, as if they were cells of CSV.
+        settled: Ranges of lines to leave out, sorted; they are not parsed.
+        types: Column -> type to convert its strings to, as cells of CSV.
     """
-    given = _input(file)
+    source = _input(file)
     skipped = SettledPositions(settled)
     builder = BatchBuilder(
-        given.name,
+        source.name,
         "line",
         selection,
-        partition=given.partition,
-        unfit=given.unfit,
+        partition=source.partition,
+        unfit=source.unfit,
         max_rows=MAX_ROWS,
         max_bytes=MAX_BYTES,
     )
     decode = Decoder()
     number, start = 0, 1
     try:
-        with given.open() as opened:
+        with source.open() as opened:
             for number, line in enumerate(lines(opened, MAX_LINE_BYTES), 1):
                 end = skipped.end_of(number)
                 if end is not None:
@@ -100,7 +100,7 @@ def read(
     except DAMAGED as error:
         if builder.rows:
             yield builder.take(start, number + 1)
-        yield unreadable_file(given, error, number)
+        yield unreadable_file(source, error, number)
         return
     if builder.rows:
         yield builder.take(start, number + 1)
@@ -132,10 +132,10 @@ def _input(file: Input | Path) -> Input:
 
 
 class Decoder:
-    """Parses lines strictly: what other readers of JSON refuse, or read otherwise, is refused.
+    """Parses lines strictly: what other JSON readers refuse or read differently is rejected.
 
-    One decoder serves a whole file. Its hooks see every number and every object while they are
-    parsed; looking for large numbers in the line itself took three times as long as parsing it.
+    One decoder serves a whole file. Its hooks check every number and object during parsing; a
+    search for large numbers in the line itself took three times as long as parsing it.
     """
 
     def __init__(self) -> None:
@@ -149,10 +149,10 @@ class Decoder:
         ).decode
 
     def __call__(self, line: bytes) -> dict[str, Any]:
-        """The object of a line.
+        """Return the object in a line.
 
         Raises:
-            RejectedError: If it has none.
+            RejectedError: If there is none.
         """
         value = self._parsed(line)
         if not isinstance(value, dict):
@@ -212,7 +212,7 @@ def _shown(line: bytes) -> str:
 
 
 def _is_too_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than the engine can read back."""
+    """Return whether a value is nested deeper than the engine can read back."""
     waiting = [(value, 1)]
     while waiting:
         one, depth = waiting.pop()

@@ -1,4 +1,4 @@
-"""Parquet: only the needed columns, a slice of a row group at a time."""
+"""Reads Parquet: only the needed columns, a slice of a row group at a time."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from qdrant_static.reading.selection import Selection
 from qdrant_static.reading.streams import DAMAGED, DamagedError, problem_of
 from qdrant_static.reading.tablebatches import TableConverter
 
-#: Column chunks are read in pieces of this size. Whole, those of a row group are held at once.
+#: Column chunks are read in pieces of this size; else a whole row group would be in memory.
 _PIECE_BYTES = 2**20
-#: Timestamps of 96 bits, as Spark writes them, become integers of 64. Counted in nanoseconds, which
-#: is pyarrow's default, those span 1677 to 2262, and any other date silently becomes one of these.
+#: Timestamps of 96 bits, as Spark writes them, become integers of 64 bits. In nanoseconds, which is
+#: pyarrow's default, those span 1677 to 2262, and any other date would silently become one of them.
 _INT96_UNIT = "us"
 #: How many spans of unreadable rows a message lists.
 _MOST_SPANS = 5
 
 
 def describe(file: Input) -> tuple[pa.Schema, int]:
-    """The columns of a file, those of its partition last, and how many rows it has.
+    """Return the columns of a file, those of its partition last, and its number of rows.
 
     Raises:
         OSError: If it cannot be read.
-        pa.ArrowException: If it is no Parquet file.
+        pa.ArrowException: If it is not a Parquet file.
     """
     with _opened(file) as reader:
         return with_partition(reader.schema_arrow, file), int(reader.metadata.num_rows)
@@ -41,32 +41,31 @@ def describe(file: Input) -> tuple[pa.Schema, int]:
 def read(
     file: Input | Path, selection: Selection, settled: Sequence[tuple[int, int]] = ()
 ) -> Iterator[Batch | Reject]:
-    """Read a file in batches; a break in the file comes last, as a reject of its own.
+    """Read a file in batches; an error in the file comes last, as a reject of its own.
 
     Args:
         file: The file.
         selection: The columns.
-        settled: Ranges of rows that are not wanted again, sorted; row groups that lie in them are
-            not read.
+        settled: Ranges of rows to leave out, sorted; row groups inside them are not read.
     """
-    given = _input(file)
+    source = _input(file)
     try:
-        with _opened(given) as reader:
-            opened = _OpenFile(reader, given, selection, settled)
+        with _opened(source) as reader:
+            opened = _OpenFile(reader, source, selection, settled)
             for groups, start, stop in _runs(reader.metadata, settled):
                 yield from opened.read(groups, start, stop, done=start)
     except DAMAGED as error:
-        yield unreadable_file(given, error)
+        yield unreadable_file(source, error)
         return
     if opened.broken:
-        yield _break(given, opened.broken)
+        yield _broken_parts(source, opened.broken)
 
 
 class _OpenFile:
-    """A file that is being read, and what of it cannot be.
+    """A file that is being read.
 
     Attributes:
-        broken: First row, row behind the last, and why they cannot be read.
+        broken: Parts that cannot be read: first row, row after the last, reason.
     """
 
     def __init__(
@@ -76,23 +75,23 @@ class _OpenFile:
         selection: Selection,
         settled: Sequence[tuple[int, int]],
     ) -> None:
-        found = reader.schema_arrow
+        schema = reader.schema_arrow
         self.broken: list[tuple[int, int, str]] = []
         self._reader = reader
         self._settled = settled
-        self._columns = [".".join(path) for path in storedcolumns.leaves(found, selection)]
+        self._columns = [".".join(path) for path in storedcolumns.leaves(schema, selection)]
         self._converter = TableConverter(
-            file.name, with_partition(found, file), selection, file.partition, file.unfit
+            file.name, with_partition(schema, file), selection, file.partition, file.unfit
         )
         self._rows_per_batch = _rows_per_batch(reader.metadata)
 
     def read(self, groups: Sequence[int], start: int, stop: int, *, done: int) -> Iterator[Batch]:
-        """Read row groups; if they break, one by one, so that the break costs one of them.
+        """Read row groups; after an error one by one, so that it costs only one of them.
 
         Args:
             groups: Neighboring row groups.
             start: Their first row.
-            stop: The row behind their last.
+            stop: The row after their last.
             done: Rows before this one were read already.
         """
         row = start
@@ -122,8 +121,8 @@ class _OpenFile:
                 first = last
 
 
-def _break(file: Input, broken: Sequence[tuple[int, int, str]]) -> Reject:
-    """The reject of the parts of a file that cannot be read."""
+def _broken_parts(file: Input, broken: Sequence[tuple[int, int, str]]) -> Reject:
+    """Return the reject for the parts of a file that cannot be read."""
     spans: list[list[int]] = []
     for start, stop, _ in broken:
         if spans and spans[-1][1] == start:
@@ -164,7 +163,7 @@ def _opened(file: Input) -> Iterator[pq.ParquetFile]:
 def _runs(
     metadata: pq.FileMetaData, settled: Sequence[tuple[int, int]]
 ) -> list[tuple[list[int], int, int]]:
-    """Neighbouring row groups of which some row is wanted: their numbers, first row, end."""
+    """Return neighboring row groups with rows to read: their numbers, first row, end."""
     runs: list[tuple[list[int], int, int]] = []
     start = 0
     for group in range(metadata.num_row_groups):
@@ -179,7 +178,7 @@ def _runs(
 
 
 def _rows_per_batch(metadata: pq.FileMetaData) -> int:
-    """As many rows as the largest row group's mean row allows within the bound of bytes."""
+    """Return how many rows fit in `MAX_BYTES`, by the mean row of the largest row group."""
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     widest = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1.0)
     return int(max(1, min(MAX_ROWS, MAX_BYTES / max(1.0, widest))))

@@ -1,9 +1,9 @@
-"""Where a text is cut, so that every passage has as few tokens as an encoder is to read.
+"""Finds where to cut a text, so that no passage has more tokens than an encoder is to read.
 
-A passage alone has other tokens than its part of the whole text: a word that is cut is spelled
-otherwise, a tokenizer may put a mark before every text, a prompt may come before it. So passages
-are cut by the tokens of the whole text, counted as the encoder counts them, and those that turn
-out too long are cut again, a little earlier.
+A passage alone has other tokens than its part of the whole text: a word that is cut has other
+tokens, a tokenizer may add a marker to every text, and a prompt may come before it. So texts are
+first cut by the tokens of the whole text, and passages that have too many tokens are cut again, a
+little earlier.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from typing import Any
 from qdrant_static.encoders.readinglimit import ReadingLimit
 from qdrant_static.errors import ArgumentError
 
-#: Texts -> the tokens of each, as pairs of places in it: first character, and after the last.
+#: Texts -> the tokens of each, as pairs of character offsets: the first, and after the last.
 TokenOffsets = Callable[[Sequence[str]], Sequence[Sequence[tuple[int, int]]]]
-#: They join what is before them to what follows: a zero-width joiner, and what colors an emoji.
+#: Characters that belong to an emoji before them: a zero-width joiner, and skin tones.
 _JOINER = "\u200d"
 _SKIN = range(0x1F3FB, 0x1F400)
-#: So often texts are cut as a whole, the second time by the tokens that were too many less; a text
-#: of which this share is too many is cut passage by passage instead.
+#: So often texts are cut as a whole, the second time with fewer tokens; a text with more than this
+#: share of excess tokens is cut passage by passage instead.
 _TRIES = 2
 _FEW = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EncoderTokens:
-    """The tokens of texts as encoders count them; itself `TokenOffsets`.
+    """Finds the tokens of texts as encoders count them; a `TokenOffsets`.
 
     Attributes:
-        first: Who counts the tokens that are asked for.
-        others: Who must be able to read a passage to its end as well.
+        first: The encoder whose tokens count.
+        others: Other encoders that must be able to read a passage to its end.
     """
 
     first: ReadingLimit
     others: tuple[ReadingLimit, ...] = ()
 
     def __call__(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where the tokens of texts begin and end."""
+        """Return where the tokens of texts begin and end."""
         return self.first.offsets(texts)
 
     def excess(self, texts: Sequence[str], tokens: int) -> list[int]:
-        """How many tokens too many each text has for one of the encoders; 0 if it fits."""
+        """Return by how many tokens each text exceeds the limit of an encoder; 0 if it fits."""
         found = [max(0, count - tokens) for count in self.first.count(texts)]
         for limit in (self.first, *self.others):
             if limit.tokens is not None and (limit is not self.first or limit.prompt):
@@ -59,13 +59,13 @@ class EncoderTokens:
 
 
 def token_offsets(encoder: Any, *others: Any) -> EncoderTokens:
-    """How an encoder's tokenizer cuts texts.
+    """Return what finds the tokens of texts, by an encoder's tokenizer.
 
     Args:
         encoder: An encoder with a ``tokenizer`` (of the library ``tokenizers``), or such a
-            tokenizer itself. Whatever it truncates is counted all the same.
-        others: Encoders that must be able to read a passage to its end as well; one that shows no
-            tokenizer is left aside.
+            tokenizer itself. Tokens that it truncates count too.
+        others: Other encoders that must be able to read a passage to its end; those without a
+            tokenizer are ignored.
 
     Raises:
         ArgumentError: If the first has none.
@@ -81,12 +81,12 @@ def token_offsets(encoder: Any, *others: Any) -> EncoderTokens:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How large a passage is.
+    """The size of passages.
 
     Attributes:
-        tokens: The most that it has.
-        overlap: Tokens at its end with which the next begins again.
-        characters: The most that it has; None for any number.
+        tokens: The most tokens.
+        overlap: Tokens at the end of a passage that the next one repeats.
+        characters: The most characters; None: any number.
     """
 
     tokens: int
@@ -95,23 +95,24 @@ class Bounds:
 
 
 def cut_roughly(text: str, tokens: Sequence[tuple[int, int]], bounds: Bounds) -> list[str]:
-    """Cut a text by the tokens that it has as a whole."""
+    """Cut a text by the tokens of the whole text."""
     return _Text(text, tokens).cut(bounds)
 
 
 def cut_all(texts: Sequence[str], offsets: TokenOffsets, bounds: Bounds) -> list[list[str]]:
-    """Cut texts into passages; without overlap they are the text when they are joined again.
+    """Cut texts into passages; without overlap, joining them gives the text again.
 
     Args:
         texts: n texts.
-        offsets: Their tokens; a passage has as many as this counts when it is given alone.
-        bounds: How large a passage is; a single character that has more is one by itself.
+        offsets: Finds the tokens of texts, and counts those of a passage alone.
+        bounds: The size of passages; a single character with more tokens is a passage of its own.
     """
     found = list(offsets(texts))
     cut: list[list[str]] = [[] for _ in texts]
     less = dict.fromkeys(range(len(texts)), 0)
     hard: set[int] = set()
-    # A mark before every text makes nearly all passages too long by one: a second try is cheaper.
+    # A marker in every text makes nearly all passages too long by one token: cutting all of them
+    # again is cheaper than cutting each passage.
     for _ in range(_TRIES):
         for row, tokens in less.items():
             smaller = replace(bounds, tokens=bounds.tokens - tokens)
@@ -130,8 +131,8 @@ class _Text:
     """A text and the places where its tokens begin.
 
     Attributes:
-        starts: Places where it may be cut, rising: its beginning, and where a token begins; tokens
-            of one character begin at one place.
+        starts: Offsets where it may be cut, rising: its beginning, and the beginnings of tokens;
+            several tokens of one character begin at the same offset.
         before: For each of them, and the text's end, how many tokens begin before it.
     """
 
@@ -153,7 +154,7 @@ class _Text:
         return pieces
 
     def end(self, first: int, begin: int, tokens: int, bounds: Bounds) -> int:
-        """The token before which a passage ends that begins with another; at least one further."""
+        """Return the token before which a passage ends that begins with token ``first``."""
         last = len(self.starts)
         end = bisect_right(self.before, self.before[first] + tokens) - 1
         if bounds.characters is not None and len(self.text) - begin > bounds.characters:
@@ -164,9 +165,9 @@ class _Text:
         return self._good_place(first, max(first + 1, end))
 
     def _good_place(self, first: int, token: int) -> int:
-        """The last token up to one that a word or a character begins with; that one, if none does.
+        """Return the last token, up to ``token``, that begins a word or a character.
 
-        A word must begin in the passage's second half.
+        A word must begin in the second half of the passage. If there is none, it is ``token``.
         """
         if token >= len(self.starts):
             return token
@@ -179,20 +180,20 @@ class _Text:
         return token
 
     def next_first(self, first: int, end: int, overlap: int) -> int:
-        """The token that the next passage begins with; it must leave something new."""
+        """Return the token that the next passage begins with, so that it adds something new."""
         if not overlap:
             return end
         place = bisect_left(self.before, self.before[end] - overlap)
         return min(max(first + 1, place), end)
 
     def split_first(self, first: int, place: int) -> None:
-        """Allow a cut within a token: what is behind it begins no token."""
+        """Allow a cut within a token."""
         self.starts.insert(first + 1, place)
         self.before.insert(first + 1, self.before[first + 1])
 
 
 def _cut_again(text: str, offsets: TokenOffsets, bounds: Bounds) -> list[str]:
-    """Cut one text passage by passage, each counted as it is read."""
+    """Cut one text passage by passage, counting the tokens of each alone."""
     pieces: list[str] = []
     found = _Text(text, offsets([text])[0])
     begin, first = 0, 0
@@ -222,12 +223,12 @@ def _cut_again(text: str, offsets: TokenOffsets, bounds: Bounds) -> list[str]:
 
 
 def _prefix(text: str, offsets: TokenOffsets, bounds: Bounds) -> str:
-    """The beginning of a text that fits, at least a character: for what has no place to cut."""
+    """Return a beginning of a text that fits, at least one character, where no token begins."""
     length = min(len(text), bounds.characters or len(text))
     while length > 1:
         whole = length
         while length > 1 and length < len(text) and _joins(text, length):
-            length -= 1  # rather between two characters that are seen
+            length -= 1  # prefer a cut between two visible characters
         if length == 1:
             length = whole
         if not _excess([text[:length]], offsets, bounds.tokens)[0]:
@@ -247,7 +248,7 @@ def _is_wide(text: str, characters: int | None) -> bool:
 
 
 def _joins(text: str, place: int) -> bool:
-    """Whether a character belongs to the one before it: a combining mark, a part of an emoji."""
+    """Return whether a character belongs to the one before, such as an accent or a skin tone."""
     character = text[place]
     return (
         unicodedata.category(character)[0] == "M"

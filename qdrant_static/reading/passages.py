@@ -1,4 +1,4 @@
-"""Long texts -> passages of a bounded number of tokens, each with its parent's key."""
+"""Splits long texts into passages of a bounded number of tokens, each with its row's key."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ __all__ = ["Passages", "TokenOffsets", "cut", "fit", "split", "token_offsets"]
 
 
 def cut(text: str, tokens: Sequence[tuple[int, int]], passages: Passages) -> list[str]:
-    """The passages of a text: without overlap they are the text when they are joined again.
+    """Cut a text into passages; without overlap, joining them gives the text again.
 
-    A passage begins with a token and goes on to where the next begins, white space included. It
-    ends between words, if there is such a place in its second half, because a piece of a word has
+    A passage goes from the beginning of a token to the beginning of another, white space included.
+    It ends between words if there is such a place in its second half, because a part of a word has
     other tokens than the word.
 
     Args:
         text: The text.
-        tokens: Its tokens. What a passage has when it is read alone is not looked at; `split` does.
+        tokens: Its tokens. A passage alone may have more tokens, which only `split` checks.
         passages: How to cut.
     """
     return cut_roughly(text, tokens, bounds_of(passages))
 
 
 def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]:
-    """Passages that encoders read to their end, and what a person should know of it.
+    """Shorten passages so that encoders read them to their end; also return notes about it.
 
     Args:
-        passages: As they are asked for.
+        passages: The passages that are wanted.
         tokens: The encoders.
 
     Raises:
-        ArgumentError: If the overlap leaves nothing of what an encoder reads.
+        ArgumentError: If the overlap is as long as what an encoder reads.
     """
     notes = []
     first = tokens.first
-    most, asked = first.own_tokens, passages.tokens
-    if most is not None and most < asked:
+    most, wanted = first.own_tokens, passages.tokens
+    if most is not None and most < wanted:
         if passages.overlap >= most:
             raise ArgumentError(
                 field="passages.overlap",
@@ -62,7 +62,7 @@ def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]
                 "text leave nothing new: lower it",
             )
         notes.append(
-            f"passages have {most:,} tokens, not {asked:,}: {first.name!r} reads no more of a text"
+            f"passages have {most:,} tokens, not {wanted:,}: {first.name!r} reads no more of a text"
         )
         passages = replace(passages, tokens=most)
     notes += [
@@ -84,16 +84,16 @@ def fit(passages: Passages, tokens: EncoderTokens) -> tuple[Passages, list[str]]
 def split(
     batch: Batch, passages: Passages, offsets: TokenOffsets, text_fields: Sequence[str]
 ) -> Iterator[Batch]:
-    """Batches of passages, in place of one of rows.
+    """Split the rows of a batch into passages, and yield batches of those.
 
-    Their ranges tile the batch's. A passage has the position of its row and the key (parent's
-    key, number).
+    Their ranges tile the batch's. A passage has the position of its row and the key (row's key,
+    number).
 
     Args:
-        batch: Rows.
+        batch: The rows.
         passages: How to cut.
-        offsets: The tokens.
-        text_fields: Payload fields of the rows' text, which the passage's takes the place of.
+        offsets: Finds the tokens of texts.
+        text_fields: Payload fields of the rows' text, which the passage's text replaces.
 
     Raises:
         ArgumentError: If a payload has a field of the passages' names, or there are ready vectors.
@@ -112,7 +112,7 @@ def bounds_of(passages: Passages) -> Bounds:
 
 
 def _spans(pieces: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
-    """Rows whose passages together keep the bounds of a batch; at least one, if it has none."""
+    """Yield ranges of rows whose passages fit in a batch; at least one row each."""
     first, count, size = 0, 0, 0
     for row, own in enumerate(pieces):
         length = sum(map(len, own))
@@ -131,7 +131,7 @@ def _part(
     text_fields: Sequence[str],
     span: tuple[int, int],
 ) -> Batch:
-    """The passages of some rows, and the rejects between them."""
+    """Return a batch of the passages of some rows, and the rejects between them."""
     first, last = span
     start = batch.start if first == 0 else batch.positions[first]
     stop = batch.stop if last == len(pieces) else batch.positions[last]

@@ -1,4 +1,4 @@
-"""A column of ready vectors -> one float32 matrix, and which rows have none that serves."""
+"""Converts a column of ready vectors to a float32 matrix, and finds rows without a usable one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReadyVectors:
 
     Attributes:
         matrix: float32 ``(n, dimension)``; a bad row is zeros.
-        bad: Row -> what is wrong with its vector.
+        bad: Row -> the problem of its vector.
     """
 
     matrix: NDArray[np.float32]
@@ -29,7 +29,7 @@ class ReadyVectors:
 
 
 def is_vector(kind: pa.DataType) -> bool:
-    """Whether a type is a list of numbers."""
+    """Return whether a type is a list of numbers."""
     if isinstance(kind, pa.BaseExtensionType):
         return is_vector(kind.storage_type)
     if not pa.types.is_nested(kind) or kind.num_fields != 1 or pa.types.is_struct(kind):
@@ -40,7 +40,7 @@ def is_vector(kind: pa.DataType) -> bool:
 
 
 def dimension_of(column: pa.Array) -> int | None:
-    """The length of the first vector of a column; None if it has none."""
+    """Return the length of the first vector of a column; None if it has none."""
     if pa.types.is_fixed_size_list(column.type):
         return int(column.type.list_size)
     lengths = pc.drop_null(pc.list_value_length(column))
@@ -48,7 +48,7 @@ def dimension_of(column: pa.Array) -> int | None:
 
 
 def from_column(column: pa.Array, dimension: int) -> ReadyVectors:
-    """Read a column.
+    """Convert a column.
 
     Args:
         column: n lists of numbers.
@@ -66,7 +66,7 @@ def from_column(column: pa.Array, dimension: int) -> ReadyVectors:
     values = sound.flatten()
     if values.null_count:
         values = values.cast(pa.float64()).fill_null(float("nan"))
-    with np.errstate(over="ignore"):  # a number beyond float32 is found below
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, found below
         numbers = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     matrix = numbers.reshape(len(sound), dimension)
     finite = np.isfinite(matrix).all(axis=1)
@@ -80,13 +80,13 @@ def from_column(column: pa.Array, dimension: int) -> ReadyVectors:
 
 
 def problem_of(value: Any, dimension: int | None) -> str | None:
-    """What is wrong with one vector of JSON; None: nothing."""
+    """Return the problem of one vector of JSON; None if there is none."""
     if value is None:
         return "no vector"
     if not isinstance(value, list) or not value:
-        return "the vector is no list of numbers"
+        return "the vector is not a list of numbers"
     if any(type(one) not in (int, float) for one in value):
-        return "a part of the vector is no number"
+        return "a part of the vector is not a number"
     if dimension is not None and len(value) != dimension:
         return f"a vector of {len(value)} dimensions, not of {dimension}"
     largest = float(np.finfo(np.float32).max)
@@ -96,5 +96,5 @@ def problem_of(value: Any, dimension: int | None) -> str | None:
 
 
 def from_lists(vectors: Sequence[Sequence[float]], dimension: int) -> NDArray[np.float32]:
-    """The matrix of vectors that have no problem."""
+    """Return the matrix of vectors without a problem."""
     return np.array(vectors, np.float32).reshape(len(vectors), dimension)

@@ -1,4 +1,4 @@
-"""Rows that were not stored, and why: a JSONL file that a person can read."""
+"""Rows that were not stored, and why: a JSONL file."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Reason = Literal[
     "unreadable_file",
 ]
 
-#: Of so many characters a row is kept whole; of a larger one, which a rejects file is not to hold
-#: and a batch neither, there are the beginnings.
+#: A row of up to so many characters is kept whole; of a larger row only the beginnings of its
+#: values are kept, in a batch as in a rejects file.
 _WHOLE = 16 * 2**20
-#: How much of a row that is too large goes into the rejects file: characters, values.
+#: How much of a value of such a row is kept: characters, items.
 _SHOWN = 2000
 _SHOWN_ITEMS = 20
-#: Halves of surrogate pairs, which UTF-8 cannot hold, and what some readers take for a line's end.
+#: Halves of surrogate pairs, which UTF-8 cannot hold, and what some readers take for line ends.
 _ESCAPED = re.compile("[\ud800-\udfff\x7f-\x9f\u2028\u2029]")
 
 
@@ -42,15 +42,15 @@ class Reject:
     """One row, or one file, that was not stored.
 
     Attributes:
-        reason: Its kind, one word for counting.
-        message: What is wrong, for a person.
+        reason: Its kind, for counting.
+        message: The problem.
         file: The input file.
         unit: What ``position`` counts: ``"line"`` from 1, ``"row"`` from 0.
         position: Where in the file; None for the file itself.
         row: The whole row, as far as it could be read.
         is_cut: Whether the row was too large to be kept whole.
-        partition: Column -> value, from the file's folders, where the row is no record yet.
-        csv: Delimiter and columns of the CSV file whose line it is, where it is no record yet.
+        partition: Column -> value from the file's folders, where the row is not parsed yet.
+        csv: Delimiter and columns of the CSV file, where the row is not parsed yet.
     """
 
     reason: Reason
@@ -70,11 +70,11 @@ class Reject:
 
     @property
     def is_file(self) -> bool:
-        """Whether a whole file is meant, which no sum of rows counts."""
+        """Whether it stands for a file, which no sum of rows counts."""
         return self.reason == "unreadable_file"
 
     def to_dict(self) -> dict[str, Any]:
-        """The line of the rejects file."""
+        """Return the line of the rejects file as a dictionary."""
         return {
             "reason": self.reason,
             "message": self.message,
@@ -88,7 +88,7 @@ class Reject:
 
 
 def _size(value: Any) -> int:
-    """About how many characters a value has."""
+    """Estimate the characters of a value."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):
@@ -97,7 +97,7 @@ def _size(value: Any) -> int:
 
 
 def shortened(value: Any) -> Any:
-    """A row that is too large to be written out: long strings and lists cut."""
+    """Return a row that is too large with its long strings and lists cut."""
     if isinstance(value, str):
         return (
             value if len(value) <= _SHOWN else f"{value[:_SHOWN]} ... ({len(value):,} characters)"
@@ -111,13 +111,13 @@ def shortened(value: Any) -> Any:
 
 
 class RejectsFile:
-    """Writes rejects to a file, which is made at the first one.
+    """Writes rejects to a file, which is created with the first one.
 
     Args:
         path: The file; an earlier one of that name is replaced.
         options: How the job reads its rows; see `selection.row_options`.
-        kept_bytes: So much of an earlier file is this run's and stays: what came after it belongs
-            to batches that are read again.
+        kept_bytes: So many bytes of an existing file belong to this run and stay; the rest
+            belongs to batches that are read again.
     """
 
     def __init__(
@@ -133,14 +133,14 @@ class RejectsFile:
             self._file.seek(kept_bytes)
             self.bytes = kept_bytes
         else:
-            path.unlink(missing_ok=True)  # an earlier run's would be taken for this one's
+            path.unlink(missing_ok=True)  # an earlier run's rejects would be taken for this one's
 
     def add(self, *rejects: Reject) -> None:
-        """Write rejects; they are in the file when this returns."""
+        """Write rejects, and flush the file."""
         self.add_lines([_line(reject, self._options) for reject in rejects])
 
     def add_lines(self, lines: Sequence[bytes]) -> None:
-        """Write lines of other rejects files, likewise."""
+        """Write lines of other rejects files, and flush the file."""
         if not lines:
             return
         if self._file is None:
@@ -167,11 +167,11 @@ class RejectsFile:
 
 
 def _line(reject: Reject, options: Mapping[str, Any] | None) -> bytes:
-    """A reject as a line that a person can read; what UTF-8 cannot hold is escaped."""
+    """Return a reject as a line of JSON; what UTF-8 cannot hold is escaped."""
     content = reject.to_dict() | ({"options": dict(options)} if options else {})
     try:
         text = _json(content)
-    except (ValueError, RecursionError):  # not finite, or nested too deep to be written
+    except (ValueError, RecursionError):  # not finite, or nested too deep for JSON
         text = _json({**content, "value": _shown(reject.row)})
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
 

@@ -98,7 +98,7 @@ class Selection:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The paths that are stored where not all is; with the key, so that hits can be identified."""
+        """The paths that are stored where not all is; the key is, to identify hits."""
         return (*self.keys, *(self.payload or ()), *self.rename)
 
     @property

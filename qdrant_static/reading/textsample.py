@@ -1,8 +1,8 @@
-"""A sample of texts from all over the input, where that costs little.
+"""Samples texts from all over the input, where that is cheap.
 
-Files are often sorted: by length, by date, by source. So what is measured of a sample is measured
-of one that is spread: of Parquet, the first rows of row groups; of text files that lie on this
-machine uncompressed, lines at many places. Anything else is sampled at its beginning.
+Files are often sorted, by length, date or source, so that a sample of their beginning is biased. Of
+Parquet, the first rows of many row groups are sampled; of uncompressed text files on this machine,
+lines at many places. Anything else is sampled at its beginning.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.inputs import TEXT_FORMATS, Input
 from qdrant_static.reading.sources import Source
 
-#: So many places are looked at in all files together, and so much is read at each.
+#: So many places are sampled in all files together, with so many bytes each.
 _PLACES = 32
 _PLACE_BYTES = 2**16
 _SMALL_BYTES = _PLACES * _PLACE_BYTES
 
 
 def spread(source: object, rows: int) -> list[Batch]:
-    """Batches from all over a source; none where its beginning must do.
+    """Return batches from all over a source; none where only its beginning can be sampled.
 
     Args:
-        source: What a job reads.
+        source: The source of a job.
         rows: About so many rows are wanted.
     """
     if not isinstance(source, Source) or not source.inputs:
@@ -42,7 +42,7 @@ def spread(source: object, rows: int) -> list[Batch]:
         if all(one.format == "parquet" and one.stream is None for one in source.inputs):
             return list(_of_row_groups(source, rows))
     except (OSError, pa.ArrowException):
-        pass  # the load reports it, and where
+        pass  # the load reports it
     return []
 
 
@@ -52,7 +52,7 @@ def _is_plain_text(file: Input) -> bool:
 
 
 def _of_row_groups(source: Source, rows: int) -> Iterator[Batch]:
-    """The first rows of row groups, as far apart as they are."""
+    """Yield the first rows of row groups that are evenly spaced."""
     places: list[tuple[Input, int, int]] = []  # file, first row, rows of the group
     for file in source.inputs:
         with file.open_seekable() as opened, pq.ParquetFile(opened) as reader:
@@ -78,7 +78,7 @@ def _of_row_groups(source: Source, rows: int) -> Iterator[Batch]:
 
 
 def _of_lines(source: Source) -> Iterator[Batch]:
-    """Lines at places all over the files, each after the line in which the place lies."""
+    """Yield lines at evenly spaced places of the files, each after the line that has the place."""
     sizes = [(file, Path(file.path).stat().st_size) for file in source.inputs]
     total = sum(size for _, size in sizes)
     if total <= _SMALL_BYTES:

@@ -17,9 +17,9 @@ from qdrant_static.ledger.merge import JOINED, join
 from qdrant_static.ledger.records import Settlement, Totals
 from qdrant_static.reading.batch import Batch
 from qdrant_static.reading.rejects import Reject, RejectsFile
-from qdrant_static.reading.rejectsmerge import join_rejects
 from qdrant_static.reading.sources import AnySource, open_source
 from qdrant_static.routing import shard_of
+from qdrant_static.shipping.localbuild.rejectsmerge import join_rejects
 from qdrant_static.shipping.localbuild.shardsource import Share
 from tests.fakes import write_jsonl
 from tests.unit.test_ledger import begin, rows

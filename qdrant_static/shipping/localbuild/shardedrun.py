@@ -35,8 +35,8 @@ from qdrant_static.ledger.merge import JOINED, join
 from qdrant_static.ledger.records import Encoded, Run, Totals, UnreadableFile
 from qdrant_static.ledger.runidentity import differences, identity
 from qdrant_static.reading.rejects import RejectsFile
-from qdrant_static.reading.rejectsmerge import join_rejects
 from qdrant_static.reading.sources import Source
+from qdrant_static.shipping.localbuild.rejectsmerge import join_rejects
 from qdrant_static.shipping.localbuild.shardchild import Job, Part
 from qdrant_static.shipping.localbuild.shardprocesses import Processes, UnfitError
 
