@@ -340,7 +340,8 @@ def recall(folder: Path, place: Path, layout: str) -> dict[str, Any]:
 
     from qdrant_static import CollectionSpec, EdgeClient
     from qdrant_static.collection.create import create_collection
-    from qdrant_static.collection.plan import SearchPlan, default_plan
+    from qdrant_static.collection.passes import default_plan
+    from qdrant_static.collection.plan import SearchPlan
     from qdrant_static.encoders.loading import load_folder
     from qdrant_static.querying.run import Query, answer
 

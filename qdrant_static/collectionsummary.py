@@ -92,7 +92,7 @@ def summarize(client: Client, collection: str) -> CollectionSummary:
     from qdrant_static.clients.connect import address
     from qdrant_static.collection import quantization
     from qdrant_static.collection.foreign import carried_spec, foreign_spec
-    from qdrant_static.collection.plan import default_plan
+    from qdrant_static.collection.passes import default_plan
     from qdrant_static.measuring.measurement import disk_bytes
     from qdrant_static.redaction import public_uri
 

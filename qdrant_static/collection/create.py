@@ -20,7 +20,7 @@ from qdrant_static.collection.params import (
     sparse_params,
     vector_params,
 )
-from qdrant_static.collection.plan import default_plan
+from qdrant_static.collection.passes import check_plan, default_plan
 from qdrant_static.collection.planevidence import current
 from qdrant_static.collection.quantization import Turbo
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
@@ -72,7 +72,7 @@ def create_collection(
         CollectionExistsError: If it is there; it is left as it is.
         ArgumentError: If no search could use it: an unknown language, a plan that it cannot serve.
     """
-    default_plan(spec).check(spec)
+    check_plan(default_plan(spec), spec)
     check_version(client, spec)
     if spec.sparse is not None:
         bm25_encoder(spec.sparse)

@@ -1,4 +1,7 @@
-"""Plan + collection -> the passes over dense vectors, with every number filled in."""
+"""Applies a search plan to a collection: the default plan, whether one can run, and its passes.
+
+A pass is one comparison of a dense vector with the query, with every number filled in.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qdrant_static.collection import presets
+from qdrant_static.collection.plan import SearchPlan, check_ascending, check_kind
 from qdrant_static.collection.vectorspec import VectorSpec
+from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from qdrant_static.collection.plan import SearchPlan, Stage
+    from qdrant_static.collection.plan import Stage
     from qdrant_static.collection.spec import CollectionSpec
 
 #: Distances of which the smaller is the nearer.
@@ -19,16 +24,16 @@ SMALL_IS_NEAR = ("euclid", "manhattan")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """A stage whose numbers are known.
+    """A stage of a plan with every number filled in.
 
     Attributes:
         vector: The vector that is compared.
-        limit: How many points it passes on.
-        first: Whether it looks at all points, rather than at what came before.
+        limit: Number of points that it passes on.
+        first: Whether it compares all points, rather than those of the pass before.
         codes: Whether it compares codes.
-        rescore: Whether the originals rescore what the codes found (first pass alone).
+        rescore: Whether the originals rescore the candidates of the codes (first pass alone).
         oversampling: Candidates by codes per point passed on; None without rescoring.
-        ef: Candidates that the graph keeps; None as the collection says.
+        ef: Candidates that the graph keeps; None takes the collection's.
         exact: Whether neither codes nor graph are used.
     """
 
@@ -47,13 +52,46 @@ class Pass:
         return math.ceil(self.limit * (self.oversampling or 1.0))
 
 
+def default_plan(spec: CollectionSpec) -> SearchPlan:
+    """Return the collection's own plan, else hybrid where there is BM25, else dense."""
+    if spec.plan is not None:
+        return SearchPlan.of(spec.plan)
+    return SearchPlan(kind="dense" if spec.sparse is None else "hybrid")
+
+
+def check_plan(plan: SearchPlan, spec: CollectionSpec) -> None:
+    """Refuse a plan that the collection cannot serve.
+
+    Raises:
+        ArgumentError: If the collection lacks a vector, BM25 or the late-interaction vector, or
+            the stages' sizes do not ascend.
+    """
+    check_kind(plan.kind, has_sparse=spec.sparse is not None, has_late=spec.late is not None)
+    if plan.vector is not None and plan.needs_dense:
+        spec.vector(plan.vector)
+    if plan.stages:
+        names = [stage.vector for stage in plan.stages]
+        check_ascending([spec.vector(name).size for name in names], names, strictly=False)
+    elif plan.kind == "cascade" and len(spec.vectors) < 2:
+        only = spec.vectors[0].name
+        raise ArgumentError(
+            field="plan.stages",
+            problem=f"a cascade needs two vectors; the collection has only {only!r}",
+        )
+
+
+def uses_sparse(plan: SearchPlan, spec: CollectionSpec) -> bool:
+    """Return whether the plan searches by BM25 terms in this collection."""
+    return plan.needs_sparse or (plan.kind == "late" and spec.sparse is not None)
+
+
 def dense_passes(plan: SearchPlan, spec: CollectionSpec, limit: int) -> list[Pass]:
-    """The dense side of a plan, first to last; the last passes on ``limit`` points."""
+    """Return the dense side of a plan, first to last; the last passes on ``limit`` points."""
     if plan.stages:
         *before, last = plan.stages
         limits = [max(stage.limit or limit, limit) for stage in before]
         return [
-            _given(plan, spec, stage, number=number, limit=one)
+            _stage_pass(plan, spec, stage, number=number, limit=one)
             for number, (stage, one) in enumerate(
                 zip([*before, last], [*limits, limit], strict=True)
             )
@@ -81,7 +119,7 @@ def dense_passes(plan: SearchPlan, spec: CollectionSpec, limit: int) -> list[Pas
                 vector,
                 _passed_on(plan, vector, limit, following, factor),
                 first=number == 0,
-                # The next pass compares more than these originals would tell.
+                # The next pass compares longer vectors anyway.
                 rescore=plan.rescore if following == 0 else False,
                 ef=plan.ef,
             )
@@ -90,7 +128,7 @@ def dense_passes(plan: SearchPlan, spec: CollectionSpec, limit: int) -> list[Pas
 
 
 def _vectors(plan: SearchPlan, spec: CollectionSpec) -> list[VectorSpec]:
-    """Where nobody names stages: the vectors that are compared, first to last."""
+    """Return the vectors that a plan without stages compares, first to last."""
     if plan.vector is not None:
         return [spec.vector(plan.vector)]
     if plan.kind == "cascade":
@@ -99,11 +137,11 @@ def _vectors(plan: SearchPlan, spec: CollectionSpec) -> list[VectorSpec]:
 
 
 def _usual(spec: CollectionSpec) -> list[VectorSpec]:
-    """The way to the nearest by the full vector."""
+    """Return the vectors by which the nearest by the full vector are found."""
     full = spec.vectors[0]
     if full.hnsw is not None:
         return [full]
-    # The graph of a smaller vector finds what a pass over all codes of the full one would.
+    # The graph of a smaller vector finds what a pass over all codes of the full one would find.
     with_graph = [vector for vector in spec.vectors if vector.hnsw is not None]
     return [with_graph[-1], full] if with_graph else [full]
 
@@ -111,16 +149,16 @@ def _usual(spec: CollectionSpec) -> list[VectorSpec]:
 def _passed_on(
     plan: SearchPlan, vector: VectorSpec, limit: int, following: int, factor: float
 ) -> int:
-    """How many points a pass hands to the next, where nobody says."""
+    """Return the default number of points that a pass passes on."""
     if following == 0:
         return limit
     if plan.oversampling is None:
         return math.ceil(factor * presets.passed_on(vector.size, limit))
-    # Per pass that follows, so that none is given more than the one before.
+    # To the power of the passes that follow, so that no pass gets more than the one before.
     return math.ceil(plan.oversampling**following * limit)
 
 
-def _given(
+def _stage_pass(
     plan: SearchPlan, spec: CollectionSpec, stage: Stage, *, number: int, limit: int
 ) -> Pass:
     return _pass(

@@ -13,7 +13,6 @@ from qdrant_static.collection.vectorspec import FULL
 from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.encoders.sparse import RepeatedTerms
 
 PlanKind = Literal["exact", "dense", "cascade", "bm25", "hybrid", "late"]
@@ -186,7 +185,7 @@ class SearchPlan:
             raise ArgumentError(field="plan.stages.limit", problem=f"must not grow; got {limits}")
         names = [stage.vector for stage in self.stages]
         sizes = [size for name in names if (size := _size_by_name(name)) is not None]
-        _check_ascending(sizes, names, strictly=True)
+        check_ascending(sizes, names, strictly=True)
 
     @property
     def needs_dense(self) -> bool:
@@ -202,10 +201,6 @@ class SearchPlan:
     def needs_late(self) -> bool:
         """Whether the query's late-interaction rows are needed."""
         return self.kind == "late"
-
-    def uses_sparse(self, spec: CollectionSpec) -> bool:
-        """Return whether the plan searches by BM25 terms in this collection."""
-        return self.needs_sparse or (self.kind == "late" and spec.sparse is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-like data, without what is left to the collection (None)."""
@@ -235,49 +230,31 @@ class SearchPlan:
         rules.check_fields("plan", plan, cls)
         return cls(**plan)
 
-    def check(self, spec: CollectionSpec) -> None:
-        """Refuse a plan that the collection cannot serve.
 
-        Raises:
-            ArgumentError: If it lacks a vector, BM25 or the late-interaction vector, or if the
-                stages' sizes do not ascend.
-        """
-        check_kind(self.kind, spec)
-        if self.vector is not None and self.needs_dense:
-            spec.vector(self.vector)
-        if self.stages:
-            names = [stage.vector for stage in self.stages]
-            _check_ascending([spec.vector(name).size for name in names], names, strictly=False)
-        elif self.kind == "cascade" and len(spec.vectors) < 2:
-            raise ArgumentError(
-                field="plan.stages",
-                problem=f"a cascade needs two vectors; the collection has only "
-                f"{spec.vectors[0].name!r}",
-            )
-
-
-def check_kind(kind: object, spec: CollectionSpec | None = None) -> None:
-    """Refuse an unknown kind of plan, and one that needs a vector that the spec lacks.
+def check_kind(kind: object, *, has_sparse: bool = True, has_late: bool = True) -> None:
+    """Refuse an unknown kind of plan, and one that needs a vector that a collection lacks.
 
     Raises:
-        ArgumentError: If the kind is unknown, or the spec has no BM25 or late-interaction vector.
+        ArgumentError: If the kind is unknown, or BM25 or the late-interaction vector is missing.
     """
     rules.check_choice("plan", kind, PLAN_KINDS)
     missing = ""
-    if spec is not None and kind in ("bm25", "hybrid") and spec.sparse is None:
+    if kind in ("bm25", "hybrid") and not has_sparse:
         missing = "BM25"
-    elif spec is not None and kind == "late" and spec.late is None:
+    elif kind == "late" and not has_late:
         missing = "the late-interaction vector"
     if missing:
         problem = f"{kind!r} needs {missing}, which the collection lacks"
         raise ArgumentError(field="plan", problem=problem)
 
 
-def default_plan(spec: CollectionSpec) -> SearchPlan:
-    """Return the collection's own plan, else hybrid where there is BM25, else dense."""
-    if spec.plan is not None:
-        return SearchPlan.of(spec.plan)
-    return SearchPlan(kind="dense" if spec.sparse is None else "hybrid")
+def check_ascending(sizes: Sequence[float], names: Sequence[str], *, strictly: bool) -> None:
+    """Refuse stages over vectors whose dimensions do not grow."""
+    for earlier, later in pairwise(sizes):
+        if later < earlier or (strictly and later == earlier):
+            raise ArgumentError(
+                field="plan.stages.vector", problem=f"sizes must ascend; got {' -> '.join(names)}"
+            )
 
 
 def _check_name(field: str, value: object) -> None:
@@ -291,11 +268,3 @@ def _size_by_name(name: str) -> float | None:
         return math.inf
     head, _, digits = name.partition("_")
     return int(digits) if head == "mrl" and digits.isdecimal() else None
-
-
-def _check_ascending(sizes: Sequence[float], names: Sequence[str], *, strictly: bool) -> None:
-    for earlier, later in pairwise(sizes):
-        if later < earlier or (strictly and later == earlier):
-            raise ArgumentError(
-                field="plan.stages.vector", problem=f"sizes must ascend; got {' -> '.join(names)}"
-            )

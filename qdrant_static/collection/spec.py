@@ -122,7 +122,11 @@ class CollectionSpec:
         if self.plan is not None:
             # The rest is checked where the plan is used, so that a collection with a plan of a
             # later version can still be opened.
-            check_kind(self.plan.get("kind") if isinstance(self.plan, Mapping) else self.plan, self)
+            check_kind(
+                self.plan.get("kind") if isinstance(self.plan, Mapping) else self.plan,
+                has_sparse=self.sparse is not None,
+                has_late=self.late is not None,
+            )
         keys = {as_key(name): kind for name, kind in self.payload_indexes.items()}
         object.__setattr__(self, "payload_indexes", dict(sorted(keys.items())))
 

@@ -23,8 +23,8 @@ from qdrant_static.collection import evidence as curves
 from qdrant_static.collection import presets
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.create import info_of, write_spec
-from qdrant_static.collection.passes import dense_passes
-from qdrant_static.collection.plan import SearchPlan, default_plan
+from qdrant_static.collection.passes import default_plan, dense_passes
+from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.planevidence import LAYOUT, OWN, layout_of
 from qdrant_static.measuring.measurement import Measurement
 from qdrant_static.measuring.queries import of_vectors

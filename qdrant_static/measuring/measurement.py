@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from qdrant_static.clients.aliases import target_of
+from qdrant_static.collection.passes import uses_sparse
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import plain_id
 from qdrant_static.measuring.metrics import neighbor_recall
@@ -72,7 +73,7 @@ class Measurement:
         if self.searcher is None:
             raise ArgumentError(field="searcher", problem="is needed to encode the queries' texts")
         spec = self.searcher.spec
-        needs = (plan.needs_dense, plan.uses_sparse(spec), plan.needs_late, plan.repeated_terms)
+        needs = (plan.needs_dense, uses_sparse(plan, spec), plan.needs_late, plan.repeated_terms)
         if needs not in self._encoded:
             self._encoded[needs] = self.searcher.prepare(self.queries.texts, plan)
         return self._encoded[needs]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdrant_static.collection import quantization as quantizations
-from qdrant_static.collection.passes import Pass, dense_passes
+from qdrant_static.collection.passes import Pass, check_plan, dense_passes, uses_sparse
 from qdrant_static.collection.vectorspec import BM25, LATE
 from qdrant_static.encoders.sparsevectors import SparseQuery
 from qdrant_static.querying.query import Query
@@ -103,7 +103,7 @@ def explain(
     Raises:
         ArgumentError: If the collection cannot serve the plan.
     """
-    plan.check(spec)
+    check_plan(plan, spec)
     wanted = max(limit, plan.rerank_candidates) if plan.rerank is not None else limit
     stages = _stages(plan, spec, rows, wanted)
     if plan.rerank is not None:
@@ -137,9 +137,9 @@ def _stages(
         return _dense(plan, spec, rows, limit)
     each = max(plan.candidates if plan.kind == "hybrid" else plan.late_candidates, limit)
     stages = _dense(plan, spec, rows, each)
-    if plan.uses_sparse(spec):
+    if uses_sparse(plan, spec):
         stages.append(_terms(each))
-    union = _capped((2 if plan.uses_sparse(spec) else 1) * each, rows)
+    union = _capped((2 if uses_sparse(plan, spec) else 1) * each, rows)
     if plan.kind == "late":
         late = spec.late
         size = 0 if late is None else _LATE_ROWS * late.bytes

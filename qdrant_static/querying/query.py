@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.collection.bm25 import bm25_encoder
+from qdrant_static.collection.passes import uses_sparse
 from qdrant_static.collection.vectorspec import SparseSpec
 from qdrant_static.errors import ArgumentError
 
@@ -87,7 +88,7 @@ def encode_queries(
     if texts and plan.needs_late:
         late = _required("late_encoder", late_encoder).encode_queries(texts)
     terms: Callable[[str], Any] | None = None
-    if plan.uses_sparse(spec):
+    if uses_sparse(plan, spec):
         bm25 = _bm25(spec.sparse or SparseSpec())
 
         def terms(text: str) -> Any:

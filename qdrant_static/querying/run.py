@@ -14,7 +14,8 @@ from qdrant_static import rules
 from qdrant_static.clients.aliases import target_of
 from qdrant_static.collection.create import check_encoder, info_of
 from qdrant_static.collection.foreign import spec_of
-from qdrant_static.collection.plan import SearchPlan, default_plan
+from qdrant_static.collection.passes import check_plan, default_plan
+from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.querying.answer import Hit, answer, hit_of, nearness, rerank
@@ -149,7 +150,7 @@ class Searcher:
             ArgumentError: If the collection cannot serve it.
         """
         chosen = default_plan(self.spec) if plan is None else SearchPlan.of(plan)
-        chosen.check(self.spec)
+        check_plan(chosen, self.spec)
         if chosen.rerank is not None and not self.spec.fields.text:
             raise ArgumentError(
                 field="plan.rerank",

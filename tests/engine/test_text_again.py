@@ -9,7 +9,7 @@ from qdrant_static import CollectionSpec, LiveWriter, Migration, Record, ingest
 from qdrant_static.clients.aliases import point_alias
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
-from qdrant_static.collection.plan import default_plan
+from qdrant_static.collection.passes import default_plan
 from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.collection.specfile import from_toml, to_toml
 from qdrant_static.errors import ArgumentError, SpecMismatchError

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.collection.plan import FUSIONS, PLAN_KINDS, SearchPlan, Stage, default_plan
+from qdrant_static.collection.passes import check_plan, default_plan, uses_sparse
+from qdrant_static.collection.plan import FUSIONS, PLAN_KINDS, SearchPlan, Stage
 from qdrant_static.collection.spec import CollectionSpec, Fields, LateSpec
 from qdrant_static.collection.specfile import dumps
 from qdrant_static.errors import ArgumentError
@@ -192,8 +193,8 @@ def test_a_plan_is_taken_where_the_collection_has_what_it_needs():
     spec = spec_of(matryoshka=(8,), late=LateSpec(encoder="l", size=4))
     spec = replace(spec, fields=Fields(key=None, text=("text",)))
     for kind in PLAN_KINDS:
-        SearchPlan(kind=kind, rerank="reader").check(spec)
-    SearchPlan.of(CASCADE).check(spec)
+        check_plan(SearchPlan(kind=kind, rerank="reader"), spec)
+    check_plan(SearchPlan.of(CASCADE), spec)
 
 
 def test_a_bm25_plan_does_not_look_at_the_dense_vector():
@@ -211,7 +212,7 @@ def test_needs_say_what_must_be_encoded():
     with_terms, without = spec_of(), spec_of(sparse=None)
     needs = {
         plan.kind: (
-            plan.needs_dense, plan.uses_sparse(with_terms), plan.uses_sparse(without),
+            plan.needs_dense, uses_sparse(plan, with_terms), uses_sparse(plan, without),
             plan.needs_late,
         )
         for plan in map(SearchPlan.of, PLAN_KINDS)
