@@ -11,6 +11,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ import pyarrow.parquet as pq
 from qdrant_static import CollectionSpec, EdgeClient, load_encoder
 from qdrant_static.clients.statefolder import State
 from qdrant_static.ingestion.ingestreport import IngestReport
-from qdrant_static.ingestion.options import RejectLimit
+from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.ingestion.progress import Progress
-from qdrant_static.ingestion.run import IngestRun
+from qdrant_static.ingestion.runspec import RunSpec, Workspace
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.sources import open_source
 from qdrant_static.shipping.localbuild.local import BuildPlace, build_locally
@@ -73,30 +74,23 @@ def build(
     with (
         State(folder / "state", COLLECTION) as files,
         Ledger(files.ledger) as ledger,
-        EdgeClient(folder / "db") as client,
     ):
-        fields: dict[str, Any] = {
-            "client": client,
+        own = {one.name: changes.pop(one.name) for one in fields(RunOptions) if one.name in changes}
+        options = RunOptions(max_rejects=max_rejects, **own)
+        arguments: dict[str, Any] = {
+            "name": COLLECTION,
             "collection": COLLECTION,
             "spec": spec,
             "encoder": encoder,
             "source": source,
-            "files": files,
-            "ledger": ledger,
-            "display": Progress(None, progress=False),
+            "options": options,
             "threads": 2,
             "stop": stop,
-            "sync": False,
-            "delete_missing": False,
-            "force": False,
-            "on_duplicate": "reject",
-            "limit": RejectLimit.parse(max_rejects),
-            "bulk": False,
-            "passages": None,
-            "shards": shards,
         }
+        display = changes.pop("display", None) or Progress(None, progress=False)
         place = BuildPlace(folder=folder / "db", shards=shards, workers=workers)
-        return build_locally(IngestRun(**fields | changes), place, None)
+        workspace = Workspace(files=files, ledger=ledger, display=display)
+        return build_locally(RunSpec(**arguments | changes), workspace, place)
 
 
 def outcome(folder: Path) -> dict[str, Any]:

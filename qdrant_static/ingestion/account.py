@@ -4,34 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdrant_static.errors import TooManyRejectsError
 from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.ingestion.manifest import write_manifest
-from qdrant_static.ingestion.textstats import SampledRun
+from qdrant_static.ingestion.modes import Mode
 from qdrant_static.ledger.ledger import now
 from qdrant_static.ledger.records import Run, RunState, Totals, UnreadableFile
 from qdrant_static.reading.rejects import RejectsFile
 
 if TYPE_CHECKING:
+    from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.encoders.statistics import EncodingStatistics
 
 
-@dataclass(slots=True, kw_only=True)
-class AccountedRun(SampledRun):
-    """A run that reports what became of its rows."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Reports and records what became of the rows of a run.
 
-    def _describe_input(self) -> str:
-        """What a run reads, for a log."""
-        rows = self.source.total_rows
-        return (
-            f"{len(self.source.files):,} file{'s' if len(self.source.files) != 1 else ''}"
-            + ("" if rows is None else f", {rows:,} rows")
-            + f", encoder {self.encoder.info.name}"
-        )
+    Attributes:
+        mode: The run's mode.
+    """
 
-    def _require_few_rejects(
+    mode: Mode
+
+    def check_rejects(
         self,
         totals: Totals,
         rejected: RejectsFile,
@@ -39,113 +38,156 @@ class AccountedRun(SampledRun):
         *,
         at_end: bool,
     ) -> None:
-        if self.limit is not None and self.limit.is_exceeded(
+        """Raise `TooManyRejectsError` if there are more rejects than allowed."""
+        limit = self.mode.request.options.reject_limit
+        if limit is not None and limit.is_exceeded(
             totals, at_end=at_end, unreadable=len(unreadable)
         ):
             raise TooManyRejectsError(
                 rejected=totals.rejected,
                 read=totals.read,
-                limit=self.limit.text,
+                limit=limit.text,
                 rejects=str(rejected.path),
                 unreadable=tuple(map(str, unreadable)),
             )
 
-    def _report(
+    def report(
         self,
-        run: Run,
+        record: Run,
         rejected: RejectsFile,
         totals: Totals,
         *,
+        spec: CollectionSpec,
         seconds: Mapping[str, float],
         points: tuple[int, int, int],
-        sampled: int,
+        sampled: int = 0,
         ended: bool,
         not_deleted: int = 0,
     ) -> IngestReport:
-        """The account of a run; its points before, after, and how many of those are new."""
+        """Return the account of a run; its points before, after, and how many of those are new."""
+        request, workspace = self.mode.request, self.mode.workspace
         before, after, new = points
-        unreadable = self.ledger.runs.unreadable(run.id)
-        done = totals.stored + totals.payload_updated + totals.unchanged
+        unreadable = workspace.ledger.runs.unreadable(record.id)
+        counts = self.mode.counts(
+            stored=totals.stored,
+            payload_updated=totals.payload_updated,
+            unchanged=totals.unchanged,
+        )
         return IngestReport(
-            collection=self.asked or self.collection,
-            encoder=self.encoder.info.name,
-            fields=self.spec.fields,
-            files=len(self.source.files),
+            collection=request.name,
+            encoder=request.encoder.info.name,
+            fields=spec.fields,
+            files=len(request.source.files),
             unreadable_files=len(unreadable),
             read=totals.read,
-            stored=0 if self.building else totals.stored,
-            built=done if self.building else 0,
             rejected=dict(totals.reasons),
             rejects_path=rejected.path if rejected else None,
-            left_out=self.source.left_out,
+            left_out=request.source.left_out,
             points_before=before,
             points_after=after,
             seconds=seconds,
             interrupted=not ended,
-            payload_updated=0 if self.building else totals.payload_updated,
-            unchanged=0 if self.building else totals.unchanged,
+            stored=counts.get("stored", 0),
+            built=counts.get("built", 0),
+            payload_updated=counts.get("payload_updated", 0),
+            unchanged=counts.get("unchanged", 0),
             superseded=totals.superseded,
             points_written=totals.points,
             new=new,
-            deleted=run.deleted,
-            exact=run.complete and ended,
-            run=run.id,
-            attempts=run.attempts,
+            deleted=record.deleted,
+            exact=record.complete and ended,
+            run=record.id,
+            attempts=record.attempts,
             sampled=sampled,
-            ledger=self.ledger.path,
-            manifest=self.files.manifest(run.id) if ended else None,
-            earlier=self.display.earlier,
-            notes=tuple(self.display.notes),
-            zero_vectors=self.ledger.encoded.of_run(run.id).zeros,
+            ledger=workspace.ledger.path,
+            manifest=workspace.files.manifest(record.id) if ended else None,
+            earlier=workspace.display.earlier,
+            notes=tuple(workspace.display.notes),
+            zero_vectors=workspace.ledger.encoded.of_run(record.id).zeros,
             unreadable=unreadable,
             not_deleted=not_deleted,
         )
 
-    def _leave_nothing(
+    def unchanged(
+        self, last: Run, totals: Totals, *, points: int, rejects: Path | None
+    ) -> IngestReport:
+        """Return the account of a job whose input the last run has stored already."""
+        request, workspace = self.mode.request, self.mode.workspace
+        manifest = workspace.files.manifest(last.id)
+        return IngestReport(
+            collection=request.name,
+            encoder=request.encoder.info.name,
+            fields=request.spec.fields,
+            files=len(request.source.files),
+            unreadable_files=0,
+            read=totals.read,
+            stored=0,
+            rejected=dict(totals.reasons),
+            rejects_path=rejects,
+            left_out=request.source.left_out,
+            points_before=points,
+            points_after=points,
+            seconds={"load": 0.0},
+            unchanged=totals.stored + totals.payload_updated + totals.unchanged,
+            superseded=totals.superseded,
+            run=last.id,
+            ledger=workspace.ledger.path,
+            manifest=manifest if manifest.exists() else None,
+            unchanged_since=last.finished,
+        )
+
+    def close_without_collection(
         self,
-        run: Run,
+        record: Run,
         rejected: RejectsFile,
         totals: Totals,
-        seconds: Mapping[str, float],
         *,
+        spec: CollectionSpec,
+        seconds: Mapping[str, float],
         ended: bool,
     ) -> IngestReport:
-        """Finish a run whose collection was not made, as no row of the input could be stored."""
+        """Close a run whose collection was not created, as no row of the input could be stored."""
         if ended:
-            self.display.say(
-                f"collection {self.collection!r} was not made: no row of the input could be stored"
+            self.mode.workspace.display.say(
+                f"collection {self.mode.collection!r} was not made: no row of the input could be "
+                "stored"
             )
-        report = self._report(
-            run, rejected, totals, seconds=seconds, points=(0, 0, 0), sampled=0, ended=ended
+        report = self.report(
+            record, rejected, totals, spec=spec, seconds=seconds, points=(0, 0, 0), ended=ended
         )
         report = replace(report, exact=ended)  # nothing before, and nothing after
-        self._write_down(run, report, None, state="finished")
+        self.close(record, report, spec=spec, state="finished")
         return report
 
-    def _write_down(
+    def close(
         self,
-        run: Run,
+        record: Run,
         report: IngestReport,
-        statistics: EncodingStatistics | None,
         *,
+        spec: CollectionSpec,
+        statistics: EncodingStatistics | None = None,
         state: RunState | None = None,
     ) -> None:
-        """Keep what was done: the manifest, if it was done to the end, and the ledger's state."""
+        """Write the manifest of a run that came to its end, and the ledger's state of any run."""
+        request, ledger = self.mode.request, self.mode.workspace.ledger
         if not report.interrupted:
-            self.ledger.rows.release(run.id)
+            ledger.rows.release(record.id)
         if report.manifest is not None:
             write_manifest(
                 report.manifest,
                 report,
-                spec=self.spec,
-                files=self.ledger.runs.files(run.id),
+                spec=spec,
+                files=ledger.runs.files(record.id),
                 statistics=statistics,
-                details={"started": run.started, "finished": now(), "options": self._options()},
+                details={
+                    "started": record.started,
+                    "finished": now(),
+                    "options": request.recorded_options(**self.mode.identity()),
+                },
             )
-        done = state or ("built" if self.building else "finished")
-        self.ledger.runs.update(
-            run.id,
-            state="interrupted" if report.interrupted else done,
+        ledger.runs.update(
+            record.id,
+            state="interrupted" if report.interrupted else state or self.mode.ended,
             finished=now(),
             points_after=report.points_after,
         )

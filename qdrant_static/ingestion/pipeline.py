@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.connect import is_remote
-from qdrant_static.clients.retry import FIRST_CONTACT, call_with_retries
+from qdrant_static.clients.retry import FIRST_CONTACT
 from qdrant_static.clients.statefolder import State, state_folder
-from qdrant_static.collection.bm25 import bm25_encoder
-from qdrant_static.collection.create import check_encoder, check_spec, read_spec
-from qdrant_static.collection.spec import CollectionSpec, Fields
-from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
+from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.encoders.registry import AnyEncoder
 from qdrant_static.encoders.threads import core_count
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.ingestreport import IngestReport
+from qdrant_static.ingestion.modes import DirectMode, FillMode, Mode
 from qdrant_static.ingestion.options import OnDuplicate, RunOptions
-from qdrant_static.ingestion.partitiontypes import with_types_of
 from qdrant_static.ingestion.progress import Progress, ProgressCallback
-from qdrant_static.ingestion.replaced import asked_before, replaced_note
+from qdrant_static.ingestion.resolving import resolve, with_types_of
 from qdrant_static.ingestion.run import IngestRun
+from qdrant_static.ingestion.runspec import Builder, RunSpec, Workspace
 from qdrant_static.journal.jobwriter import open_job_writer, serving_collection
 from qdrant_static.ledger.history import remove_old_files
 from qdrant_static.ledger.ledger import Ledger
@@ -34,7 +33,6 @@ from qdrant_static.sinks.latevectors import late_encoder_of
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder, LateInteractionEncoder
-    from qdrant_static.ingestion.builder import Builder
 
 
 def ingest(
@@ -147,9 +145,9 @@ def run_job(
     if isinstance(source, Source):
         source.end_on(stop)
     fields = source.selection.fields if passages is None else passages.fields
-    asked, collection = collection, _target(client, collection, build)
-    spec, encoder, notes = _resolve(
-        client, collection, spec, encoder, source, fields, asked=None if options.pinned else asked
+    name, collection = collection, _target(client, collection, build)
+    spec, encoder, notes = resolve(
+        client, collection, spec, encoder, source, fields, name=None if options.pinned else name
     )
     source = with_types_of(source, client, collection, spec)
     if passages is not None:
@@ -157,54 +155,61 @@ def run_job(
             late_encoder = late_encoder_of(spec.late, late_encoder)
         passages, lines = _fit(passages, options.on_duplicate, encoder, late_encoder)
         notes += lines
-    own_rejects = _rejects_path(options.rejects, source)
-    folder = state_folder(options.state, client, asked)
+    request = RunSpec(
+        name=name,
+        collection=collection,
+        spec=spec,
+        encoder=encoder,
+        late_encoder=late_encoder,
+        source=source,
+        options=options,
+        passages=passages,
+        threads=options.threads or _threads(embedded=build is not None or not is_remote(client)),
+        rejects=_rejects_path(options.rejects, source),
+        stop=stop,
+    )
+    folder = state_folder(options.state, client, name)
     shards = None if build is None else build.shards_for(client, collection, spec)  # type: ignore[arg-type]
     with ExitStack() as stack:
-        files = stack.enter_context(State(folder, asked))
+        files = stack.enter_context(State(folder, name))
         ledger = stack.enter_context(Ledger(files.ledger))
-        done = "stored" if build is None else "built"
-        name = asked if options.job is None else f"{options.job} {asked}"
         display = stack.enter_context(
-            Progress(source.total_rows, progress=progress, done=done, job=name)
+            Progress(
+                source.total_rows,
+                progress=progress,
+                done="stored" if build is None else "built",
+                job=name if options.job is None else f"{options.job} {name}",
+            )
         )
         position = getattr(source, "position", None)  # other sources need not have one
         display.read_part = None if position is None else position.fraction
         _show_notes(display, source, notes)
-        run = IngestRun(
-            client=client,
-            collection=collection,
-            spec=spec,
-            encoder=encoder,
-            source=source,
-            files=files,
-            ledger=ledger,
-            display=display,
-            threads=options.threads
-            or _threads(embedded=build is not None or not is_remote(client)),
-            stop=stop,
-            sync=options.sync,
-            delete_missing=options.delete_missing,
-            force=options.force,
-            again=options.again,
-            on_duplicate=options.on_duplicate,
-            limit=options.reject_limit,
-            bulk=options.bulk,
-            passages=passages,
-            late_encoder=late_encoder,
-            shards=shards,
-            asked=asked,
-            fills=fills,
-        )
-        _join_migration(run, stack)
-        if build is None:
-            report = run.carry_out(own_rejects)
+        workspace = Workspace(files=files, ledger=ledger, display=display)
+        if build is not None:
+            report = build.run(request, workspace, client, shards=shards)  # type: ignore[arg-type]
         else:
-            report = build.run(run, client, own_rejects)  # type: ignore[arg-type]
+            mode = _mode(client, request, workspace, stack, fills=fills)
+            report = IngestRun(mode=mode).execute()
         keep = options.keep_runs
         if not report.interrupted and (gone := remove_old_files(ledger, files.path, keep)):
             display.log(f"removed {len(gone)} files of old runs, such as {gone[0].name}")
         return display.ended(report)
+
+
+def _mode(
+    client: Client, request: RunSpec, workspace: Workspace, stack: ExitStack, *, fills: bool
+) -> Mode:
+    """Return the mode of a run that writes to the engine.
+
+    It writes through the journal if its collection is part of a migration.
+    """
+    if fills:
+        return FillMode(client=client, request=request, workspace=workspace)
+    journaled = open_job_writer(client, request.name, request.collection, request.encoder)
+    if journaled is not None:
+        stack.callback(journaled.close)
+        workspace.display.say(journaled.notice)
+    return DirectMode(client=client, request=request, workspace=workspace, journaled=journaled)
 
 
 def _fit(
@@ -235,16 +240,6 @@ def _target(client: Client, name: str, build: Builder | None) -> str:
     An alias may be moved while a job runs, and the job's rows must all go to one place.
     """
     return name if build is not None else serving_collection(client, name, retry=FIRST_CONTACT)
-
-
-def _join_migration(run: IngestRun, stack: ExitStack) -> None:
-    """Have a run write through the journal, if its collection is part of a migration."""
-    if run.building or run.fills:
-        return
-    run.journaled = open_job_writer(run.client, run.asked, run.collection, run.encoder)
-    if run.journaled is not None:
-        stack.callback(run.journaled.close)
-        run.display.say(run.journaled.notice)
 
 
 def _threads(*, embedded: bool) -> int:
@@ -281,59 +276,3 @@ def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:
     if path.resolve() in {file.resolve() for file in source.files}:
         raise ArgumentError(field="rejects", problem=f"{path} is a file of the input")
     return path
-
-
-def _resolve(
-    client: Client,
-    collection: str,
-    spec: CollectionSpec | None,
-    encoder: AnyEncoder | None,
-    source: AnySource,
-    fields: Fields,
-    *,
-    asked: str | None,
-) -> tuple[CollectionSpec, Encoder, list[str]]:
-    """Settle spec and encoder, as far as there is a collection by that, and notes for the user.
-
-    Nothing is written yet.
-
-    ``asked`` is the name that the job gives, if it goes on with what a migration made of that.
-    """
-    exists = call_with_retries(
-        client,
-        collection,
-        "looking for the collection",
-        lambda: client.collection_exists(collection),
-        retry=FIRST_CONTACT,
-    )
-    there = read_spec(client, collection) if exists else None
-    notes: list[str] = []
-    if there is not None and asked is not None:
-        if asked_before(client, collection, there, spec=spec, encoder=encoder) is not None:
-            spec, encoder = None, None
-            notes.append(replaced_note(there, collection, asked))
-    known = there or spec
-    encoder = None if encoder is None else as_encoder(encoder)
-    if encoder is None:
-        if known is None:
-            raise ArgumentError(
-                field="encoder", problem=f"collection {collection!r} is new: name an encoder"
-            )
-        encoder = load_encoder(known.encoder.name)
-    wanted = spec or there or CollectionSpec.for_encoder(encoder)
-    wanted = wanted.with_source(fields=fields, mean_length=None)
-    check_encoder(collection, wanted.encoder, encoder.info)
-    given, full = source.selection.dimension, wanted.vectors[0].size
-    if given not in (None, full):
-        raise ArgumentError(
-            field="vectors",
-            problem=f"those in {source.selection.vectors!r} have {given} dimensions, not {full}",
-        )
-    if there is None:
-        if wanted.sparse is not None:
-            bm25_encoder(wanted.sparse)  # says if the language is unknown, before anything is made
-        return wanted, encoder, notes
-    check_spec(collection, there, wanted)
-    held = there.fields
-    held = held.with_points_of(fields) if held.all_columns or held.ready_vectors else fields
-    return there.with_source(fields=held, mean_length=None), encoder, notes

@@ -1,180 +1,346 @@
-"""One run: begun or continued, loaded, finished, and written down."""
+"""Runs an ingest: begins or continues a run, loads the input, finishes, and records the account."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from qdrant_static.clients.indexing import deferred_indexing, restore_all_indexing
-from qdrant_static.clients.retry import call_with_retries
-from qdrant_static.collection.create import (
-    create_collection,
-    read_spec,
-    write_spec,
-)
-from qdrant_static.collection.migrationcheck import metadata_of, refusal
+from qdrant_static.collection.create import create_collection, read_spec, write_spec
 from qdrant_static.errors import (
     JobStoppedError,
     QdrantStaticError,
     TooManyRejectsError,
     VerificationError,
 )
-from qdrant_static.ingestion.account import AccountedRun
+from qdrant_static.ingestion import continuing
+from qdrant_static.ingestion.account import Account
 from qdrant_static.ingestion.finishing import Finish
 from qdrant_static.ingestion.ingestreport import IngestReport
-from qdrant_static.ingestion.loading import Load
+from qdrant_static.ingestion.loading import Load, RowCounters
+from qdrant_static.ingestion.modes import Mode
 from qdrant_static.ingestion.rebuild import rebuild
-from qdrant_static.ingestion.telemetry import RowCounters
-from qdrant_static.ingestion.unchanged import unchanged
+from qdrant_static.ingestion.textstats import (
+    correct_mean_length,
+    in_passages,
+    note_zero_vectors,
+    sample_texts,
+)
 from qdrant_static.ingestion.writing import Writer
-from qdrant_static.journal import directwriters
-from qdrant_static.journal.directwriters import other_ledger
-from qdrant_static.journal.jobwriter import find_migration
-from qdrant_static.ledger.records import Run, Totals, UnreadableFile
-from qdrant_static.ledger.runidentity import encoding_key
+from qdrant_static.ledger.ledger import Ledger
+from qdrant_static.ledger.records import Run, Totals
 from qdrant_static.reading.rejects import RejectsFile
 from qdrant_static.reading.selection import row_options
 from qdrant_static.sinks.encoding import BatchEncoder
 from qdrant_static.sinks.latevectors import LateVectors
 
 if TYPE_CHECKING:
-    from qdrant_static.collection.spec import Fields
-    from qdrant_static.ids import PointId
+    from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.ingestion.progress import Progress
+    from qdrant_static.ingestion.runspec import RunSpec
+
+#: What a run does between its begin and its end.
+Body = Callable[[Run, RejectsFile], IngestReport]
 
 
-#: Notes of the ledger: the collection that its rows are of, and what decided their vectors.
-_COLLECTION, _ENCODING = "collection", "encoding"
-#: The ledger's own name, and the mark of another one's job whose rows it has read.
-_NAME, _SEEN = "name", "seen"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The outcome of the load.
+
+    Attributes:
+        writer: Has the sum and the sampled rows.
+        encoder: Has the statistics of the texts.
+        ended: Whether the whole input was loaded.
+        exists: Whether the collection exists.
+    """
+
+    writer: Writer
+    encoder: BatchEncoder
+    ended: bool
+    exists: bool
 
 
 @dataclass(slots=True, kw_only=True)
-class IngestRun(AccountedRun):
-    """A run of the ledger, or the next attempt of one; the fields are those of `ingest`.
+class IngestRun:
+    """A run of a `RunSpec`, or the next attempt of one that was cut short.
 
     Attributes:
-        mark: The mark that it has left in the collection; None before its first write.
+        mode: What is written where.
+        spec: The collection's spec: the request's, which the load completes.
     """
 
-    mark: str | None = None
+    mode: Mode
+    spec: CollectionSpec = field(init=False)
 
-    def carry_out(self, own_rejects: Path | None) -> IngestReport:
-        """Load, finish, and write down what was done."""
-        restore_all_indexing(self.client, self.ledger.notes)
-        self._look_for_others()
-        if (report := unchanged(self, own_rejects)) is not None:
+    def __post_init__(self) -> None:
+        self.spec = self.mode.request.spec
+
+    @property
+    def request(self) -> RunSpec:
+        """What the run does."""
+        return self.mode.request
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        return self.mode.workspace.ledger
+
+    @property
+    def display(self) -> Progress:
+        """The display."""
+        return self.mode.workspace.display
+
+    @property
+    def account(self) -> Account:
+        """Reports and records the run."""
+        return Account(mode=self.mode)
+
+    def execute(self, body: Body | None = None) -> IngestReport:
+        """Run, and record the account.
+
+        Args:
+            body: What is done between the begin and the end of the run; None: `load_and_finish`.
+        """
+        mode, source = self.mode, self.request.source
+        restore_all_indexing(mode.client, self.ledger.notes)
+        mode.look_for_others()
+        if (report := continuing.find_unchanged(mode)) is not None:
             self.display.log(report.nothing_to_do)
             return report
-        run, again = self._begin(own_rejects)
-        self.display.run = run.id
-        self.display.log(f"started: {self._describe_input()}")
+        record, resumed = continuing.begin(mode)
+        self.display.run = record.id
+        self.display.log(f"started: {self.request}")
         try:
             with RejectsFile(
-                Path(run.rejects or self.files.new_rejects()),
+                Path(record.rejects or mode.workspace.files.new_rejects()),
                 options=row_options(
-                    self.source.selection, getattr(self.source, "options", None), self.passages
+                    source.selection, getattr(source, "options", None), self.request.passages
                 ),
-                kept_bytes=run.rejects_bytes if again else 0,
+                kept_bytes=record.rejects_bytes if resumed else 0,
             ) as rejected:
-                return self._carry_out(run, rejected)
+                return (body or self.load_and_finish)(record, rejected)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt | JobStoppedError)
             state = "interrupted" if stopped else "failed"
             if isinstance(error, VerificationError):
-                state = "abandoned"  # going on would end in the same disagreement
+                state = "abandoned"  # continuing would end in the same disagreement
             with suppress(QdrantStaticError):  # the ledger may be what has failed
-                self.ledger.runs.update(run.id, state=state)
+                self.ledger.runs.update(record.id, state=state)
             raise
         finally:
-            if self.mark is not None and self.journaled is None:
-                with suppress(QdrantStaticError):  # the server may be what has failed
-                    self._leave(self.mark)
+            with suppress(QdrantStaticError):  # the server may be what has failed
+                mode.after_writing()
 
-    def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
+    def load_and_finish(self, record: Run, rejected: RejectsFile) -> IngestReport:
+        """Load the input, finish the collection, and record the account."""
         started = time.perf_counter()
-        seconds: dict[str, float] = {}
-        writer, encoder, ended, there = self._load(run, rejected)
-        seconds["load"] = time.perf_counter() - started
-        totals = self.ledger.runs.totals(run.id)
-        unreadable = self.ledger.runs.unreadable(run.id)
+        loaded = self._load(record, rejected)
+        seconds = {"load": time.perf_counter() - started}
+        totals = self.ledger.runs.totals(record.id)
+        self._check_rejects(record, rejected, totals, loaded, seconds)
+        if not loaded.exists:
+            return self.account.close_without_collection(
+                record, rejected, totals, spec=self.spec, seconds=seconds, ended=loaded.ended
+            )
+        return self._finish(record, rejected, totals, loaded, seconds)
+
+    def _check_rejects(
+        self,
+        record: Run,
+        rejected: RejectsFile,
+        totals: Totals,
+        loaded: Loaded,
+        seconds: dict[str, float],
+    ) -> None:
+        unreadable = self.ledger.runs.unreadable(record.id)
         try:
-            self._require_few_rejects(totals, rejected, unreadable, at_end=ended)
+            self.account.check_rejects(totals, rejected, unreadable, at_end=loaded.ended)
         except TooManyRejectsError as error:
-            before, after = run.points_before or 0, self.count() if there else 0
-            error.report = self._report(
-                run,
+            before = record.points_before or 0
+            after = self.mode.count() if loaded.exists else 0
+            error.report = self.account.report(
+                record,
                 rejected,
                 totals,
+                spec=self.spec,
                 seconds=seconds,
-                points=(before, after, after - before + run.deleted),
-                sampled=0,
+                points=(before, after, after - before + record.deleted),
                 ended=False,
             )
             raise
-        if not there:
-            return self._leave_nothing(run, rejected, totals, seconds, ended=ended)
-        ended = self._look_back(run, ended=ended)
-        finish = Finish(
-            client=self.client,
-            collection=self.collection,
+
+    # --- load --------------------------------------------------------------------------------
+
+    def _load(self, record: Run, rejected: RejectsFile) -> Loaded:
+        mode, request = self.mode, self.request
+        self.spec = mode.known_spec(self.spec)
+        late = None
+        if self.spec.late is not None:  # its model may be missing: before anything is made
+            late = LateVectors(mode.client, mode.collection, self.spec.late, request.late_encoder)
+        names = [name for name, _ in self.ledger.runs.files(record.id)]
+        settled = {
+            names[file]: spans for file, spans in self.ledger.runs.settled(record.id).items()
+        }
+        items, self.spec = sample_texts(
+            in_passages(request.source.batches(settled), request),
+            request,
+            mode.workspace,
+            self.spec,
+        )
+        encoder = BatchEncoder(self.spec, request.encoder)
+        writer = Writer(mode, self.spec, record.id, rejected, encoder, late)
+        if writer.totals.read:
+            self.display.resume(writer.totals.read, writer.totals.stored, writer.totals.rejected)
+        stack, exists = ExitStack(), False
+
+        def prepare() -> None:
+            nonlocal exists
+            self._prepare(record)
+            exists = True
+            if request.options.bulk:
+                stack.enter_context(
+                    deferred_indexing(mode.client, mode.collection, self.ledger.notes)
+                )
+
+        load = Load(
+            request=request,
+            workspace=mode.workspace,
+            run=record.id,
+            files=names,
+            encoder=encoder,
+            writer=writer,
+            rejected=rejected,
+            counters=RowCounters(request.name, writer.totals),
+            prepare=prepare,
+        )
+        with stack, writer:
+            ended = load.execute(items)
+            if not exists and self._must_exist(load, ended=ended):
+                prepare()
+            return Loaded(writer=writer, encoder=encoder, ended=ended, exists=exists)
+
+    def _must_exist(self, load: Load, *, ended: bool) -> bool:
+        """Return whether the collection must exist though no row of the input could be stored.
+
+        An existing one stays. A new one is created if the input is sound and has no rows.
+        """
+        sound = ended and not load.writer.totals.read and not load.unreadable
+        mode = self.mode
+        return sound or mode.creates_empty or mode.client.collection_exists(mode.collection)
+
+    def _prepare(self, record: Run) -> None:
+        """Create or update the collection, and find out which points it holds."""
+        mode, ledger = self.mode, self.ledger
+        if not mode.client.collection_exists(mode.collection):
+            ledger.rows.clear()  # of a collection that was deleted since
+            ledger.runs.forget_unreadable(before=record.id)
+            create_collection(mode.client, mode.collection, self.spec, shards=mode.shards)
+        elif read_spec(mode.client, mode.collection) != self.spec:
+            write_spec(mode.client, mode.collection, self.spec)
+        if record.points_before is not None:
+            return
+        before = mode.count()
+        moved = mode.is_other_collection(record, self.spec) or mode.other is not None
+        complete = before == ledger.rows.count() and not moved
+        if self.request.options.sync and not complete:
+            why = "" if mode.other is None else ", to which a job with another ledger has written"
+            self.display.say(
+                f"the ledger does not know the {before:,} points of {mode.collection!r}{why}: "
+                "reading them"
+            )
+            before = rebuild(mode.client, mode.collection, ledger, self.spec)
+            complete = True
+        if complete or not moved:
+            mode.note_collection(self.spec, complete=complete)
+        ledger.runs.update(record.id, points_before=before, complete=complete)
+
+    # --- finish ------------------------------------------------------------------------------
+
+    def finish(self, record: Run) -> Finish:
+        """Return the steps after the load, for the spec as it is now."""
+        mode = self.mode
+        return Finish(
+            client=mode.client,
+            collection=mode.collection,
             spec=self.spec,
             ledger=self.ledger,
-            run=run.id,
+            run=record.id,
             display=self.display,
-            stop=self.stop,
+            stop=self.request.stop,
         )
+
+    def _finish(
+        self,
+        record: Run,
+        rejected: RejectsFile,
+        totals: Totals,
+        loaded: Loaded,
+        seconds: dict[str, float],
+    ) -> IngestReport:
+        mode = self.mode
+        ended = loaded.ended
+        encoded = self.ledger.encoded
+        note_zero_vectors(self.request, mode.workspace, self.spec, encoded.of_run(record.id).zeros)
+        if ended:
+            texts, terms = encoded.texts_and_terms(record.id)
+            corrected = correct_mean_length(mode, self.spec, texts=texts, terms=terms)
+            ended = corrected is not None
+            self.spec = corrected or self.spec
+        finish = self.finish(record)
         refused, not_deleted = None, 0
-        if ended and self._deletes and unreadable:
-            not_deleted = self.ledger.rows.count_vanished(run.id)
-        elif ended and self._deletes:
-            refused = finish.delete_missing(self._delete, force=self.force or self.building)
-        if ended and (totals.points or self._run(run.id).deleted):
+        if ended and mode.deletes and self.ledger.runs.unreadable(record.id):
+            not_deleted = self.ledger.rows.count_vanished(record.id)
+        elif ended and mode.deletes:
+            refused = finish.delete_missing(mode.delete, force=mode.forces_deletion)
+        if ended and (totals.points or continuing.find_run(self.ledger, record.id).deleted):
             started = time.perf_counter()
             ended = finish.build_index(totals.points)
             seconds["index"] = time.perf_counter() - started
         started = time.perf_counter()
-        run = self._run(run.id)
-        before, deleted = run.points_before or 0, run.deleted
+        record = continuing.find_run(self.ledger, record.id)
+        before, deleted = record.points_before or 0, record.deleted
         if ended:
-            after, new = finish.count(totals, before=before, deleted=deleted, complete=run.complete)
+            after, new = finish.count(
+                totals, before=before, deleted=deleted, complete=record.complete
+            )
         else:
-            after = self.count()
+            after = mode.count()
             new = after - before + deleted
         # Of a run that was stopped, some samples may not have been acknowledged.
-        sampled = finish.read_back(encoder, writer.sampled.values()) if ended else 0
-        if ended and not self.building:
-            self.spec = finish.with_fields(self._fields, totals)
+        sampled = finish.read_back(loaded.encoder, loaded.writer.sampled.values()) if ended else 0
+        if ended and not mode.builds:
+            self.spec = finish.with_fields(self.request.fields, totals)
         seconds["verify"] = time.perf_counter() - started
         if ended:
-            self._note_left_over(run, totals)
-            self._look_at_searches(finish, changed=bool(totals.points or deleted))
-        report = self._report(
-            run,
+            self._note_left_over(record, totals)
+            self._check_searches(finish, changed=bool(totals.points or deleted))
+        report = self.account.report(
+            record,
             rejected,
             totals,
+            spec=self.spec,
             seconds=seconds,
             points=(before, after, new),
             sampled=sampled,
             ended=ended,
             not_deleted=not_deleted,
         )
-        self._write_down(run, report, encoder.statistics)
+        self.account.close(record, report, spec=self.spec, statistics=loaded.encoder.statistics)
         if refused is not None:
             refused.report = report
             raise refused
         return report
 
-    def _note_left_over(self, run: Run, totals: Totals) -> None:
+    def _note_left_over(self, record: Run, totals: Totals) -> None:
         """Note that points stay of rows that are rejected now, or of passages that are gone."""
-        compares = self.sync and not self._deletes and not self.building
-        if not compares or not (totals.rejected or self.passages is not None):
+        compares = self.request.options.sync and not self.mode.deletes
+        if not compares or not (totals.rejected or self.request.passages is not None):
             return
-        if points := self.ledger.rows.count_vanished(run.id):
+        if points := self.ledger.rows.count_vanished(record.id):
             have = "1 point has" if points == 1 else f"{points:,} points have"
             self.display.say(
                 f"{have} no row or passage in this input that could be stored: what earlier runs "
@@ -182,186 +348,10 @@ class IngestRun(AccountedRun):
                 "deletes it"
             )
 
-    def _look_at_searches(self, finish: Finish, *, changed: bool) -> None:
+    def _check_searches(self, finish: Finish, *, changed: bool) -> None:
         """Warn of payload indexes that lack points, and measure the recall of searches."""
-        if not self.whole:
+        if not self.mode.is_whole:
             return
         finish.check_indexes()
-        if (self.shards or 1) == 1:  # several, of a collection to be shipped, are not searched
+        if (self.mode.shards or 1) == 1:  # several, of a collection to be shipped, are not searched
             self.spec = finish.measure_recall(self.spec, changed=changed)
-
-    @property
-    def _fields(self) -> Fields:
-        """Where this job's payloads hold key and text, and how the text is made."""
-        return self.source.selection.fields if self.passages is None else self.passages.fields
-
-    # --- load --------------------------------------------------------------------------------
-
-    def _load(self, run: Run, rejected: RejectsFile) -> tuple[Writer, BatchEncoder, bool, bool]:
-        """Load the input; whether that came to its end, and whether the collection is there."""
-        self._know_mean_length()
-        late = None
-        if self.spec.late is not None:  # its model may be missing: before anything is made
-            late = LateVectors(self.client, self.collection, self.spec.late, self.late_encoder)
-        names = [name for name, _ in self.ledger.runs.files(run.id)]
-        settled = {names[file]: spans for file, spans in self.ledger.runs.settled(run.id).items()}
-        items = self.source.batches(settled)
-        items = self._sample(self._in_passages(items))
-        encoder = BatchEncoder(self.spec, self.encoder)
-        writer = Writer(
-            self.client,
-            self.collection,
-            self.spec,
-            self.ledger,
-            run.id,
-            rejected,
-            encoder,
-            self.on_duplicate,
-            late,
-            journaled=self.journaled,
-            before_writing=self._before_writing,
-        )
-        writer.totals = self.ledger.runs.totals(run.id)
-        if writer.totals.read:
-            self.display.resume(writer.totals.read, writer.totals.stored, writer.totals.rejected)
-        stack, there = ExitStack(), False
-
-        def prepare() -> None:
-            nonlocal there
-            self._prepare(run)
-            there = True
-            if self.bulk:
-                stack.enter_context(
-                    deferred_indexing(self.client, self.collection, self.ledger.notes)
-                )
-
-        load = Load(
-            ledger=self.ledger,
-            run=run.id,
-            files=names,
-            encoder=encoder,
-            writer=writer,
-            rejected=rejected,
-            display=self.display,
-            counters=RowCounters(self.asked or self.collection, writer.totals),
-            key=encoding_key(self.spec),
-            sync=self.sync,
-            on_duplicate=self.on_duplicate,
-            prepare=prepare,
-            cancel=getattr(self.source, "cancel", _nothing),
-            limit=self.limit,
-            threads=self.threads,
-            stop=self.stop,
-        )
-        with stack, writer:
-            ended = load.carry_out(items)
-            if not there and self._may_prepare(writer.totals, load.unreadable, ended=ended):
-                prepare()
-            return writer, encoder, ended, there
-
-    def _may_prepare(
-        self, totals: Totals, unreadable: Sequence[UnreadableFile], *, ended: bool
-    ) -> bool:
-        """Whether a collection is to be there though no row of the input could be stored.
-
-        One that is there stays. A new one is made if the input is sound and has no rows.
-        """
-        sound = ended and not totals.read and not unreadable
-        return sound or self.always_made or self.client.collection_exists(self.collection)
-
-    def _look_for_others(self) -> None:
-        """Find out whether a job with another ledger has written since this one's last run."""
-        if not (self.building or self.fills):
-            found = other_ledger(metadata_of(self.client, self.collection), self._name)
-            self.other = None if found == self.ledger.notes.get(_SEEN) else found
-
-    @property
-    def _name(self) -> str:
-        """The ledger's own name, which it keeps wherever its folder is moved."""
-        notes = self.ledger.notes
-        if _NAME not in notes:
-            notes[_NAME] = uuid4().hex
-        return str(notes[_NAME])
-
-    def _before_writing(self) -> None:
-        """Leave a mark, tell migrations of a run that writes directly; refuse if one just began."""
-        if self.mark is not None or self.building or self.fills:
-            return
-        self._look_for_others()
-        if self.other is not None:
-            self.ledger.notes[_COLLECTION] = ""  # what this one knows of other rows may be old
-        if self.journaled is not None:
-            self.mark = self._name
-            directwriters.sign(self.client, self.collection, self._name)
-            return
-        run = self.ledger.runs.last()
-        self.mark = directwriters.enter(
-            self.client, self.collection, self.files.path, run.id if run else 0, self._name
-        )
-        if (state := find_migration(self.client, self.asked or self.collection)) is not None:
-            raise refusal(state, self.collection, "it began just now. Run the job again")
-
-    def _leave(self, mark: str) -> None:
-        """Say that nothing more is written; look at all points next time if others wrote too."""
-        if not directwriters.leave(self.client, self.collection, self.files.path, mark):
-            self.ledger.notes[_COLLECTION] = ""
-
-    def _delete(self, points: list[PointId]) -> None:
-        self._before_writing()
-        if self.journaled is not None:
-            self.journaled.delete(points)
-            return
-        call_with_retries(
-            self.client,
-            self.collection,
-            "deleting points",
-            lambda: self.client.delete(self.collection, list(points), wait=True),
-        )
-
-    def _prepare(self, run: Run) -> None:
-        """Have the collection there as it is to be, and know what it holds."""
-        if not self.client.collection_exists(self.collection):
-            self.ledger.rows.clear()  # of a collection that was deleted since
-            self.ledger.runs.forget_unreadable(before=run.id)
-            create_collection(self.client, self.collection, self.spec, shards=self.shards)
-        elif read_spec(self.client, self.collection) != self.spec:
-            write_spec(self.client, self.collection, self.spec)
-        if run.points_before is None:
-            before = self.count()
-            moved = self._was_of_another(run) or self.other is not None
-            complete = before == self.ledger.rows.count() and not moved
-            if self.sync and not complete:
-                why = (
-                    "" if self.other is None else ", to which a job with another ledger has written"
-                )
-                self.display.say(
-                    f"the ledger does not know the {before:,} points of {self.collection!r}{why}: "
-                    "reading them"
-                )
-                before = rebuild(self.client, self.collection, self.ledger, self.spec)
-                complete = True
-            if complete or not moved:
-                self.ledger.notes[_COLLECTION] = "" if self.fills else self.collection
-                self.ledger.notes[_ENCODING] = encoding_key(self.spec).hex()
-            if self.other is not None and complete:
-                self.ledger.notes[_SEEN] = self.other
-            self.ledger.runs.update(run.id, points_before=before, complete=complete)
-
-    def _was_of_another(self, run: Run) -> bool:
-        """Whether the ledger's rows are of another collection than the job's alias stands for now.
-
-        Those of a run that filled a generation are too: the journal has changed it since. So are
-        those of a collection that was given another vector: it was filled where it is.
-        """
-        known = self.ledger.notes.get(_COLLECTION)
-        if known is not None:
-            key = self.ledger.notes.get(_ENCODING)
-            same = known == self.collection and key in (None, encoding_key(self.spec).hex())
-            return not same and not self.fills
-        # An earlier version left no note; another encoder tells of a cut-over.
-        before = [one for one in self.ledger.runs.all() if one.id < run.id]
-        return bool(before) and before[-1].identity.get("encoder") != run.identity.get("encoder")
-
-
-def _nothing() -> None:
-    """Sources that never wait have nothing to cancel."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from qdrant_client import models
@@ -15,22 +15,20 @@ from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.errors import PointError
 from qdrant_static.ids import id_digest
 from qdrant_static.ingestion.deciding import Decided, settlement
-from qdrant_static.ingestion.options import OnDuplicate
-from qdrant_static.journal.jobwriter import JobSink, JobWriter
-from qdrant_static.ledger.ledger import Ledger
-from qdrant_static.ledger.records import Encoded, Totals
+from qdrant_static.ingestion.modes import Mode
+from qdrant_static.journal.jobwriter import JobSink
+from qdrant_static.ledger.records import Encoded
 from qdrant_static.reading.rejects import RejectsFile
 from qdrant_static.sinks import sink
 from qdrant_static.sinks.encoding import BatchEncoder
 from qdrant_static.sinks.latevectors import LateVectors
-from qdrant_static.sinks.sink import EncodedBatch
+from qdrant_static.sinks.sink import EdgeSink, EncodedBatch, Sink
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from numpy.typing import NDArray
 
-    from qdrant_static.clients.connect import Client
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.ids import PointId
     from qdrant_static.reading.batch import Batch
@@ -38,62 +36,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: So many stored rows are kept, chosen by chance, to be read back at the end.
 SAMPLED_ROWS = 64
-
-
-class Sink(Protocol):
-    """Takes batches, and tells when the engine has acknowledged them."""
-
-    def submit(
-        self,
-        token: Any,
-        ids: Sequence[PointId],
-        vectors: EncodedBatch,
-        payloads: Sequence[Mapping[str, Any]],
-    ) -> None:
-        """Send a batch."""
-
-    def flush(self) -> None:
-        """Wait until everything that was sent is settled."""
-
-    def abort(self) -> None:
-        """Send nothing more, and let go of what sending needs."""
-
-
-class EdgeSink:
-    """One batch after the other, each acknowledged before the next: the engine has one writer.
-
-    Args:
-        client: Where to.
-        collection: The collection.
-        on_settled: Hears of every batch by its token, with the rows that were refused.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        collection: str,
-        on_settled: Callable[[Any, Mapping[int, str]], None],
-    ) -> None:
-        self._client = client
-        self._collection = collection
-        self._on_settled = on_settled
-
-    def submit(
-        self,
-        token: Any,
-        ids: Sequence[PointId],
-        vectors: EncodedBatch,
-        payloads: Sequence[Mapping[str, Any]],
-    ) -> None:
-        """Store a batch."""
-        refused = sink.store(self._client, self._collection, ids, vectors, payloads)
-        self._on_settled(token, refused)
-
-    def flush(self) -> None:
-        """Nothing is ever under way."""
-
-    def abort(self) -> None:
-        """Nothing is ever held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,69 +52,61 @@ class Writer:
     """Sends batches and settles them; for one thread.
 
     Args:
-        client: Where to.
-        collection: The collection.
-        spec: Its spec.
-        ledger: Where batches are settled.
-        run: The run.
-        rejected: Where rejects go.
-        encoder: For rows that turn out to need it after all.
-        on_duplicate: As for `deciding.decide`.
-        late: Fills the late-interaction vector, where there is one.
-        journaled: The journal to write through, while a migration is under way.
-        before_writing: Called before each write.
+        mode: The run's mode: where rows are written.
+        spec: The collection's spec.
+        run: The run's number.
+        rejected: The rejects file.
+        encoder: For rows that need to be encoded after all.
+        late: Fills the late-interaction vector; None if there is none.
+
+    Attributes:
+        spec: The collection's spec.
+        totals: The sum of the rows, over all attempts.
+        sampled: Stored rows to be read back at the end.
     """
 
     def __init__(
         self,
-        client: Client,
-        collection: str,
+        mode: Mode,
         spec: CollectionSpec,
-        ledger: Ledger,
         run: int,
         rejected: RejectsFile,
         encoder: BatchEncoder,
-        on_duplicate: OnDuplicate,
-        late: LateVectors | None = None,
-        *,
-        journaled: JobWriter | None = None,
-        before_writing: Callable[[], None] = lambda: None,
+        late: LateVectors | None,
     ) -> None:
-        self._late = late if journaled is None else None  # the journal fills it
-        self._journaled = journaled
-        self._before_writing = before_writing
-        self._fields = spec.fields
-        self._client = client
-        self._collection = collection
-        self._ledger = ledger
+        self.spec = spec
+        self._mode = mode
+        self._late = late if mode.journaled is None else None  # the journal fills it
+        self._ledger = mode.workspace.ledger
         self._run = run
         self._rejected = rejected
         self._encoder = encoder
-        self._on_duplicate = on_duplicate
-        self._sink: Sink
-        if journaled is not None:
-            self._sink = JobSink(journaled, self._settled)
-        elif is_remote(client):
-            from qdrant_static.sinks.serversink import ServerSink
-
-            self._sink = ServerSink.for_spec(
-                client,  # type: ignore[arg-type]
-                collection,
-                spec,
-                on_settled=lambda token, done: self._settled(token, done.refused),
-            )
-        else:
-            self._sink = EdgeSink(client, collection, self._settled)
+        self._sink = self._open_sink()
         self._dice = np.random.default_rng(run)
         self._stored = 0
-        self.totals = Totals()
+        self.totals = self._ledger.runs.totals(run)
         self.sampled: dict[PointId, Sampled] = {}
+
+    def _open_sink(self) -> Sink:
+        client, collection = self._mode.client, self._mode.collection
+        if self._mode.journaled is not None:
+            return JobSink(self._mode.journaled, self._settled)
+        if not is_remote(client):
+            return EdgeSink(client, collection, self._settled)
+        from qdrant_static.sinks.serversink import ServerSink
+
+        return ServerSink.for_spec(
+            client,  # type: ignore[arg-type]
+            collection,
+            self.spec,
+            on_settled=lambda token, done: self._settled(token, done.refused),
+        )
 
     def write(self, decided: Decided, vectors: EncodedBatch | None) -> None:
         """Send a batch whose vectors are ready; None if none of its rows needs any."""
         prepared = decided.prepared
         if decided.write or decided.payload:
-            self._before_writing()
+            self._mode.before_writing()
         if decided.displaced:
             self._sink.flush()  # the older rows of its keys must be settled before it
         refused = self._update_payloads(decided) if decided.payload else {}
@@ -224,7 +158,9 @@ class Writer:
     def _settle(
         self, decided: Decided, refused: Mapping[int, str], encoded: Encoded | None = None
     ) -> None:
-        done, rejects = settlement(decided, refused, on_duplicate=self._on_duplicate)
+        done, rejects = settlement(
+            decided, refused, on_duplicate=self._mode.request.options.on_duplicate
+        )
         done.encoded = encoded
         for row in refused:
             self.sampled.pop(decided.prepared.ids[row], None)
@@ -237,8 +173,8 @@ class Writer:
         prepared = decided.prepared
         waiting = list(decided.payload)
         payloads = self._payloads(prepared.batch.take(waiting))
-        if self._journaled is not None:
-            found = self._journaled.upsert([prepared.ids[row] for row in waiting], payloads)
+        if self._mode.journaled is not None:
+            found = self._mode.journaled.upsert([prepared.ids[row] for row in waiting], payloads)
             return {waiting[number]: problem for number, problem in found.items()}
         by_row = dict(zip(waiting, payloads, strict=True))
         refused: dict[int, str] = {}
@@ -252,10 +188,13 @@ class Writer:
                 for row in waiting
             ]
             try:
-                self._patiently(
+                self._call(
                     "updating payloads",
                     partial(
-                        self._client.batch_update_points, self._collection, operations, wait=True
+                        self._mode.client.batch_update_points,
+                        self._mode.collection,
+                        operations,
+                        wait=True,
                     ),
                 )
             except PointError as error:
@@ -270,19 +209,19 @@ class Writer:
     def _payloads(self, batch: Batch) -> Sequence[Mapping[str, Any]]:
         """Return the payloads of a batch; they must hold its texts if the journal encodes them."""
         payloads = batch.payload_rows()
-        if self._journaled is not None:
+        if self._mode.journaled is not None:
             texts = [] if batch.vectors is not None else batch.texts.to_pylist()
-            self._journaled.check_texts(self._fields, texts, payloads)
+            self._mode.journaled.check_texts(self.spec.fields, texts, payloads)
         return payloads
 
     def _store_whole(self, decided: Decided, row: int) -> dict[int, str]:
         batch = decided.prepared.batch
         ready = None if batch.vectors is None else batch.vectors[[row]]
         vectors = self._encoder.encode(batch.texts.slice(row, 1), ready)
-        found = self._patiently(
+        found = self._call(
             "storing a point",
             lambda: sink.store(
-                self._client, self._collection, [decided.prepared.ids[row]], vectors,
+                self._mode.client, self._mode.collection, [decided.prepared.ids[row]], vectors,
                 [batch.payloads[row]],
             ),
         )  # fmt: skip
@@ -290,8 +229,8 @@ class Writer:
             self._store_late(decided, [row])
         return dict.fromkeys([row][: len(found)], next(iter(found.values()), ""))
 
-    def _patiently(self, operation: str, call: Callable[[], T]) -> T:
-        return call_with_retries(self._client, self._collection, operation, call)
+    def _call(self, operation: str, call: Callable[[], T]) -> T:
+        return call_with_retries(self._mode.client, self._mode.collection, operation, call)
 
     def _sample(
         self,

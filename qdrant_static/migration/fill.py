@@ -13,8 +13,8 @@ from uuid import uuid4
 from qdrant_static.collection.generationnames import read_metadata
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.errors import ArgumentError
-from qdrant_static.ingestion.partitiontypes import with_types_of
 from qdrant_static.ingestion.pipeline import run_job
+from qdrant_static.ingestion.resolving import with_types_of
 from qdrant_static.reading.batch import SettledRanges
 from qdrant_static.reading.fromcollection import open_collection
 from qdrant_static.reading.inputs import Fingerprint

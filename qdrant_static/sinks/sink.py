@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qdrant_client import models
 
@@ -80,6 +80,62 @@ def store(
         else:
             break
     return refused
+
+
+class Sink(Protocol):
+    """Takes batches, and calls back when the engine has acknowledged them."""
+
+    def submit(
+        self,
+        token: Any,
+        ids: Sequence[PointId],
+        vectors: EncodedBatch,
+        payloads: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Send a batch."""
+
+    def flush(self) -> None:
+        """Wait until everything that was sent is settled."""
+
+    def abort(self) -> None:
+        """Send nothing more, and release the resources of sending."""
+
+
+class EdgeSink:
+    """Stores one batch after the other in the embedded engine, which has one writer.
+
+    Args:
+        client: The client.
+        collection: The collection.
+        on_settled: Called with the token of every batch and the rows that were refused.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        collection: str,
+        on_settled: Callable[[Any, Mapping[int, str]], None],
+    ) -> None:
+        self._client = client
+        self._collection = collection
+        self._on_settled = on_settled
+
+    def submit(
+        self,
+        token: Any,
+        ids: Sequence[PointId],
+        vectors: EncodedBatch,
+        payloads: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Store a batch."""
+        refused = store(self._client, self._collection, ids, vectors, payloads)
+        self._on_settled(token, refused)
+
+    def flush(self) -> None:
+        """Do nothing: every batch was acknowledged."""
+
+    def abort(self) -> None:
+        """Do nothing: no resource is held."""
 
 
 def build_index(

@@ -159,7 +159,7 @@ def test_standard_input_is_always_read(client, monkeypatch):
 
 
 def test_another_version_reads_again(client, job, monkeypatch):
-    module = sys.modules["qdrant_static.ingestion.unchanged"]
+    module = sys.modules["qdrant_static.ingestion.continuing"]
     monkeypatch.setattr(module, "versions", lambda: {"qdrant-static": "9"})
     assert job().stored == 5
 

@@ -13,7 +13,7 @@ from qdrant_static.collection import updates
 from qdrant_static.collection.bm25 import bm25_encoder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.spec import BM25, SparseSpec
-from qdrant_static.ingestion import loading, meanlength
+from qdrant_static.ingestion import textstats
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.runs import SAMPLED
 from qdrant_static.migration.inplace import add_vector
@@ -33,7 +33,7 @@ def text(number: int) -> str:
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "SAMPLE_ROWS", 20)
+    monkeypatch.setattr(textstats, "SAMPLE_ROWS", 20)
     monkeypatch.setattr(jsonl, "MAX_ROWS", 10)
     rows = [{"id": number, "text": text(number)} for number in range(ROWS)]
     return write_jsonl(tmp_path / "a.jsonl", rows)
@@ -73,7 +73,7 @@ def test_a_mean_length_that_was_named_is_kept(client, encoder, path):
 
 
 def test_a_sample_that_is_little_off_is_told_and_kept(client, encoder, path, monkeypatch):
-    monkeypatch.setattr(meanlength, "CORRECTED", 0.9)
+    monkeypatch.setattr(textstats, "CORRECTED", 0.9)
     report = ingest(client, "c", path, encoder=encoder)
     assert any(note.endswith("-77%, too little to matter") for note in report.notes)
     assert_weights(client, "c", 2.0)
@@ -122,7 +122,7 @@ def test_a_vector_that_is_added_later_has_the_mean_length_of_all(
 def test_a_sample_comes_from_all_over_the_input(client, encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(spreading, "_PLACE_BYTES", 2_000)
     monkeypatch.setattr(spreading, "_SMALL_BYTES", 10_000)
-    monkeypatch.setattr(loading, "SAMPLE_ROWS", 100)
+    monkeypatch.setattr(textstats, "SAMPLE_ROWS", 100)
     rows = [{"id": n, "text": "word " * (2 if n < 1000 else 12)} for n in range(4000)]
     path = write_jsonl(tmp_path / "b.jsonl", rows)
     report = ingest(client, "c", path, encoder=encoder)

@@ -24,6 +24,8 @@ from qdrant_static.clients.statefolder import State
 from qdrant_static.edge import assemble as assembling
 from qdrant_static.errors import ArgumentError, EngineError, JobRunningError, TooManyRejectsError
 from qdrant_static.ingestion import textstats
+from qdrant_static.ingestion.account import Account
+from qdrant_static.ingestion.finishing import Finish
 from qdrant_static.ingestion.progress import Progress
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.options import Passages
@@ -46,7 +48,7 @@ class Heard(Progress):
     """Keeps what a person would see."""
 
     def __init__(self) -> None:
-        super().__init__(None, shown=False)
+        super().__init__(None, progress=False)
         self.lines: list[str] = []
 
     def say(self, line: str) -> None:
@@ -166,12 +168,12 @@ def test_what_ends_between_two_steps_goes_on_there(step, folder, given, expected
     no_processes(monkeypatch)
     with monkeypatch.context() as patch:
         if step == "finish":
-            patch.setattr(module.Finish, "count", die)
+            patch.setattr(Finish, "count", die)
         elif step == "moving":
             move = assembling._move
             patch.setattr(assembling, "_move", lambda *one: die() if one[2] == 1 else move(*one))
         elif step == "write":
-            patch.setattr(module.SharedRun, "_write_down", die)
+            patch.setattr(Account, "close", die)
         else:
             patch.setattr(module, step, die)
         with pytest.raises(Death):

@@ -11,8 +11,8 @@ import pytest
 
 from qdrant_static import bars
 from qdrant_static.ingestion import progress
+from qdrant_static.ingestion.loading import RowCounters
 from qdrant_static.ingestion.progress import Progress
-from qdrant_static.ingestion.telemetry import RowCounters
 from qdrant_static.ledger.records import Totals
 
 
@@ -189,9 +189,9 @@ def meter(monkeypatch) -> Meter:
 
 def test_a_monitor_counts_the_rows_of_this_attempt(meter):
     counters = RowCounters("c", Totals(read=10, stored=10))
-    counters.tell(Totals(read=15, stored=13, rejected=2))
-    counters.tell(Totals(read=15, stored=13, rejected=2))
-    counters.tell(Totals(read=20, stored=13, unchanged=5, rejected=2))
+    counters.count(Totals(read=15, stored=13, rejected=2))
+    counters.count(Totals(read=15, stored=13, rejected=2))
+    counters.count(Totals(read=20, stored=13, unchanged=5, rejected=2))
     assert meter.counted == {
         "qdrant_static.rows.read": 10,
         "qdrant_static.rows.stored": 3,
@@ -202,4 +202,4 @@ def test_a_monitor_counts_the_rows_of_this_attempt(meter):
 
 def test_without_opentelemetry_nothing_is_counted(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    RowCounters("c", Totals()).tell(Totals(read=1))
+    RowCounters("c", Totals()).count(Totals(read=1))

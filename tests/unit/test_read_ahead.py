@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from qdrant_static.ingestion.readahead import read_ahead
+from qdrant_static.ingestion.loading import read_ahead
 
 PATIENCE_S = 10
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdrant_static.shipping.options import BuildOptions
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.ingestion.ingestreport import IngestReport
-    from qdrant_static.ingestion.run import IngestRun
+    from qdrant_static.ingestion.runspec import RunSpec, Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +32,12 @@ class BuildHere(BuildOptions):
 
         return shards_of(server, collection, spec, self)
 
-    def run(self, job: IngestRun, server: QdrantClient, own_rejects: Path | None) -> IngestReport:
-        """Build the collection of a job on this machine, ship it, and return the account."""
+    def run(
+        self, request: RunSpec, workspace: Workspace, server: QdrantClient, *, shards: int
+    ) -> IngestReport:
+        """Build the collection of a run on this machine, ship it, and return the account."""
         from qdrant_static.shipping.localbuild.buildrun import BuildHereRun
 
-        return BuildHereRun(job=job, server=server, build=self).carry_out(own_rejects)
+        return BuildHereRun(
+            request=request, workspace=workspace, server=server, build=self, shards=shards
+        ).execute()

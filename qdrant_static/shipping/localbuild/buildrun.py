@@ -23,16 +23,19 @@ from qdrant_static.errors import (
     VerificationError,
 )
 from qdrant_static.files import make_private
+from qdrant_static.ingestion.continuing import find_built, is_same
 from qdrant_static.ingestion.finishing import Finish
 from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.ingestion.manifest import rewrite_manifest
+from qdrant_static.ingestion.modes import BuildMode
 from qdrant_static.shipping.localbuild.local import BuildPlace, build_locally
 from qdrant_static.shipping.localbuild.targetcheck import check_free
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from qdrant_static.ingestion.run import IngestRun
+    from qdrant_static.ingestion.progress import Progress
+    from qdrant_static.ingestion.runspec import RunSpec, Workspace
     from qdrant_static.shipping.options import BuildOptions
     from qdrant_static.shipping.progress import ShipProgress
 
@@ -45,16 +48,20 @@ class BuildHereRun:
     """One command: build, ship, settle; what an attempt before it has done is not done again.
 
     Attributes:
-        job: What is stored; its client is set here.
+        request: What is stored.
+        workspace: The state folder, ledger and display of the request.
         server: Where the collection is to be.
         build: How.
+        shards: Shards of the collection.
     """
 
-    job: IngestRun
+    request: RunSpec
+    workspace: Workspace
     server: QdrantClient
     build: BuildOptions
+    shards: int
 
-    def carry_out(self, own_rejects: Path | None) -> IngestReport:
+    def execute(self) -> IngestReport:
         """Build and ship; or ship alone, where all is built; or tell again what was finished.
 
         Raises:
@@ -62,21 +69,21 @@ class BuildHereRun:
             ShipmentRefusedError: If a proof failed. What was built stays, so that the same command
                 ships it again.
         """
-        job = self.job
-        restore_indexing(self.server, job.collection, job.ledger.notes)
+        request, workspace = self.request, self.workspace
+        restore_indexing(self.server, request.collection, self.workspace.ledger.notes)
         place = self._place()
         done = self._finished(place.folder)
         if done is not None:
             return done
         built = self._built(place.folder)
         if built is None:
-            check_free(self.server, job.collection, self.build)
+            check_free(self.server, request.collection, self.build)
             self._claim(place.folder)
             self._check_room(place.folder)
-            built = build_locally(job, place, own_rejects)
+            built = build_locally(request, workspace, place)
         else:
-            job.display.status(f"run {built.run} is built: it is shipped now")
-        if built.interrupted or (job.stop is not None and job.stop.is_set()):
+            self.workspace.display.status(f"run {built.run} is built: it is shipped now")
+        if built.interrupted or request.must_stop:
             return replace(built, interrupted=True)
         if not self._has_built(place.folder):
             return built  # no row of the input could be stored
@@ -90,18 +97,20 @@ class BuildHereRun:
 
     def _place(self) -> BuildPlace:
         return BuildPlace(
-            folder=self.build.folder_in(self.job.files.path),
-            shards=self.job.shards or 1,
+            folder=self.build.folder_in(self.workspace.files.path),
+            shards=self.shards,
             workers=self.build.workers,
         )
 
     def _claim(self, folder: Path) -> None:
         """Note the folder before anything is in it; what is in it without a note is not ours."""
-        notes, collection = self.job.ledger.notes, self.job.collection
+        notes, collection = self.workspace.ledger.notes, self.request.collection
         if self._is_ours(folder):
             return
         if (before := notes.get(NOTE)) is not None:
-            self.job.display.say(f"what an earlier attempt has built stays in {before['folder']}")
+            self.workspace.display.say(
+                f"what an earlier attempt has built stays in {before['folder']}"
+            )
         if folder.exists():
             with EdgeClient(folder) as local:
                 if local.collection_exists(collection):
@@ -114,53 +123,62 @@ class BuildHereRun:
         notes[NOTE] = {"folder": str(folder.resolve())}
 
     def _is_ours(self, folder: Path) -> bool:
-        note = self.job.ledger.notes.get(NOTE)
+        note = self.workspace.ledger.notes.get(NOTE)
         return note is not None and note["folder"] == str(folder.resolve())
 
     def _finished(self, folder: Path) -> IngestReport | None:
         """What an attempt has finished that died before it could tell; its folder goes now."""
-        job = self.job
-        last = job.ledger.runs.last()
+        request, ledger = self.request, self.workspace.ledger
+        last = self.workspace.ledger.runs.last()
         if last is None or last.state != "finished" or not self._is_ours(folder):
             return None
-        if job.ledger.notes[NOTE].get("run") != last.id:
+        if self.workspace.ledger.notes[NOTE].get("run") != last.id:
             return None
         report = self._account(last.id)
-        same = job.is_same(last)
+        same = is_same(request, ledger, last, shards=self.shards)
         self._clean_up(folder)
-        if report is None or not same or not self.server.collection_exists(job.collection):
+        if report is None or not same or not self.server.collection_exists(request.collection):
             return None
-        return report if exact_count(self.server, job.collection) == report.points_after else None
+        return (
+            report if exact_count(self.server, request.collection) == report.points_after else None
+        )
 
     def _built(self, folder: Path) -> IngestReport | None:
         """What an earlier attempt has built and not shipped."""
-        last = self.job.ledger.runs.last()
+        last = self.workspace.ledger.runs.last()
         if last is None or last.state != "built" or not self._is_ours(folder):
             return None
         with EdgeClient(folder) as local:
-            self.job.client = local
-            run = self.job.built()
+            mode = BuildMode(
+                client=local,
+                request=self.request,
+                workspace=self.workspace,
+                shards=self.shards,
+            )
+            run = find_built(mode)
         report = None if run is None else self._account(run.id)
         # Its manifest may tell of the shipment already.
         return None if report is None else replace(report, built=report.built + report.stored)
 
     def _has_built(self, folder: Path) -> bool:
         with EdgeClient(folder) as local:
-            return local.collection_exists(self.job.collection)
+            return local.collection_exists(self.request.collection)
 
     def _account(self, run: int) -> IngestReport | None:
         try:
-            return IngestReport.from_dict(json.loads(self.job.files.manifest(run).read_bytes()))
+            return IngestReport.from_dict(
+                json.loads(self.workspace.files.manifest(run).read_bytes())
+            )
         except (OSError, ValueError):  # then it is counted once more, which is quick
             return None
 
     def _check_room(self, folder: Path) -> None:
         """Refuse what cannot fit, before hours are spent: the vectors alone are more."""
-        rows = self.job.source.total_rows
+        rows = self.request.source.total_rows
         if not rows:
             return
         corpus = Corpus(rows=rows, payload_bytes=0, text_bytes=0)
-        least = footprint(self.job.spec, corpus, embedded=True).disk
+        least = footprint(self.request.spec, corpus, embedded=True).disk
         make_private(folder)
         there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         free = shutil.disk_usage(folder).free
@@ -176,21 +194,21 @@ class BuildHereRun:
     def _ship(self, folder: Path, built: IngestReport) -> IngestReport:
         from qdrant_static.shipping.push import ship
 
-        job, build = self.job, self.build
+        request, build = self.request, self.build
         started = time.perf_counter()
         with EdgeClient(folder) as local:
             try:
                 shipment = ship(
                     local,
-                    job.collection,
+                    request.collection,
                     self.server,
                     alias=build.alias,
-                    replicas=build.replicas or job.spec.server.replicas,
+                    replicas=build.replicas or request.spec.server.replicas,
                     peers=build.peers,
                     max_mb_s=build.max_mb_s,
                     untested=build.untested,
                     discard_unfinished=build.discard_unfinished,
-                    progress=_Told(job),
+                    progress=_Told(request=request, display=self.workspace.display),
                 ).to_dict()
             except _StoppedError:
                 return replace(built, interrupted=True)
@@ -198,11 +216,13 @@ class BuildHereRun:
                 earlier = self._earlier(local)
                 if earlier is None:
                     raise
-                job.display.say(f"it was proved before, and others have written since: {error}")
+                self.workspace.display.say(
+                    f"it was proved before, and others have written since: {error}"
+                )
                 shipment = earlier | {"points": built.points_after}
         if shipment["points"] != built.points_after:
             raise VerificationError(
-                collection=job.collection,
+                collection=request.collection,
                 problem=f"{shipment['points']:,} points were shipped, and {built.points_after:,} "
                 "were built; another writer, or a loss",
             )
@@ -219,24 +239,24 @@ class BuildHereRun:
             shipment=shipment,
         )
         # In this order: a run that is finished has its account, and a folder that is left is known.
-        rewrite_manifest(job.files.manifest(report.run), report)
-        job.ledger.notes[NOTE] = {**job.ledger.notes[NOTE], "run": report.run}
-        job.ledger.shipped(report.run, points=report.points_after)
+        rewrite_manifest(self.workspace.files.manifest(report.run), report)
+        self.workspace.ledger.notes[NOTE] = {**self.workspace.ledger.notes[NOTE], "run": report.run}
+        self.workspace.ledger.shipped(report.run, points=report.points_after)
         self._clean_up(folder)
         return report
 
     def _measure(self) -> None:
         """Several shards cannot be searched here: what they find is measured on the server."""
-        if (self.job.shards or 1) == 1:
+        if self.shards == 1:
             return
         finish = Finish(
             client=self.server,
-            collection=self.job.collection,
-            spec=read_spec(self.server, self.job.collection),
-            ledger=self.job.ledger,
+            collection=self.request.collection,
+            spec=read_spec(self.server, self.request.collection),
+            ledger=self.workspace.ledger,
             run=0,
-            display=self.job.display,
-            stop=self.job.stop,
+            display=self.workspace.display,
+            stop=self.request.stop,
         )
         finish.measure_recall(finish.spec, changed=True)
 
@@ -248,7 +268,7 @@ class BuildHereRun:
         from qdrant_static.shipping.packing.segments import fingerprint, read_shards
         from qdrant_static.shipping.targets.target import LIVE, MARK
 
-        collection, alias = self.job.collection, self.build.alias
+        collection, alias = self.request.collection, self.build.alias
         with local.shard_folders(collection) as folders:
             mine = fingerprint(read_shards(folders))
         if not self.server.collection_exists(collection):
@@ -263,12 +283,12 @@ class BuildHereRun:
     def _clean_up(self, folder: Path) -> None:
         """The server has it: the built folder goes, unless it is to stay."""
         if not self.build.keep:
-            self.job.display.status(f"the server has it: removing {folder}")
+            self.workspace.display.status(f"the server has it: removing {folder}")
             with EdgeClient(folder) as local:
-                local.delete_collection(self.job.collection)
+                local.delete_collection(self.request.collection)
             if self.build.folder is None:
                 shutil.rmtree(folder)
-        self.job.ledger.notes.pop(NOTE, None)
+        self.workspace.ledger.notes.pop(NOTE, None)
 
 
 class _StoppedError(BaseException):
@@ -279,10 +299,10 @@ class _StoppedError(BaseException):
 class _Told:
     """Shows how far a shipment is, and ends it if the job is to end."""
 
-    job: IngestRun
+    request: RunSpec
+    display: Progress
 
     def __call__(self, seen: ShipProgress) -> None:
-        stop = self.job.stop
-        if stop is not None and stop.is_set() and seen.phase in ("preparing", "sending"):
+        if self.request.must_stop and seen.phase in ("preparing", "sending"):
             raise _StoppedError
-        self.job.display.shipping(seen.phase, sent=seen.sent_bytes, total=seen.total_bytes)
+        self.display.shipping(seen.phase, sent=seen.sent_bytes, total=seen.total_bytes)

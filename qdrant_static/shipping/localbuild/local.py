@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from qdrant_static.edge import EdgeClient
 from qdrant_static.encoders.threads import core_count
-from qdrant_static.shipping.localbuild.shardedrun import SharedRun
+from qdrant_static.ingestion.run import IngestRun
+from qdrant_static.shipping.localbuild.shardedrun import SharedMode, SharedRun
 
 if TYPE_CHECKING:
     from qdrant_static.ingestion.ingestreport import IngestReport
-    from qdrant_static.ingestion.run import IngestRun
+    from qdrant_static.ingestion.runspec import RunSpec, Workspace
 
 #: So many rows are stored before another process has started.
 _FEW_ROWS = 10_000
@@ -33,7 +34,7 @@ class BuildPlace:
     workers: int | None
 
 
-def build_locally(job: IngestRun, place: BuildPlace, own_rejects: Path | None) -> IngestReport:
+def build_locally(request: RunSpec, workspace: Workspace, place: BuildPlace) -> IngestReport:
     """Build what a job stores, or go on building it.
 
     When it returns a report that is not `interrupted`, then
@@ -47,17 +48,21 @@ def build_locally(job: IngestRun, place: BuildPlace, own_rejects: Path | None) -
     After a report that is, or an error, or the death of the process, the same call goes on.
 
     Args:
-        job: The job: spec, encoder, source, ledger, ...; its ``shards`` are the place's. Its client
-            is set here.
+        request: What the run does.
+        workspace: Its state folder, ledger and display.
         place: Where, and by how many.
-        own_rejects: The rejects file that the caller wants; None: a new one in the job's state.
     """
     with EdgeClient(place.folder) as local:
-        job.client = local
         workers = place.workers
         if workers is None:
-            rows = job.source.total_rows
+            rows = request.source.total_rows
             few = rows is not None and rows < _FEW_ROWS
             workers = 1 if few else core_count()
-        run = SharedRun.of(job, folder=place.folder, workers=workers)
-        return run.carry_out(own_rejects)
+        mode = SharedMode(
+            client=local,
+            request=request,
+            workspace=workspace,
+            shards=place.shards,
+            folder=place.folder,
+        )
+        return SharedRun(mode=mode, run=IngestRun(mode=mode), workers=workers).execute()

@@ -25,9 +25,11 @@ from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import EngineError, QdrantStaticError
-from qdrant_static.ingestion.options import OnDuplicate, RejectLimit
+from qdrant_static.ingestion.modes import PartMode
+from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.ingestion.progress import Progress
 from qdrant_static.ingestion.run import IngestRun
+from qdrant_static.ingestion.runspec import RunSpec, Workspace
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.sources import AnySource
 from qdrant_static.shipping.localbuild.shardsource import Share
@@ -81,18 +83,14 @@ class Job:
         spec: The collection's, with BM25's mean length.
         source: The whole input.
         threads: Of the encoder.
-        sync: As for `ingest`.
-        on_duplicate: Likewise.
-        limit: When it is to stop by itself because of rejects.
+        options: How its run works, with the limit of rejects at which it stops by itself.
     """
 
     part: Part
     spec: CollectionSpec
     source: AnySource
     threads: int
-    sync: bool
-    on_duplicate: OnDuplicate
-    limit: RejectLimit | None
+    options: RunOptions
 
 
 class _ToldProgress(Progress):
@@ -173,29 +171,19 @@ def build(job: Job, out: IO[str], stop: threading.Event) -> bool:
         State(part.state, part.collection) as files,
         Ledger(files.ledger) as ledger,
     ):
-        run = IngestRun(
-            client=client,
+        request = RunSpec(
+            name=part.collection,
             collection=part.collection,
             spec=job.spec,
             encoder=encoder,
             source=Share(source=job.source, shard=part.shard, of=part.of),
-            files=files,
-            ledger=ledger,
-            display=_ToldProgress(out, job.source),
+            options=job.options,
             threads=job.threads,
             stop=stop,
-            sync=job.sync,
-            delete_missing=False,
-            force=False,
-            on_duplicate=job.on_duplicate,
-            limit=job.limit,
-            bulk=False,
-            passages=None,
-            always_made=True,
-            whole=False,
-            fills=True,  # no migration knows of a part, whose metadata is that of all the others
         )
-        return not run.carry_out(None).interrupted
+        workspace = Workspace(files=files, ledger=ledger, display=_ToldProgress(out, job.source))
+        mode = PartMode(client=client, request=request, workspace=workspace)
+        return not IngestRun(mode=mode).execute().interrupted
 
 
 def main() -> int:

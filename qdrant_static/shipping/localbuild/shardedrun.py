@@ -18,56 +18,96 @@ import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from qdrant_static.edge.assemble import assemble, begun
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.encoders.statistics import EncodingStatistics
 from qdrant_static.errors import TooManyRejectsError
-from qdrant_static.ingestion.finishing import Finish
+from qdrant_static.ingestion.continuing import find_run
 from qdrant_static.ingestion.ingestreport import IngestReport
+from qdrant_static.ingestion.loading import RowCounters
+from qdrant_static.ingestion.modes import BuildMode
+from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.ingestion.run import IngestRun
-from qdrant_static.ingestion.telemetry import RowCounters
+from qdrant_static.ingestion.runspec import RunSpec
+from qdrant_static.ingestion.textstats import (
+    correct_mean_length,
+    note_zero_vectors,
+    sample_texts,
+)
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.merge import JOINED, join
 from qdrant_static.ledger.records import Encoded, Run, Totals, UnreadableFile
-from qdrant_static.ledger.runidentity import differences, identity
+from qdrant_static.ledger.runidentity import differences
 from qdrant_static.reading.rejects import RejectsFile
 from qdrant_static.reading.sources import Source
 from qdrant_static.shipping.localbuild.rejectsmerge import join_rejects
 from qdrant_static.shipping.localbuild.shardchild import Job, Part
 from qdrant_static.shipping.localbuild.shardprocesses import Processes, UnfitError
 
+if TYPE_CHECKING:
+    from qdrant_static.ingestion.progress import Progress
+
 _SUMMED = ("read", "stored", "rejected")
 
 
 @dataclass(slots=True, kw_only=True)
-class SharedRun(IngestRun):
-    """A run into an embedded collection of several shards, by as many processes where it can be.
-
-    The outcome is that of an `IngestRun` with the same fields, which it is where it cannot.
+class SharedMode(BuildMode):
+    """Builds a collection of several shards, by as many processes where it can be.
 
     Attributes:
         folder: The directory of the client's collections.
-        workers: So many processes at most; ``threads`` are those of all together.
     """
 
     folder: Path
+
+    @property
+    def home(self) -> Path:
+        """The folder of the parts."""
+        return self.folder / STATE_FOLDER / self.collection / "parts"
+
+    def is_joined(self, record: Run) -> bool:
+        """Return whether the ledgers of all parts are joined to the run's."""
+        return bool(self.workspace.ledger.notes.get(JOINED) == record.id)
+
+    def losses(self, record: Run) -> list[str]:
+        """Return what a run had built that is gone."""
+        if self.is_joined(record) and not (
+            self.home.exists() or self.client.collection_exists(self.collection)
+        ):
+            return ["what was built is gone"]
+        return BuildMode.losses(self, record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRun:
+    """A run into an embedded collection of several shards, by as many processes where it can be.
+
+    The outcome is that of its `IngestRun` alone, which does it where it cannot be shared.
+
+    Attributes:
+        mode: Where the collection is built.
+        run: The run.
+        workers: So many processes at most; the request's ``threads`` are those of all together.
+    """
+
+    mode: SharedMode
+    run: IngestRun
     workers: int
 
-    @classmethod
-    def of(cls, job: IngestRun, *, folder: Path, workers: int) -> Self:
-        """The same run by several processes."""
-        own = {field.name: getattr(job, field.name) for field in fields(IngestRun)}
-        return cls(**own, folder=folder, workers=workers)
+    def execute(self) -> IngestReport:
+        """Run, and record the account."""
+        return self.run.execute(self._build_shared)
 
-    def _carry_out(self, run: Run, rejected: RejectsFile) -> IngestReport:
-        if self._is_joined(run) and self._home.exists():
+    def _build_shared(self, run: Run, rejected: RejectsFile) -> IngestReport:
+        mode = self.mode
+        if mode.is_joined(run) and self._home.exists():
             return self._together(run, rejected, {})
-        if begun(self.folder, self.collection):  # by an earlier run, of other shards
-            shutil.rmtree(self.folder / self.collection)
+        if begun(mode.folder, mode.collection):  # by an earlier run, of other shards
+            shutil.rmtree(mode.folder / mode.collection)
         why = self._why_alone(run)
         if why is None:
             try:
@@ -75,33 +115,39 @@ class SharedRun(IngestRun):
             except UnfitError as error:
                 why = str(error)
         if why:
-            self.display.say(f"one process builds all shards: {why}")
+            self._display.say(f"one process builds all shards: {why}")
         self._remove_parts()
-        return IngestRun._carry_out(self, run, rejected)
-
-    def _is_joined(self, run: Run) -> bool:
-        return self.ledger.notes.get(JOINED) == run.id
-
-    def _losses(self, run: Run) -> list[str]:
-        if self._is_joined(run) and not (
-            self._home.exists() or self.client.collection_exists(self.collection)
-        ):
-            return ["what was built is gone"]
-        return IngestRun._losses(self, run)
+        return self.run.load_and_finish(run, rejected)
 
     # --- parts -------------------------------------------------------------------------------
 
     @property
+    def _request(self) -> RunSpec:
+        return self.mode.request
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self.mode.workspace.ledger
+
+    @property
+    def _display(self) -> Progress:
+        return self.mode.workspace.display
+
+    @property
     def _home(self) -> Path:
-        return self.folder / STATE_FOLDER / self.collection / "parts"
+        return self.mode.home
+
+    @property
+    def _shards(self) -> int:
+        return self.mode.shards or 1
 
     @property
     def _parts(self) -> list[Part]:
-        of = self.shards or 1
+        of = self._shards
         return [
             Part(
                 root=self._home / f"{shard}-of-{of}",
-                collection=self.collection,
+                collection=self.mode.collection,
                 shard=shard,
                 of=of,
             )
@@ -110,20 +156,20 @@ class SharedRun(IngestRun):
 
     def _why_alone(self, run: Run) -> str | None:
         """Why one process builds all; empty where that goes without saying."""
-        if (self.shards or 1) == 1 or self.client.collection_exists(self.collection):
+        if self._shards == 1 or self.mode.client.collection_exists(self.mode.collection):
             return ""  # what is there was built by one
         if self.workers == 1 and not (run.attempts > 1 and self._home.exists()):
             return ""
-        if self.passages is not None:
+        if self._request.passages is not None:
             return "the passages of one row lie on several"
-        if self.late_encoder is not None:
+        if self._request.late_encoder is not None:
             return "other processes cannot load a late-interaction encoder that is given"
-        if not isinstance(self.source, Source):
+        if not isinstance(self._request.source, Source):
             return "rows that are not in files are read once"
-        if any(one.stream is not None for one in self.source.inputs):
+        if any(one.stream is not None for one in self._request.source.inputs):
             return "a pipe is read once"
         try:
-            pickle.dumps(self.source)
+            pickle.dumps(self._request.source)
         except Exception as error:  # a file system of another package
             return f"other processes cannot open the input ({error})"
         return None
@@ -150,7 +196,7 @@ class SharedRun(IngestRun):
                 if last is not None:
                     totals += part.runs.totals(last.id)
                     rejects.append((Path(last.rejects or ""), last.rejects_bytes))
-            join_rejects(rejected, rejects, [name for name, _ in self.ledger.runs.files(run.id)])
+            join_rejects(rejected, rejects, [name for name, _ in self._ledger.runs.files(run.id)])
             unreadable = {
                 UnreadableFile(file=name, problem=problem)
                 for part in parts
@@ -158,7 +204,7 @@ class SharedRun(IngestRun):
             }
             files = sorted(unreadable, key=str)
             try:
-                self._require_few_rejects(totals, rejected, files, at_end=ended)
+                self.run.account.check_rejects(totals, rejected, files, at_end=ended)
             except TooManyRejectsError as error:
                 error.report = replace(
                     self._unfinished(run, rejected, totals, spent), unreadable=tuple(files)
@@ -166,21 +212,22 @@ class SharedRun(IngestRun):
                 raise
             if not ended:
                 return self._interrupted(run, rejected, totals, spent)
-            state = "built" if self.building else "stored"
-            join(self.ledger, run.id, parts, state=state, rejects_bytes=rejected.bytes)
-        RowCounters(self.collection, Totals()).tell(totals)
+            join(self._ledger, run.id, parts, state="built", rejects_bytes=rejected.bytes)
+        RowCounters(self.mode.collection, Totals()).count(totals)
         return self._together(run, rejected, spent)
 
     def _fix_mean_length(self) -> None:
         """Measure what one process would, once for all."""
-        self._sample(iter(self.source.batches()))
+        _, self.run.spec = sample_texts(
+            iter(self._request.source.batches()),
+            self._request,
+            self.mode.workspace,
+            self.run.spec,
+        )
 
     def _kept(self, run: Run) -> dict[int, Totals]:
         """Remove what parts are not of this run; shard -> the sum of those that are complete."""
-        options = self._options()
-        options.pop("shards", None)
-        who = identity(self.spec, self.encoder.info.fingerprint, options)
-        files, home = self._files(), self._home
+        who, files, home = self._request.identity(), self._request.files(), self._home
         own = {part.root for part in self._parts}
         for folder in home.iterdir() if home.exists() else ():
             if folder not in own or run.attempts == 1:
@@ -220,35 +267,38 @@ class SharedRun(IngestRun):
             counted[shard] = Totals(**{name: counts[name] for name in _SUMMED})
             whole, rows = sum_of_all(), counts["read"] - before
             if "earlier" in message:
-                self.display.resume(rows, whole.stored, whole.rejected)
+                self._display.resume(rows, whole.stored, whole.rejected)
                 return
             read_parts[shard] = message["part"]
-            self.display.advance(rows, whole.stored, whole.rejected)
+            self._display.advance(rows, whole.stored, whole.rejected)
 
-        read_parts: dict[int, float | None] = dict.fromkeys(range(self.shards or 1), 0.0)
+        read_parts: dict[int, float | None] = dict.fromkeys(range(self._shards), 0.0)
         read_parts |= dict.fromkeys(done, 1.0)
-        self.display.read_part = lambda: _mean(read_parts.values())
+        self._display.read_part = lambda: _mean(read_parts.values())
         whole = sum_of_all()
         if whole.read:
-            self.display.resume(whole.read, whole.stored, whole.rejected)
+            self._display.resume(whole.read, whole.stored, whole.rejected)
         waiting = [part for part in self._parts if part.shard not in done]
         at_once = max(1, min(self.workers, len(waiting)))
-        limit = self.limit
+        limit = self._request.options.reject_limit
+        options = RunOptions(
+            sync=self._request.options.sync,
+            on_duplicate=self._request.options.on_duplicate,
+            max_rejects=limit.count if limit is not None else None,
+        )
         jobs = [
             Job(
                 part=part,
-                spec=self.spec,
-                source=self.source,
-                threads=max(1, self.threads // at_once),
-                sync=self.sync,
-                on_duplicate=self.on_duplicate,
-                limit=limit if limit is not None and limit.count is not None else None,
+                spec=self.run.spec,
+                source=self._request.source,
+                threads=max(1, self._request.threads // at_once),
+                options=options,
             )
             for part in waiting
         ]
 
         def must_stop() -> bool:
-            if self.stop is not None and self.stop.is_set():
+            if self._request.must_stop:
                 return True
             return limit is not None and limit.is_exceeded(
                 sum_of_all(), at_end=False, unreadable=len(unreadable)
@@ -263,31 +313,31 @@ class SharedRun(IngestRun):
         if "unreadable" in message:
             part = UnreadableFile(**message["unreadable"])
             if part not in unreadable:  # every process reads all files
-                self.display.unreadable(part)
+                self._display.unreadable(part)
             unreadable.add(part)
         if "say" in message:
-            self.display.say(f"shard {shard}: {message['say']}")
+            self._display.say(f"shard {shard}: {message['say']}")
         if "status" in message:
-            self.display.status(f"shard {shard}: {message['status']}")
+            self._display.status(f"shard {shard}: {message['status']}")
 
     def _interrupted(
         self, run: Run, rejected: RejectsFile, totals: Totals, seconds: Mapping[str, float]
     ) -> IngestReport:
         report = self._unfinished(run, rejected, totals, seconds)
-        self._write_down(run, report, None)
+        self.run.account.close(run, report, spec=self.run.spec)
         return report
 
     def _unfinished(
         self, run: Run, rejected: RejectsFile, totals: Totals, seconds: Mapping[str, float]
     ) -> IngestReport:
         """The account of parts that are not together yet."""
-        return self._report(
+        return self.run.account.report(
             run,
             rejected,
             totals,
+            spec=self.run.spec,
             seconds=seconds,
             points=(0, totals.new, totals.new),
-            sampled=0,
             ended=False,
         )
 
@@ -297,37 +347,42 @@ class SharedRun(IngestRun):
         self, run: Run, rejected: RejectsFile, spent: Mapping[str, float]
     ) -> IngestReport:
         """Move the shards of all parts together, and finish."""
-        totals = self.ledger.runs.totals(run.id)
-        if not totals.points and (totals.read or self.ledger.runs.unreadable(run.id)):
-            report = self._leave_nothing(run, rejected, totals, {"load": 0.0, **spent}, ended=True)
+        totals = self._ledger.runs.totals(run.id)
+        if not totals.points and (totals.read or self._ledger.runs.unreadable(run.id)):
+            report = self.run.account.close_without_collection(
+                run,
+                rejected,
+                totals,
+                spec=self.run.spec,
+                seconds={"load": 0.0, **spent},
+                ended=True,
+            )
             self._remove_parts()
             return report
         accounts = [_account(part) for part in self._parts]
-        if not self.client.collection_exists(self.collection):
-            self.display.phase(f"moving {self.shards} shards together ...")
+        if not self.mode.client.collection_exists(self.mode.collection):
+            self._display.phase(f"moving {self._shards} shards together ...")
             assemble(
-                self.folder,
-                self.collection,
+                self.mode.folder,
+                self.mode.collection,
                 [(part.root, part.collection) for part in self._parts],
             )
-        self.ledger.runs.update(run.id, points_before=0, complete=True)
+        self._ledger.runs.update(run.id, points_before=0, complete=True)
         started = time.perf_counter()
-        finish = Finish(
-            client=self.client,
-            collection=self.collection,
-            spec=self.spec,
-            ledger=self.ledger,
-            run=run.id,
-            display=self.display,
-            stop=self.stop,
-        )
+        finish = self.run.finish(run)
         encoded = [_encoded(part) for part in self._parts]
-        self._note_zero_vectors(sum(one.zeros for one in encoded))
-        self._know_mean_length()
-        sampled = self.spec
-        counts = (sum(one.texts for one in encoded), sum(one.terms for one in encoded))
-        ended = self._correct_mean_length(*counts)
-        if ended and self.spec != sampled:  # what was indexed before was written again
+        zeros = sum(one.zeros for one in encoded)
+        note_zero_vectors(self._request, self.mode.workspace, self.run.spec, zeros)
+        self.run.spec = sampled = self.mode.known_spec(self.run.spec)
+        corrected = correct_mean_length(
+            self.mode,
+            sampled,
+            texts=sum(one.texts for one in encoded),
+            terms=sum(one.terms for one in encoded),
+        )
+        self.run.spec = corrected or sampled
+        ended = corrected is not None
+        if ended and corrected != sampled:  # what was indexed before was written again
             ended = finish.build_index(totals.points)
         if not ended:
             return self._interrupted(run, rejected, totals, {"load": 0.0, **spent})
@@ -335,17 +390,18 @@ class SharedRun(IngestRun):
         finish.check_indexes()
         seconds = _seconds(spent.get("load", 0.0), accounts)
         seconds["verify"] += time.perf_counter() - started
-        report = self._report(
-            self._run(run.id),
+        report = self.run.account.report(
+            find_run(self._ledger, run.id),
             rejected,
             totals,
+            spec=self.run.spec,
             seconds=seconds,
             points=(0, after, new),
             sampled=sum(one["sampled"] for one in accounts),
             ended=True,
         )
-        report = replace(report, zero_vectors=sum(one.zeros for one in encoded))
-        self._write_down(run, report, _statistics(accounts))
+        report = replace(report, zero_vectors=zeros)
+        self.run.account.close(run, report, spec=self.run.spec, statistics=_statistics(accounts))
         self._remove_parts()
         return report
 

@@ -1,0 +1,191 @@
+"""Resolves what a job asks for against the collection that exists: spec, encoder, column types."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from qdrant_static.clients.retry import FIRST_CONTACT, call_with_retries
+from qdrant_static.collection.bm25 import bm25_encoder
+from qdrant_static.collection.create import check_encoder, check_spec, read_spec
+from qdrant_static.collection.fieldpaths import as_key
+from qdrant_static.collection.fields import value_at
+from qdrant_static.collection.migrationcheck import other_generations
+from qdrant_static.collection.spec import CollectionSpec, Fields
+from qdrant_static.collection.specdiff import compare
+from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
+from qdrant_static.errors import ArgumentError
+from qdrant_static.reading.options import CellType
+from qdrant_static.reading.partitions import PartitionType
+from qdrant_static.reading.sources import AnySource, Source
+
+if TYPE_CHECKING:
+    from qdrant_static.clients.connect import Client
+    from qdrant_static.encoders.base import Encoder
+
+#: Types of indexes that hold values of one type alone; any other takes a string.
+_INDEXED: Mapping[str, CellType] = {"integer": "integer", "float": "float", "bool": "boolean"}
+_KINDS: Mapping[type, CellType] = {
+    bool: "boolean", int: "integer", float: "float", str: "string",
+}  # fmt: skip
+#: Points that are looked at for the type of a field without an index.
+_SAMPLED_POINTS = 100
+
+
+def resolve(
+    client: Client,
+    collection: str,
+    spec: CollectionSpec | None,
+    encoder: AnyEncoder | None,
+    source: AnySource,
+    fields: Fields,
+    *,
+    name: str | None,
+) -> tuple[CollectionSpec, Encoder, list[str]]:
+    """Determine spec and encoder of a run, and notes for the user; nothing is written.
+
+    Args:
+        client: An `EdgeClient` or a `QdrantClient`.
+        collection: The collection, which need not exist.
+        spec: The spec that the job asks for; None takes what exists.
+        encoder: The encoder that it asks for, or its name; None takes what exists.
+        source: The input.
+        fields: Where the job's payloads hold key and text.
+        name: The name that the job was given, if it may continue with another generation that a
+            migration has put in the place of the one it asks for; None: it may not.
+    """
+    exists = call_with_retries(
+        client,
+        collection,
+        "looking for the collection",
+        lambda: client.collection_exists(collection),
+        retry=FIRST_CONTACT,
+    )
+    there = read_spec(client, collection) if exists else None
+    notes: list[str] = []
+    if there is not None and name is not None:
+        if _is_other_generation(client, collection, there, spec=spec, encoder=encoder):
+            spec, encoder = None, None
+            notes.append(_other_generation_note(there, collection, name))
+    known = there or spec
+    encoder = None if encoder is None else as_encoder(encoder)
+    if encoder is None:
+        if known is None:
+            raise ArgumentError(
+                field="encoder", problem=f"collection {collection!r} is new: name an encoder"
+            )
+        encoder = load_encoder(known.encoder.name)
+    wanted = spec or there or CollectionSpec.for_encoder(encoder)
+    wanted = wanted.with_source(fields=fields, mean_length=None)
+    check_encoder(collection, wanted.encoder, encoder.info)
+    given, full = source.selection.dimension, wanted.vectors[0].size
+    if given not in (None, full):
+        raise ArgumentError(
+            field="vectors",
+            problem=f"those in {source.selection.vectors!r} have {given} dimensions, not {full}",
+        )
+    if there is None:
+        if wanted.sparse is not None:
+            bm25_encoder(wanted.sparse)  # says if the language is unknown, before anything is made
+        return wanted, encoder, notes
+    check_spec(collection, there, wanted)
+    held = there.fields
+    held = held.with_points_of(fields) if held.all_columns or held.ready_vectors else fields
+    return there.with_source(fields=held, mean_length=None), encoder, notes
+
+
+def _is_other_generation(
+    client: Client,
+    collection: str,
+    there: CollectionSpec,
+    *,
+    spec: CollectionSpec | None,
+    encoder: AnyEncoder | None,
+) -> bool:
+    """Return whether a job asks for another generation than the one that serves.
+
+    A job names an encoder and a layout for the collection that it makes. After a cut-over its alias
+    stands for another collection, and after a rollback for the first one again. A job that asks for
+    what one of these generations is continues with the one that serves; any other difference is
+    refused.
+    """
+    asked = None if spec == there else spec
+    if _fits(there, asked, encoder):
+        return False
+    return any(_fits(one, asked, encoder) for one in other_generations(client, collection))
+
+
+def _other_generation_note(there: CollectionSpec, collection: str, name: str) -> str:
+    """Return a note that a job continues with another generation than it asks for."""
+    return (
+        f"{name!r} stands for {collection!r} by a migration: its encoder ({there.encoder.name}) "
+        "and layout are taken, and not those that the job asks for, which are those of another "
+        "generation (`pinned` refuses this)"
+    )
+
+
+def _fits(one: CollectionSpec, spec: CollectionSpec | None, encoder: AnyEncoder | None) -> bool:
+    """Return whether a generation has the layout and the encoder, as far as they are given."""
+    if isinstance(encoder, str | os.PathLike):
+        fits = os.fspath(encoder) == one.encoder.name
+    else:
+        fits = encoder is None or encoder.info.fingerprint == one.encoder.fingerprint
+    return fits and (spec is None or not compare(one, spec))
+
+
+def with_types_of(
+    source: AnySource, client: Client, collection: str, spec: CollectionSpec
+) -> AnySource:
+    """A source whose partition columns have the types that the collection has.
+
+    A folder that is new must not change the type of a column: under an index of integers strings
+    are not found. There a value of another type rejects its rows; where there is no index it is
+    stored as a string, and all others stay as they are.
+
+    Args:
+        source: The source; one without partitions is given back as it is.
+        client: Where the collection is.
+        collection: The collection, which need not be there.
+        spec: What it is, or is to be.
+    """
+    if not isinstance(source, Source):
+        return source
+    columns = {name for one in source.inputs for name in one.folders}
+    fields = {name: source.selection.rename.get(name, name) for name in sorted(columns)}
+    indexes = {name: spec.payload_indexes.get(as_key(field)) for name, field in fields.items()}
+    types = {
+        name: PartitionType(kind=_INDEXED.get(index, "string"), is_strict=True)
+        for name, index in indexes.items()
+        if index is not None
+    }
+    if rest := fields.keys() - types.keys():
+        stored = _stored(client, collection, {fields[name] for name in rest})
+        types |= {
+            name: PartitionType(kind=stored[fields[name]], is_strict=False)
+            for name in rest
+            if fields[name] in stored
+        }
+    return source.with_partition_types(types) if types else source
+
+
+def _stored(client: Client, collection: str, fields: Collection[str]) -> dict[str, CellType]:
+    """Field -> the type of its value in the first of some points that has one."""
+    points, _ = call_with_retries(
+        client,
+        collection,
+        "looking at the types of its fields",
+        lambda: (
+            client.scroll(collection, limit=_SAMPLED_POINTS, with_payload=True)
+            if client.collection_exists(collection)
+            else ([], None)
+        ),
+        retry=FIRST_CONTACT,
+    )
+    found: dict[str, CellType] = {}
+    for point in points:
+        for field in fields:
+            kind = _KINDS.get(type(value_at(point.payload or {}, field)))
+            if kind is not None:
+                found.setdefault(field, kind)
+    return found
