@@ -83,7 +83,7 @@ def test_a_sample_that_is_little_off_is_told_and_kept(client, encoder, path, mon
 def test_what_dies_in_the_correction_is_corrected_by_the_next_attempt(
     client, encoder, path, monkeypatch, sync
 ):
-    monkeypatch.setattr(meanlength, "pages", partial(pages, limit=10))
+    monkeypatch.setattr(textstats, "pages", partial(pages, limit=10))
     real, calls = type(client).update_vectors, []
 
     def dies(self, collection, points, **options):
