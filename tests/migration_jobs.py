@@ -28,7 +28,7 @@ from qdrant_static.measuring.quantize import quantize
 from qdrant_static.migration.adopt import keep_name
 from qdrant_static.migration.inplace import add_vector
 from qdrant_static.reading.options import SourceOptions
-from qdrant_static.shipping.targets.aliasswitch import Pointer
+from qdrant_static.shipping.targets.aliasswitch import AliasSwitch
 from tests.fakes import grouped, write_jsonl
 from tests.migration_suite import NEW, OLD, Place, assert_generation, model, record
 
@@ -282,7 +282,7 @@ class MigrationJobsSuite:
     def test_a_shipment_leaves_the_alias_of_a_migration_alone(self, client, place):
         place.start()
         with pytest.raises(MigrationRunningError, match=place.alias):
-            Pointer(client, place.alias, RetryPolicy(budget_s=1)).look()
+            AliasSwitch(client, place.alias, RetryPolicy(budget_s=1)).read()
 
     # --- layouts -----------------------------------------------------------------------------
 

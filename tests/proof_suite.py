@@ -21,7 +21,7 @@ from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import ShipmentRefusedError
 from qdrant_static.routing import shard_of
 from qdrant_static.shipping.packing.segments import BuiltShard
-from qdrant_static.shipping.proofs.edits import PROBE
+from qdrant_static.shipping.proofs.behavior import PROBE
 from qdrant_static.shipping.proofs.prove import prove
 from qdrant_static.shipping.proofs.shipped import Proof
 
@@ -174,7 +174,7 @@ class ProofSuite:
             (
                 "bm25",
                 models.SparseVector(indices=[60], values=[0.1]),
-                "vector 'bm25' has other terms: 2 were built, 1 are there",
+                "vector 'bm25' has other terms: 2 were built, 1 were found",
             ),
         ],
     )
@@ -189,7 +189,7 @@ class ProofSuite:
     def test_a_missing_vector_is_named(self, pair) -> None:
         pair.server.delete_vectors(pair.target, ["late"], [IDS[8]], wait=True)
         refused = pair.refusal()
-        assert (refused.proof, "vector 'late' is not there" in refused.problem) == ("vectors", True)
+        assert (refused.proof, "vector 'late' is missing" in refused.problem) == ("vectors", True)
 
     def test_a_vector_that_no_search_finds_is_told(self, pair, monkeypatch) -> None:
         search = pair.server.query_points
@@ -206,9 +206,9 @@ class ProofSuite:
     @pytest.mark.parametrize(
         ("payload", "told"),
         [
-            ({"lang": "de"}, "field 'lang' is another"),
-            ({"nested": {"x": [-1]}}, "field 'nested' is another"),
-            ({"more": 1}, "field 'more' is there, and was not built"),
+            ({"lang": "de"}, "field 'lang' has another value"),
+            ({"nested": {"x": [-1]}}, "field 'nested' has another value"),
+            ({"more": 1}, "field 'more' exists, and was not built"),
         ],
     )
     def test_another_payload_names_the_field(self, pair, payload, told) -> None:
@@ -221,12 +221,12 @@ class ProofSuite:
     def test_a_lost_payload_names_its_field(self, pair) -> None:
         pair.server.clear_payload(pair.target, [IDS[11]], wait=True)
         refused = pair.refusal()
-        assert (refused.proof, "field 'lang' is not there" in refused.problem) == ("payloads", True)
+        assert (refused.proof, "field 'lang' is missing" in refused.problem) == ("payloads", True)
 
     def test_a_payload_index_that_is_missing_is_named(self, pair) -> None:
         pair.server.delete_payload_index(pair.target, "lang", wait=True)
         refused = pair.refusal()
-        assert (refused.proof, refused.problem) == ("indexed", "payload index 'lang' is not there")
+        assert (refused.proof, refused.problem) == ("indexed", "payload index 'lang' is missing")
 
     def test_a_payload_index_of_another_type_is_named(self, pair) -> None:
         pair.server.delete_payload_index(pair.target, "n", wait=True)
@@ -243,7 +243,7 @@ class ProofSuite:
         )
         refused = pair.refusal()
         assert refused.proof == "indexed"
-        assert refused.problem == "payload index 'score' is there, and was not built"
+        assert refused.problem == "payload index 'score' exists, and was not built"
 
     def test_numbers_above_the_servers_are_refused_and_the_edit_is_undone(self, pair) -> None:
         refused = pair.refusal(newest=1_000_000)
@@ -278,7 +278,7 @@ class ProofSuite:
         monkeypatch.setattr(pair.server, "query_points", farthest)
         refused = pair.refusal()
         assert refused.proof == "searches"
-        assert "by vector 'full' have there 20 of the 100 hits" in refused.problem
+        assert "by vector 'full' find 20 of the 100 hits" in refused.problem
 
     def test_an_edit_that_finds_no_point_says_where_it_was_looked_for(
         self, pair, monkeypatch

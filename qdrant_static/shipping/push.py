@@ -15,7 +15,6 @@ from qdrant_static.clients.retry import RetryPolicy, retry_unavailable
 from qdrant_static.errors import (
     ArgumentError,
     CannotShipError,
-    ServerUnavailableError,
     ShipmentRefusedError,
 )
 from qdrant_static.shipping.nodes.node import Node, node_of
@@ -23,13 +22,13 @@ from qdrant_static.shipping.nodes.peers import Peers
 from qdrant_static.shipping.packing.segments import BuiltShard, fingerprint, read_shards
 from qdrant_static.shipping.progress import Phase, ShipProgress, progress_callback
 from qdrant_static.shipping.proofs.prove import prove
-from qdrant_static.shipping.rate import Rate
 from qdrant_static.shipping.reports import Shipment
 from qdrant_static.shipping.send import Sender
 from qdrant_static.shipping.targets import prepare
-from qdrant_static.shipping.targets.aliasswitch import Pointer
-from qdrant_static.shipping.targets.prepare import Source
+from qdrant_static.shipping.targets.aliasswitch import AliasSwitch
+from qdrant_static.shipping.targets.prepare import BuiltCollection
 from qdrant_static.shipping.targets.target import Target
+from qdrant_static.shipping.throttle import RateLimit
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -124,7 +123,7 @@ def ship(
     ):
         return _Shipping(
             local=local,
-            source=Source.of(local, collection),
+            source=BuiltCollection.of(local, collection),
             server=server,
             node=node,
             folder=Path(folder),
@@ -133,7 +132,7 @@ def ship(
             addresses=peers or {},
             parallel=parallel,
             sample=sample,
-            rate=Rate(max_mb_s),
+            rate=RateLimit(max_mb_s),
             untested=untested,
             discard_unfinished=discard_unfinished,
             retry=retry or RetryPolicy(),
@@ -146,7 +145,7 @@ class _Shipping:
     """One shipment; its fields are the arguments of `ship`."""
 
     local: EdgeClient
-    source: Source
+    source: BuiltCollection
     server: QdrantClient
     node: Node
     folder: Path
@@ -155,7 +154,7 @@ class _Shipping:
     addresses: Mapping[str, str]
     parallel: int
     sample: int
-    rate: Rate
+    rate: RateLimit
     untested: bool
     discard_unfinished: bool
     retry: RetryPolicy
@@ -168,8 +167,8 @@ class _Shipping:
         self._report("preparing")
         with self._timed("prepare"):
             tiers = prepare.check_server(self.server, source, untested=self.untested)
-            pointer = Pointer(self.server, self.alias, self.retry)
-            aliases = pointer.look()
+            alias_switch = AliasSwitch(self.server, self.alias, self.retry)
+            aliases = alias_switch.read()
             peers = retry_unavailable(lambda: Peers.of(self.node, self.addresses), self.retry)
         sender: Sender | None = None
         with self.local.shard_folders(source.collection) as folders:
@@ -185,18 +184,18 @@ class _Shipping:
                     tiers=tiers,
                     retry=self.retry,
                 )
-                target.look(aliases, discard_unfinished=self.discard_unfinished)
+                target.check(aliases, discard_unfinished=self.discard_unfinished)
             if not target.live:
-                with _undo_on_failure(target):
+                with target.undone_on_failure():
                     with self._timed("prepare"):
                         sender = self._prepare(target, shards, peers, tiers=tiers)
                     self._send(target, sender, peers)
-        with _undo_on_failure(target):
+        with target.undone_on_failure():
             with self._timed("prove"):
                 proofs = self._prove(target, shards, peers, sender)
             if not target.live:
-                target.went_live()
-        pointer.point(name)
+                target.mark_live()
+        alias_switch.point(name)
         self._report("done", sender)
         return Shipment(
             id=fingerprint(shards),
@@ -239,8 +238,8 @@ class _Shipping:
             progress=self.progress,
         )
         if peers.clustered:
-            peers.wait_active(target.name, dict.fromkeys(range(len(shards)), 0))
-        sender.frame()
+            peers.wait_until_active(target.name, dict.fromkeys(range(len(shards)), 0))
+        sender.fetch_empty_snapshots()
         return sender
 
     def _send(self, target: Target, sender: Sender, peers: Peers) -> None:
@@ -252,7 +251,7 @@ class _Shipping:
                 sender.send(wrong)
             self._report("copying", sender)
             with self._timed("copy"):
-                wrong = peers.wait_active(target.name, counts, patience_s=self.retry.budget_s)
+                wrong = peers.wait_until_active(target.name, counts, timeout_s=self.retry.budget_s)
             if not wrong:
                 break
 
@@ -299,21 +298,3 @@ class _Shipping:
         self.progress(
             ShipProgress(phase=phase, sent_bytes=0, total_bytes=0, shards_done=done, shards=shards)
         )
-
-
-@contextmanager
-def _undo_on_failure(target: Target) -> Iterator[None]:
-    """Leave the server as it was after a failure, except while it is unreachable."""
-    try:
-        yield
-    except ServerUnavailableError as error:
-        error.add_note(
-            f"{target.name!r} stays unfinished on the server, and nothing points at it: the same "
-            "command continues with it"
-        )
-        raise
-    except ShipmentRefusedError:  # the error itself says what is left
-        raise
-    except BaseException as error:
-        error.add_note(target.undo())
-        raise

@@ -1,11 +1,11 @@
-"""Shards on their way: several at once, a failed one repeated alone, told in bytes."""
+"""Sends the shards of a build to the nodes that hold them, several at a time, with retries."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
@@ -13,18 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.retry import Attempts, RetryPolicy, retry_unavailable
 from qdrant_static.errors import CannotShipError, EngineError, ServerUnavailableError
-from qdrant_static.shipping.nodes.node import Sendable, collection_path
-from qdrant_static.shipping.packing.pack import Frame, Packed
+from qdrant_static.shipping.nodes.node import collection_path
+from qdrant_static.shipping.packing.shardsnapshot import EmptySnapshot, ShardSnapshot
 from qdrant_static.shipping.progress import Phase, ShipProgress
-from qdrant_static.shipping.rate import Rate
+from qdrant_static.shipping.throttle import RateLimit, StoppableUpload, StoppedError
 
 if TYPE_CHECKING:
-    from qdrant_static.shipping.nodes.peers import Holder, Peers
+    from qdrant_static.shipping.nodes.peers import Peers
+    from qdrant_static.shipping.nodes.replicas import Replica
     from qdrant_static.shipping.packing.segments import BuiltShard
-
-
-class _StoppedError(Exception):
-    """Another shard's failure, or the user, has ended the sending."""
 
 
 class Sender:
@@ -32,13 +29,13 @@ class Sender:
 
     Args:
         peers: The server's nodes.
-        target: The collection there, prepared.
-        shards: What was built; at rest until the last byte is sent.
-        states: Its segments' states in the target's words, by name.
-        folder: For the target's own small snapshots; it is the caller's to remove.
-        parallel: How many shards are under way at once.
-        retry: How long a failing shard is repeated.
-        rate: What all shards together are held to.
+        target: The prepared collection on the server.
+        shards: The built shards; nobody may have them open while they are sent.
+        states: The segments' states in the target's configuration, by name.
+        folder: A folder for the snapshots of the empty target; the caller removes it.
+        parallel: How many shards are sent at the same time.
+        retry: How long to keep retrying a shard.
+        rate: The limit for all shards together.
         progress: Called with the progress, by one thread at a time.
     """
 
@@ -52,7 +49,7 @@ class Sender:
         *,
         parallel: int,
         retry: RetryPolicy,
-        rate: Rate,
+        rate: RateLimit,
         progress: Callable[[ShipProgress], None] | None = None,
     ) -> None:
         self._peers = peers
@@ -64,7 +61,7 @@ class Sender:
         self._retry = retry
         self._rate = rate
         self._progress = progress
-        self._packed: dict[int, Packed] = {}
+        self._snapshots: dict[int, ShardSnapshot] = {}
         self._sizes: dict[int, int] = {}
         self._sent: dict[int, int] = {}
         self._done: set[int] = set()
@@ -73,19 +70,19 @@ class Sender:
 
     @property
     def sent_bytes(self) -> int:
-        """Bytes of all shards; those of a shard that was sent again count once."""
+        """The bytes sent of all shards; a shard that was sent again counts once."""
         return sum(self._sent.values())
 
-    def frame(self) -> None:
-        """Take every shard's own snapshot from its node, while it is empty; then sizes are known.
+    def fetch_empty_snapshots(self) -> None:
+        """Download the snapshot of every shard of the empty target; then the sizes are known.
 
         Raises:
-            CannotShipError, StorageError, ServerUnavailableError, EngineError: If one cannot be
-                taken.
+            CannotShipError, StorageError, ServerUnavailableError, EngineError: If a snapshot cannot
+                be taken.
         """
         holders = self._holders()
         for shard in self._shards:
-            holder = self._of(holders, shard.number)[0]
+            holder = self._holders_of(holders, shard.number)[0]
             try:
                 retry_unavailable(
                     lambda holder=holder, shard=shard: self._pack(holder, shard),  # type: ignore[misc]
@@ -95,8 +92,8 @@ class Sender:
                 raise CannotShipError(
                     collection=self._target,
                     where=holder.node.url,
-                    problem="snapshots of its shards cannot be had: a server without them, or a "
-                    f"proxy that lets them not through ({error})",
+                    problem="it gives no snapshots of its shards: the server does not support "
+                    f"them, or a proxy blocks them ({error})",
                 ) from error
             self._report()
 
@@ -104,18 +101,20 @@ class Sender:
         """Send some shards; returns when the server has opened all of them.
 
         Args:
-            numbers: Which.
+            numbers: The shards' numbers.
 
         Raises:
-            ServerUnavailableError: If a shard's nodes were away for too long.
-            AccessDeniedError, EngineError: If the server refuses one.
-            StorageError: If a file changed, or cannot be read.
+            ServerUnavailableError: If a shard's nodes were unreachable for too long.
+            AccessDeniedError, EngineError: If the server refuses a shard.
+            StorageError: If a file has changed, or cannot be read.
         """
         for number in numbers:
             self._done.discard(number)
             self._sent[number] = 0
         self._stop.clear()
-        pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="ship", initializer=_give_way)
+        pool = ThreadPoolExecutor(
+            self._parallel, thread_name_prefix="ship", initializer=_lower_priority
+        )
         futures: list[Future[None]] = []
         try:
             futures = [
@@ -123,11 +122,11 @@ class Sender:
             ]
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
-            self._stop.set()  # after a failure, or Ctrl-C: what is under way breaks off
+            self._stop.set()  # after a failure, or Ctrl-C: uploads that are running end
             pool.shutdown(wait=True, cancel_futures=True)
         errors = [future.exception() for future in futures if not future.cancelled()]
         for error in errors:
-            if error is not None and not isinstance(error, _StoppedError):
+            if error is not None and not isinstance(error, StoppedError):
                 raise error
 
     def _run(self, shard: BuiltShard) -> None:
@@ -142,7 +141,7 @@ class Sender:
         attempts, furthest = Attempts(self._retry), 0
         while True:
             if self._stop.is_set():
-                raise _StoppedError
+                raise StoppedError
             self._sent[shard.number] = 0
             try:
                 self._attempt(shard, attempts.failures)
@@ -163,21 +162,21 @@ class Sender:
                 return
 
     def _attempt(self, shard: BuiltShard, failures: int) -> None:
-        """Once, to one of the shard's nodes: after a failure the next one's turn comes."""
-        holders = self._of(self._holders(), shard.number)
+        """Send a shard once, to one of its nodes: after each failure to the next one."""
+        holders = self._holders_of(self._holders(), shard.number)
         holder = holders[failures % len(holders)]
-        packed = self._packed[shard.number]
+        snapshot = self._snapshots[shard.number]
 
         def report(sent: int) -> None:
             self._sent[shard.number] = min(sent, self._sizes[shard.number])
             self._report()
 
-        self._peers.wait_led(holder.node, patience_s=self._retry.budget_s)
+        self._peers.wait_for_leader(holder.node, timeout_s=self._retry.budget_s)
         try:
             holder.node.upload(
                 collection_path(self._target, "shards", shard.number, "snapshots", "upload"),
                 f"{shard.number}.snapshot",
-                _Breakable(packed, self._stop, self._rate),
+                StoppableUpload(snapshot, self._stop, self._rate),
                 report,
                 wait=True,
                 priority="snapshot",
@@ -188,32 +187,32 @@ class Sender:
                 problem=error.problem,
             ) from error
 
-    def _pack(self, holder: Holder, shard: BuiltShard) -> None:
-        """Pack a shard, in a frame of this node.
+    def _pack(self, holder: Replica, shard: BuiltShard) -> None:
+        """Prepare the snapshot of a shard from the empty snapshot of one node.
 
-        It fits the other nodes, too: the server puts its own peer id in the place of the frame's.
-        And it is the only one, because later their replicas may have got the points already.
+        It fits the other nodes, too: the server replaces the peer id in it by its own. And it is
+        taken once, because later the other replicas may have received the points already.
         """
         archive = self._folder / str(shard.number)
         with archive.open("wb") as file:
             path = collection_path(self._target, "shards", shard.number, "snapshot")
             holder.node.stream_to(path, file)
-        packed = Packed(shard, Frame.read(archive), self._states)
-        self._packed[shard.number] = packed
-        self._sizes[shard.number] = packed.size
+        snapshot = ShardSnapshot(shard, EmptySnapshot.read(archive), self._states)
+        self._snapshots[shard.number] = snapshot
+        self._sizes[shard.number] = snapshot.size
 
-    def _holders(self) -> dict[int, list[Holder]]:
+    def _holders(self) -> dict[int, list[Replica]]:
         return retry_unavailable(lambda: self._peers.holders(self._target), self._retry)
 
-    def _of(self, holders: Mapping[int, list[Holder]], number: int) -> list[Holder]:
-        """A shard's nodes; those that answer first."""
-        found = sorted(holders.get(number, ()), key=lambda one: one.points is None)
-        if not found:
+    def _holders_of(self, holders: Mapping[int, list[Replica]], number: int) -> list[Replica]:
+        """Return the replicas of a shard; those whose node answers come first."""
+        replicas = sorted(holders.get(number, ()), key=lambda replica: replica.points is None)
+        if not replicas:
             raise EngineError(
                 operation=f"sending shard {number} of {self._target!r}",
                 problem="no node of the server holds it",
             )
-        return found
+        return replicas
 
     def _report(self) -> None:
         if self._progress is None:
@@ -232,30 +231,8 @@ class Sender:
         )
 
 
-def _give_way() -> None:
-    """Let a server on this machine, and all others, go before this thread, where that is known."""
-    if sys.platform == "linux":  # elsewhere a priority is the whole process's
+def _lower_priority() -> None:
+    """Give this thread the lowest priority, so that a server on this machine is not slowed down."""
+    if sys.platform == "linux":  # on other systems a priority holds for the whole process
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-
-
-class _Breakable:
-    """A file that comes no faster than it may, and stops coming when all is to end."""
-
-    def __init__(self, packed: Sendable, stop: threading.Event, rate: Rate) -> None:
-        self._packed = packed
-        self._stop = stop
-        self._rate = rate
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return self._packed.size
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes."""
-        for chunk in self._packed.chunks():
-            if self._stop.is_set():
-                raise _StoppedError
-            self._rate.take(len(chunk))
-            yield chunk

@@ -13,15 +13,15 @@ import qdrant_edge as edge
 
 from qdrant_static import EdgeClient
 from qdrant_static.errors import StorageError
-from qdrant_static.shipping.packing.pack import Frame, Packed
 from qdrant_static.shipping.packing.segments import (
     BuiltShard,
     fingerprint,
     read_shards,
-    same_settings,
+    translated_states,
     unknown_versions,
 )
-from qdrant_static.shipping.packing.tarstream import END, Content, File, members_of
+from qdrant_static.shipping.packing.shardsnapshot import EmptySnapshot, ShardSnapshot
+from qdrant_static.shipping.packing.tarstream import END, DiskFile, InlineFile, members_of
 from tests.shipping import build, empty_frame, target_config, vectors
 
 
@@ -41,13 +41,13 @@ def shard(built) -> BuiltShard:
 
 
 @pytest.fixture
-def packed(shard, built, tmp_path) -> Packed:
-    states, differences = same_settings(built[1], [shard])
+def packed(shard, built, tmp_path) -> ShardSnapshot:
+    states, differences = translated_states(built[1], [shard])
     assert differences == ()
-    return Packed(shard, Frame.read(empty_frame(tmp_path / "frame")), states)
+    return ShardSnapshot(shard, EmptySnapshot.read(empty_frame(tmp_path / "frame")), states)
 
 
-def names(packed: Packed) -> list[str]:
+def names(packed: ShardSnapshot) -> list[str]:
     with tarfile.open(fileobj=io.BytesIO(b"".join(packed.chunks()))) as tar:
         return tar.getnames()
 
@@ -75,7 +75,7 @@ def test_another_build_has_another_fingerprint(shard, built, tmp_path):
 
 
 def test_a_folder_without_a_shard_is_said_to_have_none(tmp_path):
-    with pytest.raises(StorageError, match="there is no shard"):
+    with pytest.raises(StorageError, match="is not the folder of a shard"):
         BuiltShard.read(0, tmp_path)
 
 
@@ -146,7 +146,7 @@ def test_the_engine_reads_back_what_was_packed(packed, shard, tmp_path):
 def test_a_file_that_vanished_or_grew_is_an_error(built, tmp_path):
     path = tmp_path / "data"
     path.write_bytes(b"x" * 2_000_000)
-    looked_at = File.at(path, "data")
+    looked_at = DiskFile.at(path, "data")
     assert len(b"".join(looked_at.chunks())) == looked_at.size
     with path.open("ab") as file:
         file.write(b"more")
@@ -156,13 +156,13 @@ def test_a_file_that_vanished_or_grew_is_an_error(built, tmp_path):
     with pytest.raises(StorageError, match="cannot be read"):
         list(looked_at.chunks())
     with pytest.raises(StorageError, match="cannot be read"):
-        File.at(path, "data")
+        DiskFile.at(path, "data")
 
 
 def test_a_file_that_shrinks_under_way_is_an_error(tmp_path):
     path = tmp_path / "data"
     path.write_bytes(os.urandom(3_000_000))
-    pieces = File.at(path, "data").chunks()
+    pieces = DiskFile.at(path, "data").chunks()
     next(pieces)
     next(pieces)
     with path.open("r+b") as file:
@@ -182,9 +182,11 @@ def test_sparse_files_are_read_back_by_others(tmp_path, extents, tail):
             file.write(bytes([number + 1]) * 5000)
         file.truncate(max(extents, 1) * 200_000 + 77 if tail else max(file.tell(), 100_000))
     expected += path.read_bytes()
-    looked_at = File.at(path, "a/" * 60 + "holes")
+    looked_at = DiskFile.at(path, "a/" * 60 + "holes")
     archive = tmp_path / "archive"
-    archive.write_bytes(b"".join(looked_at.chunks()) + b"".join(Content("b", b"12").chunks()) + END)
+    archive.write_bytes(
+        b"".join(looked_at.chunks()) + b"".join(InlineFile("b", b"12").chunks()) + END
+    )
     assert archive.stat().st_size == looked_at.size + 1024 + len(END)
     with tarfile.open(archive) as tar:
         assert tar.extractfile(tar.getmembers()[0]).read() == expected
@@ -199,7 +201,7 @@ def test_sparse_files_are_read_back_by_others(tmp_path, extents, tail):
 
 @pytest.mark.parametrize("length", [8**11 - 1, 8**11, 20 << 30])
 def test_files_of_more_than_8_gib_have_a_header_that_others_read(length):
-    looked_at = File("big", Path("big"), length, 0, None)
+    looked_at = DiskFile("big", Path("big"), length, 0, None)
     header = next(looked_at.chunks())
     assert tarfile.TarInfo.frombuf(header, "utf-8", "strict").size == length
     assert looked_at.size == 512 + -(-length // 512) * 512
@@ -210,17 +212,19 @@ def test_a_frame_that_was_cut_is_refused(tmp_path):
     for length in (0, 100, 512, 700, 1024, 1536, 2048):
         cut = tmp_path / "cut"
         cut.write_bytes(whole[:length])
-        with pytest.raises(StorageError, match="is no whole archive"):
-            Frame.read(cut)
+        with pytest.raises(StorageError, match="is not a complete archive"):
+            EmptySnapshot.read(cut)
 
 
 def test_a_frame_with_points_or_of_something_else_is_refused(tmp_path):
     def archive(*files: str) -> Path:
         path = tmp_path / "a"
-        path.write_bytes(b"".join(b"".join(Content(f, b"x").chunks()) for f in files) + END)
+        path.write_bytes(b"".join(b"".join(InlineFile(f, b"x").chunks()) for f in files) + END)
         return path
 
     with pytest.raises(StorageError, match="has points already"):
-        Frame.read(archive("segments/u/files/mutable_id_tracker.mappings", "shard_config.json"))
+        EmptySnapshot.read(
+            archive("segments/u/files/mutable_id_tracker.mappings", "shard_config.json")
+        )
     with pytest.raises(StorageError, match="lacks replica_state"):
-        Frame.read(archive("shard_config.json", "wal/open-1"))
+        EmptySnapshot.read(archive("shard_config.json", "wal/open-1"))

@@ -18,9 +18,9 @@ from qdrant_client import models
 from qdrant_static import EdgeClient
 from qdrant_static.errors import EngineError, ServerUnavailableError
 from qdrant_static.routing import shard_of
-from qdrant_static.shipping.nodes.peers import Holder
+from qdrant_static.shipping.nodes.replicas import Replica
 from qdrant_static.shipping.packing.segments import BuiltSegment, BuiltShard
-from qdrant_static.shipping.proofs import searches
+from qdrant_static.shipping.proofs import behavior
 from qdrant_static.shipping.proofs.shipped import Shipped
 from tests.proof_suite import NAMES, SHARDS, Pair, ProofSuite, built_once, create
 
@@ -85,12 +85,12 @@ class OnePeer:
     server: EdgeClient
     node: Rest
 
-    def holders(self, collection: str) -> dict[int, list[Holder]]:
+    def holders(self, collection: str) -> dict[int, list[Replica]]:
         ids = [record.id for record in self.server.scroll(collection, limit=10**6)[0]]
         counts = Counter(shard_of(ids, SHARDS).tolist())
         return {
             shard: [
-                Holder(
+                Replica(
                     shard=shard,
                     peer_id=1,
                     node=self.node,  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ class TwoPeers:
     first: OnePeer
     points: int | None
 
-    def holders(self, collection: str) -> dict[int, list[Holder]]:
+    def holders(self, collection: str) -> dict[int, list[Replica]]:
         return {
             shard: [one, replace(one, peer_id=2, points=self.points)]
             for shard, (one,) in self.first.holders(collection).items()
@@ -137,7 +137,7 @@ class TestWithoutAServer(ProofSuite):
             ("running", "indexing", "has no index yet"),
             ("queued", "merge", "of more segments than this server keeps"),
             ("queued", "vacuum", "too many deleted points"),
-            ("queued", "another", "the server wants to rewrite 7 points by itself ('another')"),
+            ("queued", "another", "the server wants to rewrite 7 points ('another')"),
             ("queued", "config mismatch", "the server does not say which field"),
         ],
     )
@@ -228,7 +228,7 @@ def segment_config(graph: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_vectors_that_only_rescore_are_not_read_from_end_to_end(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(searches, "_LARGE", 2)
+    monkeypatch.setattr(behavior, "_LARGE", 2)
     cosine = models.Distance.COSINE
     no_graph = models.HnswConfigDiff(m=0)
     codes = models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
@@ -264,6 +264,6 @@ def test_vectors_that_only_rescore_are_not_read_from_end_to_end(tmp_path, monkey
             local=local, collection="c", server=server, node=None, peers=None, target="c",
             built=(), retry=None,
         )  # fmt: skip
-        proof = searches.searches(shipped, local.sample_points("c", 5, with_vectors=True))
+        proof = behavior.searches(shipped, local.sample_points("c", 5, with_vectors=True))
     assert set(asked) == {"coded"}
     assert proof.figure == 5

@@ -16,7 +16,7 @@ from qdrant_static.errors import ArgumentError, ServerUnavailableError, Shipment
 from qdrant_static.shipping import push
 from qdrant_static.shipping.nodes.node import collection_path, node_of
 from qdrant_static.shipping.nodes.peers import Peers
-from qdrant_static.shipping.packing import pack
+from qdrant_static.shipping.packing import shardsnapshot
 from qdrant_static.shipping.progress import ShipProgress
 from qdrant_static.shipping.push import ship
 from qdrant_static.shipping.send import Sender
@@ -113,12 +113,14 @@ def test_each_node_s_own_address_comes_from_the_cluster_s_list(tmp_path):
         with node_of(client) as node:
             holders = Peers.of(node).holders("c")
             assert {one.node.url for one in holders[0]} == {one.url for one in cluster.nodes}
-            assert Peers.of(node).wait_active("c", {0: 0, 1: 0}) == ()
+            assert Peers.of(node).wait_until_active("c", {0: 0, 1: 0}) == ()
 
 
 def test_an_address_in_the_list_that_leads_to_another_node_is_not_sent_to(cluster, built):
     client = cluster.nodes[0].client()
-    with pytest.raises(ArgumentError, match=r"answers, not peer \d+: say where .*--peer \d+=URL"):
+    with pytest.raises(
+        ArgumentError, match=r"answers, not peer \d+: give the URL .*--peer \d+=URL"
+    ):
         ship(built, "c", client, name="refused", replicas=2)
 
 
@@ -173,7 +175,7 @@ def test_the_same_command_finishes_what_a_dead_node_ended(cluster, built, victim
 def clocks_written(monkeypatch) -> list[str]:
     """A target that has had its operations for some seconds: its shards' snapshots have clocks."""
     found: list[str] = []
-    take = Sender.frame
+    take = Sender.fetch_empty_snapshots
 
     def frame(sender: Sender) -> None:
         until = time.monotonic() + 30
@@ -189,7 +191,7 @@ def clocks_written(monkeypatch) -> list[str]:
             time.sleep(0.2)
         raise AssertionError("the server wrote no clocks")
 
-    monkeypatch.setattr(Sender, "frame", frame)
+    monkeypatch.setattr(Sender, "fetch_empty_snapshots", frame)
     return found
 
 
@@ -204,7 +206,7 @@ def test_a_shipment_with_clocks_leaves_replicas_empty_and_is_refused(
     cluster, built, clocks_written, monkeypatch
 ):
     """What the server's own repair does then: it finds that nothing is missing."""
-    monkeypatch.setattr(pack, "_CLOCKS", ())
+    monkeypatch.setattr(shardsnapshot, "_CLOCKS", ())
     monkeypatch.setattr(push, "_ROUNDS", 1)
     client = cluster.nodes[0].client()
     with pytest.raises(ShipmentRefusedError) as caught:

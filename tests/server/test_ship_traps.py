@@ -223,7 +223,7 @@ def test_without_a_trap_it_arrives(sending) -> None:
 
 
 def test_operation_numbers_that_stay_low_are_caught_by_an_edit(sending, monkeypatch) -> None:
-    monkeypatch.setattr(prepare, "move_numbers", lambda *_, **__: None)
+    monkeypatch.setattr(prepare, "advance_operation_numbers", lambda *_, **__: None)
     told = refused(sending, "operation numbers").problem
     assert "was acknowledged as operation" in told
     assert "changed nothing" in told
@@ -276,7 +276,7 @@ def test_a_segment_that_is_left_out_is_caught_by_the_count(sending, monkeypatch)
 
 def test_payloads_that_are_left_out_are_caught(sending, monkeypatch) -> None:
     changed(monkeypatch, lambda path, data: None if path.startswith("payload_storage/") else data)
-    assert "field 'n' is not there" in refused(sending, "lost payloads").problem
+    assert "field 'n' is missing" in refused(sending, "lost payloads").problem
 
 
 def test_vectors_that_are_changed_on_the_way_are_caught(sending, monkeypatch) -> None:
@@ -313,7 +313,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     def same(target: Any, shards: Any) -> Any:
         return {one.name: dict(one.state) for shard in shards for one in shard.segments}, ()
 
-    monkeypatch.setattr(prepare, "same_settings", same)
+    monkeypatch.setattr(prepare, "translated_states", same)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("another field", vectors(m=8), "vectors.full.hnsw.m: built 16, target 8"),
         ("another dimension", vectors(size=63), "vectors.full.size: built 64, target 63"),
-        ("another name", vectors(name="other"), "vectors.full: built there, target missing"),
+        ("another name", vectors(name="other"), "vectors.full: built present, target missing"),
     ],
 )
 def test_a_target_of_another_configuration_is_refused_and_stays(

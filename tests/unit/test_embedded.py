@@ -1,4 +1,4 @@
-"""A server's settings, in the words of an embedded collection."""
+"""A server's settings, in the words of an embedded_description collection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qdrant_client import models
 
 from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.collection.updates import FILLING_KEY
-from qdrant_static.shipping.receiving.localconfig import embedded, indexes
+from qdrant_static.shipping.embeddedconfig import embedded_description, payload_indexes
 
 HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000, "on_disk": False}
 HNSW |= {"max_indexing_threads": 0}
@@ -40,7 +40,7 @@ def test_what_a_server_says_is_taken_over_and_nothing_filled_in():
     }
     codes = {"scalar": {"type": "int8", "always_ram": True}}
     given = config(params=params, quantization_config=codes)
-    description, left = embedded(given, segments=2)
+    description, left = embedded_description(given, segments=2)
     assert left == []
     assert description.vectors == given.params.vectors
     assert description.sparse_vectors == given.params.sparse_vectors
@@ -56,7 +56,7 @@ def test_what_a_server_says_is_taken_over_and_nothing_filled_in():
 
 
 def test_an_unnamed_vector_stays_unnamed():
-    assert list(embedded(config(), segments=1)[0].vectors) == [""]
+    assert list(embedded_description(config(), segments=1)[0].vectors) == [""]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_an_unnamed_vector_stays_unnamed():
 )
 def test_segments_that_are_there_are_not_merged(said, segments, wanted):
     given = config(optimizer_config=OPTIMIZERS | {"default_segment_number": said})
-    description, _ = embedded(given, segments=segments)
+    description, _ = embedded_description(given, segments=segments)
     assert description.optimizers_config is not None
     assert description.optimizers_config.default_segment_number == wanted
 
@@ -78,7 +78,7 @@ def test_what_a_folder_has_no_words_for_is_told():
             "qdrant_static_shipment": {"id": "1"}, "qdrant_static_migration": {"phase": "building"},
         },
     )  # fmt: skip
-    description, left = embedded(given, segments=1)
+    description, left = embedded_description(given, segments=1)
     assert set(description.metadata) == {METADATA_KEY, FILLING_KEY, "owner"}
     assert left == [
         "metadata 'qdrant_static_shipment'",
@@ -101,7 +101,7 @@ def test_payload_indexes_keep_their_parameters():
             "config": config().model_dump(), "payload_schema": schema,
         }
     )  # fmt: skip
-    assert indexes(info) == {
+    assert payload_indexes(info) == {
         "n": models.PayloadSchemaType.INTEGER,
         "kw": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
     }

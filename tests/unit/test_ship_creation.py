@@ -13,7 +13,12 @@ from qdrant_static import CollectionSpec
 from qdrant_static.collection.spec import METADATA_KEY, ServerSpec
 from qdrant_static.edge.description import Description
 from qdrant_static.shipping.packing.segments import BuiltSegment, BuiltShard
-from qdrant_static.shipping.targets.targetconfig import creation, index_body, recreation, schema_of
+from qdrant_static.shipping.targets.targetconfig import (
+    create_body,
+    index_body,
+    recreate_body,
+    schema_of,
+)
 from tests.fakes import FakeEncoder
 
 MEMORY = models.Memory
@@ -45,7 +50,7 @@ def shards(*segments: int) -> list[BuiltShard]:
 
 
 def body(*, tiers: bool = False, segments: tuple[int, ...] = (2,), **description: Any) -> dict:
-    made = creation(info(**description), shards(*segments), tiers=tiers)
+    made = create_body(info(**description), shards(*segments), tiers=tiers)
     assert json.loads(json.dumps(made)) == made, "it goes as JSON"
     models.CreateCollection.model_validate(made)
     return made
@@ -133,11 +138,11 @@ def test_the_specs_own_wishes_for_a_server_are_heard():
     spec = CollectionSpec.for_encoder(FakeEncoder(), sparse=None)
     server = ServerSpec(replicas=3, write_consistency=2, on_disk_payload=False)
     metadata = {METADATA_KEY: {**spec.to_dict(), "server": server_dict(server)}, "mine": 1}
-    made = creation(info(metadata=metadata), shards(2), tiers=False)
+    made = create_body(info(metadata=metadata), shards(2), tiers=False)
     assert (made["replication_factor"], made["write_consistency_factor"]) == (3, 2)
     assert made["on_disk_payload"] is False
     assert made["metadata"] == metadata
-    asked = creation(info(metadata=metadata), shards(2), tiers=False, replicas=2)
+    asked = create_body(info(metadata=metadata), shards(2), tiers=False, replicas=2)
     assert asked["replication_factor"] == 2
 
 
@@ -158,7 +163,7 @@ def test_a_servers_own_description_makes_it_anew():
         "quantization_config": None,
         "metadata": {"mine": 1},
     }  # fmt: skip
-    made = recreation(config)
+    made = recreate_body(config)
     assert made == {
         "vectors": {"v": {"size": 4, "distance": "Dot"}},
         "sparse_vectors": {"s": {}},

@@ -117,7 +117,7 @@ def test_an_upload_is_a_form_of_known_length():
 
 
 def test_an_upload_that_is_too_large_for_a_proxy_says_how_large_it_was():
-    with pytest.raises(EngineError, match="no body of 2 MB"):
+    with pytest.raises(EngineError, match="refuses a body of 2 MB"):
         node(says(413)).upload("/up", "s", Bytes(b"x" * 2_000_000))
 
 

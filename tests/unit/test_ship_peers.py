@@ -159,7 +159,7 @@ def test_a_peer_that_answers_in_another_s_place_is_not_believed(cluster):
         Peers.of(cluster.node()).holders("c")
     assert str(caught.value) == (
         "peers: at http://b:6333 (the cluster's own list has it at http://b:6335/) peer 33 "
-        "answers, not peer 22: say where its REST interface is: --peer 22=URL (peers= in Python)"
+        "answers, not peer 22: give the URL of its REST interface: --peer 22=URL (peers= in Python)"
     )
 
 
@@ -175,7 +175,7 @@ def test_a_server_alone_in_a_peer_s_place_is_told(cluster):
         return cluster.answer(request)
 
     node = Node("http://a:6333", httpx.Client(transport=httpx.MockTransport(answer)))
-    with pytest.raises(ArgumentError, match="a server alone answers, not peer 22"):
+    with pytest.raises(ArgumentError, match="a single server answers, not peer 22"):
         Peers.of(node).node(SECOND)
 
 
@@ -195,15 +195,15 @@ def test_a_peer_that_does_not_answer_is_told_with_what_to_give(cluster):
     with pytest.raises(ServerUnavailableError) as caught:
         Peers.of(cluster.node()).holders("c")
     assert "peer 22 at http://b:6333 (the cluster's own list has it at" in str(caught.value)
-    assert "if it is up, say where its REST interface is: --peer 22=URL" in str(caught.value)
+    assert "if it is up, give the URL of its REST interface: --peer 22=URL" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("mapping", "problem"),
     [
-        ({"44": "http://x:1"}, r"'44' is no peer of .*: 11 \(http://a:6335/\), 22"),
-        ({"http://x:6335": "http://x:1"}, r"'http://x:6335' is no peer"),
-        ({"22": "b:6333"}, "'b:6333' is no http:// or https:// address"),
+        ({"44": "http://x:1"}, r"'44' is not a peer of .*: 11 \(http://a:6335/\), 22"),
+        ({"http://x:6335": "http://x:1"}, r"'http://x:6335' is not a peer"),
+        ({"22": "b:6333"}, "'b:6333' is not an http:// or https:// URL"),
     ],
 )
 def test_a_mapping_that_cannot_be_is_refused(cluster, mapping, problem):
@@ -219,7 +219,9 @@ def test_one_address_that_leads_to_many_is_found_out(cluster):
         return cluster.answer(request)
 
     node = Node("http://a:6333", httpx.Client(transport=httpx.MockTransport(answer)))
-    with pytest.raises(ArgumentError, match="something before the nodes sends requests to one or"):
+    with pytest.raises(
+        ArgumentError, match="a load balancer before the nodes sends requests to one or"
+    ):
         Peers.of(node, {str(SECOND): "http://a:6333"}).holders("c")
 
 
@@ -239,9 +241,9 @@ def test_one_server_alone_holds_all(cluster):
     peers = Peers.of(node)
     assert not peers.clustered
     assert peers.holders("c")[0][0].node is node
-    assert peers.wait_active("c", {0: 5}) == ()
+    assert peers.wait_until_active("c", {0: 5}) == ()
     assert cluster.clock == 0
-    with pytest.raises(ArgumentError, match="its peers are: none, it is one server alone"):
+    with pytest.raises(ArgumentError, match="its peers are: none, it is a single server"):
         Peers.of(node, {"1": "http://a:6333"})
 
 
@@ -251,7 +253,7 @@ def test_one_server_alone_holds_all(cluster):
 def test_all_is_well_when_it_has_been_for_a_moment(cluster):
     told = []
     peers = Peers.of(cluster.node())
-    assert peers.wait_active("c", COUNTS, progress=lambda *news: told.append(news)) == ()
+    assert peers.wait_until_active("c", COUNTS, progress=lambda *news: told.append(news)) == ()
     assert set(told) == {(4, 4)}
     assert 1 <= cluster.clock < 2
 
@@ -264,27 +266,27 @@ def test_the_mark_that_comes_after_the_answer_is_waited_for(cluster):
         (20.0, lambda: cluster.has[0, SECOND].__setitem__(0, "Partial")),
         (21.0, lambda: cluster.has[0, SECOND].__setitem__(0, "Active")),
     ]
-    assert Peers.of(cluster.node()).wait_active("c", COUNTS) == ()
+    assert Peers.of(cluster.node()).wait_until_active("c", COUNTS) == ()
     assert cluster.clock >= 22
 
 
 def test_a_replica_that_stays_active_and_empty_is_to_be_sent_again(cluster):
     cluster.has[1, SECOND][1] = 0
-    assert Peers.of(cluster.node()).wait_active("c", COUNTS) == (1,)
+    assert Peers.of(cluster.node()).wait_until_active("c", COUNTS) == (1,)
     assert 4 <= cluster.clock < 6
 
 
 def test_a_shard_without_any_active_replica_is_to_be_sent_again(cluster):
     cluster.has[0, FIRST] = ["Dead", 5]
     cluster.has[0, SECOND] = ["Dead", 0]
-    assert Peers.of(cluster.node()).wait_active("c", COUNTS) == (0,)
+    assert Peers.of(cluster.node()).wait_until_active("c", COUNTS) == (0,)
 
 
 def test_nothing_is_given_up_while_no_leader_is_known(cluster):
     cluster.has[1, SECOND][1] = 0
     cluster.leader[SECOND] = None
     cluster.events = [(50.0, lambda: cluster.leader.__setitem__(SECOND, FIRST))]
-    assert Peers.of(cluster.node()).wait_active("c", COUNTS) == (1,)
+    assert Peers.of(cluster.node()).wait_until_active("c", COUNTS) == (1,)
     assert cluster.clock >= 50
 
 
@@ -300,7 +302,7 @@ def test_a_copy_that_says_how_far_it_is_has_time(cluster):
         cluster.has[0, SECOND] = ["Active", 5]
 
     cluster.events = [(8.0 * n, further(n)) for n in range(1, 10)] + [(80.0, done)]
-    assert Peers.of(cluster.node()).wait_active("c", COUNTS, patience_s=10) == ()
+    assert Peers.of(cluster.node()).wait_until_active("c", COUNTS, timeout_s=10) == ()
 
 
 def test_a_copy_that_hangs_is_given_up(cluster):
@@ -309,7 +311,7 @@ def test_a_copy_that_hangs_is_given_up(cluster):
     with pytest.raises(
         ServerUnavailableError, match="shard 0 on peer 22 at http://b:6333: Recovery, 0 points"
     ):
-        Peers.of(cluster.node()).wait_active("c", COUNTS, patience_s=10)
+        Peers.of(cluster.node()).wait_until_active("c", COUNTS, timeout_s=10)
     assert 10 <= cluster.clock < 12
 
 
@@ -319,7 +321,7 @@ def test_a_node_may_be_away_for_a_while(cluster, victim):
     peers.holders("c")
     cluster.away.add(victim)
     cluster.events = [(30.0, cluster.away.clear)]
-    assert peers.wait_active("c", COUNTS) == ()
+    assert peers.wait_until_active("c", COUNTS) == ()
     assert cluster.clock >= 30
 
 
@@ -328,13 +330,13 @@ def test_a_node_that_stays_away_is_told(cluster):
     peers.holders("c")
     cluster.away.add(SECOND)
     with pytest.raises(ServerUnavailableError, match=r"peer 22 at http://b:6333: Active, does not"):
-        peers.wait_active("c", COUNTS, patience_s=10)
+        peers.wait_until_active("c", COUNTS, timeout_s=10)
 
 
 def test_a_peer_that_has_not_heard_of_the_collection_is_waited_for(cluster):
     cluster.lagging.add(SECOND)
     cluster.events = [(3.0, cluster.lagging.clear)]
-    assert Peers.of(cluster.node()).wait_active("c", COUNTS) == ()
+    assert Peers.of(cluster.node()).wait_until_active("c", COUNTS) == ()
     assert cluster.clock >= 3
 
 
@@ -356,11 +358,11 @@ def test_a_leader_is_waited_for(cluster):
     peers = Peers.of(cluster.node())
     cluster.leader[FIRST] = None
     cluster.events = [(5.0, lambda: cluster.leader.__setitem__(FIRST, SECOND))]
-    peers.wait_led(cluster.node())
+    peers.wait_for_leader(cluster.node())
     assert cluster.clock >= 5
     cluster.leader[FIRST] = None
     with pytest.raises(ServerUnavailableError, match="it knows no leader of its cluster"):
-        peers.wait_led(cluster.node(), patience_s=10)
+        peers.wait_for_leader(cluster.node(), timeout_s=10)
     cluster.away.add(FIRST)
     with pytest.raises(ServerUnavailableError, match="refused"):
-        peers.wait_led(cluster.node(), patience_s=10)
+        peers.wait_for_leader(cluster.node(), timeout_s=10)

@@ -1,1 +1,1 @@
-"""The nodes of a server: each over REST, their replicas, and patience with them."""
+"""Talks to the nodes of a server over REST, and reads the state of their replicas."""

@@ -1,4 +1,4 @@
-"""One node of a server over REST: what no client's method does, with the client's own access."""
+"""Sends REST requests to one node of a server, for what no method of the client does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 from urllib.parse import quote, urlsplit
 
 from qdrant_static.clients.connect import secrets_of
-from qdrant_static.shipping.nodes.refusals import Refusals
+from qdrant_static.shipping.nodes.nodeerrors import NodeErrors
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
     import httpx
     from qdrant_client import QdrantClient
 
-#: What a server says when it could not do something now.
-_MAY_PASS = re.compile(r"time[d ]*out|consensus|leader|shut|unavailable", re.IGNORECASE)
-#: A server unpacks, copies and opens a shard before it answers: so many bytes a second at least.
-_UNPACKED_PER_S = 5_000_000
-#: The least patience with an upload's answer, in seconds.
-_PATIENCE_S = 300.0
-_PIECE = 1 << 20
-#: What httpx.Client takes, and may be among a QdrantClient's arguments.
+#: In the message of a status 500: the server may be able to do it later.
+_TEMPORARY = re.compile(r"time[d ]*out|consensus|leader|shut|unavailable", re.IGNORECASE)
+#: A server unpacks, copies and opens a shard before it answers, at this rate at least.
+_UNPACKED_BYTES_S = 5_000_000
+#: The shortest timeout for the answer to an upload, in seconds.
+_UPLOAD_TIMEOUT_S = 300.0
+_CHUNK_BYTES = 1 << 20
+#: Arguments of a QdrantClient that are passed on to httpx.Client.
 _CONNECTION = ("verify", "cert", "trust_env", "proxy", "mounts")
 
 
-class Sendable(Protocol):
-    """What can be uploaded: its size is known before, its bytes come in pieces."""
+class Upload(Protocol):
+    """A file to upload, whose size is known before it is read."""
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """The size in bytes."""
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, from the beginning at every call."""
+        """Yield the content in chunks, from the beginning at every call."""
 
 
 class Node:
-    """The REST door of one server node.
+    """The REST interface of one server node.
 
-    Every error is one of ours, and says where; none holds the key. Nothing is tried again here:
-    a `ServerUnavailableError` says that it may be.
+    All errors are `QdrantStaticError`s that name the node, and never show the API key. Requests
+    are not retried here: after a `ServerUnavailableError` the caller may retry.
 
     Args:
-        url: Where it is, such as ``http://localhost:6333``; a path before the API's is kept.
-        http: The connection, with key, TLS and timeouts; `node_of` makes it.
+        url: The node's URL, such as ``http://localhost:6333``; a path is kept.
+        http: The connection, with API key, TLS and timeouts; `node_of` makes it.
         secrets: Texts that no message may show.
     """
 
@@ -56,7 +56,7 @@ class Node:
         self._base = url.rstrip("/")
         self._http = http
         self._secrets = secrets
-        self._refusals = Refusals(self.url, secrets)
+        self._errors = NodeErrors(self.url, secrets)
 
     def __enter__(self) -> Self:
         return self
@@ -73,40 +73,38 @@ class Node:
         return f"Node({self.url!r})"
 
     def close(self) -> None:
-        """End the connections, also those of the nodes that `at` gave."""
+        """Close the connections, also those of the nodes that `at` returned."""
         self._http.close()
 
     @property
     def url(self) -> str:
-        """Where it is, without anything secret in it."""
+        """The node's URL, without user and password."""
         parts = urlsplit(self._base)
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
     def at(self, url: str) -> Node:
-        """The same access at another address."""
+        """Return a node at another URL, with the same API key and connection settings."""
         return Node(url, self._http, secrets=self._secrets)
 
-    # --- questions ---------------------------------------------------------------------------
-
     def get(self, path: str, **params: Any) -> Any:
-        """The ``result`` of a GET; raises as `request` does."""
+        """Return the ``result`` of a GET; raises as `request` does."""
         return self.request("GET", path, params=params)
 
     def get_or_none(self, path: str, **params: Any) -> Any:
-        """The ``result`` of a GET; None for what is not there (404), or has no such door (405)."""
+        """Return the ``result`` of a GET; None if the server answers 404 or 405."""
         return self.request("GET", path, params=params, missing=(404, 405))
 
     def post(self, path: str, body: Any = None, **params: Any) -> Any:
-        """The ``result`` of a POST; raises as `request` does."""
+        """Return the ``result`` of a POST; raises as `request` does."""
         return self.request("POST", path, body=body, params=params)
 
     def put(self, path: str, body: Any = None, **params: Any) -> Any:
-        """The ``result`` of a PUT; raises as `request` does."""
+        """Return the ``result`` of a PUT; raises as `request` does."""
         return self.request("PUT", path, body=body, params=params)
 
     def delete(self, path: str, **params: Any) -> Any:
-        """The ``result`` of a DELETE; raises as `request` does."""
+        """Return the ``result`` of a DELETE; raises as `request` does."""
         return self.request("DELETE", path, params=params)
 
     def request(
@@ -118,106 +116,104 @@ class Node:
         params: Mapping[str, Any] | None = None,
         missing: tuple[int, ...] = (),
     ) -> Any:
-        """Ask once.
+        """Send one request.
 
         Args:
-            method: HTTP's.
-            path: From the node's root, quoted: see `collection_path`.
-            body: What goes as JSON; None for nothing.
+            method: The HTTP method.
+            path: The path from the node's root, quoted: see `collection_path`.
+            body: The JSON body; None for none.
             params: Query parameters; booleans become ``true`` and ``false``.
-            missing: Statuses that mean "not there", answered with None.
+            missing: Statuses for which None is returned.
 
         Returns:
-            The answer's ``result``; the whole answer where it has none.
+            The ``result`` of the answer; the whole answer if it has none.
 
         Raises:
-            AccessDeniedError: If the key is refused.
-            ServerUnavailableError: If nobody answered, or it may be tried again.
-            EngineError: If the server refuses it.
+            AccessDeniedError: If the API key is refused.
+            ServerUnavailableError: If there is no answer, or the request may be retried.
+            EngineError: If the server refuses the request.
         """
-        arguments: dict[str, Any] = {"params": _worded(params)}
+        arguments: dict[str, Any] = {"params": _query(params)}
         if body is not None:
             arguments["json"] = body
-        with self._refusals.of_connection(f"{method} {path}"):
+        with self._errors.mapped(f"{method} {path}"):
             response = self._http.request(method, self._base + path, **arguments)
         if response.status_code in missing:
             return None
-        self._refusals.check(response, f"{method} {path}")
+        self._errors.check(response, f"{method} {path}")
         try:
             answer = response.json()
         except ValueError as error:
-            raise self._refusals.not_qdrant(path, response) from error
+            raise self._errors.not_qdrant(path, response) from error
         return answer.get("result", answer) if isinstance(answer, dict) else answer
-
-    # --- files -------------------------------------------------------------------------------
 
     @contextmanager
     def stream(self, path: str, **params: Any) -> Iterator[Iterator[bytes]]:
-        """The body of a GET, in pieces; raises as `request` does, also in the middle."""
+        """Stream the body of a GET in chunks; raises as `request` does, also during the stream."""
         with (
-            self._refusals.of_connection(f"GET {path}"),
+            self._errors.mapped(f"GET {path}"),
             self._http.stream(
                 "GET",
                 self._base + path,
-                params=_worded(params),
-                # Vectors hardly shrink, and the server would pay for trying.
+                params=_query(params),
+                # Vectors hardly compress, and trying costs the server time.
                 headers={"Accept-Encoding": "identity"},
             ) as response,
         ):
             if response.status_code >= 300:
                 response.read()
-            self._refusals.check(response, f"GET {path}")
-            yield response.iter_bytes(_PIECE)
+            self._errors.check(response, f"GET {path}")
+            yield response.iter_bytes(_CHUNK_BYTES)
 
     def stream_to(
         self,
         path: str,
         file: BinaryIO,
-        told: Callable[[int], None] | None = None,
+        progress: Callable[[int], None] | None = None,
         **params: Any,
     ) -> int:
         """Write the body of a GET into a file.
 
         Args:
-            path: From the node's root, quoted.
-            file: Where it goes.
-            told: Hears the bytes so far.
+            path: The path from the node's root, quoted.
+            file: The file.
+            progress: Called with the number of bytes so far.
             params: Query parameters.
 
         Returns:
-            The bytes.
+            The number of bytes.
         """
         done = 0
-        with self.stream(path, **params) as pieces:
-            for piece in pieces:
-                file.write(piece)
-                done += len(piece)
-                if told is not None:
-                    told(done)
+        with self.stream(path, **params) as chunks:
+            for chunk in chunks:
+                file.write(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done)
         return done
 
     def upload(
         self,
         path: str,
         name: str,
-        packed: Sendable,
-        told: Callable[[int], None] | None = None,
+        content: Upload,
+        progress: Callable[[int], None] | None = None,
         **params: Any,
     ) -> Any:
-        """Send a file as the form field ``snapshot``, with its exact length said before.
+        """Upload a file as the form field ``snapshot``, with a Content-Length.
 
         Args:
-            path: From the node's root, quoted.
+            path: The path from the node's root, quoted.
             name: The file's name.
-            packed: The file.
-            told: Hears the bytes so far.
+            content: The file.
+            progress: Called with the number of bytes so far.
             params: Query parameters.
 
         Raises:
-            AccessDeniedError: If the key is refused.
-            ServerUnavailableError: If the connection broke, or it may be tried again.
-            EngineError: If it is refused: also where a proxy's limit, or the server's disk, is
-                too small.
+            AccessDeniedError: If the API key is refused.
+            ServerUnavailableError: If the connection broke, or the upload may be retried.
+            EngineError: If it is refused; also if a proxy's limit, or the server's disk, is too
+                small.
         """
         import httpx
 
@@ -231,49 +227,51 @@ class Node:
         def body() -> Iterator[bytes]:
             yield head
             sent = 0
-            for chunk in packed.chunks():
+            for chunk in content.chunks():
                 yield chunk
                 sent += len(chunk)
-                if told is not None:
-                    told(sent)
+                if progress is not None:
+                    progress(sent)
             yield tail
 
-        usual = self._http.timeout
-        with self._refusals.of_connection(f"POST {path}"):
+        timeout = self._http.timeout
+        with self._errors.mapped(f"POST {path}"):
             response = self._http.post(
                 self._base + path,
-                params=_worded(params),
+                params=_query(params),
                 content=body(),
                 headers={
                     "Content-Type": f"multipart/form-data; boundary={boundary}",
-                    "Content-Length": str(len(head) + packed.size + len(tail)),
+                    "Content-Length": str(len(head) + content.size + len(tail)),
                 },
                 timeout=httpx.Timeout(
-                    connect=usual.connect,
-                    pool=usual.pool,
-                    write=max(usual.write or 0.0, 60.0),
-                    read=max(usual.read or 0.0, _PATIENCE_S, packed.size / _UNPACKED_PER_S),
+                    connect=timeout.connect,
+                    pool=timeout.pool,
+                    write=max(timeout.write or 0.0, 60.0),
+                    read=max(
+                        timeout.read or 0.0, _UPLOAD_TIMEOUT_S, content.size / _UNPACKED_BYTES_S
+                    ),
                 ),
             )
-        # What was taken whole and cannot be opened will not be the next time either.
-        final = response.status_code == 500 and not _MAY_PASS.search(response.text)
-        self._refusals.check(response, f"POST {path}", sent=packed.size, final=final)
+        # A file that arrived complete and cannot be opened will not open the next time either.
+        final = response.status_code == 500 and not _TEMPORARY.search(response.text)
+        self._errors.check(response, f"POST {path}", sent=content.size, final=final)
         return response.json()
 
 
 def collection_path(collection: str, *parts: object) -> str:
-    """The path of a collection, or of something in it; names are quoted."""
+    """Return the path of a collection, or of something in it; names are quoted."""
     names = ("collections", collection, *parts)
     return "/" + "/".join(quote(str(name), safe="") for name in names)
 
 
 def node_of(client: QdrantClient) -> Node:
-    """The node that a client talks to, with the client's key, headers, TLS and timeout.
+    """Return the node that a client talks to, with the client's API key, headers, TLS and timeout.
 
-    Close it after use, best in a ``with`` statement.
+    Close it after use, best with a ``with`` statement.
 
     Args:
-        client: Of a server, by gRPC or REST.
+        client: The client of a server, over gRPC or REST.
     """
     import httpx
     from qdrant_client.auth.bearer_auth import BearerAuth
@@ -290,11 +288,10 @@ def node_of(client: QdrantClient) -> Node:
         auth=BearerAuth(provider) if provider is not None else None,
         **connection,
     )
-    base = str(client.http.client.host)
-    return Node(base, http, secrets=secrets_of(client))
+    return Node(str(client.http.client.host), http, secrets=secrets_of(client))
 
 
-def _worded(params: Mapping[str, Any] | None) -> dict[str, str]:
+def _query(params: Mapping[str, Any] | None) -> dict[str, str]:
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in (params or {}).items()

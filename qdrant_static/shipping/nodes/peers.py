@@ -1,80 +1,45 @@
-"""The peers of a cluster: who holds a shard, where its REST interface is, and in which state."""
+"""Asks the peers of a cluster which of them hold a shard, and waits for their replicas."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from qdrant_static.errors import ArgumentError, ServerUnavailableError
 from qdrant_static.shipping.nodes.node import Node, collection_path
-from qdrant_static.shipping.nodes.peeraddress import Addresses
+from qdrant_static.shipping.nodes.peeraddresses import PeerAddresses
+from qdrant_static.shipping.nodes.replicas import (
+    ACTIVE,
+    Replica,
+    ReplicaStates,
+    in_short,
+    is_stuck,
+    wrong_replicas,
+)
 
-ACTIVE = "Active"
 #: How often the states are asked for, in seconds.
-_LOOK_S = 0.2
-#: States go through the cluster's consensus, and a recovery begins, within about a second
-#: (measured, see `Peers.wait_active`): what is wrong for so long stays wrong, in seconds.
-_SETTLED_S = 4.0
-#: And what is right for so long was not about to be marked as dead, in seconds.
+_POLL_S = 0.2
+#: A state goes through the cluster's consensus, and a recovery starts, within about a second
+#: (measured, see `Peers.wait_until_active`): a replica that is wrong for this long stays wrong.
+_STUCK_S = 4.0
+#: A replica that is right for this long will not be marked as dead any more, in seconds.
 _STEADY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """A replica of a shard, and who has it.
-
-    Attributes:
-        shard: The shard's number.
-        peer_id: The peer that has it.
-        node: That peer.
-        state: The replica's, in the cluster's words, such as "Active" or "Dead".
-        points: How many it has: the sum over its segments, which is exact where no id is in two
-            of them; None if the peer does not answer now.
-    """
-
-    shard: int
-    peer_id: int
-    node: Node
-    state: str
-    points: int | None
-
-    def __str__(self) -> str:
-        has = "does not answer" if self.points is None else f"{self.points:,} points"
-        return f"shard {self.shard} on peer {self.peer_id} at {self.node.url}: {self.state}, {has}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replicas:
-    """All replicas of a collection at one moment.
-
-    Attributes:
-        holders: Shard -> its replicas: the active ones first, and of equals another peer first
-            for every shard.
-        moving: The shards that are being copied between peers, with what is said about it.
-        led: Every peer that answered knows who leads the cluster: else what a peer proposes may
-            be lost.
-    """
-
-    holders: dict[int, list[Holder]]
-    moving: dict[int, str]
-    led: bool
 
 
 class Peers:
     """The nodes of a cluster, or one node without a cluster.
 
     Args:
-        addresses: Where they are reached.
+        addresses: The URLs of their REST interfaces.
     """
 
-    def __init__(self, addresses: Addresses) -> None:
+    def __init__(self, addresses: PeerAddresses) -> None:
         self._addresses = addresses
 
     @classmethod
     def of(cls, node: Node, mapping: Mapping[str, str] | None = None) -> Peers:
-        """The peers that a node knows.
+        """Read the peers that a node knows.
 
         Args:
             node: The node that the user named.
@@ -84,41 +49,38 @@ class Peers:
             ArgumentError: If the mapping names a peer that is not there.
             ServerUnavailableError: If the node does not answer.
         """
-        return cls(Addresses(node, mapping or {}))
+        return cls(PeerAddresses(node, mapping or {}))
 
     @property
     def clustered(self) -> bool:
-        """Whether there is a cluster at all."""
+        """Whether the node is part of a cluster."""
         return self._addresses.clustered
 
     def node(self, peer_id: int) -> Node:
-        """A peer by its number.
-
-        Raises:
-            ArgumentError: If another peer, or nobody of a cluster, is where it should be.
-            ServerUnavailableError: If nobody answers there.
-            AccessDeniedError: If it refuses the key.
-        """
+        """Return the REST interface of a peer; raises as `PeerAddresses.node` does."""
         return self._addresses.node(peer_id)
 
-    def holders(self, collection: str) -> dict[int, list[Holder]]:
-        """Who has each shard; raises as `look` does."""
-        return self.look(collection).holders
+    def holders(self, collection: str) -> dict[int, list[Replica]]:
+        """Return the replicas of each shard; raises as `replicas` does."""
+        return self.replicas(collection).holders
 
     def counts(self, collection: str) -> dict[int, dict[int, int | None]]:
-        """Shard -> peer -> points, None where the peer does not answer; raises as `look` does."""
+        """Return shard -> peer -> points, or None if the peer does not answer.
+
+        Raises as `replicas` does.
+        """
         return {
-            shard: {one.peer_id: one.points for one in replicas}
+            shard: {replica.peer_id: replica.points for replica in replicas}
             for shard, replicas in self.holders(collection).items()
         }
 
-    def look(self, collection: str) -> Replicas:
-        """The replicas now, each asked of the peer that has it.
+    def replicas(self, collection: str) -> ReplicaStates:
+        """Read the state of all replicas, each from the peer that holds it.
 
         Raises:
-            ArgumentError, AccessDeniedError: As `node` does, at the first look at a peer.
-            ServerUnavailableError: If a peer never answered, or none does now.
-            EngineError: If the collection is not there.
+            ArgumentError, AccessDeniedError: As `node` does, the first time a peer is asked.
+            ServerUnavailableError: If a peer has never answered, or none answers now.
+            EngineError: If the collection does not exist.
         """
         seen = self._placement(collection)
         states = {(shard["shard_id"], seen["peer_id"]): shard for shard in seen["local_shards"]}
@@ -129,23 +91,23 @@ class Peers:
         for peer in {peer for _, peer in states}:
             node = self.node(peer)
             try:
-                own = self._asked(node, collection, peer)
+                own = self._own_view(node, collection, peer)
                 led = led and self._leader(node) is not None
             except ServerUnavailableError:
                 continue
             if own is None:
                 continue
-            for one in own["shard_transfers"]:  # the one that sends tells how far it is
+            for one in own["shard_transfers"]:  # the sending peer adds a comment with the progress
                 moving[one["shard_id"]] = one.get("comment") or moving.get(one["shard_id"], "")
             for one in own["local_shards"]:
                 counts[one["shard_id"], peer] = one["points_count"]
-                # A peer that lags behind still calls a replica Active that another knows as dead.
+                # A peer that lags behind still calls a replica active that another knows is dead.
                 if one["state"] != ACTIVE and (one["shard_id"], peer) in states:
                     states[one["shard_id"], peer] = one
-        holders: dict[int, list[Holder]] = {}
+        holders: dict[int, list[Replica]] = {}
         for shard, peer in sorted(states):
             holders.setdefault(shard, []).append(
-                Holder(
+                Replica(
                     shard=shard,
                     peer_id=peer,
                     node=self.node(peer),
@@ -154,21 +116,21 @@ class Peers:
                 )
             )
         for shard, replicas in holders.items():
-            turn = shard % len(replicas)  # so that the shards' firsts are spread over the peers
+            turn = shard % len(replicas)  # so that the first replicas are spread over the peers
             replicas[:] = replicas[turn:] + replicas[:turn]
             replicas.sort(key=lambda one: (one.state != ACTIVE, one.points is None))
-        return Replicas(holders=holders, moving=moving, led=led)
+        return ReplicaStates(holders=holders, moving=moving, led=led)
 
-    def wait_led(self, node: Node, *, patience_s: float = 60.0) -> None:
-        """Wait until a node knows who leads its cluster; at once without a cluster.
+    def wait_for_leader(self, node: Node, *, timeout_s: float = 60.0) -> None:
+        """Wait until a node knows the leader of its cluster; without a cluster, return at once.
 
-        What a node proposes before is lost without a word: among it, after an upload, that the
-        other replicas of the shard are to be copied anew.
+        Without a leader, what a node proposes is lost silently: among it, after an upload, that
+        the other replicas of the shard are to be copied again.
 
         Raises:
-            ServerUnavailableError: If it does not within ``patience_s``, or does not answer.
+            ServerUnavailableError: If it knows none within ``timeout_s``, or does not answer.
         """
-        begun = time.monotonic()
+        started = time.monotonic()
         tried = 0
         while True:
             tried += 1
@@ -178,41 +140,42 @@ class Peers:
                     return
             except ServerUnavailableError as error:
                 problem = error.problem
-            waited = time.monotonic() - begun
-            if waited > patience_s:
+            waited = time.monotonic() - started
+            if waited > timeout_s:
                 raise ServerUnavailableError(
                     where=node.url, problem=problem, tried=tried, waited_s=waited
                 )
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
-    def wait_active(
+    def wait_until_active(
         self,
         collection: str,
         counts: Mapping[int, int],
         *,
-        patience_s: float = 300.0,
+        timeout_s: float = 300.0,
         progress: Callable[[int, int], None] | None = None,
     ) -> tuple[int, ...]:
-        """Wait until every replica is Active and has its points.
+        """Wait until every replica is active and has its points.
 
-        Active alone says little. An upload is answered before the other replicas are marked as
-        dead, so for a moment all are Active and one has the data; and where that mark was lost
-        (its node was restarted and knew no leader yet) they stay Active and empty. So the points
-        are counted at every peer, and what stays wrong is told, to be sent again.
+        The state alone is not enough. The server answers an upload before it marks the other
+        replicas as dead, so for a moment all are active and one has the data; and if that mark is
+        lost (the node was restarted and did not know a leader yet) they stay active and empty. So
+        the points are counted on every peer, and shards that stay wrong are returned, to be sent
+        again.
 
         Args:
-            collection: Which.
-            counts: Shard -> how many points each of its replicas must have.
-            patience_s: So long nothing may change, in seconds.
+            collection: The collection.
+            counts: Shard -> the number of points that each of its replicas must have.
+            timeout_s: How long nothing may change, in seconds.
             progress: Called with the number of replicas that are as they must be, and of all.
 
         Returns:
-            The shards that stay wrong with nobody at work on them; none if all is well.
+            The shards that stay wrong while no copy of them runs; none if all are right.
 
         Raises:
-            ServerUnavailableError: If nothing changes for ``patience_s``, and a peer is away or
-                a copy hangs.
-            ArgumentError, AccessDeniedError, EngineError: As `look` does.
+            ServerUnavailableError: If nothing changes for ``timeout_s``, and a peer is unreachable
+                or a copy hangs.
+            ArgumentError, AccessDeniedError, EngineError: As `replicas` does.
         """
         last: Any = None
         changed = time.monotonic()
@@ -221,7 +184,7 @@ class Peers:
         while True:
             tried += 1
             try:
-                seen = self.look(collection)
+                seen = self.replicas(collection)
             except ServerUnavailableError as error:
                 state, seen, problem = error.where, None, error.problem
             else:
@@ -230,7 +193,7 @@ class Peers:
             if state != last:
                 last, changed = state, now
             if seen is not None:
-                wrong = _wrong(seen, counts)
+                wrong = wrong_replicas(seen, counts)
                 if progress is not None:
                     every = [one for replicas in seen.holders.values() for one in replicas]
                     progress(len(every) - len(wrong), len(every))
@@ -241,17 +204,17 @@ class Peers:
                     and (now - changed >= _STEADY_S or not self.clustered)
                 ):
                     return ()
-                if now - changed > _SETTLED_S and _nobody_at_work(seen, wrong):
+                if now - changed > _STUCK_S and is_stuck(seen, wrong):
                     return tuple(sorted(open_shards))
-                problem = _in_short(wrong) or f"shards {sorted(seen.moving)} are being copied"
-            if now - changed > patience_s:
+                problem = in_short(wrong) or f"shards {sorted(seen.moving)} are being copied"
+            if now - changed > timeout_s:
                 raise ServerUnavailableError(
                     where=f"a replica of {collection!r} behind {self._addresses.known()[0].url}",
                     problem=problem,
                     tried=tried,
                     waited_s=now - changed,
                 )
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
     def _leader(self, node: Node) -> int | None:
         if not self.clustered:
@@ -260,7 +223,7 @@ class Peers:
         return None if leader is None else int(leader)
 
     def _placement(self, collection: str) -> dict[str, Any]:
-        """Where the shards are, as the first peer that answers sees it."""
+        """Read where the shards are from the first peer that answers."""
         first: ServerUnavailableError | None = None
         for node in self._addresses.known():
             try:
@@ -270,40 +233,14 @@ class Peers:
         assert first is not None  # noqa: S101 - the first node is always asked
         raise first
 
-    def _asked(self, node: Node, collection: str, peer_id: int) -> dict[str, Any] | None:
-        """What a peer says of its replicas; None if it has not heard of the collection yet."""
+    def _own_view(self, node: Node, collection: str, peer_id: int) -> dict[str, Any] | None:
+        """Read a peer's view of its replicas; None if it does not know the collection yet."""
         own = node.get_or_none(collection_path(collection, "cluster"))
         if own is not None and own["peer_id"] != peer_id:
             raise ArgumentError(
                 field="peers",
-                problem=f"at {node.url} answered peer {peer_id}, and now {own['peer_id']}: "
-                "something before the nodes sends requests to one or another. Say where each one's "
-                "own REST interface is: --peer ID=URL (peers= in Python)",
+                problem=f"at {node.url} peer {peer_id} answered, and now {own['peer_id']}: a load "
+                "balancer before the nodes sends requests to one or the other. Give the URL of "
+                "each node's own REST interface: --peer ID=URL (peers= in Python)",
             )
         return None if own is None else dict(own)
-
-
-def _wrong(seen: Replicas, counts: Mapping[int, int]) -> list[Holder]:
-    return [
-        one
-        for shard, replicas in seen.holders.items()
-        for one in replicas
-        if one.state != ACTIVE or one.points != counts.get(shard, one.points)
-    ]
-
-
-def _in_short(wrong: list[Holder]) -> str:
-    named = "; ".join(map(str, wrong[:3]))
-    return named if len(wrong) <= 3 else f"{named}; and {len(wrong) - 3} more"
-
-
-def _nobody_at_work(seen: Replicas, wrong: list[Holder]) -> bool:
-    """Whether waiting helps nothing: no copy runs, and none will begin."""
-    if seen.moving or not seen.led or any(one.points is None for one in wrong):
-        return False
-    return all(
-        one.state == ACTIVE
-        # A dead replica is copied from an active one; where there is none, it stays dead.
-        or all(other.state != ACTIVE for other in seen.holders[one.shard])
-        for one in wrong
-    )

@@ -1,1 +1,1 @@
-"""A built shard -> a stream: its segments in the words of the target, and a tar."""
+"""Turns a built shard into a shard snapshot for the target, streamed as a tar archive."""

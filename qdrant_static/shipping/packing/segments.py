@@ -1,4 +1,4 @@
-"""A built shard's segments, as they lie on disk."""
+"""Reads the segments of a built shard from disk."""
 
 from __future__ import annotations
 
@@ -10,21 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from qdrant_static.errors import StorageError
-from qdrant_static.shipping.packing.segmentconfig import in_words_of
+from qdrant_static.shipping.packing.segmentconfig import translated_state
 
-__all__ = [
-    "KNOWN_VERSIONS",
-    "BuiltSegment",
-    "BuiltShard",
-    "files_in_words",
-    "fingerprint",
-    "in_words_of",
-    "read_shards",
-    "same_settings",
-    "unknown_versions",
-]
-
-#: Versions of the segments' format that were seen to be read by the servers we proved.
+#: Versions of the segments' format that were tested with a server.
 KNOWN_VERSIONS = frozenset({"0.6.0"})
 
 
@@ -33,10 +21,10 @@ class BuiltSegment:
     """A segment of a closed shard.
 
     Attributes:
-        name: Its folder's name, a UUID.
-        folder: Where it lies.
+        name: The name of its folder, a UUID.
+        folder: Its folder.
         state: The content of its ``segment.json``.
-        version: Its format's version.
+        version: The version of its format.
     """
 
     name: str
@@ -46,18 +34,18 @@ class BuiltSegment:
 
     @property
     def newest(self) -> int:
-        """The highest number of an operation that changed it; -1 for none."""
+        """The highest number of the operations that changed it; -1 for none."""
         version = self.state.get("version")
         return -1 if version is None else int(version)
 
     @property
     def appendable(self) -> bool:
-        """Whether new points may go into it."""
+        """Whether new points may be added to it."""
         return _appendable(self.state["config"])
 
     @property
     def empty(self) -> bool:
-        """Whether it never had a point: only then it has no file of ids."""
+        """Whether it never had a point: only then its files of ids are empty."""
         return self.appendable and not any(
             file.stat().st_size for file in self.folder.glob("*id_tracker*")
         )
@@ -68,11 +56,11 @@ class BuiltShard:
     """A closed shard.
 
     Attributes:
-        number: Which one of its collection, from 0.
-        folder: Where it lies.
+        number: Its number in the collection, from 0.
+        folder: Its folder.
         segments: Its segments, by name.
-        newest: The highest number of an operation in it; -1 for none. A server ignores
-            operations with a number that is not above its points'.
+        newest: The highest number of an operation in it; -1 for none. A server ignores an
+            operation on a point whose number is not above the point's.
     """
 
     number: int
@@ -82,18 +70,18 @@ class BuiltShard:
 
     @classmethod
     def read(cls, number: int, folder: Path) -> BuiltShard:
-        """A shard's folder; nobody may have it open.
+        """Read a shard's folder; nobody may have the shard open.
 
         Raises:
             StorageError: If it has no segments, or one of them cannot be read.
         """
         root = folder / "segments"
         if not root.is_dir():
-            raise StorageError(path=str(root), problem="there is no shard")
+            raise StorageError(path=str(root), problem="is not the folder of a shard")
         segments = tuple(
             _read(path)
             for path in sorted(root.iterdir())
-            # As the engine itself: what has no version was not finished.
+            # As the engine does: a segment without a version was not finished.
             if path.is_dir()
             and not path.name.startswith(".")
             and path.suffix != ".deleted"
@@ -104,12 +92,12 @@ class BuiltShard:
 
 
 def read_shards(folders: Iterable[Path]) -> tuple[BuiltShard, ...]:
-    """A collection's shards by number; raises as `BuiltShard.read` does."""
+    """Read a collection's shards; raises as `BuiltShard.read` does."""
     return tuple(BuiltShard.read(number, folder) for number, folder in enumerate(folders))
 
 
 def fingerprint(shards: Iterable[BuiltShard]) -> str:
-    """What a build is known by: another build, or a change of this one, has another.
+    """Return the identifier of a build; another build, or a change of this one, has another.
 
     Returns:
         32 hexadecimal digits.
@@ -122,42 +110,42 @@ def fingerprint(shards: Iterable[BuiltShard]) -> str:
 
 
 def unknown_versions(shards: Iterable[BuiltShard]) -> tuple[str, ...]:
-    """Versions of segments that no server was seen to read."""
+    """Return the versions of segments that were not tested with any server."""
     found = {segment.version for shard in shards for segment in shard.segments}
     return tuple(sorted(found - KNOWN_VERSIONS))
 
 
-def same_settings(
+def translated_states(
     target: Mapping[str, Any], shards: Sequence[BuiltShard]
 ) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
-    """All segments in the words of one collection.
+    """Translate the states of all segments to a server's configuration.
 
     Args:
-        target: As in `in_words_of`.
-        shards: What was built.
+        target: As for `translated_state`.
+        shards: The built shards.
 
     Returns:
-        States by segment's name, and all differences, each once.
+        The states by segment name, and all differences, each once.
     """
     states: dict[str, dict[str, Any]] = {}
     differences: dict[str, None] = {}
     for shard in shards:
         for segment in shard.segments:
-            state, found = in_words_of(target, segment.state)
+            state, found = translated_state(target, segment.state)
             states[segment.name] = state
             differences |= dict.fromkeys(found)
     return states, tuple(differences)
 
 
-def files_in_words(segment: BuiltSegment, state: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of a segment that repeat its settings, to go with a state in other words.
+def translated_files(segment: BuiltSegment, state: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files of a segment that hold its settings, with the translated settings.
 
     Args:
         segment: The segment.
-        state: Its state, from `in_words_of`.
+        state: Its state, from `translated_state`.
 
     Returns:
-        Contents by path in the segment's folder.
+        The contents by path in the segment's folder.
     """
     files = {"segment.json": _json(state)}
     for name, vector in state["config"]["vector_data"].items():
@@ -177,9 +165,9 @@ def _read(path: Path) -> BuiltSegment:
     try:
         state = json.loads((path / "segment.json").read_bytes())
         version = (path / "version.info").read_text().strip()
-        state["config"]["vector_data"]  # what all of this is about
+        state["config"]["vector_data"]  # a KeyError if it is not a segment's state
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(path=str(path), problem=f"is no segment ({error})") from error
+        raise StorageError(path=str(path), problem=f"is not a segment ({error})") from error
     return BuiltSegment(name=path.name, folder=path, state=state, version=version)
 
 

@@ -1,8 +1,8 @@
-"""A tar archive as a stream of known length: GNU's format, holes of sparse files left out.
+"""Streams a tar archive of known length in the GNU format, without the holes of sparse files.
 
-A server reads regular files, directories and GNU's old sparse entries, nothing else (no pax
-headers). Its own snapshots leave holes out in the same way; the engine preallocates so much that
-a small shard would otherwise be mostly zeros.
+A server reads regular files, directories and GNU's old sparse entries only (no pax headers). Its
+own snapshots leave out holes in the same way; the engine preallocates so much that a small shard
+would otherwise be mostly zeros.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import BinaryIO, Protocol
 from qdrant_static.errors import StorageError
 
 _BLOCK = 512
-_PIECE = 1 << 20
-#: What ends an archive.
+_CHUNK_BYTES = 1 << 20
+#: The end of an archive.
 END = bytes(2 * _BLOCK)
-#: Holes that are shorter in sum are sent as they are.
-_WORTH = 64 * 1024
-#: Numbers in sparse headers have eleven octal digits; larger files go as they are.
-_MOST_OCTAL = 8**11 - 1
+#: Holes that are smaller in total are sent as zeros.
+_MIN_HOLES = 64 * 1024
+#: Numbers in sparse headers have eleven octal digits; larger files are sent whole.
+_MAX_OCTAL = 8**11 - 1
 _IN_HEADER, _IN_EXTENSION = 4, 21
 _SPARSE_AT, _EXTENDED_AT, _REAL_SIZE_AT, _CHECKSUM_AT = 386, 482, 483, 148
 
@@ -33,19 +33,19 @@ class Member(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes in the archive, headers and padding included."""
+        """The size in the archive in bytes, including headers and padding."""
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, in pieces of bounded size."""
+        """Yield the bytes in chunks of bounded size."""
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """A file whose content is given.
+class InlineFile:
+    """A file with its content in memory.
 
     Attributes:
         name: Its path in the archive.
-        content: What is in it.
+        content: Its content.
     """
 
     name: str
@@ -53,23 +53,23 @@ class Content:
 
     @property
     def size(self) -> int:
-        """Bytes in the archive."""
+        """The size in the archive in bytes."""
         return len(_header(self.name, len(self.content))) + _padded(len(self.content))
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes."""
+        """Yield the bytes in chunks."""
         yield _header(self.name, len(self.content))
         yield self.content + bytes(_padded(len(self.content)) - len(self.content))
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Members of another archive, header and all.
+class ArchivedMember:
+    """A member of another archive, copied with its header.
 
     Attributes:
-        archive: That archive.
-        start: The first byte.
-        end: The byte after the last.
+        archive: The other archive.
+        start: The offset of its first byte.
+        end: The offset after its last byte.
     """
 
     archive: Path
@@ -78,25 +78,25 @@ class Span:
 
     @property
     def size(self) -> int:
-        """Bytes in the archive."""
+        """The size in the archive in bytes."""
         return self.end - self.start
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes."""
+        """Yield the bytes in chunks."""
         with self.archive.open("rb") as file:
             yield from _exactly(file, self.start, self.size, self.archive)
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A file on disk, as it was when it was looked at.
+class DiskFile:
+    """A file on disk, which must not change after its size was read.
 
     Attributes:
         name: Its path in the archive.
-        path: Where it lies.
-        length: Its bytes.
+        path: Its path on disk.
+        length: Its size in bytes.
         changed_ns: When it was last written.
-        extents: Where its data lies: offsets and lengths; None: everywhere.
+        extents: Offsets and lengths of its data; None if it is sent whole.
     """
 
     name: str
@@ -106,11 +106,11 @@ class File:
     extents: tuple[tuple[int, int], ...] | None
 
     @classmethod
-    def at(cls, path: Path, name: str) -> File:
-        """Look at a file.
+    def at(cls, path: Path, name: str) -> DiskFile:
+        """Read the size and the extents of a file.
 
         Raises:
-            StorageError: If it is not there, or cannot be read.
+            StorageError: If it does not exist, or cannot be read.
         """
         try:
             with path.open("rb") as file:
@@ -122,7 +122,7 @@ class File:
 
     @property
     def size(self) -> int:
-        """Bytes in the archive."""
+        """The size in the archive in bytes."""
         return len(self._head()) + _padded(self._stored)
 
     @property
@@ -132,10 +132,10 @@ class File:
         return sum(length for _, length in self.extents)
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes.
+        """Yield the bytes in chunks.
 
         Raises:
-            StorageError: If it is not as it was when it was looked at.
+            StorageError: If the file has changed since its size was read.
         """
         yield self._head()
         try:
@@ -159,11 +159,11 @@ class File:
         return _sparse_header(self.name, self.length, self.extents)
 
 
-def members_of(archive: Path) -> list[tuple[str, Span]]:
-    """The members of an uncompressed archive, each with the bytes that it takes there.
+def members_of(archive: Path) -> list[tuple[str, ArchivedMember]]:
+    """Return the names and byte ranges of the members of an uncompressed archive.
 
     Raises:
-        StorageError: If it is no archive, or ends early.
+        StorageError: If it is not an archive, or ends early.
     """
     try:
         with tarfile.open(archive, "r:") as tar:
@@ -171,13 +171,15 @@ def members_of(archive: Path) -> list[tuple[str, Span]]:
             end = tar.offset
         with archive.open("rb") as file:
             file.seek(end)
-            if file.read(_BLOCK) != bytes(_BLOCK):  # cut where a member would begin
+            if file.read(_BLOCK) != bytes(_BLOCK):  # cut between two members
                 raise tarfile.ReadError("unexpected end of data")
     except (tarfile.TarError, OSError) as error:
-        raise StorageError(path=str(archive), problem=f"is no whole archive ({error})") from error
+        raise StorageError(
+            path=str(archive), problem=f"is not a complete archive ({error})"
+        ) from error
     ends = [*(member.offset for member in found[1:]), end]
     return [
-        (member.name, Span(archive, member.offset, end))
+        (member.name, ArchivedMember(archive, member.offset, end))
         for member, end in zip(found, ends, strict=True)
     ]
 
@@ -185,7 +187,7 @@ def members_of(archive: Path) -> list[tuple[str, Span]]:
 def _exactly(file: BinaryIO, start: int, length: int, path: Path) -> Iterator[bytes]:
     file.seek(start)
     while length:
-        piece = file.read(min(length, _PIECE))
+        piece = file.read(min(length, _CHUNK_BYTES))
         if not piece:
             raise _changed(path)
         length -= len(piece)
@@ -195,8 +197,8 @@ def _exactly(file: BinaryIO, start: int, length: int, path: Path) -> Iterator[by
 def _changed(path: Path) -> StorageError:
     return StorageError(
         path=str(path),
-        problem="changed while it was read: somebody writes to the collection. Nothing of it is "
-        "in use on the server; end the other process and repeat",
+        problem="changed while it was read: another process writes to the collection. Nothing of "
+        "it is in use on the server; end the other process and repeat",
     )
 
 
@@ -211,11 +213,11 @@ def _header(name: str, length: int, kind: bytes = tarfile.REGTYPE) -> bytes:
 
 
 def _sparse_header(name: str, length: int, extents: Sequence[tuple[int, int]]) -> bytes:
-    """GNU's old sparse entry: four extents in the header, 21 in each block after it."""
+    """Return GNU's old sparse header: four extents in the header, 21 in each block after it."""
     stored = sum(size for _, size in extents)
     head = bytearray(_header(name, stored, tarfile.GNUTYPE_SPARSE))
     first, rest = extents[:_IN_HEADER], extents[_IN_HEADER:]
-    block = len(head) - _BLOCK  # a long name comes before, in blocks of its own
+    block = len(head) - _BLOCK  # a long name has blocks of its own before the header
     numbers = b"".join(_octal(number) for extent in first for number in extent)
     head[block + _SPARSE_AT : block + _SPARSE_AT + len(numbers)] = numbers
     head[block + _EXTENDED_AT] = 1 if rest else 0
@@ -234,8 +236,8 @@ def _octal(number: int) -> bytes:
 
 
 def _extents(file: BinaryIO, length: int) -> tuple[tuple[int, int], ...] | None:
-    """Where a file has data, in whole blocks, the last ending with the file; None: send it all."""
-    if not hasattr(os, "SEEK_DATA") or not _WORTH <= length <= _MOST_OCTAL:
+    """Return the extents of a file's data in whole blocks; None if the file is sent whole."""
+    if not hasattr(os, "SEEK_DATA") or not _MIN_HOLES <= length <= _MAX_OCTAL:
         return None
     found: list[tuple[int, int]] = []
     handle, end = file.fileno(), 0
@@ -247,10 +249,10 @@ def _extents(file: BinaryIO, length: int) -> tuple[tuple[int, int], ...] | None:
     except OSError as error:
         import errno
 
-        if error.errno != errno.ENXIO:  # from there on, there is no data
+        if error.errno != errno.ENXIO:  # ENXIO: there is no data after this offset
             return None
-    if length - sum(size for _, size in found) < _WORTH:
+    if length - sum(size for _, size in found) < _MIN_HOLES:
         return None
     if end < length:
-        found.append((length, 0))  # where it ends, if it ends with a hole
+        found.append((length, 0))  # marks the end of a file that ends with a hole
     return tuple(found)

@@ -1,15 +1,13 @@
-"""Proofs that what arrived is what was built, before anything points at it.
+"""Proves that what arrived is what was built, before an alias points at it.
 
-A server takes nearly every file: a shard of another dimension, another shard's points, points
-that it will never edit again. All of it is answered with "ok", so each trap has its proof here.
+A server accepts nearly every file: a shard of another dimension, another shard's points, points
+that it will never edit again. It answers "ok" to all of them, so each of these traps has a proof.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-
-from qdrant_client import models
+from typing import TYPE_CHECKING
 
 from qdrant_static.errors import (
     CollectionNotFoundError,
@@ -19,14 +17,9 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ids import PointId, plain_id
 from qdrant_static.routing import shard_of
-from qdrant_static.shipping.proofs.edits import edits
+from qdrant_static.shipping.proofs.behavior import edits, searches
 from qdrant_static.shipping.proofs.indexed import indexed
-from qdrant_static.shipping.proofs.pointcompare import (
-    payload_difference,
-    vector_difference,
-    vectors_of,
-)
-from qdrant_static.shipping.proofs.searches import searches
+from qdrant_static.shipping.proofs.points import ids, payloads, vectors
 from qdrant_static.shipping.proofs.shipped import Proof, Shipped
 
 if TYPE_CHECKING:
@@ -37,12 +30,6 @@ if TYPE_CHECKING:
     from qdrant_static.shipping.nodes.node import Node
     from qdrant_static.shipping.nodes.peers import Peers
     from qdrant_static.shipping.packing.segments import BuiltShard
-
-#: Points that are read back in one request; with vectors they are large.
-_PAGE = 100
-
-#: The sampled points of each shard, as `EdgeClient.sample_points` gives them.
-Samples = Sequence[Sequence[Any]]
 
 
 def prove(
@@ -57,29 +44,28 @@ def prove(
     sample: int,
     retry: RetryPolicy | None = None,
 ) -> tuple[Proof, ...]:
-    """Prove that a shipment arrived whole, can be found and edited, and needs no indexing.
+    """Prove that a shipment is complete, can be searched and edited, and needs no indexing.
 
-    The last proof edits a few points, and undoes it.
+    The last proof edits a few points, and undoes its edits.
 
     Args:
-        local: Where the built collection is.
+        local: The client of the built collection.
         collection: The built collection.
-        server: Where it went.
-        node: The server's node that the client talks to.
-        peers: The server's nodes.
-        target: The collection there.
-        built: The shards, in the order of their numbers.
+        server: The client of the server.
+        node: The node that the client talks to.
+        peers: All nodes of the server.
+        target: The collection on the server.
+        built: The built shards, in the order of their numbers.
         sample: How many points of each shard are compared.
-        retry: How long a server that is away is waited for.
+        retry: How long to keep retrying an unreachable server.
 
     Returns:
-        What each proof found: count, route, ids, vectors, payloads, searches,
-        indexed, edits.
+        The results of the proofs: count, route, ids, vectors, payloads, searches, indexed, edits.
 
     Raises:
-        ShipmentRefusedError: At the first proof that fails; its ``left`` is empty.
-        ServerUnavailableError: If the server did not answer for too long: nothing is known then.
-        AccessDeniedError: If the key may not read or edit the target.
+        ShipmentRefusedError: If a proof fails; its ``left`` is empty.
+        ServerUnavailableError: If the server did not answer for too long; nothing is known then.
+        AccessDeniedError: If the API key may not read or edit the target.
     """
     shipped = Shipped(
         local=local,
@@ -108,19 +94,19 @@ def prove(
         try:
             held.append(proof())
         except (EngineError, PointError, CollectionNotFoundError) as error:
-            # A shard that the server cannot read is no reason to try again: it is a bad shard.
+            # A shard that the server cannot read is damaged: retrying does not help.
             raise shipped.refused(name, str(error)) from error
     return tuple(held)
 
 
 def count(shipped: Shipped, counts: Sequence[int]) -> Proof:
-    """All points are there: in every shard, on every replica, and in total.
+    """Prove that all points have arrived: in every shard, on every replica, and in total.
 
-    A shard's own figure adds up its segments; the total is exact.
+    The count of a shard is the sum over its segments; the total is exact.
 
     Args:
-        shipped: What arrived.
-        counts: The points of each built shard.
+        shipped: The shipment.
+        counts: The number of points of each built shard.
     """
     holders = shipped.holders()
     for shard, wanted in enumerate(counts):
@@ -136,7 +122,7 @@ def count(shipped: Shipped, counts: Sequence[int]) -> Proof:
                 )
             if holder.points != wanted:
                 raise shipped.refused("count", f"{holder}, and {wanted:,} were built")
-    total = shipped.asked(
+    total = shipped.call_server(
         "counting points",
         lambda: int(shipped.server.count(shipped.target, exact=True).count),
     )
@@ -148,20 +134,20 @@ def count(shipped: Shipped, counts: Sequence[int]) -> Proof:
     return Proof(
         name="count",
         figure=total,
-        told=f"{total:,} points, as built, in each of {_many(len(counts), 'shard')}, "
+        result=f"{total:,} points, as built, in each of {_many(len(counts), 'shard')}, "
         f"{_many(copies, 'replica')} of each",
     )
 
 
 def route(shipped: Shipped) -> Proof:
-    """Every built point is in the shard where the server looks for it.
+    """Prove that every built point is in the shard where the server looks for it.
 
-    In another one it would be counted and searched, and no edit or deletion would ever find it.
+    In another one it would be counted and searched, but no edit or deletion would ever find it.
     """
     shards = len(shipped.built)
-    looked_at = 0
+    checked = 0
     for shard, page in _ids_by_shard(shipped):
-        looked_at += len(page)
+        checked += len(page)
         wrong = (shard_of(page, shards) != shard).nonzero()[0]
         if len(wrong):
             point = page[int(wrong[0])]
@@ -173,121 +159,14 @@ def route(shipped: Shipped) -> Proof:
             )
     return Proof(
         name="route",
-        figure=looked_at,
-        told=f"all {looked_at:,} ids are in the shard where the server looks for them",
-    )
-
-
-def ids(shipped: Shipped, samples: Samples) -> Proof:
-    """Sampled points of every shard are found by their ids, on all replicas alike."""
-    looked_at = 0
-    for shard, page in _pages(samples):
-        found = shipped.found([point.id for point in page])
-        looked_at += len(page)
-        for point in page:
-            if plain_id(point.id) not in found:
-                raise shipped.refused("ids", _lost(point.id, shard))
-    return Proof(name="ids", figure=looked_at, told=f"{looked_at:,} sampled points are found by id")
-
-
-def vectors(shipped: Shipped, samples: Samples) -> Proof:
-    """Sampled vectors (dense, sparse and late) are those that were built, and can be searched.
-
-    A server gives back what lies in the shard, also where the collection has other names and
-    dimensions. Only a search holds one against the other: each vector of one point of every shard
-    asks for that point, by its id too, so that nothing else is looked at.
-    """
-    looked_at = 0
-    for shard, page in _pages(samples):
-        found = shipped.found([point.id for point in page], vectors=True)
-        looked_at += len(page)
-        for point in page:
-            there = found.get(plain_id(point.id))
-            if there is None:
-                raise shipped.refused("vectors", _lost(point.id, shard))
-            problem = vector_difference(vectors_of(point), vectors_of(there))
-            if problem is not None:
-                raise shipped.refused(
-                    "vectors", f"point {plain_id(point.id)!r} of shard {shard}: {problem}"
-                )
-    for shard, points in enumerate(samples):
-        for name, point in _first_with_each_vector(points).items():
-            _require_searchable(shipped, shard, name, point)
-    return Proof(
-        name="vectors",
-        figure=looked_at,
-        told=f"all vectors of {looked_at:,} sampled points are as built, and can be searched",
-    )
-
-
-def _first_with_each_vector(points: Sequence[Any]) -> dict[str, Any]:
-    first: dict[str, Any] = {}
-    for point in points:
-        for name, vector in vectors_of(point).items():
-            if len(getattr(vector, "indices", vector)):  # a sparse vector may have no term
-                first.setdefault(name, point)
-    return first
-
-
-def _require_searchable(shipped: Shipped, shard: int, name: str, point: Any) -> None:
-    only_it = models.Filter(must=[models.HasIdCondition(has_id=[point.id])])
-    answer = shipped.asked(
-        f"searching by vector {name!r}",
-        lambda: shipped.server.query_points(
-            shipped.target,
-            query=vectors_of(point)[name],
-            using=name or None,
-            query_filter=only_it,
-            limit=1,
-            with_payload=False,
-        ),
-    )
-    if [plain_id(hit.id) for hit in answer.points] != [plain_id(point.id)]:
-        raise shipped.refused(
-            "vectors",
-            f"point {plain_id(point.id)!r} of shard {shard} is not found by its own vector "
-            f"{name!r}",
-        )
-
-
-def payloads(shipped: Shipped, samples: Samples) -> Proof:
-    """Sampled payloads are those that were built."""
-    looked_at = 0
-    for shard, page in _pages(samples):
-        found = shipped.found([point.id for point in page], payload=True)
-        looked_at += len(page)
-        for point in page:
-            there = found.get(plain_id(point.id))
-            if there is None:
-                raise shipped.refused("payloads", _lost(point.id, shard))
-            problem = payload_difference(point.payload or {}, there.payload or {})
-            if problem is not None:
-                raise shipped.refused(
-                    "payloads", f"point {plain_id(point.id)!r} of shard {shard}: {problem}"
-                )
-    return Proof(
-        name="payloads",
-        figure=looked_at,
-        told=f"the payloads of {looked_at:,} sampled points are as built",
+        figure=checked,
+        result=f"all {checked:,} ids are in the shard where the server looks for them",
     )
 
 
 def _ids_by_shard(shipped: Shipped) -> Iterator[tuple[int, list[PointId]]]:
     for shard, page in shipped.local.shard_ids(shipped.collection):
         yield shard, [plain_id(point) for point in page]
-
-
-def _pages(samples: Samples) -> Iterator[tuple[int, Sequence[Any]]]:
-    for shard, points in enumerate(samples):
-        for start in range(0, len(points), _PAGE):
-            yield shard, points[start : start + _PAGE]
-
-
-def _lost(point: Any, shard: int) -> str:
-    return (
-        f"point {plain_id(point)!r} of shard {shard} was built and is not found by its id (or not "
-        "alike on all replicas)"
-    )
 
 
 def _many(count: int, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the proofs of a shipment are about, and what one of them says."""
+"""Defines a shipment as its proofs see it, and the result of a proof."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from qdrant_static.edge.client import EdgeClient
     from qdrant_static.shipping.nodes.node import Node
-    from qdrant_static.shipping.nodes.peers import Holder, Peers
+    from qdrant_static.shipping.nodes.peers import Peers
+    from qdrant_static.shipping.nodes.replicas import Replica
     from qdrant_static.shipping.packing.segments import BuiltShard
 
 T = TypeVar("T")
@@ -29,34 +30,34 @@ class Proof:
     """A proof that held.
 
     Attributes:
-        name: Which: ``"count"``, ``"route"``, ``"ids"``, ``"vectors"``, ``"payloads"``,
+        name: One of ``"count"``, ``"route"``, ``"ids"``, ``"vectors"``, ``"payloads"``,
             ``"searches"``, ``"indexed"`` or ``"edits"``.
-        figure: How many points it looked at; for ``"searches"``, how many queries; for
-            ``"indexed"``, how many vectors are indexed.
-        told: What was found, in a sentence.
+        figure: The number of points that it checked; for ``"searches"``, of queries; for
+            ``"indexed"``, of indexed vectors.
+        result: What it found, as a sentence.
     """
 
     name: str
     figure: int
-    told: str
+    result: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.told}"
+        return f"{self.name}: {self.result}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipped:
-    """A shipment that has arrived, and what it was made from.
+    """A shipment that has arrived, and the build that it was made from.
 
     Attributes:
-        local: Where the built collection is.
+        local: The client of the built collection.
         collection: The built collection.
-        server: Where it went.
-        node: The server's node that the client talks to.
-        peers: The server's nodes.
-        target: The collection there.
-        built: The shards, in the order of their numbers.
-        retry: How long a server that is away is waited for.
+        server: The client of the server.
+        node: The node that the client talks to.
+        peers: All nodes of the server.
+        target: The collection on the server.
+        built: The built shards, in the order of their numbers.
+        retry: How long to keep retrying an unreachable server.
     """
 
     local: EdgeClient
@@ -69,7 +70,7 @@ class Shipped:
     retry: RetryPolicy | None
 
     def refused(self, proof: str, problem: str) -> ShipmentRefusedError:
-        """The error of a proof that failed; what is left behind is for the caller to fill in."""
+        """Return the error of a proof that failed; the caller sets its ``left``."""
         return ShipmentRefusedError(
             collection=self.collection,
             where=address(self.server),
@@ -78,32 +79,32 @@ class Shipped:
             left="",
         )
 
-    def asked(self, operation: str, call: Callable[[], T]) -> T:
-        """A call of the client, with patience; raises as `call_with_retries` does."""
+    def call_server(self, operation: str, call: Callable[[], T]) -> T:
+        """Call a method of the client with retries; raises as `call_with_retries` does."""
         return call_with_retries(self.server, self.target, operation, call, retry=self.retry)
 
-    def again(self, call: Callable[[], T]) -> T:
-        """A call of a node or of the peers, with the same patience.
+    def call_node(self, call: Callable[[], T]) -> T:
+        """Call a method of a node or of the peers with retries.
 
         Raises:
-            ServerUnavailableError: If it did not succeed for too long.
+            ServerUnavailableError: If the node is unreachable for too long.
         """
         return retry_unavailable(call, self.retry or RetryPolicy())
 
-    def holders(self) -> dict[int, list[Holder]]:
-        """The replicas of each shard; raises as `again` does."""
-        return self.again(lambda: self.peers.holders(self.target))
+    def holders(self) -> dict[int, list[Replica]]:
+        """Return the replicas of each shard; raises as `call_node` does."""
+        return self.call_node(lambda: self.peers.holders(self.target))
 
-    def found(
+    def retrieve(
         self, ids: Sequence[PointId], *, payload: Any = False, vectors: bool = False
     ) -> dict[PointId, Any]:
-        """The target's points of some ids, as all replicas have them.
+        """Read points of the target by their ids; raises as `call_server` does.
 
-        With this consistency the server gives a point only where the replicas agree.
+        A point is returned only if all replicas agree on it.
         """
         if not ids:
             return {}
-        records = self.asked(
+        records = self.call_server(
             "looking up points",
             lambda: self.server.retrieve(
                 self.target,

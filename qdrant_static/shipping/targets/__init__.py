@@ -1,1 +1,1 @@
-"""The collection that a shipment fills: made, prepared, marked, pointed at."""
+"""Prepares the collection on the server that a shipment fills, and points the alias at it."""

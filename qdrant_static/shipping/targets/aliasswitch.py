@@ -1,4 +1,4 @@
-"""The alias of a shipment: pointed at the target in the end, if nobody has moved it meanwhile."""
+"""Points the alias of a shipment at its target, unless somebody has moved it meanwhile."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from qdrant_static.clients.retry import RetryPolicy
 
 
-class Pointer:
-    """An alias, from the beginning of a shipment to its end.
+class AliasSwitch:
+    """Remembers where an alias points at the start of a shipment, and moves it at the end.
 
     Args:
-        server: Where it is.
-        alias: Its name; None if none was asked for.
-        retry: How long a server that is away is waited for.
+        server: The client of the server.
+        alias: The alias; None for none.
+        retry: How long to keep retrying an unreachable server.
     """
 
     def __init__(self, server: QdrantClient, alias: str | None, retry: RetryPolicy) -> None:
@@ -31,12 +31,12 @@ class Pointer:
         self._retry = retry
         self._before: str | None = None
 
-    def look(self) -> dict[str, str]:
-        """All aliases as they are now; where this one points is kept.
+    def read(self) -> dict[str, str]:
+        """Return all aliases as they are now, and remember where this one points.
 
         Raises:
             AliasExistsError: If a collection has its name.
-            MigrationRunningError: If a migration of it is under way.
+            MigrationRunningError: If a migration of it is running.
         """
         aliases = self._aliases()
         if self._alias is not None:
@@ -58,15 +58,15 @@ class Pointer:
                     lambda: under_way(self._server, before),
                     retry=self._retry,
                 )
-                if state is not None:  # it would be moved away from under it
+                if state is not None:  # the migration would move the alias too
                     raise running_error(state)
         return aliases
 
     def point(self, target: str) -> None:
-        """Point the alias at a collection, if it is where it was at the beginning.
+        """Point the alias at a collection, if it still points where it did at the start.
 
         Raises:
-            AliasMovedError: If somebody moved it.
+            AliasMovedError: If somebody has moved it.
         """
         alias = self._alias
         if alias is None:

@@ -1,4 +1,4 @@
-"""Before a shard is sent: checks, the target, and operation numbers beyond the built ones."""
+"""Prepares a target for a shipment: checks, settings and operation numbers."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from qdrant_static.clients.connect import address, server_version
 from qdrant_static.clients.retry import FIRST_CONTACT, RetryPolicy, call_with_retries
 from qdrant_static.errors import CannotShipError, EngineError
 from qdrant_static.routing import shard_of
-from qdrant_static.shipping.packing.segments import BuiltShard, same_settings, unknown_versions
+from qdrant_static.shipping.packing.segments import BuiltShard, translated_states, unknown_versions
 from qdrant_static.shipping.targets.target import Target
-from qdrant_static.shipping.targets.targetconfig import TIERS_SINCE, creation, schema_of
+from qdrant_static.shipping.targets.targetconfig import TIERS_SINCE, create_body, schema_of
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from qdrant_static.edge.client import EdgeClient
 
-#: Versions of servers, major and minor, to which shipments were proved.
-PROVED = frozenset({(1, 18)})
+#: Versions of servers, major and minor, that shipments were tested with.
+TESTED = frozenset({(1, 18)})
 #: Deletions in one request: each is an operation, and takes half a millisecond.
-_AT_ONCE = 500
-#: Operations that a shard is ahead by, for what else counts as one.
-_AHEAD = 8
+_DELETIONS = 500
+#: How far a shard's operation numbers are moved beyond the built ones.
+_MARGIN = 8
 _LARGEST_ID = 2**64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What is shipped, as it is told while it is open.
+class BuiltCollection:
+    """What is read of the local collection before its files are sent.
 
     Attributes:
         collection: The local collection.
-        info: What `EdgeClient.get_collection` says of it.
-        counts: Points of each shard.
-        absent: For each shard an id that would belong to it, and is no point's.
+        info: Its description by `EdgeClient.get_collection`.
+        counts: The number of points of each shard.
+        absent: For each shard an id that belongs to it and that no point has.
     """
 
     collection: str
@@ -48,11 +48,11 @@ class Source:
     absent: tuple[int, ...]
 
     @classmethod
-    def of(cls, local: EdgeClient, collection: str) -> Source:
-        """Look at a local collection; whatever of it has no index yet gets it now.
+    def of(cls, local: EdgeClient, collection: str) -> BuiltCollection:
+        """Read a local collection; builds the indexes that it still lacks.
 
         Raises:
-            CollectionNotFoundError: If there is none of that name.
+            CollectionNotFoundError: If the collection does not exist.
         """
         local.optimize(collection)
         counts = tuple(local.shard_counts(collection))
@@ -64,15 +64,15 @@ class Source:
         )
 
 
-def check_server(server: QdrantClient, source: Source, *, untested: bool) -> bool:
-    """Refuse a server that no shipment was proved to.
+def check_server(server: QdrantClient, source: BuiltCollection, *, untested: bool) -> bool:
+    """Refuse an empty collection, and a server of a version that was not tested.
 
     Returns:
-        Whether the server says with tiers where data lies.
+        Whether the server configures the placement of data with memory tiers.
 
     Raises:
-        CannotShipError: If there are no points, or the server's version is another.
-        ServerUnavailableError: If nobody answers.
+        CannotShipError: If there are no points, or the server's version was not tested.
+        ServerUnavailableError: If the server does not answer.
     """
     if not sum(source.counts):
         raise CannotShipError(
@@ -82,14 +82,14 @@ def check_server(server: QdrantClient, source: Source, *, untested: bool) -> boo
 
 
 def check_server_version(server: QdrantClient, collection: str, *, untested: bool) -> bool:
-    """Refuse a server of a version that no shipment was proved to.
+    """Refuse a server of a version that shipments were not tested with.
 
     Returns:
-        Whether it says with tiers where data lies.
+        Whether the server configures the placement of data with memory tiers.
 
     Raises:
-        CannotShipError: If it is one.
-        ServerUnavailableError: If nobody answers.
+        CannotShipError: If its version was not tested.
+        ServerUnavailableError: If the server does not answer.
     """
     version = call_with_retries(
         server,
@@ -98,21 +98,20 @@ def check_server_version(server: QdrantClient, collection: str, *, untested: boo
         lambda: server_version(server),
         retry=FIRST_CONTACT,
     )
-    if (version is None or version[:2] not in PROVED) and not untested:
-        told = "an unknown version" if version is None else f"version {_shown(version)}"
-        proved = ", ".join(_shown(one) for one in sorted(PROVED))
+    if (version is None or version[:2] not in TESTED) and not untested:
+        shown = "an unknown version" if version is None else f"version {_shown(version)}"
+        tested = ", ".join(_shown(one) for one in sorted(TESTED))
         raise CannotShipError(
             collection=collection,
             where=address(server),
-            problem=f"it runs {told}, and shipments were proved with {proved} only. "
-            "untested=True (--untested) tries it all the same: nothing goes live without its "
-            "proofs",
+            problem=f"it runs {shown}, and shipments were tested with {tested} only. To try: "
+            "untested=True (--untested); nothing goes live without its proofs",
         )
     return version is not None and version >= TIERS_SINCE
 
 
-def check_versions(source: Source, where: str, shards: Sequence[BuiltShard]) -> None:
-    """Refuse segments of a version that no server was seen to read.
+def check_versions(source: BuiltCollection, where: str, shards: Sequence[BuiltShard]) -> None:
+    """Refuse segments of a format version that was not tested with any server.
 
     Raises:
         CannotShipError: If there are any.
@@ -121,13 +120,13 @@ def check_versions(source: Source, where: str, shards: Sequence[BuiltShard]) -> 
         raise CannotShipError(
             collection=source.collection,
             where=where,
-            problem=f"its segments are of version {', '.join(unknown)}, which no server was seen "
-            "to read. untested=True (--untested) tries it all the same",
+            problem=f"its segments are of version {', '.join(unknown)}, which was not tested with "
+            "any server. To try: untested=True (--untested)",
         )
 
 
 def prepare(
-    source: Source,
+    source: BuiltCollection,
     shards: Sequence[BuiltShard],
     server: QdrantClient,
     target: Target,
@@ -136,19 +135,19 @@ def prepare(
     replicas: int | None,
     retry: RetryPolicy,
 ) -> dict[str, dict[str, Any]]:
-    """Make the target what the shards need: settings, payload indexes, operation numbers.
+    """Prepare the target: settings, payload indexes and operation numbers.
 
     Args:
-        source: What is shipped.
+        source: The local collection.
         shards: Its shards.
-        server: Where it goes.
-        target: What `Target.look` has allowed.
-        tiers: Whether the server says with tiers where data lies.
+        server: The client of the server.
+        target: The target, which `Target.check` has accepted.
+        tiers: Whether the server configures the placement of data with memory tiers.
         replicas: Copies of each shard in a target that is created.
-        retry: How long a server that is away is waited for.
+        retry: How long to keep retrying an unreachable server.
 
     Returns:
-        The segments' states in the target's words, by name.
+        The segments' states, translated to the target's configuration, by name.
 
     Raises:
         CannotShipError: If the target's settings differ from the build's; it names the fields.
@@ -156,16 +155,16 @@ def prepare(
     schema = schema_of(source.info)
     if target.before is not None:
         _require_same(target, target.before, schema, shards)
-    body = creation(source.info, shards, tiers=tiers, replicas=replicas)
-    config = target.make(body, schema)
-    states, differences = same_settings(config, shards)
+    body = create_body(source.info, shards, tiers=tiers, replicas=replicas)
+    config = target.create(body, schema)
+    states, differences = translated_states(config, shards)
     if differences:
-        raise target.refused(f"it would differ there: {'; '.join(differences)}")
-    move_numbers(server, target.name, shards, source.absent, retry=retry)
+        raise target.refused(f"its settings would differ: {'; '.join(differences)}")
+    advance_operation_numbers(server, target.name, shards, source.absent, retry=retry)
     return states
 
 
-def move_numbers(
+def advance_operation_numbers(
     server: QdrantClient,
     target: str,
     shards: Sequence[BuiltShard],
@@ -173,35 +172,35 @@ def move_numbers(
     *,
     retry: RetryPolicy,
 ) -> None:
-    """Move every shard's operation numbers beyond those of the points that it will hold.
+    """Advance every shard's operation numbers beyond those of the points that it will hold.
 
     A server acknowledges an operation whose number is not above its point's, and ignores it. So
-    the target counts up before: by deletions of points that nobody has, of each shard its own,
-    because each counts for itself.
+    the target's numbers are advanced first, by deletions of ids that no point has, for each shard
+    separately, because each shard has its own numbers.
 
     Args:
-        server: Where the target is.
-        target: It.
-        shards: What it will hold.
-        absent: For each shard an id that belongs to it and is no point's: the deletions stay in
-            its log, and are carried out again when the shard is opened.
-        retry: How long a server that is away is waited for.
+        server: The client of the server.
+        target: The collection on the server.
+        shards: The built shards.
+        absent: For each shard an id that belongs to it and that no point has: the deletions stay
+            in the shard's log, and are executed again when it is opened.
+        retry: How long to keep retrying an unreachable server.
 
     Raises:
         EngineError: If the numbers do not grow.
     """
     for shard, point in zip(shards, absent, strict=True):
-        reached, wanted = -1, shard.newest + _AHEAD
+        reached, wanted = -1, shard.newest + _MARGIN
         missing = 1
         while missing > 0:
             deletions = [
                 models.DeleteOperation(delete=models.PointIdsList(points=[point]))
-                for _ in range(min(missing, _AT_ONCE))
+                for _ in range(min(missing, _DELETIONS))
             ]
             results = call_with_retries(
                 server,
                 target,
-                "moving operation numbers",
+                "advancing operation numbers",
                 lambda deletions=deletions: server.batch_update_points(  # type: ignore[misc]
                     target, deletions, wait=True
                 ),
@@ -211,7 +210,7 @@ def move_numbers(
             before, reached = reached, max(numbers, default=-1)
             if reached <= before:
                 raise EngineError(
-                    operation=f"moving operation numbers of {target!r}",
+                    operation=f"advancing the operation numbers of {target!r}",
                     problem=f"shard {shard.number} stays at {reached}, and the built points carry "
                     f"numbers up to {shard.newest}",
                 )
@@ -224,8 +223,8 @@ def _require_same(
     schema: Mapping[str, Mapping[str, Any]],
     shards: Sequence[BuiltShard],
 ) -> None:
-    """Refuse a target that was there and is another; nothing of it is changed yet."""
-    _, differences = same_settings(before["config"], shards)
+    """Refuse an existing target with other settings; nothing of it has been changed yet."""
+    _, differences = translated_states(before["config"], shards)
     found = list(differences)
     number = before["config"]["params"].get("shard_number")
     if number != len(shards):
@@ -235,7 +234,7 @@ def _require_same(
         if index["data_type"] != built:
             found.append(f"payload index {field}: built {built}, target {index['data_type']}")
     if found:
-        raise target.refused(f"{target.name!r} there differs: {'; '.join(found)}")
+        raise target.refused(f"{target.name!r} on the server differs: {'; '.join(found)}")
 
 
 def _absent(local: EdgeClient, collection: str, shards: int) -> tuple[int, ...]:

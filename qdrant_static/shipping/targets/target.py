@@ -1,11 +1,11 @@
-"""The collection on the server that a shipment fills: made, marked, live, or as it was before."""
+"""Creates, marks, and on failure restores the collection on the server that a shipment fills."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from qdrant_static.clients.retry import FIRST_CONTACT, RetryPolicy, retry_unavailable
@@ -16,33 +16,34 @@ from qdrant_static.errors import (
     JobRunningError,
     QdrantStaticError,
     ServerUnavailableError,
+    ShipmentRefusedError,
 )
 from qdrant_static.shipping.nodes.node import Node, collection_path
-from qdrant_static.shipping.targets.targetconfig import index_body, recreation
+from qdrant_static.shipping.targets.targetconfig import index_body, recreate_body
 
 T = TypeVar("T")
-#: Under this key of its metadata a target says which shipment fills it, or filled it.
+#: The metadata key under which a target has the mark of the shipment that fills or filled it.
 MARK = "qdrant_static_shipment"
 UNDER_WAY, LIVE = "under way", "live"
 
 
 class Target:
-    """A target, for one shipment.
+    """The target of one shipment.
 
-    Its mark is in its metadata from its first moment, so that nothing but this shipment's own is
-    ever removed, and so that the same command, after a crash, knows what it finds.
+    It has a mark in its metadata from its creation on, so that only this shipment's own collection
+    is ever removed, and so that the same command recognizes it after a crash.
 
     Args:
         node: The server.
-        name: The collection.
-        shipment: What the build is known by.
+        name: The collection on the server.
+        shipment: The fingerprint of the build.
         collection: The local collection, for messages.
-        tiers: Whether the server says with tiers where data lies.
-        retry: How long a server that is away is waited for.
+        tiers: Whether the server configures the placement of data with memory tiers.
+        retry: How long to keep retrying an unreachable server.
 
     Attributes:
-        name: The collection.
-        found: Whether it was there before, empty.
+        name: The collection on the server.
+        found: Whether it existed before, empty.
         live: Whether this very shipment is there already, proved.
     """
 
@@ -66,29 +67,29 @@ class Target:
         self._tiers = tiers
         self._retry = retry
         self._before: dict[str, Any] | None = None
-        self._half_done = False
+        self._unfinished = False
         self._touched = False
 
-    def look(self, aliases: Mapping[str, str], *, discard_unfinished: bool) -> None:
-        """See what is there, and whether it may be used. Nothing is changed.
+    def check(self, aliases: Mapping[str, str], *, discard_unfinished: bool) -> None:
+        """Check whether the target may be created or used; changes nothing.
 
         Args:
-            aliases: The server's, by name.
-            discard_unfinished: Whether what another shipment left half done may be removed.
+            aliases: The server's aliases.
+            discard_unfinished: Whether what another shipment left unfinished may be removed.
 
         Raises:
-            CannotShipError: If it may not.
+            CannotShipError: If it may not be used.
             JobRunningError: If a process on this machine is filling it.
         """
         if self.name in aliases:
             raise self.refused(
-                f"{self.name!r} is an alias there, of {aliases[self.name]!r}: give a name for the "
-                f"collection (name=, --as) and the alias apart (alias={self.name!r})"
+                f"{self.name!r} is an alias there, of {aliases[self.name]!r}: give the collection "
+                f"another name (name=, --as), and name the alias separately (alias={self.name!r})"
             )
-        there = self._seen()
-        if there is None:
+        description = self._description()
+        if description is None:
             return
-        mark = self._mark_of(there)
+        mark = self._mark_of(description)
         if mark.get("state") == LIVE and mark.get("id") == self._shipment:
             self.live = True
             return
@@ -98,34 +99,34 @@ class Target:
             )
         if mark.get("state") == UNDER_WAY:
             self._require_ours(mark, discard_unfinished)
-            self._half_done = True
+            self._unfinished = True
             if not mark.get("found"):
                 return
         elif points := self._count():
             raise self.refused(
                 f"the collection {self.name!r} there holds {points:,} point"
-                f"{'' if points == 1 else 's'}: give another name (name=, --as), and let an alias "
-                "point at it (alias=)"
+                f"{'' if points == 1 else 's'}: give another name (name=, --as), and an alias that "
+                "is to point at it (alias=)"
             )
-        if there["config"]["params"].get("sharding_method") == "custom":
-            raise self.refused(f"{self.name!r} there is sharded by keys of the user")
+        if description["config"]["params"].get("sharding_method") == "custom":
+            raise self.refused(f"{self.name!r} there has custom sharding")
         self.found = True
-        self._before = there
+        self._before = description
 
     def refused(self, problem: str) -> CannotShipError:
-        """The error of something that cannot be."""
+        """Return the error for a target that cannot be used."""
         return CannotShipError(collection=self._collection, where=self._node.url, problem=problem)
 
     @property
     def before(self) -> Mapping[str, Any] | None:
-        """``GET /collections/{name}`` of what was there, as JSON; None if there was nothing."""
+        """The description of the target as it was found, as JSON; None if it did not exist."""
         return self._before
 
-    def make(self, body: Mapping[str, Any], schema: Mapping[str, Mapping[str, Any]]) -> Any:
-        """Take over what is there, or create it; what a shipment left half done is made anew.
+    def create(self, body: Mapping[str, Any], schema: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Create the target, or take over an empty one; an unfinished one is created anew.
 
         Args:
-            body: What it is created with if there was nothing.
+            body: The request that creates it, if it did not exist.
             schema: The payload indexes that it is to have, as JSON.
 
         Returns:
@@ -135,39 +136,56 @@ class Target:
             CannotShipError: If the server refuses it.
         """
         before = self._before
-        given = body if before is None else recreation(before["config"])
+        request = body if before is None else recreate_body(before["config"])
         self._touched = True
-        if before is not None and not self._half_done:
+        if before is not None and not self._unfinished:
             self._patch(self._mark(UNDER_WAY))
         else:
-            if self._half_done:
+            if self._unfinished:
                 self._delete(self._retry)
-            metadata = {**(given.get("metadata") or {}), MARK: self._mark(UNDER_WAY)}
-            self._create({**given, "metadata": metadata})
-        # First the fields: the server builds no index for a segment that brings one.
+            metadata = {**(request.get("metadata") or {}), MARK: self._mark(UNDER_WAY)}
+            self._create({**request, "metadata": metadata})
+        # Create payload indexes first: the server builds none for a segment that has one already.
         for field, index in {**(before or {}).get("payload_schema", {}), **schema}.items():
             self._index(field, index)
         return self.config()
 
     def config(self) -> dict[str, Any]:
-        """Its ``config``, as JSON."""
-        return dict(self._again(lambda: self._node.get(self._path))["config"])
+        """Return the target's ``config``, as JSON."""
+        return dict(self._retried(lambda: self._node.get(self._path))["config"])
 
-    def went_live(self) -> None:
-        """Write down that it is proved."""
+    def mark_live(self) -> None:
+        """Mark the target as proved."""
         self._patch(self._mark(LIVE))
         self._touched = False
 
+    @contextmanager
+    def undone_on_failure(self) -> Iterator[None]:
+        """Restore the server's state after an error in a block, except if it is unreachable."""
+        try:
+            yield
+        except ServerUnavailableError as error:
+            error.add_note(
+                f"{self.name!r} stays unfinished on the server, and nothing points at it: the same "
+                "command continues with it"
+            )
+            raise
+        except ShipmentRefusedError:  # the error itself says what is left
+            raise
+        except BaseException as error:
+            error.add_note(self.undo())
+            raise
+
     def undo(self) -> str:
-        """Leave the server as it was before; returns what is there now, in a sentence."""
+        """Restore the server's state from before; returns a sentence about what is there now."""
         if not self._touched:
             return "Nothing was changed on the server"
         try:
-            there = self._seen(FIRST_CONTACT)
-            if there is None and not self.found:
+            current = self._description(FIRST_CONTACT)
+            if current is None and not self.found:
                 return f"Nothing of {self.name!r} is left on the server"
-            mark = self._mark_of(there or {})
-            if there is not None and (mark.get("id"), mark.get("state")) != (
+            mark = self._mark_of(current or {})
+            if current is not None and (mark.get("id"), mark.get("state")) != (
                 self._shipment,
                 UNDER_WAY,
             ):
@@ -175,72 +193,68 @@ class Target:
             self._delete(FIRST_CONTACT)
             if self._before is None:
                 return f"{self.name!r} was removed: nothing of it is left on the server"
-            given = recreation(self._before["config"])
-            metadata = {k: v for k, v in (given.get("metadata") or {}).items() if k != MARK}
-            self._create({**given, "metadata": metadata})
+            request = recreate_body(self._before["config"])
+            metadata = {k: v for k, v in (request.get("metadata") or {}).items() if k != MARK}
+            self._create({**request, "metadata": metadata})
             for field, index in self._before.get("payload_schema", {}).items():
                 self._index(field, index)
         except QdrantStaticError as error:
             return (
                 f"{self.name!r} could not be removed from the server ({error}): repeat the "
-                "command, which goes on with it, or delete the collection"
+                "command, which continues with it, or delete the collection"
             )
         return f"{self.name!r} is as it was before: empty"
 
-    # --- the server ----------------------------------------------------------------------------
-
-    def _again(self, call: Callable[[], T], retry: RetryPolicy | None = None) -> T:
+    def _retried(self, call: Callable[[], T], retry: RetryPolicy | None = None) -> T:
         return retry_unavailable(call, retry or self._retry)
 
-    def _seen(self, retry: RetryPolicy | None = None) -> dict[str, Any] | None:
-        there = self._again(self._read, retry)
-        return None if there is None else dict(there)
+    def _description(self, retry: RetryPolicy | None = None) -> dict[str, Any] | None:
+        found = self._retried(self._read, retry)
+        return None if found is None else dict(found)
 
     def _read(self) -> Any:
-        """``GET /collections/{name}``, as much of it as there is.
+        """Read the collection's description.
 
-        With a shard that the server could not open it says nothing there, but elsewhere.
+        If the server could not open a shard, it answers 500; its telemetry has a description then.
         """
         try:
             return self._node.get_or_none(self._path)
         except ServerUnavailableError as error:
             if not error.problem.startswith("500"):
                 raise
-            told = self._node.get("/telemetry", details_level=4)
-            for one in (told.get("collections") or {}).get("collections") or ():
+            telemetry = self._node.get("/telemetry", details_level=4)
+            for one in (telemetry.get("collections") or {}).get("collections") or ():
                 if one.get("id") == self.name:
                     return one
             raise
 
     def _count(self) -> int:
         path = f"{self._path}/points/count"
-        return int(self._again(lambda: self._node.post(path, {"exact": True}))["count"])
+        return int(self._retried(lambda: self._node.post(path, {"exact": True}))["count"])
 
     def _create(self, body: Mapping[str, Any]) -> None:
         try:
-            self._again(lambda: self._node.put(self._path, body))
+            self._retried(lambda: self._node.put(self._path, body))
         except EngineError as error:
-            # An answer that was lost, and the same request again: it is there, and it is ours.
+            # The answer to a successful request may have been lost; then the retry is refused.
             wanted = (body.get("metadata") or {}).get(MARK)
-            there = self._seen()
-            if there is None or self._mark_of(there) != (wanted or {}):
+            created = self._description()
+            if created is None or self._mark_of(created) != (wanted or {}):
                 raise self.refused(f"the server does not create it: {error}") from error
 
     def _index(self, field: str, index: Mapping[str, Any]) -> None:
         body = index_body(field, index, tiers=self._tiers)
         try:
-            self._again(lambda: self._node.put(f"{self._path}/index", body, wait=True))
+            self._retried(lambda: self._node.put(f"{self._path}/index", body, wait=True))
         except EngineError as error:
             raise self.refused(f"the server does not index the field {field!r}: {error}") from error
 
     def _patch(self, mark: Mapping[str, Any]) -> None:
         body = {"metadata": {MARK: mark}}
-        self._again(lambda: self._node.request("PATCH", self._path, body=body))
+        self._retried(lambda: self._node.request("PATCH", self._path, body=body))
 
     def _delete(self, retry: RetryPolicy) -> None:
-        self._again(lambda: self._node.delete(self._path), retry)
-
-    # --- the mark ------------------------------------------------------------------------------
+        self._retried(lambda: self._node.delete(self._path), retry)
 
     def _mark(self, state: str) -> dict[str, Any]:
         return {
@@ -251,13 +265,13 @@ class Target:
             "found": self.found,
         }
 
-    def _mark_of(self, there: Mapping[str, Any]) -> Mapping[str, Any]:
-        mark = ((there.get("config") or {}).get("metadata") or {}).get(MARK)
+    def _mark_of(self, description: Mapping[str, Any]) -> Mapping[str, Any]:
+        mark = ((description.get("config") or {}).get("metadata") or {}).get(MARK)
         return mark if isinstance(mark, Mapping) else {}
 
     def _require_ours(self, mark: Mapping[str, Any], discard_unfinished: bool) -> None:
         by, started = str(mark.get("by")), mark.get("started")
-        if _lives(by):
+        if _is_running(by):
             raise JobRunningError(
                 collection=self._collection,
                 state=f"{self.name!r} at {self._node.url}",
@@ -265,14 +279,14 @@ class Target:
             )
         if mark.get("id") != self._shipment and not discard_unfinished:
             raise self.refused(
-                f"another shipment to {self.name!r} was begun by {by} at {started} and did not "
-                "end: repeat that one, or remove what it left (discard_unfinished=True, "
+                f"another shipment to {self.name!r} was started by {by} at {started} and did not "
+                "finish: repeat that one, or remove what it left (discard_unfinished=True, "
                 "--discard-unfinished)"
             )
 
 
-def _lives(owner: str) -> bool:
-    """Whether a mark's owner is another process of this machine that runs."""
+def _is_running(owner: str) -> bool:
+    """Return whether a mark's owner is another running process of this machine."""
     host, _, process = owner.rpartition(" ")
     if host != socket.gethostname() or not process.isdigit() or int(process) == os.getpid():
         return False

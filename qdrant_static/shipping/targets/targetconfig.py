@@ -1,4 +1,4 @@
-"""What a target is created with: every default written out, in the words of its server."""
+"""Builds the requests that create a target, with every default written out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from qdrant_client import models
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.shipping.packing.segments import BuiltShard
 
-#: Engines of this version and newer say with tiers where data lies.
+#: Servers from this version on configure the placement of data with memory tiers.
 TIERS_SINCE = (1, 19, 0)
-#: What an engine does not say, and a server's own configuration may say otherwise.
+#: Settings that are written out, because a server's own configuration may have other defaults.
 _GRAPH = ("m", "ef_construct", "full_scan_threshold", "payload_m", "inline_storage")
 _OPTIMIZER = (
     "deleted_threshold",
@@ -23,9 +23,9 @@ _OPTIMIZER = (
     "indexing_threshold",
     "prevent_unoptimized",
 )
-#: A server that chooses the number of segments by itself keeps at least so many.
+#: A server that chooses the number of segments itself keeps at least this many.
 _SEGMENTS_KEPT = 2
-#: Of a collection's parameters, what it is created with under the same name.
+#: Collection parameters that have the same name in the request that creates it.
 _PARAMS = (
     "vectors",
     "sparse_vectors",
@@ -39,19 +39,19 @@ _PARAMS = (
 )
 
 
-def creation(
+def create_body(
     info: models.CollectionInfo,
     shards: Sequence[BuiltShard],
     *,
     tiers: bool,
     replicas: int | None = None,
 ) -> dict[str, Any]:
-    """The body of ``PUT /collections/{name}`` for a collection as a local one is.
+    """Build the body of ``PUT /collections/{name}`` for a copy of a local collection.
 
     Args:
-        info: The local collection, as `EdgeClient.get_collection` tells it.
+        info: The local collection, as described by `EdgeClient.get_collection`.
         shards: Its shards.
-        tiers: Whether the server says with tiers where data lies.
+        tiers: Whether the server configures the placement of data with memory tiers.
         replicas: Copies of each shard; None for the spec's, or the server's own.
 
     Raises:
@@ -59,8 +59,8 @@ def creation(
     """
     config, params = info.config, info.config.params
     metadata = dict(config.metadata or {})
-    given = metadata.get(METADATA_KEY)
-    server = CollectionSpec.from_dict(given).server if given is not None else None
+    spec = metadata.get(METADATA_KEY)
+    server = CollectionSpec.from_dict(spec).server if spec is not None else None
     dense = params.vectors
     vectors: Any
     if isinstance(dense, models.VectorParams):
@@ -70,18 +70,18 @@ def creation(
     body: dict[str, Any] = {
         "vectors": vectors,
         "sparse_vectors": {
-            name: _words(_dumped(one), "on_disk", tiers=tiers)
+            name: _placed(_json(one), "on_disk", tiers=tiers)
             for name, one in (params.sparse_vectors or {}).items()
         },
         "shard_number": len(shards),
         "replication_factor": replicas,
-        "hnsw_config": _words(
-            _chosen(_dumped(config.hnsw_config), (*_GRAPH, "on_disk", "memory")),
+        "hnsw_config": _placed(
+            _selected(_json(config.hnsw_config), (*_GRAPH, "on_disk", "memory")),
             "on_disk",
             tiers=tiers,
         ),
         "quantization_config": _codes(config.quantization_config, tiers=tiers),
-        "optimizers_config": _optimizers(_dumped(config.optimizer_config), shards),
+        "optimizers_config": _optimizers(_json(config.optimizer_config), shards),
         **_payloads(params, tiers=tiers),
         "metadata": metadata,
     }
@@ -93,8 +93,8 @@ def creation(
     return {name: value for name, value in body.items() if value is not None and value != {}}
 
 
-def recreation(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of ``PUT /collections/{name}`` for a collection as a server describes it.
+def recreate_body(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the body of ``PUT /collections/{name}`` from a server's description.
 
     Args:
         config: The ``config`` of the answer to ``GET /collections/{name}``, as JSON.
@@ -110,77 +110,84 @@ def recreation(config: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": config.get("metadata"),
     }
     return {
-        name: _said(value) if isinstance(value, Mapping) else value
+        name: _without_nulls(value) if isinstance(value, Mapping) else value
         for name, value in body.items()
         if value is not None
     }
 
 
 def index_body(field: str, index: Mapping[str, Any], *, tiers: bool) -> dict[str, Any]:
-    """The body of ``PUT /collections/{name}/index``.
+    """Build the body of ``PUT /collections/{name}/index``.
 
     Args:
         field: The payload's field.
-        index: What ``payload_schema`` says of it, as JSON.
-        tiers: As for `creation`.
+        index: Its entry in ``payload_schema``, as JSON.
+        tiers: As for `create_body`.
     """
     params = index.get("params")
     if not params:
         return {"field_name": field, "field_schema": index["data_type"]}
-    words = _words({"index": _said(params)}, "on_disk", tiers=tiers)["index"]
-    return {"field_name": field, "field_schema": {"type": index["data_type"], **words}}
+    placed = _placed({"index": _without_nulls(params)}, "on_disk", tiers=tiers)["index"]
+    return {"field_name": field, "field_schema": {"type": index["data_type"], **placed}}
 
 
 def schema_of(info: models.CollectionInfo) -> dict[str, dict[str, Any]]:
-    """A collection's payload indexes as JSON."""
-    return {field: _dumped(index) for field, index in info.payload_schema.items()}
+    """Return a collection's payload indexes as JSON."""
+    return {field: _json(index) for field, index in info.payload_schema.items()}
 
 
-def _dumped(model: Any) -> dict[str, Any]:
+def _json(model: Any) -> dict[str, Any]:
     return {} if model is None else dict(json.loads(model.model_dump_json(exclude_none=True)))
 
 
-def _said(config: Mapping[str, Any]) -> dict[str, Any]:
+def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if value is not None}
 
 
-def _chosen(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _selected(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: config[name] for name in names if config.get(name) is not None}
 
 
 def _vector(params: models.VectorParams, *, tiers: bool) -> dict[str, Any]:
-    said = _dumped(params)
-    codes = said.pop("quantization_config", None)
-    words = _words(said, "on_disk", tiers=tiers)
-    if not words.keys() & {"on_disk", "memory"}:
-        words["on_disk"] = False  # a server's own configuration may say true
+    settings = _json(params)
+    codes = settings.pop("quantization_config", None)
+    placed = _placed(settings, "on_disk", tiers=tiers)
+    if not placed.keys() & {"on_disk", "memory"}:
+        placed["on_disk"] = False  # a server's own configuration may have true
     if codes is not None:
-        words["quantization_config"] = _codes(codes, tiers=tiers)
-    return words
+        placed["quantization_config"] = _codes(codes, tiers=tiers)
+    return placed
 
 
 def _codes(config: Any, *, tiers: bool) -> dict[str, Any] | None:
     if config is None:
         return None
-    said = config if isinstance(config, dict) else _dumped(config)
-    return _words(said, "always_ram", tiers=tiers, on_disk=False)
+    settings = config if isinstance(config, dict) else _json(config)
+    return _placed(settings, "always_ram", tiers=tiers, on_disk=False)
 
 
-def _words(
+def _placed(
     config: Mapping[str, Any], flag: str, *, tiers: bool, on_disk: bool = True
 ) -> dict[str, Any]:
-    """Tiers as flags, at every depth, for a server that knows no tiers."""
-    words: dict[str, Any] = {}
+    """Replace memory tiers by flags, at every depth, for a server without tiers.
+
+    Args:
+        config: The settings.
+        flag: The flag that a server without tiers has.
+        tiers: Whether the server has tiers; then they are kept.
+        on_disk: Whether the flag means that data is on disk, rather than in RAM.
+    """
+    placed: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, dict):
-            words[name] = _words(value, flag, tiers=tiers, on_disk=on_disk)
+            placed[name] = _placed(value, flag, tiers=tiers, on_disk=on_disk)
         elif name == "memory" and not tiers:
-            words[flag] = (value == "cold") == on_disk
+            placed[flag] = (value == "cold") == on_disk
         else:
-            words.setdefault(name, value)
-    if "memory" in words:  # it says more than the flag
-        words.pop(flag, None)
-    return words
+            placed.setdefault(name, value)
+    if "memory" in placed:  # a tier is more specific than the flag
+        placed.pop(flag, None)
+    return placed
 
 
 def _payloads(params: models.CollectionParams, *, tiers: bool) -> dict[str, Any]:
@@ -193,10 +200,10 @@ def _payloads(params: models.CollectionParams, *, tiers: bool) -> dict[str, Any]
 
 
 def _optimizers(config: Mapping[str, Any], shards: Sequence[BuiltShard]) -> dict[str, Any]:
-    """The build's own thresholds; and room for its segments, which a server would else merge."""
-    words = _chosen(config, _OPTIMIZER)
+    """Return the build's thresholds, and a number of segments that keeps a server from merging."""
+    placed = _selected(config, _OPTIMIZER)
     built = max((len(shard.segments) for shard in shards), default=0)
-    wanted = words.get("default_segment_number") or _SEGMENTS_KEPT
+    wanted = placed.get("default_segment_number") or _SEGMENTS_KEPT
     if built > wanted:
-        words["default_segment_number"] = built
-    return words
+        placed["default_segment_number"] = built
+    return placed

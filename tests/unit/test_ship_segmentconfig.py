@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qdrant_static.shipping.packing.segmentconfig import in_words_of
+from qdrant_static.shipping.packing.segmentconfig import translated_state
 
 GRAPH = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000, "max_indexing_threads": 0}
 
@@ -50,17 +50,17 @@ def target(*, hnsw: dict | None = None, sparse: dict | None = None, whole=None, 
 def words(wanted: dict, built: dict) -> dict:
     """The vector in the target's words; there must be no difference."""
     before = copy.deepcopy((wanted, built))
-    new, differences = in_words_of(wanted, built)
+    new, differences = translated_state(wanted, built)
     assert differences == ()
     assert (wanted, built) == before, "nobody's own is written to"
     assert (new["initial_version"], new["version"]) == (3, 7)
-    again, none = in_words_of(wanted, new)
+    again, none = translated_state(wanted, new)
     assert (again, none) == (new, ()), "the target's words stay as they are"
     return new["config"]
 
 
 def differences(wanted: dict, built: dict) -> tuple[str, ...]:
-    return in_words_of(wanted, built)[1]
+    return translated_state(wanted, built)[1]
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,8 @@ def test_where_codes_lie_follows_the_vectors_if_nobody_says():
         ({}, {"on_disk": True}, "vectors.v.placement: built ram, target disk"),
         ({"storage_type": "Mmap"}, {}, "vectors.v.placement: built disk, target ram"),
         ({"storage_type": "GraphInline"}, {},
-         "vectors.v.storage: built GraphInline, which is not known"),
-        ({"wings": 2}, {}, "vectors.v.wings: built 2, which is not known"),
+         "vectors.v.storage: built GraphInline, which is unknown"),
+        ({"wings": 2}, {}, "vectors.v.wings: built 2, which is unknown"),
     ],
 )  # fmt: skip
 def test_another_vector_is_a_difference(built, wanted, told):
@@ -206,9 +206,9 @@ def test_names_are_compared_on_both_sides():
     other = state()
     other["config"]["vector_data"]["w"] = other["config"]["vector_data"].pop("v")
     assert differences(target(sparse={}), other) == (
-        "vectors.v: built missing, target there",
-        "vectors.w: built there, target missing",
-        "sparse_vectors.s: built missing, target there",
+        "vectors.v: built missing, target present",
+        "vectors.w: built present, target missing",
+        "sparse_vectors.s: built missing, target present",
     )
 
 
@@ -239,7 +239,7 @@ def test_a_segment_without_a_graph_has_the_codes_that_grow(codes, wanted, found)
     plain = {"index": PLAIN, "storage_type": "InRamChunkedMmap", "quantization_config": codes}
     built = state()
     built["config"]["vector_data"]["v"] |= plain
-    new, told = in_words_of(target(hnsw={"m": 5}, quantization_config=wanted), built)
+    new, told = translated_state(target(hnsw={"m": 5}, quantization_config=wanted), built)
     assert told == found
     assert new["config"]["vector_data"]["v"]["index"] == PLAIN
 
@@ -285,7 +285,7 @@ def test_a_sparse_index_is_said_in_the_targets_words(built, wanted, written):
          "index.full_scan_threshold: built 9, target 5000"),
         ({"index": index()}, {"index": {"on_disk": True}},
          "index.placement: built ram, target disk"),
-        ({"index": index(wings=1)}, {}, "index.wings: built 1, which is not known"),
+        ({"index": index(wings=1)}, {}, "index.wings: built 1, which is unknown"),
     ],
 )  # fmt: skip
 def test_another_sparse_index_is_a_difference(built, wanted, told):
@@ -298,7 +298,7 @@ def test_where_payloads_lie_is_the_targets_choice():
     wanted["params"]["on_disk_payload"] = False
     assert words(wanted, state())["payload_storage_type"] == {"type": "in_ram_mmap"}
     assert differences(wanted, state(payload="tape")) == (
-        'payload: built as {"type": "tape"}, which is not known',
+        'payload: built as {"type": "tape"}, which is unknown',
     )
 
 
@@ -315,4 +315,4 @@ def test_ids_lie_in_other_files_if_they_are_not_pinned():
 def test_a_setting_that_nobody_knows_is_a_difference():
     built = state()
     built["config"]["wings"] = 2
-    assert differences(target(), built) == ("wings: built 2, which is not known",)
+    assert differences(target(), built) == ("wings: built 2, which is unknown",)

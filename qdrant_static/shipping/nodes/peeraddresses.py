@@ -1,4 +1,4 @@
-"""Where each peer of a cluster is reached, proved by its own word."""
+"""Finds the REST address of each peer of a cluster, and verifies it with the peer itself."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from urllib.parse import urlsplit
 from qdrant_static.errors import ArgumentError, EngineError, ServerUnavailableError
 from qdrant_static.shipping.nodes.node import Node
 
-#: A server's own port, should the user's address name none.
+#: The default REST port, if the user's URL has none.
 _REST_PORT = 6333
 
 
-class Addresses:
+class PeerAddresses:
     """The REST addresses of a cluster's peers.
 
-    An address is asked for its own peer id before anything is sent there: the list of a cluster
-    holds the addresses by which the peers know each other, and a REST port or a host that is
-    right among them may lead elsewhere from here.
+    The node at an address is asked for its peer id before anything is sent there: the cluster's
+    list has the addresses that the peers use among themselves, and from here the same host or
+    port may lead to another node.
 
     Args:
         node: The node that the user named.
-        mapping: Peer id, or address in the cluster's list -> address of its REST interface.
+        mapping: Peer id, or address in the cluster's list -> URL of its REST interface.
 
     Attributes:
-        clustered: Whether the node is in a cluster at all.
+        clustered: Whether the node is part of a cluster.
 
     Raises:
-        ArgumentError: If the mapping names a peer that is not there.
+        ArgumentError: If the mapping names a peer that does not exist.
         ServerUnavailableError: If the node does not answer.
     """
 
@@ -39,27 +39,28 @@ class Addresses:
         self.clustered: bool = status.get("status") == "enabled"
         if self.clustered:
             self._listed = {int(peer): one["uri"] for peer, one in status["peers"].items()}
-        self._mapped = self._understood(mapping)
+        self._mapped = self._by_peer(mapping)
 
     def known(self) -> tuple[Node, ...]:
-        """The user's node, and those that were found."""
+        """Return the user's node, and the peers that were found so far."""
         return (self._node, *self._nodes.values())
 
     def node(self, peer_id: int) -> Node:
-        """A peer by its number.
+        """Return the REST interface of a peer.
 
         Raises:
-            ArgumentError: If another peer, or nobody of a cluster, is where it should be.
-            ServerUnavailableError: If nobody answers there.
-            AccessDeniedError: If it refuses the key.
+            ArgumentError: If another peer, or a server that is not in a cluster, is at its address.
+            ServerUnavailableError: If there is no answer from its address.
+            AccessDeniedError: If it refuses the API key.
         """
         if peer_id not in self._nodes:
-            self._nodes[peer_id] = self._found(peer_id)
+            self._nodes[peer_id] = self._find(peer_id)
         return self._nodes[peer_id]
 
-    def _understood(self, mapping: Mapping[str, str]) -> dict[int, str]:
+    def _by_peer(self, mapping: Mapping[str, str]) -> dict[int, str]:
+        """Return the user's mapping with peer ids as keys."""
         by_uri = {uri.rstrip("/"): peer for peer, uri in self._listed.items()}
-        understood = {}
+        mapped = {}
         for name, url in mapping.items():
             peer = by_uri.get(str(name).rstrip("/"))
             if peer is None and str(name).isdigit() and int(name) in self._listed:
@@ -68,33 +69,33 @@ class Addresses:
                 known = ", ".join(f"{one} ({uri})" for one, uri in sorted(self._listed.items()))
                 raise ArgumentError(
                     field="peers",
-                    problem=f"{name!r} is no peer of the cluster behind {self._node.url}; its "
-                    f"peers are: {known or 'none, it is one server alone'}",
+                    problem=f"{name!r} is not a peer of the cluster of {self._node.url}; its "
+                    f"peers are: {known or 'none, it is a single server'}",
                 )
             if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
                 raise ArgumentError(
-                    field="peers", problem=f"{url!r} is no http:// or https:// address"
+                    field="peers", problem=f"{url!r} is not an http:// or https:// URL"
                 )
-            understood[peer] = url
-        return understood
+            mapped[peer] = url
+        return mapped
 
-    def _found(self, peer_id: int) -> Node:
+    def _find(self, peer_id: int) -> Node:
         if not self.clustered:
             return self._node
         if peer_id not in self._mapped:
-            # The user's own address first: it works, whatever the cluster calls that peer.
+            # Try the user's own address first: it works, whatever the cluster's list says.
             try:
                 if self._id_at(self._node) == peer_id:
                     return self._node
                 self._refresh()
             except ServerUnavailableError:
-                pass  # it may be up again later; the one that is looked for may be up now
+                pass  # the peer that is looked for may be up nevertheless
         url = self._mapped.get(peer_id) or self._expected(peer_id)
         node = self._node.at(url)
-        given = peer_id in self._mapped
         listed = self._listed.get(peer_id, "no address")
-        source = "" if given else f" (the cluster's own list has it at {listed})"
-        ask = f"say where its REST interface is: --peer {peer_id}=URL (peers= in Python)"
+        is_mapped = peer_id in self._mapped
+        source = "" if is_mapped else f" (the cluster's own list has it at {listed})"
+        ask = f"give the URL of its REST interface: --peer {peer_id}=URL (peers= in Python)"
         try:
             found = self._id_at(node)
         except ServerUnavailableError as error:
@@ -109,7 +110,7 @@ class Addresses:
                 field="peers", problem=f"no peer {peer_id} at {node.url}{source}: {error}. {ask}"
             ) from error
         if found != peer_id:
-            answers = f"peer {found} answers" if found is not None else "a server alone answers"
+            answers = f"peer {found} answers" if found is not None else "a single server answers"
             raise ArgumentError(
                 field="peers",
                 problem=f"at {node.url}{source} {answers}, not peer {peer_id}: {ask}",
@@ -117,11 +118,11 @@ class Addresses:
         return node
 
     def _expected(self, peer_id: int) -> str:
-        """The host of the cluster's own list, with the scheme and the port of the user."""
-        given = urlsplit(self._node.url)
+        """Combine the host of the cluster's list with the scheme and the port of the user's URL."""
+        user = urlsplit(self._node.url)
         host = urlsplit(self._listed.get(peer_id, "")).hostname or ""
         host = f"[{host}]" if ":" in host else host
-        return f"{given.scheme}://{host}:{given.port or _REST_PORT}"
+        return f"{user.scheme}://{host}:{user.port or _REST_PORT}"
 
     def _refresh(self) -> None:
         peers = self._node.get("/cluster").get("peers", {})

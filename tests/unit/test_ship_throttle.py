@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qdrant_static.shipping.rate import Rate
+from qdrant_static.shipping.throttle import RateLimit
 
 
 class Clock:
@@ -13,9 +13,9 @@ class Clock:
         self.now += seconds
 
 
-def held(mb_s: float) -> tuple[Rate, Clock]:
+def held(mb_s: float) -> tuple[RateLimit, Clock]:
     clock = Clock()
-    return Rate(mb_s, clock=lambda: clock.now, wait=clock.wait), clock
+    return RateLimit(mb_s, clock=lambda: clock.now, wait=clock.wait), clock
 
 
 def test_what_is_taken_takes_its_time() -> None:

@@ -1,9 +1,8 @@
-"""A server's settings -> those of an embedded collection: pure."""
+"""Translates the settings of a server's collection to those of an embedded one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from qdrant_client import models
 
@@ -11,31 +10,34 @@ from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.collection.updates import FILLING_KEY
 from qdrant_static.edge.description import Description, by_name
 
-#: What `optimize()` of an embedded collection knows; the rest is about a server's background.
+#: Settings that `optimize()` of an embedded collection uses; the others concern a server only.
 _OPTIMIZERS = (
     "deleted_threshold", "vacuum_min_vector_number", "default_segment_number", "max_segment_size",
     "indexing_threshold", "prevent_unoptimized",
 )  # fmt: skip
-#: The engine's least number of segments that it merges down to, where nobody says another.
+#: The number of segments that the engine merges down to by default.
 _ENGINE_SEGMENTS = 2
-#: Keys of ours in the metadata begin so; but for these they tell of jobs on the server.
+#: Metadata keys of this package start so; except for these two, they are about jobs on the server.
 _OURS, _KEPT = "qdrant_static", (METADATA_KEY, FILLING_KEY)
 
 
-def embedded(config: models.CollectionConfig, *, segments: int) -> tuple[Description, list[str]]:
-    """An embedded collection whose engine finds the server's segments as they should be.
+def embedded_description(
+    config: models.CollectionConfig, *, segments: int
+) -> tuple[Description, list[str]]:
+    """Describe an embedded collection whose engine leaves the server's segments as they are.
 
-    A server tells its settings with all defaults, and its segments carry the same words; the
-    engine compares them word by word, so they are taken over and nothing is filled in. Only the
-    number of segments that are not merged is raised to what is there.
+    A server reports its settings with all defaults, and its segments hold the same JSON. The
+    engine rebuilds a segment whose settings differ literally from the collection's; so they are
+    copied, and no default is filled in. Only the number of segments that are not merged is raised
+    to the number that exists.
 
     Args:
-        config: What the server says.
-        segments: How many segments there are.
+        config: The settings that the server reports.
+        segments: The number of segments.
 
     Returns:
-        The description, and what could not be taken over: settings of a server, and what its jobs
-        have noted in the metadata.
+        The description, and what was left out: settings of a server, and what its jobs have noted
+        in the metadata.
     """
     params = config.params
     optimizers = {
@@ -54,7 +56,7 @@ def embedded(config: models.CollectionConfig, *, segments: int) -> tuple[Descrip
     description = Description(
         vectors=by_name(params.vectors),
         sparse_vectors=dict(params.sparse_vectors or {}),
-        hnsw_config=models.HnswConfigDiff(**_said(config.hnsw_config)),
+        hnsw_config=_hnsw_diff(config.hnsw_config),
         quantization_config=config.quantization_config,
         optimizers_config=models.OptimizersConfigDiff(**optimizers),
         on_disk_payload=params.on_disk_payload,
@@ -69,14 +71,15 @@ def embedded(config: models.CollectionConfig, *, segments: int) -> tuple[Descrip
     return description, left
 
 
-def indexes(info: models.CollectionInfo) -> Mapping[str, models.PayloadFieldSchema]:
-    """The payload indexes of a collection, with their parameters."""
+def payload_indexes(info: models.CollectionInfo) -> Mapping[str, models.PayloadFieldSchema]:
+    """Return the payload indexes of a collection, with their parameters."""
     return {
         field: index.data_type if index.params is None else index.params
         for field, index in info.payload_schema.items()
     }
 
 
-def _said(config: models.HnswConfig) -> dict[str, Any]:
+def _hnsw_diff(config: models.HnswConfig) -> models.HnswConfigDiff:
     known = models.HnswConfigDiff.model_fields
-    return {name: value for name, value in config if value is not None and name in known}
+    fields = {name: value for name, value in config if value is not None and name in known}
+    return models.HnswConfigDiff(**fields)

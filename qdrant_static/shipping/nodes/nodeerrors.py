@@ -1,4 +1,4 @@
-"""What a node's refusals mean: its errors, and its connection's, as ours; without secrets."""
+"""Maps the errors of a node and of its connection to ours, without secrets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from qdrant_static.redaction import redact
 if TYPE_CHECKING:
     import httpx
 
-#: How a server, or the system under it, says that its disk is full. Qdrant 1.18.3 keeps the
-#: system's own words to itself: all that it says is which file it "failed to unpack" (measured).
+#: Parts of the message of a server whose disk is full. Qdrant 1.18.3 does not pass on the
+#: operating system's message: it only names the file that it "failed to unpack" (measured).
 _DISK_FULL = (
     "no space left on device",
     "disk quota exceeded",
@@ -23,11 +23,11 @@ _DISK_FULL = (
 )
 
 
-class Refusals:
-    """The errors of one node.
+class NodeErrors:
+    """Maps the errors of one node.
 
     Args:
-        url: Where it is, as it may be shown.
+        url: The node's URL, as it may be shown.
         secrets: Texts that no message may show.
     """
 
@@ -36,21 +36,21 @@ class Refusals:
         self._secrets = secrets
 
     @contextmanager
-    def of_connection(self, operation: str) -> Iterator[None]:
-        """Errors of the connection as ours."""
+    def mapped(self, operation: str) -> Iterator[None]:
+        """Map errors of the connection that are raised in a block."""
         import httpx
 
         try:
             yield
         except httpx.TransportError as error:
-            said = self._redacted(f"{type(error).__name__}: {error}")
-            if "CERTIFICATE_VERIFY_FAILED" in said:
+            problem = self._redacted(f"{type(error).__name__}: {error}")
+            if "CERTIFICATE_VERIFY_FAILED" in problem:
                 raise EngineError(
                     operation=f"{operation} at {self._url}",
-                    problem=f"{said}. Give the client the authority's certificate: "
+                    problem=f"{problem}. Give the client the certificate of the authority: "
                     "QdrantClient(..., verify='ca.pem')",
                 ) from error
-            raise self._unavailable(said) from error
+            raise self._unavailable(problem) from error
         except httpx.InvalidURL as error:
             raise EngineError(
                 operation=f"{operation} at {self._url}", problem=str(error)
@@ -59,17 +59,17 @@ class Refusals:
     def check(
         self, response: httpx.Response, operation: str, *, sent: int = 0, final: bool = False
     ) -> None:
-        """Raise what an answer means, if it is none of success.
+        """Raise the error of an answer, unless its status is one of success.
 
         Args:
-            response: The answer, read.
-            operation: What was asked.
-            sent: Bytes that went with the question.
-            final: Whether a failure of the server is one that stays.
+            response: The answer, with its body read.
+            operation: What was requested.
+            sent: The size of the request's body in bytes.
+            final: Whether an error of the server is permanent.
 
         Raises:
-            AccessDeniedError: If the key is refused.
-            ServerUnavailableError: If it may be tried again.
+            AccessDeniedError: If the API key is refused.
+            ServerUnavailableError: If the request may be retried.
             EngineError: If it is refused.
         """
         if response.status_code < 300:
@@ -88,7 +88,7 @@ class Refusals:
         if response.status_code == 413:
             self._refuse(
                 operation,
-                f"{problem}. Not Qdrant but something before it, a proxy, takes no body of "
+                f"{problem}. Not Qdrant but a proxy before it refuses a body of "
                 f"{sent / 1e6:,.0f} MB: raise its limit (nginx: client_max_body_size), or give "
                 "the nodes' own addresses (peers=, --peer)",
             )
@@ -101,8 +101,8 @@ class Refusals:
         if any(words in problem.lower() for words in _DISK_FULL):
             self._refuse(
                 operation,
-                f"{problem}. Most likely its disk is full: what is uploaded needs its size three "
-                "times for a moment (the file, unpacked, in place). Make room and repeat",
+                f"{problem}. Most likely its disk is full: an upload temporarily needs three "
+                "times its size (the file, unpacked, in place). Free space and repeat",
             )
         if failure is not None and failure.verdict is Verdict.DENIED:
             raise AccessDeniedError(where=self._url, problem=problem)
@@ -117,11 +117,11 @@ class Refusals:
         return ServerUnavailableError(where=self._url, problem=problem, tried=1, waited_s=0.0)
 
     def not_qdrant(self, path: str, response: httpx.Response) -> EngineError:
-        """The error of an answer that no Qdrant gives."""
-        said = self._redacted(response.text[:80])
+        """Return the error for an answer that is not Qdrant's."""
+        text = self._redacted(response.text[:80])
         return EngineError(
-            operation=f"asking for {path} at {self._url}",
-            problem=f"the answer is not Qdrant's: {said!r}. Is it the address of a server?",
+            operation=f"GET {path} at {self._url}",
+            problem=f"the answer is not Qdrant's: {text!r}. Is it the address of a server?",
         )
 
     def _redacted(self, text: str) -> str:

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from qdrant_static.shipping.proofs.pointcompare import (
-    payload_difference,
-    vector_difference,
-    vectors_of,
-)
+from qdrant_static.shipping.proofs.points import payload_difference, vector_difference, vectors_of
 
 DENSE = [0.1, -0.25, 0.5]
 SPARSE = models.SparseVector(indices=[3, 9], values=[0.5, 1.5])
@@ -32,8 +28,8 @@ def test_the_same_vectors_are_the_same_whatever_the_transport_made_of_them() -> 
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        ({}, "vector 'full' is not there"),
-        ({"full": DENSE, "other": DENSE}, "vector 'other' is there, and was not built"),
+        ({}, "vector 'full' is missing"),
+        ({"full": DENSE, "other": DENSE}, "vector 'other' exists, and was not built"),
         ({"full": DENSE[:2]}, "vector 'full' has 2 components, and 3 components were built"),
         ({"full": [0.1, 0.25, 0.5]}, "vector 'full' differs in 1 of its 3 components"),
         ({"full": [0.1, float("nan"), 0.5]}, "vector 'full' differs in 1 of its 3 components"),
@@ -56,11 +52,11 @@ def test_a_zero_vector_is_itself_and_nothing_else() -> None:
     [
         (
             models.SparseVector(indices=[3], values=[0.5]),
-            "vector 'bm25' has other terms: 2 were built, 1 are there",
+            "vector 'bm25' has other terms: 2 were built, 1 were found",
         ),
         (
             models.SparseVector(indices=[3, 8], values=[0.5, 1.5]),
-            "vector 'bm25' has other terms: 2 were built, 2 are there",
+            "vector 'bm25' has other terms: 2 were built, 2 were found",
         ),
         (
             models.SparseVector(indices=[3, 9], values=[0.5, 2.5]),
@@ -81,17 +77,17 @@ def test_a_vector_without_a_name_is_told_without_one() -> None:
     point = models.Record(id=1, vector=DENSE)
     assert vectors_of(point) == {"": DENSE}
     assert vectors_of(models.Record(id=1)) == {}
-    assert vector_difference(vectors_of(point), {}) == "the vector is not there"
+    assert vector_difference(vectors_of(point), {}) == "the vector is missing"
 
 
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        ({"n": 1}, "field 'title' is not there"),
-        ({"n": 1, "title": "a", "x": None}, "field 'x' is there, and was not built"),
-        ({"n": 2, "title": "a"}, "field 'n' is another"),
-        ({"n": 1, "title": "secret"}, "field 'title' is another"),
-        ({"n": "1", "title": "a"}, "field 'n' is another"),
+        ({"n": 1}, "field 'title' is missing"),
+        ({"n": 1, "title": "a", "x": None}, "field 'x' exists, and was not built"),
+        ({"n": 2, "title": "a"}, "field 'n' has another value"),
+        ({"n": 1, "title": "secret"}, "field 'title' has another value"),
+        ({"n": "1", "title": "a"}, "field 'n' has another value"),
     ],
 )
 def test_a_difference_of_payloads_names_the_field_and_no_value(

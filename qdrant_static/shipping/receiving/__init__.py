@@ -1,1 +1,0 @@
-"""Shards that a server gives away, on their way into a folder."""
