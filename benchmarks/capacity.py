@@ -52,16 +52,16 @@ def main() -> None:
         return
     from qdrant_static.cli.capacity import table
     from qdrant_static.collection.capacity import Corpus
-    from qdrant_static.collection.layouts import plan_capacity
+    from qdrant_static.collection.layouts import capacity
     from qdrant_static.collection.vectorspec import SparseSpec
     from qdrant_static.encoders.base import EncoderInfo
 
     info = EncoderInfo(name="any", dimension=options.dimension, fingerprint="any")
     for rows in (100_000, 10_000_000, 1_000_000_000):
-        made = plan_capacity(info, Corpus(rows=rows), sparse=SparseSpec())
+        made = capacity(info, Corpus(rows=rows), sparse=SparseSpec())
         print(table(made, embedded=False), end="\n\n")
     corpus = Corpus(rows=options.rows, payload_bytes=520, text_bytes=500, uuids=False)
-    made = plan_capacity(info, corpus, embedded=True)
+    made = capacity(info, corpus, embedded=True)
     by_name = {layout.name: layout.spec for layout in made.layouts}
     report = []
     print(f"{'on Edge':34} {'disk':>9} {'planned':>9} {'error':>6} {'memory':>9} {'planned':>9}")

@@ -9,9 +9,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from qdrant_static import RunOptions, connect, ingest
-from qdrant_static.ingestion.retrying import retry_rejects
-from qdrant_static.ingestion.verify import verify
+from qdrant_static import RunOptions, connect, ingest, retry_rejects, verify
 
 ARTICLES = [
     {"id": 1, "title": "Bread", "text": "Knead the dough and let it rise."},

@@ -1,20 +1,15 @@
-"""How much RAM and disk, how many machines: known before anything is built.
+"""Compute the RAM, disk and machines that a collection needs, before it exists.
 
 python examples/capacity.py
 """
 
-from qdrant_static.cli.capacity import snippet
-from qdrant_static.collection.capacity import Corpus
-from qdrant_static.collection.cluster import Machine
-from qdrant_static.collection.layouts import plan_capacity
-from qdrant_static.collection.vectorspec import SparseSpec
-from qdrant_static.encoders.base import EncoderInfo
+from qdrant_static import Corpus, EncoderInfo, Machine, SparseSpec, capacity, spec_to_toml
 
 # With an encoder at hand: load_encoder(...).info
 encoder = EncoderInfo(name="any", dimension=1024, fingerprint="any")
 
 for rows in (100_000, 10_000_000, 1_000_000_000):
-    plan = plan_capacity(
+    plan = capacity(
         encoder,
         Corpus(rows=rows, payload_bytes=800, text_bytes=600),
         target_recall=0.97,
@@ -31,4 +26,4 @@ for rows in (100_000, 10_000_000, 1_000_000_000):
         print(f"  - {reason}")
 
 print("\nThe last one as a spec:\n")
-print(snippet(chosen))
+print(spec_to_toml(chosen.spec, short=True))

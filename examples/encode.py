@@ -9,8 +9,7 @@ import time
 import numpy as np
 import pyarrow as pa
 
-from qdrant_static import load_encoder
-from qdrant_static.encoders.sparse import Bm25Encoder
+from qdrant_static import Bm25Encoder, load_encoder
 
 PASSAGE = "Static models look their vectors up, word by word, and take the mean. " * 20
 

@@ -8,9 +8,16 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from qdrant_static import CollectionSpec, QdrantStaticError, connect, ingest, load_encoder, search
-from qdrant_static.querying.filters import build_filter
-from qdrant_static.reading.options import SourceOptions
+from qdrant_static import (
+    CollectionSpec,
+    QdrantStaticError,
+    SourceOptions,
+    build_filter,
+    connect,
+    ingest,
+    load_encoder,
+    search,
+)
 
 BOOKS = """id,title,year,price,lang,published
 b1,The whale and the sea,1851,9.5,en,1851-10-18

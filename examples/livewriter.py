@@ -17,9 +17,9 @@ from qdrant_static import (
     connect,
     create_collection,
     load_encoder,
+    replay,
     search,
 )
-from qdrant_static.journal.replay import replay
 
 
 def point_alias_at(client, alias: str, collection: str) -> None:

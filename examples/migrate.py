@@ -23,8 +23,8 @@ from qdrant_static import (
     connect,
     ingest,
     load_encoder,
+    point_alias,
 )
-from qdrant_static.clients.aliases import point_alias
 
 THINGS = ("tides", "bread", "volcanoes", "compilers", "whales", "bridges", "clocks", "rivers")
 SIDES = ("history", "physics", "economics", "chemistry", "repair", "measurement")

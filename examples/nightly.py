@@ -10,10 +10,8 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from qdrant_static import connect
+from qdrant_static import Job, connect, verify
 from qdrant_static.errors import DeletionRefusedError
-from qdrant_static.ingestion.verify import verify
-from qdrant_static.jobs import Job
 
 JOB = """
 collection = "articles"

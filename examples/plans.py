@@ -9,8 +9,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from qdrant_static import CollectionSpec, connect, ingest, load_encoder
-from qdrant_static.querying.run import Searcher
+from qdrant_static import CollectionSpec, Searcher, connect, ingest, load_encoder
 
 TEXTS = [
     "The moon raises the tide twice a day.",

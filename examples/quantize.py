@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from qdrant_client import models
 
-from qdrant_static import EdgeClient
-from qdrant_static.measuring.quantize import quantize
+from qdrant_static import EdgeClient, quantize
 
 COUNT, SIZE = 3_000, 256
 

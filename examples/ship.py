@@ -3,8 +3,8 @@
 pip install "qdrant-static[offline]"
 QDRANT_URL=http://localhost:6333 python ship.py
 
-Without a server it shows what would travel. On the server it makes and deletes a collection
-``example_articles__v1`` and an alias ``example_articles``.
+Without a server it shows the shards that would be sent. On the server it makes and deletes a
+collection ``example_articles__v1`` and an alias ``example_articles``.
 """
 
 import os
@@ -25,10 +25,9 @@ from qdrant_static import (
     load_encoder,
     pull,
     search,
+    shard_of,
     ship,
 )
-from qdrant_static.routing import shard_of
-from qdrant_static.shipping.packing.segments import read_shards
 
 THINGS = ("tides", "bread", "volcanoes", "compilers", "whales", "bridges", "clocks", "rivers")
 SIDES = ("history", "physics", "economics", "chemistry", "repair", "measurement")
@@ -37,7 +36,7 @@ NAME, ALIAS, SHARDS = "example_articles__v1", "example_articles", 2
 
 
 def build(folder: Path) -> None:
-    """From a file to an embedded collection of two shards, indexed."""
+    """Build an embedded collection of two shards from a file, indexes included."""
     texts = [f"The {a} of {b} in {c}" for a, b, c in product(SIDES, THINGS, PLACES)]
     pq.write_table(pa.table({"id": range(len(texts)), "text": texts}), folder / "a.parquet")
     encoder = load_encoder("wordllama")
@@ -49,18 +48,14 @@ def build(folder: Path) -> None:
 
 
 def show(folder: Path) -> None:
-    """What would travel: each shard with its segments, and which operations they have seen."""
+    """Show how many points each shard has, and to which shards points belong."""
     with EdgeClient(folder / "db") as local:
         print("points of each shard:", local.shard_counts(NAME))
         print("points 0 to 4 belong to the shards", shard_of(range(5), SHARDS).tolist())
-        with local.shard_folders(NAME) as folders:  # nobody can open it meanwhile
-            for shard in read_shards(folders):
-                names = [segment.name for segment in shard.segments]
-                print(f"shard {shard.number}: segments {names}, operations up to {shard.newest}")
 
 
 def send(folder: Path, url: str) -> None:
-    """To the server, proved, under an alias; and back into a folder."""
+    """Ship the collection to the server under an alias, and pull it back into a folder."""
     with closing(connect(url)) as server, EdgeClient(folder / "db") as local:
         try:
             print(ship(local, NAME, server, alias=ALIAS))

@@ -373,10 +373,10 @@ class Collection:
         """
         from qdrant_static.clients.connect import is_remote
         from qdrant_static.collection.capacity import Corpus
-        from qdrant_static.collection.layouts import plan_capacity
+        from qdrant_static.collection.layouts import capacity
 
         spec = self.spec
-        return plan_capacity(
+        return capacity(
             spec.encoder, Corpus(rows=rows) if isinstance(rows, int) else rows,
             target_recall=target_recall, memory=memory, machine=machine, replicas=replicas,
             matryoshka=[vector.size for vector in spec.vectors[1:]] if spec.planned else (),

@@ -76,13 +76,13 @@ def command(
     """
     from qdrant_static.collection.capacity import Corpus
     from qdrant_static.collection.cluster import Machine
-    from qdrant_static.collection.layouts import plan_capacity
+    from qdrant_static.collection.layouts import capacity
     from qdrant_static.collection.vectorspec import SparseSpec
 
     if sparse not in ("bm25", "none"):
         raise ArgumentError(field="--sparse", problem=f"{sparse!r} is unknown; known: bm25, none")
     disk = None if machine_disk is None else quantities.memory(machine_disk, "--machine-disk")
-    made = plan_capacity(
+    made = capacity(
         _info(encoder, dimension),
         Corpus(
             rows=quantities.count(rows, "--rows"),
@@ -135,10 +135,12 @@ def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> 
     Lines are at most 100 columns wide.
 
     Args:
-        plan: What `plan_capacity` returned.
+        plan: What `capacity` returned.
         embedded: Whether it is for an embedded collection; else machines are shown.
         limits: The limits of memory that were given, in words.
     """
+    from qdrant_static.collection.specfile import spec_to_toml
+
     corpus = plan.corpus
     head = (
         f"{quantities.count_text(corpus.rows)} rows of "
@@ -177,7 +179,7 @@ def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> 
                 f"  each machine holds {quantities.size_text(needed.ram)} in RAM and needs "
                 f"{quantities.size_text(needed.disk)} of disk, half of it to rewrite segments"
             )
-        lines += ["", snippet(plan.chosen).rstrip()]
+        lines += ["", spec_to_toml(plan.chosen.spec, short=True).rstrip()]
     return "\n".join(lines)
 
 
@@ -197,30 +199,10 @@ def _parts(taken: Footprint) -> list[str]:
     ]
 
 
-def snippet(layout: Layout) -> str:
-    """Return the layout as the short form of a spec: arguments of `CollectionSpec.for_encoder`."""
-    from qdrant_static.collection import specfile
-    from qdrant_static.collection.quantization import SHORT_NAMES
-
-    names = {value: name for name, value in SHORT_NAMES.items()}
-    spec = layout.spec
-    short: dict[str, Any] = {
-        "matryoshka": [one.size for one in spec.vectors[1:]],
-        "graph": next(one.name for one in spec.vectors if one.hnsw is not None),
-        "placement": spec.vectors[0].placement,
-        "quantization": {
-            one.name: "none" if one.quantization is None else names[one.quantization]
-            for one in spec.vectors
-        },
-        "payload_indexes": dict(spec.payload_indexes),
-        "server": spec.server.to_dict(),
-        "sparse": {"placement": spec.sparse.placement} if spec.sparse else "none",
-    }
-    return specfile.dumps({name: value for name, value in short.items() if value})
-
-
 def to_dict(plan: CapacityPlan, *, embedded: bool) -> dict[str, Any]:
     """Return the plan as JSON-like data; sizes are in bytes."""
+    from qdrant_static.collection.specfile import spec_to_toml
+
     return {
         "rows": plan.corpus.rows,
         "target_recall": plan.target_recall,
@@ -243,7 +225,7 @@ def to_dict(plan: CapacityPlan, *, embedded: bool) -> dict[str, Any]:
                      "source": p.source}
                     for p in one.taken.parts
                 ],
-                "spec": snippet(one),
+                "spec": spec_to_toml(one.spec, short=True),
             }
             for one in plan.layouts
         ],

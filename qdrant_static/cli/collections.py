@@ -70,13 +70,13 @@ def show(
     """
     from qdrant_static import connect
     from qdrant_static.collection.foreign import carried_spec, foreign_spec
-    from qdrant_static.collection.specfile import to_toml
+    from qdrant_static.collection.specfile import spec_to_toml
 
     with closing(connect(db, api_key=api_key)) as client:
         spec = carried_spec(client, collection)
         if spec is None or not spec.planned:
             spec = foreign_spec(client, collection)
-    typer.echo(json.dumps(spec.to_dict(), indent=2) if as_json else to_toml(spec).rstrip())
+    typer.echo(json.dumps(spec.to_dict(), indent=2) if as_json else spec_to_toml(spec).rstrip())
 
 
 @reported

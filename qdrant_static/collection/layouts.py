@@ -87,7 +87,7 @@ class CapacityPlan:
     reasons: tuple[str, ...]
 
 
-def plan_capacity(
+def capacity(
     encoder: EncoderInfo,
     corpus: Corpus,
     *,

@@ -1,6 +1,6 @@
 """Reads and writes a collection spec as TOML, in a long and a short form.
 
-The long form says everything; `to_toml` writes it. The short form holds the arguments of
+The long form says everything; `spec_to_toml` writes it. The short form holds the arguments of
 `CollectionSpec.for_encoder`, as people write them.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import tomli_w
 
 from qdrant_static import plaindata
+from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import VERSION, CollectionSpec
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.registry import AnyEncoder
@@ -26,23 +27,46 @@ SHORT = (
 )  # fmt: skip
 
 
-def to_toml(spec: CollectionSpec) -> str:
-    """Write the whole spec as TOML; `from_toml` reads an equal one."""
-    return dumps(spec.to_dict())
+def spec_to_toml(spec: CollectionSpec, *, short: bool = False) -> str:
+    """Write a spec as TOML.
+
+    Args:
+        spec: The spec.
+        short: Write only the arguments of `CollectionSpec.for_encoder`, without the encoder. Else
+            everything is written, and `spec_from_toml` reads an equal spec.
+    """
+    return dumps(_short(spec) if short else spec.to_dict())
+
+
+def _short(spec: CollectionSpec) -> dict[str, Any]:
+    names = {value: name for name, value in SHORT_NAMES.items()}
+    found: dict[str, Any] = {
+        "matryoshka": [vector.size for vector in spec.vectors[1:]],
+        "graph": next(vector.name for vector in spec.vectors if vector.hnsw is not None),
+        "placement": spec.vectors[0].placement,
+        "quantization": {
+            vector.name: "none" if vector.quantization is None else names[vector.quantization]
+            for vector in spec.vectors
+        },
+        "payload_indexes": dict(spec.payload_indexes),
+        "server": spec.server.to_dict(),
+        "sparse": {"placement": spec.sparse.placement} if spec.sparse else "none",
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def read_spec_file(
     path: str | os.PathLike[str], *, encoder: AnyEncoder | EncoderInfo | None = None
 ) -> CollectionSpec:
-    """Read a spec from a TOML file; arguments and errors are those of `from_toml`.
+    """Read a spec from a TOML file; arguments and errors are those of `spec_from_toml`.
 
     Raises:
-        ArgumentError: If the file cannot be read, or as `from_toml`; it names the file.
+        ArgumentError: If the file cannot be read, or as `spec_from_toml`; it names the file.
     """
     return from_data(plaindata.read_toml(Path(path)), encoder=encoder, where=str(path))
 
 
-def from_toml(text: str, *, encoder: AnyEncoder | EncoderInfo | None = None) -> CollectionSpec:
+def spec_from_toml(text: str, *, encoder: AnyEncoder | EncoderInfo | None = None) -> CollectionSpec:
     """Read a spec from TOML text.
 
     Args:

@@ -81,12 +81,19 @@ def check_deletable(client: Client, collection: str, *, state: Path | None = Non
     )
 
 
-def delete_collection(client: Client, found: Deletable, *, keep_state: bool = False) -> bool:
+def delete_collection(
+    client: Client,
+    collection: str | Deletable,
+    *,
+    state: Path | None = None,
+    keep_state: bool = False,
+) -> bool:
     """Delete a collection, and the ledger, rejects files and manifests of its jobs.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
-        found: What `check_deletable` gave.
+        collection: Its name, or what `check_deletable` returned for it.
+        state: The folder of its jobs; None takes the usual one.
         keep_state: Leave the files of its jobs; a later collection of that name begins anew in
             the same ledger.
 
@@ -96,7 +103,14 @@ def delete_collection(client: Client, found: Deletable, *, keep_state: bool = Fa
     Raises:
         JobRunningError: If a job of it is running.
         CollectionLockedError: If another process has it open.
+        CollectionNotFoundError: If there is no such collection.
+        CollectionInUseError: If it is an alias, an alias points at it, or a migration needs it.
     """
+    found = (
+        collection
+        if isinstance(collection, Deletable)
+        else check_deletable(client, collection, state=state)
+    )
     if found.state is None:
         client.delete_collection(found.collection)
         return True

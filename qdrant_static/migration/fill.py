@@ -16,7 +16,7 @@ from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.pipeline import run_job
 from qdrant_static.ingestion.resolving import with_types_of
 from qdrant_static.reading.batch import SettledRanges
-from qdrant_static.reading.fromcollection import open_collection
+from qdrant_static.reading.fromcollection import open_collection_source
 from qdrant_static.reading.inputs import Fingerprint
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.reading.sources import AnySource, PathLike, open_source
@@ -85,7 +85,7 @@ class From:
             same = encoder.fingerprint == spec.encoder.fingerprint
             if same and fields.ready_vectors and options.vectors is None:
                 options = replace(options, vectors=spec.vectors[0].name)
-            return open_collection(client, blue, options=options)
+            return open_collection_source(client, blue, options=options)
         key = None if options.key else _in_files(fields.key, options)
         if not options.text and options.template is None:
             if fields.template is not None:

@@ -151,7 +151,7 @@ class CollectionSource:
         return {self.name: Fingerprint(size=count, modified_ns=0, digest=digest)}
 
 
-def open_collection(
+def open_collection_source(
     client: Client, collection: str, *, options: SourceOptions | None = None
 ) -> CollectionSource:
     """Open a collection as a source; only the names of payload fields are read yet.

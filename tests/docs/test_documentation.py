@@ -7,9 +7,11 @@ of one file share their names, in order, in an empty directory. A fenced block t
 
 from __future__ import annotations
 
+import ast
 import doctest
 import re
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,29 @@ def test_every_command_line_shown_has_options_that_there_are(path, tmp_path):
                 command = command.commands[line.split()[1]]
             known = {o for p in command.params for o in p.opts} | {"--help"}
             assert set(OPTION.findall(line)) <= known, line
+
+
+PUBLIC = ("qdrant_static", "qdrant_static.errors", "qdrant_static.sources", "qdrant_static.testing")
+
+
+@pytest.mark.parametrize(
+    "path", [*FILES, *sorted((REPOSITORY / "examples").glob("*.py"))], ids=named
+)
+def test_only_public_names_are_imported(path):
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    bodies = (
+        [text] if path.suffix == ".py" else [b.body for b in blocks(path) if b.kind == "python"]
+    )
+    for body in bodies:
+        for node in ast.walk(ast.parse(body)):
+            if isinstance(node, ast.Import):
+                assert {one.name for one in node.names} & set(PUBLIC) or not any(
+                    one.name.startswith("qdrant_static") for one in node.names
+                )
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("qdrant_static"):
+                assert node.module in PUBLIC, node.module
+                known = import_module(node.module).__all__
+                assert {one.name for one in node.names} <= set(known), node.module
 
 
 def test_the_example_of_a_docstring_runs(tmp_path, monkeypatch, wordllama):

@@ -9,7 +9,7 @@ from qdrant_client import models
 from qdrant_static import CollectionSpec, ingest
 from qdrant_static.errors import ArgumentError, CollectionNotFoundError, ColumnNotFoundError
 from qdrant_static.ids import point_id
-from qdrant_static.reading.fromcollection import open_collection
+from qdrant_static.reading.fromcollection import open_collection_source
 from qdrant_static.reading.options import SourceOptions
 from tests.fakes import DIMENSION, FakeEncoder, write_jsonl
 
@@ -29,7 +29,7 @@ def filled(client, tmp_path):
 
 
 def test_every_point_comes_once_with_its_id_payload_and_text(filled):
-    source = open_collection(filled, "old")
+    source = open_collection_source(filled, "old")
     assert (source.total_rows, source.files) == (ROWS, ())
     items = list(source)
     keys = [key for item in items for key in item.keys]
@@ -44,7 +44,7 @@ def test_every_point_comes_once_with_its_id_payload_and_text(filled):
 
 
 def test_settled_points_are_passed_over(filled):
-    source = open_collection(filled, "old")
+    source = open_collection_source(filled, "old")
     whole = [key for item in source for key in item.keys]
     done = [(100, 300), (1000, 1001), (2000, ROWS)]
     rest = list(source.batches({"collection:old": done}))
@@ -55,7 +55,7 @@ def test_settled_points_are_passed_over(filled):
 
 
 def test_vectors_can_be_taken_along(filled):
-    source = open_collection(filled, "old", options=SourceOptions(vectors="full"))
+    source = open_collection_source(filled, "old", options=SourceOptions(vectors="full"))
     assert source.selection.dimension == DIMENSION
     (first, *_) = source
     assert (first.vectors.shape, first.vectors.dtype) == ((len(first), DIMENSION), np.float32)
@@ -65,7 +65,7 @@ def test_vectors_can_be_taken_along(filled):
 
 def test_text_and_payload_may_be_chosen(filled):
     options = SourceOptions(template="{title}!", payload=("n",), rename={"title": "t"})
-    (first, *_) = open_collection(filled, "old", options=options)
+    (first, *_) = open_collection_source(filled, "old", options=options)
     row = first.payloads[0]
     assert set(row) == {"doi", "n", "t"}
     assert first.texts[0].as_py() == f"row {row['n']}!"
@@ -82,26 +82,28 @@ def test_points_without_text_are_rejects(client):
         ],
     )
     with pytest.raises(ArgumentError, match="text"):
-        open_collection(client, "plain")
-    (batch,) = open_collection(client, "plain", options=SourceOptions(text=("body",), vectors=""))
+        open_collection_source(client, "plain")
+    (batch,) = open_collection_source(
+        client, "plain", options=SourceOptions(text=("body",), vectors="")
+    )
     # Beside a vector a text may be missing.
     assert (batch.keys, batch.texts.to_pylist()) == ([1, 2, 3], ["a", "", ""])
     assert batch.vectors[0].tolist() == [1, 0]
-    (batch,) = open_collection(client, "plain", options=SourceOptions(text=("body",)))
+    (batch,) = open_collection_source(client, "plain", options=SourceOptions(text=("body",)))
     assert (batch.keys, [one.position for one in batch.rejects]) == ([1], [1, 2])
 
 
 def test_what_cannot_be_is_an_error(filled):
     with pytest.raises(CollectionNotFoundError):
-        open_collection(filled, "none")
+        open_collection_source(filled, "none")
     with pytest.raises(ArgumentError, match="keep their ids"):
-        open_collection(filled, "old", options=SourceOptions(key=("doi",)))
+        open_collection_source(filled, "old", options=SourceOptions(key=("doi",)))
     with pytest.raises(ColumnNotFoundError, match="'abstract'"):
-        open_collection(filled, "old", options=SourceOptions(text=("abstract",)))
+        open_collection_source(filled, "old", options=SourceOptions(text=("abstract",)))
 
 
 def test_more_points_change_the_fingerprint(filled):
-    source = open_collection(filled, "old")
+    source = open_collection_source(filled, "old")
     before = source.fingerprints()
     assert source.fingerprints() == before
     filled.delete("old", models.PointIdsList(points=[point_id("10.1/0")]))
@@ -110,4 +112,4 @@ def test_more_points_change_the_fingerprint(filled):
 
 def test_an_empty_collection_gives_nothing(client):
     client.create_collection("e", models.VectorParams(size=2, distance=models.Distance.COSINE))
-    assert list(open_collection(client, "e")) == []
+    assert list(open_collection_source(client, "e")) == []

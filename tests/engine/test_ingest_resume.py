@@ -18,7 +18,7 @@ from qdrant_static.errors import (
 )
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading import arrowfile, jsonl, parquet
-from qdrant_static.reading.fromcollection import open_collection
+from qdrant_static.reading.fromcollection import open_collection_source
 from qdrant_static.reading.options import Passages
 from tests.fakes import FakeEncoder, grouped, write_jsonl
 
@@ -437,7 +437,7 @@ def test_the_last_row_of_a_key_is_not_for_passages(client, encoder, tmp_path):
 def test_a_collection_is_read_into_another(client, encoder, tmp_path):
     ingest(client, "c", write_jsonl(tmp_path / "a.jsonl", rows(250)), encoder=encoder)
     other = FakeEncoder("other", salt="x")
-    source = open_collection(client, "c")
+    source = open_collection_source(client, "c")
     report = ingest(client, "d", source, encoder=other)
     assert (report.read, report.stored, report.points_after) == (250, 250, 250)
     assert client.retrieve("d", [7])[0].payload == {"id": 7, "text": "row 7"}

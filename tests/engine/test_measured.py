@@ -18,7 +18,7 @@ from qdrant_static.collection.foreign import carried_spec, foreign_spec
 from qdrant_static.collection.passes import dense_passes
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.planevidence import LAYOUT
-from qdrant_static.collection.specfile import from_toml, to_toml
+from qdrant_static.collection.specfile import spec_from_toml, spec_to_toml
 from qdrant_static.measuring import assess as assessing
 from qdrant_static.measuring.assess import assess
 from qdrant_static.measuring.quantize import quantize
@@ -93,7 +93,7 @@ def test_codes_that_lose_recall_get_more_candidates(client, encoder):
     given = SearchPlan(kind="dense", oversampling=1)
     assert dense_passes(given, now, 10)[0].oversampling == 1
     assert CollectionSpec.from_dict(now.to_dict()) == now
-    assert from_toml(to_toml(now), encoder=encoder).measured == now.measured
+    assert spec_from_toml(spec_to_toml(now), encoder=encoder).measured == now.measured
 
 
 def test_the_figure_is_that_of_the_search(client, encoder):

@@ -11,13 +11,13 @@ from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.passes import default_plan
 from qdrant_static.collection.spec import METADATA_KEY
-from qdrant_static.collection.specfile import from_toml, to_toml
+from qdrant_static.collection.specfile import spec_from_toml, spec_to_toml
 from qdrant_static.errors import ArgumentError, SpecMismatchError
 from qdrant_static.ingestion.verify import verify
 from qdrant_static.measuring.quantize import quantize
 from qdrant_static.measuring.queries import of_points
 from qdrant_static.migration.inplace import add_vector
-from qdrant_static.reading.fromcollection import open_collection
+from qdrant_static.reading.fromcollection import open_collection_source
 from qdrant_static.reading.options import Passages, SourceOptions
 from tests.fakes import FakeEncoder, grouped, write_jsonl
 
@@ -185,7 +185,7 @@ def test_tuning_asks_with_texts_of_any_names(client, source):
 def test_a_spec_with_a_template_is_read_again_from_toml(client, source):
     fill(client, source, options=SourceOptions(template=TEMPLATE, exclude=("note",)))
     spec = read_spec(client, "a__v1")
-    again = from_toml(to_toml(spec))
+    again = spec_from_toml(spec_to_toml(spec))
     assert again == spec
     assert again.fields.is_complete
     assert (spec.fields.text, spec.fields.unstored) == (("meta.body", "title"), ("note",))
@@ -214,7 +214,7 @@ def test_a_migration_from_the_files_is_not(client, source, encoder):
 
 def test_text_that_is_named_is_taken_all_the_same(client, source):
     fill(client, source, options=PART)
-    (batch,) = open_collection(client, "a__v1", options=SourceOptions(text=("title",)))
+    (batch,) = open_collection_source(client, "a__v1", options=SourceOptions(text=("title",)))
     assert batch.texts.to_pylist() == [row["title"] for row in ROWS]
 
 
@@ -324,7 +324,7 @@ def test_vectors_of_uint8_are_taken_along_as_they_are(client, source):
     small = replace(spec.vectors[0], datatype="uint8", scale=300.0, distance="euclid")
     spec = replace(spec, vectors=(small,))
     ingest(client, "small", source, spec=spec, encoder=SAME)
-    taken = open_collection(client, "small", options=SourceOptions(vectors="full"))
+    taken = open_collection_source(client, "small", options=SourceOptions(vectors="full"))
     ingest(client, "copy", taken, spec=spec, encoder=SAME)
     before, after = vectors(client, "small"), vectors(client, "copy")
     assert all(before[n].tolist() == after[n].tolist() for n in before)

@@ -19,7 +19,7 @@ from qdrant_static.collection.capacity import (
     payload_disk_bytes,
 )
 from qdrant_static.collection.cluster import MAX_ROWS_PER_SHARD, Machine, cluster
-from qdrant_static.collection.layouts import plan_capacity
+from qdrant_static.collection.layouts import capacity
 from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import CollectionSpec, ServerSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, VectorSpec, stored_bytes
@@ -225,38 +225,38 @@ def test_between_two_sizes_recall_lies_between_theirs():
 
 
 def test_where_memory_is_plenty_originals_stay_in_it():
-    chosen = plan_capacity(info(), Corpus(rows=100_000)).chosen
+    chosen = capacity(info(), Corpus(rows=100_000)).chosen
     assert chosen.disk_reads == 0
     assert chosen.expected.recall >= 0.95
 
 
 def test_where_memory_is_short_originals_go_to_disk():
-    made = plan_capacity(info(), Corpus(rows=10**7), memory=8 * GB)
+    made = capacity(info(), Corpus(rows=10**7), memory=8 * GB)
     assert made.chosen.spec.vectors[0].placement == "disk"
     assert made.chosen.taken.ram <= 8 * GB
     assert any("would not fit the memory" in reason for reason in made.reasons)
 
 
 def test_where_memory_is_shorter_still_the_postings_go_too():
-    made = plan_capacity(info(), Corpus(rows=10**7), memory=4 * GB, sparse=SparseSpec())
+    made = capacity(info(), Corpus(rows=10**7), memory=4 * GB, sparse=SparseSpec())
     assert made.chosen.spec.sparse.placement == "disk"
 
 
 def test_where_nothing_fits_it_says_what_is_least():
-    made = plan_capacity(info(), Corpus(rows=10**7), memory=GB)
+    made = capacity(info(), Corpus(rows=10**7), memory=GB)
     assert made.chosen is None
     assert "nothing fits 1.00 GB" in made.reasons[0]
 
 
 def test_where_nothing_that_fits_finds_enough_it_says_what_would():
-    made = plan_capacity(info(64), Corpus(rows=10**7), memory=int(1.9 * GB), target_recall=0.99)
+    made = capacity(info(64), Corpus(rows=10**7), memory=int(1.9 * GB), target_recall=0.99)
     assert made.chosen is None
     assert "nothing that fits is expected to reach 0.99" in made.reasons[0]
     assert "reaches it with" in made.reasons[1]
 
 
 def test_an_embedded_collection_is_on_one_machine():
-    made = plan_capacity(info(), Corpus(rows=10**9), embedded=True)
+    made = capacity(info(), Corpus(rows=10**9), embedded=True)
     assert made.chosen is None
     assert all(layout.spec.server == ServerSpec() for layout in made.layouts)
 
@@ -264,7 +264,7 @@ def test_an_embedded_collection_is_on_one_machine():
 @pytest.mark.parametrize("rows", [1_000, 10**5, 10**7, 10**9, 10**10])
 @pytest.mark.parametrize("size", [64, 256, 384, 768, 1024, 3072])
 def test_the_choice_is_the_best_of_those_that_will_do(rows, size):
-    made = plan_capacity(info(size), Corpus(rows=rows), matryoshka=(size // 2,))
+    made = capacity(info(size), Corpus(rows=rows), matryoshka=(size // 2,))
     assert made.chosen is made.layouts[0]
     able = [one for one in made.layouts if one.reaches(0.95)]
     assert made.chosen.cluster.machines == min(one.cluster.machines for one in able)
@@ -278,17 +278,19 @@ def test_the_choice_is_the_best_of_those_that_will_do(rows, size):
 )  # fmt: skip
 def test_an_impossible_plan_names_its_field(wrong, field):
     with pytest.raises(ArgumentError) as caught:
-        plan_capacity(info(), Corpus(rows=1000), **wrong)
+        capacity(info(), Corpus(rows=1000), **wrong)
     assert caught.value.field == field
 
 
 @pytest.mark.parametrize("sparse", [None, SparseSpec()])
 def test_the_short_form_of_every_layout_is_the_layout(sparse):
-    made = plan_capacity(
+    made = capacity(
         info(), Corpus(rows=10**8), matryoshka=(256,), sparse=sparse, payload_indexes={"a": "float"}
     )
     for layout in made.layouts:
-        read = specfile.from_toml(command.snippet(layout), encoder=info())
+        read = specfile.spec_from_toml(
+            specfile.spec_to_toml(layout.spec, short=True), encoder=info()
+        )
         assert replace(read, plan=None) == layout.spec, layout.name
 
 
@@ -340,7 +342,7 @@ def test_counts_are_told_as_they_are_read(value, told):
 @pytest.mark.parametrize("rows", [1_000, 10**10])
 @pytest.mark.parametrize("embedded", [True, False])
 def test_the_table_fits_120_columns(rows, embedded):
-    made = plan_capacity(
+    made = capacity(
         info(), Corpus(rows=rows), matryoshka=(256, 128), sparse=SparseSpec(), embedded=embedded,
         replicas=1 if embedded else 3, memory=10 * GB,
     )  # fmt: skip

@@ -11,11 +11,16 @@ import qdrant_static
 from tests.fakes import REPOSITORY, run_python
 
 NAMES = [
-    "BuildHere", "Collection", "CollectionSpec", "EdgeClient", "Encoder", "EncoderInfo", "Hit",
-    "IngestProgress", "IngestReport", "LiveSearcher", "LiveWriter", "Migration",
-    "QdrantStaticError", "Record", "RunOptions", "SearchPlan", "SourceOptions", "TuneReport",
-    "__version__", "connect", "create_collection", "ingest", "install", "load_encoder",
-    "open_collection", "pull", "search", "ship", "tune", "uninstall",
+    "Bm25Encoder", "BuildHere", "Collection", "CollectionSpec", "CollectionSummary", "Corpus",
+    "EdgeClient", "Encoder", "EncoderInfo", "Fields", "Hit", "IngestProgress", "IngestReport",
+    "Job", "LateSpec", "LiveSearcher", "LiveWriter", "Machine", "Migration", "Passages",
+    "QdrantStaticError", "Record", "RetryPolicy", "RunOptions", "SearchPlan", "Searcher",
+    "SourceOptions", "SparseSpec", "TuneReport", "VectorSpec", "__version__", "add_vector",
+    "apply", "build_filter", "capacity", "connect", "create_collection", "delete_collection",
+    "diff", "ensure_collection", "foreign_spec", "ingest", "install", "list_collections",
+    "load_encoder", "open_collection", "point_alias", "pull", "quantize", "replay",
+    "retry_rejects", "search", "search_batch", "shard_of", "ship", "spec_from_toml",
+    "spec_to_toml", "tune", "uninstall", "verify",
 ]  # fmt: skip
 HEAVY = (
     "numpy", "pyarrow", "qdrant_client", "qdrant_edge", "model2vec", "tokenizers", "numba", "tqdm",

@@ -21,7 +21,7 @@ from qdrant_static.collection.spec import (
     VectorSpec,
     matryoshka_name,
 )
-from qdrant_static.collection.specfile import from_toml, to_toml
+from qdrant_static.collection.specfile import spec_from_toml, spec_to_toml
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import ArgumentError
 from tests.fakes import FakeEncoder
@@ -144,12 +144,12 @@ def test_a_spec_comes_back_from_json_as_it_was(spec):
 
 @given(specs)
 def test_a_spec_comes_back_from_toml_as_it_was(spec):
-    assert from_toml(to_toml(spec)) == spec
+    assert spec_from_toml(spec_to_toml(spec)) == spec
 
 
 def test_a_short_toml_has_the_arguments_of_for_encoder():
     text = 'matryoshka = [16]\nquantization = "binary1.5"\n[sparse]\nlanguage = "german"\n'
-    assert from_toml(text, encoder=FakeEncoder()) == spec_of(
+    assert spec_from_toml(text, encoder=FakeEncoder()) == spec_of(
         matryoshka=(16,), quantization="binary1.5", sparse=SparseSpec(language="german")
     )
 
@@ -165,13 +165,13 @@ def test_a_short_toml_has_the_arguments_of_for_encoder():
 )
 def test_a_toml_that_cannot_work_names_the_place(text, told):
     with pytest.raises(ArgumentError, match=re.escape(told)):
-        from_toml(text)
+        spec_from_toml(text)
 
 
 def test_an_unknown_name_in_a_table_is_named_with_its_path():
     for text, told in (("[sparse]\nwords = 1", "sparse.words"), ("[server]\nx = 1", "server.x")):
         with pytest.raises(ArgumentError, match=re.escape(told)):
-            from_toml(text, encoder=FakeEncoder())
+            spec_from_toml(text, encoder=FakeEncoder())
 
 
 @pytest.mark.parametrize(
