@@ -1,4 +1,4 @@
-"""From a JSON Lines file to answers, in one process, with nothing to download.
+"""Ingest a JSON Lines file and search it, in one process, without a download.
 
 pip install "qdrant-static[offline]"
 python quickstart.py
@@ -6,10 +6,9 @@ python quickstart.py
 
 import json
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
-from qdrant_static import CollectionSpec, connect, ingest, load_encoder, search
+from qdrant_static import CollectionSpec, open_collection
 
 ARTICLES = [
     ("a1", "Tides", "The gravity of the moon and the sun raises the sea twice a day."),
@@ -27,15 +26,15 @@ def main() -> None:
         for key, title, text in ARTICLES:
             file.write(json.dumps({"id": key, "title": title, "text": text}) + "\n")
 
-    encoder = load_encoder("wordllama")
-    spec = CollectionSpec.for_encoder(encoder, matryoshka=(64,))
-    with closing(connect(folder / "db")) as client:
-        report = ingest(client, "articles", articles, spec=spec, encoder=encoder)
-        print(report)
+    spec = CollectionSpec.for_encoder("wordllama", matryoshka=(64,))
+    with open_collection(folder / "db", "articles", spec=spec, encoder="wordllama") as collection:
+        print(collection.ingest(articles))
+        print(collection.info())
 
-        # A later process needs the collection's name alone.
+    # A later process needs the collection's name alone.
+    with open_collection(folder / "db", "articles") as collection:
         for question in ("what raises the sea", "how do I bake bread"):
-            best = search(client, "articles", question, limit=1)[0]
+            best = collection.search(question, limit=1)[0]
             print(f"{question}? -> {best.key}: {best.text}")
 
 

@@ -1,9 +1,8 @@
-"""Plain data (TOML, JSON, options) -> typed objects: the one place where outside text gets types.
+"""Converts plain data (TOML, JSON, options) to typed objects, by the type hints of dataclasses.
 
-Whatever a person writes into a job file, a spec, a plan or an option passes through here before a
-dataclass or a function sees it. A value of the wrong type, an unknown key and an integer that no
-engine can hold are errors that name the key by its path; a value itself is never shown, since job
-files hold secrets.
+Job files, specs, plans and options are checked here before a dataclass or a function receives them.
+A value of the wrong type, an unknown key and an integer that the engine cannot hold are errors that
+name the key by its path. An error never shows a value, since job files hold secrets.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from qdrant_static.suggestions import suggestion
 
 T = TypeVar("T")
 
-#: The integers that TOML, SQLite and the engine have in common.
+#: The range of integers that TOML, SQLite and the engine all support.
 _LEAST, _GREATEST = -(2**63), 2**63 - 1
 _NAMES: Mapping[Any, str] = {
     str: "a string", int: "an integer", float: "a number", bool: "true or false",
     type(None): "null", list: "a list", tuple: "a list", Sequence: "a list", dict: "a table",
     Mapping: "a table",
 }  # fmt: skip
-#: Between the steps of a path such as "nightly.toml: spec.sparse".
+#: Separates the steps of a path such as "nightly.toml: spec.sparse".
 _STEP = re.compile(r"\.|: ")
 _LISTS = (list, tuple, Sequence)
 _TABLES = (dict, Mapping)
@@ -65,7 +64,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 
     Args:
         text: The TOML.
-        where: What an error calls it.
+        where: Its name in errors.
 
     Raises:
         ArgumentError: If it is not TOML.
@@ -80,7 +79,7 @@ def build(kind: type[T], data: object, where: str) -> T:
     """Build a dataclass from plain data.
 
     Args:
-        kind: The dataclass. Lists become tuples where it has tuples.
+        kind: The dataclass. Lists are converted to tuples where it has tuples.
         data: A table of its fields.
         where: The path of the table, for errors: ``"spec.sparse"``.
 
@@ -104,13 +103,13 @@ def build(kind: type[T], data: object, where: str) -> T:
 def arguments(
     function: Callable[..., Any], data: object, where: str, *, known: Sequence[str]
 ) -> dict[str, Any]:
-    """Type plain data as a function's keyword arguments.
+    """Convert plain data to keyword arguments of a function.
 
     Args:
-        function: The function, with annotations.
+        function: The function, or a dataclass, with annotations.
         data: A table of its arguments.
         where: The path of the table, for errors.
-        known: The arguments that the table may have.
+        known: The arguments that the table may contain.
 
     Raises:
         ArgumentError: As `build`.
@@ -121,14 +120,14 @@ def arguments(
 
 @contextmanager
 def placed(where: str) -> Iterator[None]:
-    """Put a path before the field that an error of the block names."""
+    """Prepend a path to the field of an `ArgumentError` that the block raises."""
     try:
         yield
     except ArgumentError as error:
         if not where or error.field.startswith(where):
             raise
-        # A dataclass names its fields by a path of its own, such as sparse.mean_length; the steps
-        # that both paths have in common are written once.
+        # A dataclass names its fields by its own path, such as sparse.mean_length. Steps at the end
+        # of the one path that are also at the beginning of the other are written once.
         before, after = _STEP.split(where), error.field.split(".")
         shared = next((n for n in range(len(after), 0, -1) if before[-n:] == after[:n]), 0)
         raise ArgumentError(
@@ -137,10 +136,10 @@ def placed(where: str) -> Iterator[None]:
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
-    """Check a value against a type hint; lists become tuples where the hint has a tuple.
+    """Check a value against a type hint; convert lists to tuples where the hint has them.
 
     Raises:
-        ArgumentError: If it is of another type; it says what is wanted and what was found.
+        ArgumentError: If it has another type; it names the wanted type and the type found.
     """
     if isinstance(value, int) and not isinstance(value, bool) and not _LEAST <= value <= _GREATEST:
         raise ArgumentError(field=where, problem="is an integer of more than 64 bits")
@@ -160,7 +159,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
 
 
 def wanted(hint: Any) -> str:
-    """A type hint in words: ``a string or a list of strings``."""
+    """Describe a type hint: ``a string or a list of strings``."""
     words = dict.fromkeys(_words(choice) for choice in _choices(hint) if choice is not type(None))
     return " or ".join(words) or "null"
 
@@ -192,10 +191,10 @@ def _join(where: str, name: str) -> str:
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:
-    """The alternatives of a union, mappings before dataclasses; the hint itself if it is none."""
+    """Return the members of a union, mappings before dataclasses; of other hints, the hint."""
     if get_origin(hint) not in (Union, types.UnionType):
         return (hint,)
-    # What takes any mapping checks it itself: a quantization is a table of several kinds.
+    # A field that takes any mapping checks it itself: quantization has several kinds of table.
     found = [one for choice in get_args(hint) for one in _choices(choice)]
     return tuple(sorted(found, key=is_dataclass))
 
@@ -205,7 +204,7 @@ def _literals(hint: Any) -> tuple[Any, ...]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a hint's outer type; what is inside is checked by `_converted`."""
+    """Return whether a value has a hint's outer type; `_converted` checks what is inside."""
     origin = get_origin(hint) or hint
     if origin is Any:
         return True
@@ -254,7 +253,7 @@ def _words(hint: Any) -> str:
 
 
 def _found(value: Any) -> str:
-    """What a value is, without showing it."""
+    """Describe the type of a value, without showing the value."""
     if isinstance(value, date | time):
         return "a date or time"
     return next((name for kind, name in _NAMES.items() if type(value) is kind), "something else")

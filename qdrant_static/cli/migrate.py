@@ -98,9 +98,7 @@ def start(
         raise ArgumentError(field="source", problem="give --from-source FILE or --from-collection")
     here = build_here(build, None, build_options)
     loaded = load_encoder(encoder)
-    wanted = None
-    if spec is not None:
-        wanted = read_spec_file(spec, encoder=loaded.info)
+    wanted = None if spec is None else read_spec_file(spec, encoder=loaded.info)
     with _migration(alias, db, api_key, journal) as migration:
         report = migration.start(
             loaded,
@@ -186,16 +184,10 @@ def verify(
     usual = Thresholds()
     share = min(1.0, min_overlap / usual.overlap_mean)
     thresholds = replace(
-        usual,
-        recall=min_recall,
-        overlap_mean=min_overlap,
-        overlap_median=usual.overlap_median * share,
-        overlap_p5=usual.overlap_p5 * share,
-        overlap_min=usual.overlap_min * share,
-        ranks=min_ranks,
-        ndcg_margin=margin,
-        latency_factor=max_latency,
-    )
+        usual, recall=min_recall, ranks=min_ranks, ndcg_margin=margin, latency_factor=max_latency,
+        overlap_mean=min_overlap, overlap_median=usual.overlap_median * share,
+        overlap_p5=usual.overlap_p5 * share, overlap_min=usual.overlap_min * share,
+    )  # fmt: skip
     with _migration(alias, db, api_key, journal) as migration:
         found = migration.verify(
             queries=queries, judged=judged, thresholds=thresholds, accept=accept or (),
@@ -237,16 +229,10 @@ def rollback(
 @app.command("retire")
 @reported
 def retire(
-    alias: Alias,
-    db: Db = DEFAULT_DB,
-    after: Annotated[
-        float, typer.Option(help="Least number of seconds since the cut-over.")
-    ] = 3600.0,
-    yes: Yes = False,
-    journal: Journal = None,
-    api_key: ApiKey = None,
-    as_json: Json = False,
-) -> None:
+    alias: Alias, db: Db = DEFAULT_DB, *,
+    after: Annotated[float, typer.Option(help="Least seconds since the cut-over.")] = 3600.0,
+    yes: Yes = False, journal: Journal = None, api_key: ApiKey = None, as_json: Json = False,
+) -> None:  # fmt: skip
     """Delete the old generation.
 
     There is no rollback after that. Asks for confirmation.
@@ -263,13 +249,9 @@ def retire(
 @app.command("abort")
 @reported
 def abort(
-    alias: Alias,
-    db: Db = DEFAULT_DB,
-    yes: Yes = False,
-    journal: Journal = None,
-    api_key: ApiKey = None,
-    as_json: Json = False,
-) -> None:
+    alias: Alias, db: Db = DEFAULT_DB, yes: Yes = False, journal: Journal = None,
+    api_key: ApiKey = None, as_json: Json = False,
+) -> None:  # fmt: skip
     """End the migration and delete the new generation.
 
     The alias stays where it is. Asks for confirmation.

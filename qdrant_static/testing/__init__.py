@@ -1,9 +1,9 @@
-"""Suites that every implementation of an interface passes; they need pytest.
+"""Test suites for implementations of an interface; they need pytest.
 
 ::
 
     class TestMine(ClientConformance):
-        differences = {"test_info__tells_the_version": "mine has none"}
+        differences = {"test_info__tells_the_version": Difference("it has no version")}
 
         @pytest.fixture
         def client(self):
@@ -12,11 +12,12 @@
 
 from qdrant_static.testing.aliases import AliasConformance
 from qdrant_static.testing.collections import CollectionConformance
+from qdrant_static.testing.differences import Difference
 from qdrant_static.testing.points import PointConformance
 from qdrant_static.testing.queries import QueryConformance
 from qdrant_static.testing.reading import ReadingConformance
 
-__all__ = ["ClientConformance"]
+__all__ = ["ClientConformance", "Difference"]
 
 
 class ClientConformance(
@@ -26,7 +27,8 @@ class ClientConformance(
     ReadingConformance,
     QueryConformance,
 ):
-    """What a client with QdrantClient's methods must do; a server is the measure.
+    """Tests of a client with QdrantClient's methods; a Qdrant server passes them.
 
-    A test's name is ``test_<method>__<what must hold>``.
+    A test's name is ``test_<method>__<what must hold>``. A client lists the tests that it does
+    not pass in `differences`, with the reasons.
     """

@@ -1,4 +1,4 @@
-"""Aliases, and what a client says about itself."""
+"""Tests of aliases, `info` and `close`."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from qdrant_static.testing.base import Conformance, make
 
 
 def create(alias: str, name: str) -> models.CreateAliasOperation:
-    """The action that makes an alias."""
+    """Return the operation that creates an alias."""
     return models.CreateAliasOperation(
         create_alias=models.CreateAlias(alias_name=alias, collection_name=name)
     )
 
 
 def delete(alias: str) -> models.DeleteAliasOperation:
-    """The action that removes an alias."""
+    """Return the operation that deletes an alias."""
     return models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
 
 
 def rename(old: str, new: str) -> models.RenameAliasOperation:
-    """The action that renames an alias."""
+    """Return the operation that renames an alias."""
     return models.RenameAliasOperation(
         rename_alias=models.RenameAlias(old_alias_name=old, new_alias_name=new)
     )
 
 
 class AliasConformance(Conformance):
-    """Aliases, ``info`` and ``close``."""
+    """Tests of aliases, ``info`` and ``close``."""
 
     @pytest.fixture
     def alias(self, client: Any) -> Iterator[str]:
-        """An alias's name that nobody has."""
+        """An unused name of an alias."""
         alias = f"f_alias_{uuid4().hex}"
         yield alias
         client.update_collection_aliases([delete(alias)])

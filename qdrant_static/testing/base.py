@@ -1,4 +1,4 @@
-"""What all parts of the suite share."""
+"""The base class of the suites, and the data that they use."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SIZE = 8
 
 
 class Conformance:
-    """Base of the suite's parts; a subclass says which client is tested.
+    """Base class of the suites; a subclass provides the client to test.
 
     Attributes:
-        differences: Tests that this client cannot pass, by name, each with its reason. A listed
-            test that passes is a failure too, unless chance decides.
-        refusals: What the client raises for a request that cannot be carried out.
+        differences: Tests that this client does not pass, by name, each with its reason. A listed
+            test that passes is a failure too, unless it depends on chance.
+        refusals: Exceptions that the client raises for a request that it refuses.
     """
 
     differences: ClassVar[Mapping[str, Difference]] = {}
@@ -41,7 +41,7 @@ class Conformance:
 
     @pytest.fixture
     def name(self, client: Any) -> Iterator[str]:
-        """A collection's name that nobody has; what has it at the end is deleted."""
+        """An unused name of a collection; a collection of that name is deleted at the end."""
         name = f"f_{uuid4().hex}"
         yield name
         with warnings.catch_warnings():
@@ -50,7 +50,7 @@ class Conformance:
 
     @pytest.fixture
     def client(self) -> Any:
-        """The client under test; a subclass makes it."""
+        """The client under test; a subclass overrides it."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -61,12 +61,12 @@ class Conformance:
         return name
 
     def refused(self) -> Any:
-        """The context of a request that must be refused."""
+        """Return a context in which a request must be refused."""
         return pytest.raises(self.refusals)
 
 
 def make(client: Any, name: str, **settings: Any) -> None:
-    """A collection with dense ``d``, sparse ``s`` and multi ``m``."""
+    """Create a collection with a dense vector ``d``, a sparse ``s`` and a multivector ``m``."""
     client.create_collection(
         name,
         vectors_config={
@@ -85,14 +85,19 @@ def make(client: Any, name: str, **settings: Any) -> None:
 
 
 def matrix(count: int, size: int = SIZE) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Unit vectors, float32 (count, size); always the same."""
+    """Return unit vectors, float32 (count, size), always the same."""
     rows = np.random.default_rng(7).standard_normal((count, size)).astype(np.float32)
     unit: np.ndarray[Any, np.dtype[np.float32]] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit
 
 
+def point(number: Any, row: Any, **payload: Any) -> models.PointStruct:
+    """Return a point with the dense vector ``d`` and a payload."""
+    return models.PointStruct(id=number, vector={"d": row.tolist()}, payload=payload or None)
+
+
 def points(count: int) -> list[Any]:
-    """Points with ids from 0: dense ``d``, sparse ``s``, payload ``n``, ``color``, ``deep``."""
+    """Return points with ids from 0: vectors ``d``, ``s``; payload ``n``, ``color``, ``deep``."""
     return [
         models.PointStruct(
             id=number,
@@ -111,18 +116,18 @@ def points(count: int) -> list[Any]:
 
 
 def ids(records: Any) -> list[Any]:
-    """The ids of records or of scored points, in their order."""
+    """Return the ids of records or of scored points, in their order."""
     return [record.id for record in records]
 
 
 def stored(client: Any, name: str, *wanted: Any, vectors: bool = False) -> dict[Any, Any]:
-    """Payloads, or vectors, of stored points by id."""
+    """Return the payloads, or the vectors, of stored points by id."""
     records = client.retrieve(name, list(wanted), with_payload=True, with_vectors=vectors)
     return {record.id: record.vector if vectors else record.payload for record in records}
 
 
 def matching(field: str, value: Any) -> models.Filter:
-    """A filter on one field's value."""
+    """Return a filter on one field's value."""
     return models.Filter(
         must=[models.FieldCondition(key=field, match=models.MatchValue(value=value))]
     )

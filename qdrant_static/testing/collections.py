@@ -1,4 +1,4 @@
-"""Collections: made, described, changed, deleted."""
+"""Tests of creating, describing, changing and deleting collections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUANTIZATIONS: dict[str, models.QuantizationConfig] = {
 
 
 class CollectionConformance(Conformance):
-    """Collections."""
+    """Tests of collections."""
 
     def test_create_collection__unnamed_vector(self, client: Any, name: str) -> None:
         assert client.create_collection(name, vectors_config=_DENSE)

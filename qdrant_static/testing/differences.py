@@ -1,7 +1,7 @@
-"""Where the known clients differ from the suite, each with its reason.
+"""Tests that the known clients do not pass, each with its reason.
 
-A key is a test's name, with its parameter in brackets where only that one differs. The suite asks
-for what is right: a server differs from it too.
+A key is a test's name, with its parameter in brackets if only that one differs. Also a server
+differs from the suite in some tests.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Why a client does not pass a test.
+    """The reason why a client does not pass a test.
 
     Attributes:
         reason: What it does instead.
-        supported: False where it has no such thing at all.
-        always: False where it depends on chance.
+        supported: False if it lacks the feature.
+        always: False if the result depends on chance.
     """
 
     reason: str
@@ -26,7 +26,7 @@ class Difference:
     always: bool = True
 
 
-_PARTLY = "the points that are there are changed before the missing one is noticed"
+_PARTLY = "the existing points are changed before the missing one is noticed"
 _BY_CHANCE = Difference(
     "the request is refused, but points that the engine met before the bad one are stored",
     always=False,
@@ -41,7 +41,7 @@ _NO_QUANTIZATION = Difference("quantization has no effect", supported=False)
 EDGE: Mapping[str, Difference] = MappingProxyType(
     {
         "test_create_collection__no_vectors": Difference(
-            "the engine wants at least one vector", supported=False
+            "the engine needs at least one vector", supported=False
         ),
     }
 )
@@ -80,7 +80,7 @@ _SERVER: Mapping[str, Difference] = MappingProxyType(
             "the actions before the one that fails stay"
         ),
         "test_update_collection_aliases__renaming_onto_a_collection_is_refused": Difference(
-            "it answers that it is done, and the alias is gone"
+            "it reports success, and the alias is gone"
         ),
     }
 )

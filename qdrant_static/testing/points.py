@@ -1,4 +1,4 @@
-"""Writing points."""
+"""Tests of writing points."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from qdrant_static.testing.base import (
     make,
     matching,
     matrix,
+    point,
     points,
     stored,
 )
@@ -23,12 +24,8 @@ from qdrant_static.testing.base import (
 _UUID = "936da01f-9abd-4d9d-80c7-02af85c822a8"
 
 
-def _point(number: Any, row: Any, **more: Any) -> models.PointStruct:
-    return models.PointStruct(id=number, vector={"d": row.tolist()}, payload=more or None)
-
-
 class PointConformance(Conformance):
-    """Writing points."""
+    """Tests of writing points."""
 
     def test_upsert__stores_what_was_given(self, client: Any, filled: str) -> None:
         (record,) = client.retrieve(filled, [7], with_payload=True, with_vectors=True)
@@ -45,7 +42,7 @@ class PointConformance(Conformance):
         assert stored(client, filled, 50, vectors=True)[50] == {"m": rows}
 
     def test_upsert__replaces_the_whole_point(self, client: Any, filled: str) -> None:
-        client.upsert(filled, [_point(7, matrix(1)[0], new=1)])
+        client.upsert(filled, [point(7, matrix(1)[0], new=1)])
         (record,) = client.retrieve(filled, [7], with_payload=True, with_vectors=True)
         assert record.payload == {"new": 1}
         assert set(record.vector) == {"d"}
@@ -62,13 +59,13 @@ class PointConformance(Conformance):
         assert stored(client, name, 1, 2, _UUID) == {1: {"a": 1}, 2: {}, _UUID: {"a": 3}}
 
     def test_upsert__uuids(self, client: Any, filled: str) -> None:
-        client.upsert(filled, [_point(_UUID.upper(), matrix(1)[0], a=1)])
-        client.upsert(filled, [_point(UUID(_UUID), matrix(1)[0], a=2)])
+        client.upsert(filled, [point(_UUID.upper(), matrix(1)[0], a=1)])
+        client.upsert(filled, [point(UUID(_UUID), matrix(1)[0], a=2)])
         assert stored(client, filled, _UUID) == {_UUID: {"a": 2}}
         assert client.count(filled).count == 21
 
     def test_upsert__the_last_of_one_id_wins(self, client: Any, filled: str) -> None:
-        client.upsert(filled, [_point(50, matrix(1)[0], a=1), _point(50, matrix(1)[0], a=2)])
+        client.upsert(filled, [point(50, matrix(1)[0], a=1), point(50, matrix(1)[0], a=2)])
         assert stored(client, filled, 50) == {50: {"a": 2}}
 
     def test_upsert__no_vectors_at_all(self, client: Any, filled: str) -> None:
@@ -76,18 +73,18 @@ class PointConformance(Conformance):
         assert stored(client, filled, 50) == {50: {"a": 1}}
 
     def test_upsert__insert_only(self, client: Any, filled: str) -> None:
-        both = [_point(7, matrix(1)[0], new=1), _point(50, matrix(1)[0], new=1)]
+        both = [point(7, matrix(1)[0], new=1), point(50, matrix(1)[0], new=1)]
         client.upsert(filled, both, update_mode=models.UpdateMode.INSERT_ONLY)
         found = stored(client, filled, 7, 50)
         assert (found[7]["n"], found[50]) == (7, {"new": 1})
 
     def test_upsert__update_only(self, client: Any, filled: str) -> None:
-        both = [_point(7, matrix(1)[0], new=1), _point(50, matrix(1)[0], new=1)]
+        both = [point(7, matrix(1)[0], new=1), point(50, matrix(1)[0], new=1)]
         client.upsert(filled, both, update_mode=models.UpdateMode.UPDATE_ONLY)
         assert stored(client, filled, 7, 50) == {7: {"new": 1}}
 
     def test_upsert__update_filter(self, client: Any, filled: str) -> None:
-        three = [_point(number, matrix(1)[0], new=1) for number in (3, 4, 50)]
+        three = [point(number, matrix(1)[0], new=1) for number in (3, 4, 50)]
         client.upsert(filled, three, update_filter=matching("color", "red"))
         found = stored(client, filled, 3, 4, 50)
         assert (found[3], found[4]["n"], found[50]) == ({"new": 1}, 4, {"new": 1})
@@ -110,7 +107,7 @@ class PointConformance(Conformance):
         self, client: Any, filled: str, vector: Any
     ) -> None:
         bad = models.PointStruct(id=51, vector=vector)
-        good = [_point(number, matrix(1)[0]) for number in (50, 52)]
+        good = [point(number, matrix(1)[0]) for number in (50, 52)]
         with self.refused():
             client.upsert(filled, [good[0], bad, good[1]], wait=True)
         assert client.count(filled).count == 20
@@ -132,7 +129,7 @@ class PointConformance(Conformance):
     @pytest.mark.parametrize("bad", ["abc", -1])
     def test_upsert__bad_ids_are_refused(self, client: Any, filled: str, bad: Any) -> None:
         with self.refused():
-            client.upsert(filled, [_point(bad, matrix(1)[0])])
+            client.upsert(filled, [point(bad, matrix(1)[0])])
 
     def test_upload_points__numpy_rows(self, client: Any, name: str) -> None:
         make(client, name)
@@ -273,7 +270,7 @@ class PointConformance(Conformance):
             filled,
             [
                 models.UpsertOperation(
-                    upsert=models.PointsList(points=[_point(50, row, a=1), _point(51, row)])
+                    upsert=models.PointsList(points=[point(50, row, a=1), point(51, row)])
                 ),
                 models.SetPayloadOperation(
                     set_payload=models.SetPayload(payload={"b": 2}, points=[50])

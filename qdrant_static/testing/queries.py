@@ -1,4 +1,4 @@
-"""Searching; what can be computed by brute force is compared with it."""
+"""Tests of searches, compared with brute force where that can be computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _nearest(query: Any, *, without: tuple[int, ...] = (), limit: int = 5) -> li
 
 
 class QueryConformance(Conformance):
-    """Searching."""
+    """Tests of searches."""
 
     def test_query_points__nearest_as_brute_force(self, client: Any, filled: str) -> None:
         query = matrix(21)[20]
@@ -40,13 +40,9 @@ class QueryConformance(Conformance):
         query = matrix(21)[20]
         red = [n for n in _nearest(query, limit=20) if n % 3 == 0]
         hits = client.query_points(
-            filled,
-            query=query.tolist(),
-            using="d",
-            query_filter=matching("color", "red"),
-            offset=1,
-            limit=3,
-        ).points
+            filled, query=query.tolist(), using="d", query_filter=matching("color", "red"),
+            offset=1, limit=3,
+        ).points  # fmt: skip
         assert ids(hits) == red[1:4]
         hits = client.query_points(
             filled, query=query.tolist(), using="d", score_threshold=0.0, limit=20
@@ -139,12 +135,8 @@ class QueryConformance(Conformance):
         assert ids(hits) == [n for n in order if n not in (1, 2, 5)]
 
     def test_query_points__context(self, client: Any, filled: str) -> None:
-        hits = client.query_points(
-            filled,
-            query=models.ContextQuery(context=[models.ContextPair(positive=1, negative=2)]),
-            using="d",
-            limit=20,
-        ).points
+        query = models.ContextQuery(context=[models.ContextPair(positive=1, negative=2)])
+        hits = client.query_points(filled, query=query, using="d", limit=20).points
         rows = matrix(20)
         loss = np.minimum(rows @ rows[1] - rows @ rows[2], 0)
         loss /= 1 + np.abs(loss)
@@ -159,11 +151,9 @@ class QueryConformance(Conformance):
             query=models.SparseVector(indices=[1, 13], values=[1.0, 3.0]), using="s", limit=20
         )
         hits = client.query_points(
-            filled,
-            prefetch=[dense, sparse],
-            query=models.FusionQuery(fusion=models.Fusion(fusion)),
-            limit=20,
-        ).points
+            filled, prefetch=[dense, sparse],
+            query=models.FusionQuery(fusion=models.Fusion(fusion)), limit=20,
+        ).points  # fmt: skip
         assert len(hits) == 20
         if fusion == "rrf":
             lists = [
@@ -179,11 +169,9 @@ class QueryConformance(Conformance):
     def test_query_points__weighted_fusion(self, client: Any, filled: str) -> None:
         dense = models.Prefetch(query=matrix(21)[20].tolist(), using="d", limit=20)
         hits = client.query_points(
-            filled,
-            prefetch=[dense, dense],
-            query=models.RrfQuery(rrf=models.Rrf(k=10, weights=[1.0, 3.0])),
-            limit=3,
-        ).points
+            filled, prefetch=[dense, dense], query=models.RrfQuery(rrf=models.Rrf(k=10,
+            weights=[1.0, 3.0])), limit=3,
+        ).points  # fmt: skip
         assert ids(hits) == _nearest(matrix(21)[20], limit=3)
 
     def test_query_points__rescored_prefetch(self, client: Any, filled: str) -> None:

@@ -1,4 +1,4 @@
-"""Reading points: by id, in order, counted."""
+"""Tests of retrieving, scrolling and counting points."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qdrant_static.testing.base import Conformance, ids, matching, matrix
 
 
 class ReadingConformance(Conformance):
-    """Reading points."""
+    """Tests of reading points."""
 
     def test_retrieve__leaves_out_what_is_missing(self, client: Any, filled: str) -> None:
         assert ids(client.retrieve(filled, [3, 99, 4])) == [3, 4]
