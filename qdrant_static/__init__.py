@@ -56,9 +56,8 @@ if TYPE_CHECKING:
     from qdrant_static.measuring.quantize import quantize
     from qdrant_static.measuring.tune import tune
     from qdrant_static.measuring.tuning.tunereport import TuneReport
-    from qdrant_static.migration.deletion import delete_collection
-    from qdrant_static.migration.inplace import add_vector
-    from qdrant_static.migration.listing import list_collections
+    from qdrant_static.migration.addvector import add_vector
+    from qdrant_static.migration.catalog import delete_collection, list_collections
     from qdrant_static.migration.livesearcher import LiveSearcher
     from qdrant_static.migration.migration import Migration
     from qdrant_static.plugin import install, uninstall
@@ -105,19 +104,19 @@ _HOMES = {
     "SparseSpec": "collection.vectorspec",
     "TuneReport": "measuring.tuning.tunereport",
     "VectorSpec": "collection.vectorspec",
-    "add_vector": "migration.inplace",
+    "add_vector": "migration.addvector",
     "apply": "collection.diff",
     "build_filter": "querying.filters",
     "capacity": "collection.layouts",
     "connect": "clients.connect",
     "create_collection": "collection.create",
-    "delete_collection": "migration.deletion",
+    "delete_collection": "migration.catalog",
     "diff": "collection.diff",
     "ensure_collection": "collection.diff",
     "foreign_spec": "collection.foreign",
     "ingest": "ingestion.pipeline",
     "install": "plugin",
-    "list_collections": "migration.listing",
+    "list_collections": "migration.catalog",
     "load_encoder": "encoders.registry",
     "open_collection": "collectionhandle",
     "point_alias": "clients.aliases",

@@ -25,8 +25,8 @@ from qdrant_static.ingestion.retrying import retry_rejects
 from qdrant_static.journal import directwriters
 from qdrant_static.journal.jobwriter import open_job_writer
 from qdrant_static.measuring.quantize import quantize
+from qdrant_static.migration.addvector import add_vector
 from qdrant_static.migration.adopt import keep_name
-from qdrant_static.migration.inplace import add_vector
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.shipping.targets.aliasswitch import AliasSwitch
 from tests.fakes import grouped, write_jsonl
@@ -237,7 +237,7 @@ class MigrationJobsSuite:
             with pytest.raises(JobRunningError):
                 place.start()
             with monkeypatch.context() as patched:  # what no order of steps can give
-                patched.setattr("qdrant_static.migration.migration.writers_of", lambda _: [])
+                patched.setattr("qdrant_static.migration.starting.writers_of", lambda _: [])
                 place.start()
 
         monkeypatch.setattr(directwriters, "enter", begun)

@@ -29,10 +29,11 @@ from qdrant_static.ids import point_id
 from qdrant_static.journal.changes import Record
 from qdrant_static.journal.livewriter import LiveWriter
 from qdrant_static.journal.serverjournal import JournalCollection
+from qdrant_static.migration.catalog import list_collections
 from qdrant_static.migration.gates import Thresholds
-from qdrant_static.migration.listing import list_collections
 from qdrant_static.migration.livesearcher import LiveSearcher
 from qdrant_static.migration.migration import Migration
+from qdrant_static.migration.session import migration_lock
 from tests.fakes import FakeEncoder, write_jsonl
 
 OLD = FakeEncoder(dimension=32)
@@ -275,7 +276,7 @@ class MigrationSuite:
             place.start(OLD)
         with pytest.raises(MigrationRunningError, match="from collection"):
             place.start(source=place.source)
-        with place.migration() as other, other.held():
+        with migration_lock(place.folder / "migrate", place.alias):
             for name in ("verify", "cutover", "rollback", "retire", "abort"):
                 with pytest.raises(MigrationRunningError, match="process"):
                     place.step(name)
@@ -518,7 +519,7 @@ class MigrationSuite:
         found = place.verify(queries=None)
         assert found.gate("shadow").verdict == "passed"
         assert "of 25 searches that applications made; mean overlap" in found.gate("shadow").words
-        assert "that were really asked" in found.gate("recall").words
+        assert "of applications" in found.gate("recall").words
         client.delete_collection(place.green)
 
     def test_a_search_that_fails_in_green_alone_refuses(self, client, place):

@@ -35,7 +35,7 @@ def list_(db: Db = DEFAULT_DB, api_key: ApiKey = None, as_json: Json = False) ->
     Shows the aliases, encoder, time of creation, rows, size and migration of each.
     """
     from qdrant_static import connect
-    from qdrant_static.migration.listing import list_collections
+    from qdrant_static.migration.catalog import list_collections
 
     with closing(connect(db, api_key=api_key)) as client:
         found = list_collections(client)
@@ -153,7 +153,7 @@ def delete(
     migration needs it, and while a job or another process has it open.
     """
     from qdrant_static import connect
-    from qdrant_static.migration.deletion import check_deletable, delete_collection
+    from qdrant_static.migration.catalog import check_deletable, delete_collection
 
     with closing(connect(db, api_key=api_key)) as client:
         folder = None if state is None else Path(rules.location("--state", state)).expanduser()
@@ -164,7 +164,7 @@ def delete(
         what = f"collection {collection!r} ({found.points:,} points){files}"
         if not yes:
             _confirm(f"Delete {what}?")
-        state_deleted = delete_collection(client, found, keep_state=keep_state)
+        state_deleted = delete_collection(client, collection, state=folder, keep_state=keep_state)
     typer.echo(f"deleted {what}")
     if not state_deleted:
         typer.echo(f"kept {found.state}")

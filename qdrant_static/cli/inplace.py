@@ -42,7 +42,7 @@ def adopt(
             confirm(question, yes=yes)
             show_result(adopting.keep_name(client, collection), as_json=as_json)
         else:
-            typer.echo(adopting.ways(client, collection))
+            typer.echo(adopting.describe_choices(client, collection))
 
 
 @reported
@@ -60,7 +60,7 @@ def add_vector(
     from dataclasses import asdict
 
     from qdrant_static import connect
-    from qdrant_static.migration.inplace import add_vector as add
+    from qdrant_static.migration.addvector import add_vector as add
 
     with closing(connect(db, api_key=api_key)) as client:
         added = add(client, collection, vector)

@@ -1,8 +1,8 @@
-"""An alias for a collection that has none: the ways there are, and what each of them costs.
+"""Gives an alias to a collection that has none.
 
-An alias cannot have a collection's name, so a plain ``articles`` must either get another name in
-front of it, or leave its own: it is copied to ``articles__v1``, point by point with its vectors,
-and then deleted; until the alias is made right after that, nobody finds ``articles``.
+An alias cannot have the name of a collection. So a collection ``articles`` either gets an alias of
+another name, or is copied to ``articles__v1``, point by point with its vectors, and deleted; until
+the alias ``articles`` is made right after that, requests to ``articles`` fail.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from qdrant_static.errors import (
     VerificationError,
 )
 from qdrant_static.journal.directwriters import DirectWriter, writers_of
-from qdrant_static.migration import ownership
+from qdrant_static.migration.session import migration_lock
 from qdrant_static.sinks.sink import build_index
 
 if TYPE_CHECKING:
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 
     from qdrant_static.clients.connect import Client
 
-#: In the copy's metadata while the name is taken over: what it is a copy of.
+#: In the copy's metadata: whether it is still "copying" or "complete".
 KEY = "qdrant_static_adopted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
-    """An alias that is there now.
+    """An alias that a collection has now.
 
     Attributes:
-        alias: What applications ask from now on.
-        collection: What it points at.
-        copied: Points that were copied; 0 where the collection stayed.
-        gap_s: How long nobody found the name, in seconds; 0 where it stayed.
+        alias: The alias.
+        collection: The collection that it points at.
+        copied: The number of points copied; 0 where the collection was kept.
+        gap_s: How long requests to the name failed, in seconds; 0 where it was kept.
     """
 
     alias: str
@@ -62,42 +62,42 @@ class Adopted:
     def __str__(self) -> str:
         if not self.copied and not self.gap_s:
             return (
-                f"{self.alias} -> {self.collection}. Let applications ask {self.alias!r}; what "
-                f"asks {self.collection!r} goes on as before"
+                f"{self.alias} -> {self.collection}. Let applications use {self.alias!r}; requests "
+                f"to {self.collection!r} go on as before"
             )
         return (
             f"{self.alias} -> {self.collection}: {self.copied:,} points were copied; for "
-            f"{self.gap_s * 1e3:.0f} ms nobody found {self.alias!r}"
+            f"{self.gap_s * 1e3:.0f} ms requests to {self.alias!r} failed"
         )
 
 
-def ways(client: Client, collection: str) -> str:
-    """What can be done about a collection that has no alias, in words."""
+def describe_choices(client: Client, collection: str) -> str:
+    """Return a text on the ways to give an alias to a collection, and what each costs."""
     points = exact_count(client, collection)
     return (
         f"{collection!r} is a collection of {points:,} points, and a migration moves an alias. "
         "Two ways:\n"
         f"  migrate adopt {collection} --as NAME   an alias NAME for it, now and without a gap; "
-        "then let the applications ask NAME\n"
+        "then let the applications use NAME\n"
         f"  migrate adopt {collection} --keep-name copy it to "
         f"{generation_name(collection, 1)!r}, delete it, and make {collection!r} an alias of the "
-        "copy: applications stay as they are, must not write meanwhile, and find nothing while the "
-        "collection is deleted (half a second was seen); it takes the room of both"
+        "copy: applications stay as they are, must not write meanwhile, and their requests fail "
+        "while the collection is deleted (half a second was seen); it takes the disk space of both"
     )
 
 
 def adopt_as(client: Client, collection: str, alias: str) -> Adopted:
-    """Make an alias for a collection; the collection stays as it is.
+    """Create an alias for a collection; the collection stays as it is.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
         AliasExistsError: If the alias points elsewhere, or is a collection's name.
     """
     read_metadata(client, collection)
-    at = aliases_of(client).get(alias)
-    if at not in (None, collection):
-        raise AliasExistsError(alias=alias, collection=at)
-    if client.collection_exists(alias) and at is None:
+    current = aliases_of(client).get(alias)
+    if current not in (None, collection):
+        raise AliasExistsError(alias=alias, collection=current)
+    if client.collection_exists(alias) and current is None:
         raise AliasExistsError(alias=alias)
     point_alias(client, alias, collection)
     return Adopted(alias=alias, collection=collection)
@@ -106,7 +106,7 @@ def adopt_as(client: Client, collection: str, alias: str) -> Adopted:
 def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopted:
     """Copy a collection to its first generation, and make its name an alias of the copy.
 
-    May be repeated after a crash at any line. Nobody may write meanwhile.
+    Repeat it after a crash. Nobody may write meanwhile.
 
     Raises:
         CollectionNotFoundError: If there is neither the collection nor a finished copy.
@@ -116,15 +116,16 @@ def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopte
         MigrationRunningError: If it is part of a migration.
     """
     copy = generation_name(name, 1)
-    with ownership.held(state or default_state(client, name), name):
+    with migration_lock(state or default_state(client, name), name):
         _refuse_generation(client, name, copy)
         if aliases_of(client).get(name) == copy:
             return Adopted(alias=name, collection=copy)
-        there = client.collection_exists(copy)
-        mark = read_metadata(client, copy).get(KEY) if there else None
-        if there and mark is None:
+        exists = client.collection_exists(copy)
+        mark = read_metadata(client, copy).get(KEY) if exists else None
+        if exists and mark is None:
             raise ArgumentError(
-                field="keep_name", problem=f"{copy!r} is there, and no copy of ours"
+                field="keep_name",
+                problem=f"{copy!r} exists, and was not made by keep_name: delete it",
             )
         if not client.collection_exists(name) and mark == "complete":
             started = time.perf_counter()  # a crash between deletion and alias
@@ -134,7 +135,7 @@ def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopte
                 gap_s=time.perf_counter() - started,
             )  # fmt: skip
         spec = read_spec(client, name)
-        if not there:
+        if not exists:
             metadata = {**read_metadata(client, name), KEY: "copying"}
             create_collection(client, copy, spec, metadata=metadata)
         writers = _writers(client, name)
@@ -145,7 +146,7 @@ def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopte
             raise VerificationError(
                 collection=copy,
                 problem=f"{counts[1]:,} points, and {counts[0]:,} in {name!r}: somebody writes. "
-                "Nothing was deleted; repeat it while nobody does",
+                "Nothing was deleted; repeat it while nobody writes",
             )
         if _writers(client, name) != writers:
             raise VerificationError(
@@ -163,17 +164,17 @@ def keep_name(client: Client, name: str, *, state: Path | None = None) -> Adopte
 
 
 def _refuse_generation(client: Client, name: str, copy: str) -> None:
-    """Refuse a collection that a migration is about to replace, or to put in use."""
+    """Refuse a collection that is part of a migration."""
     running = under_way(client, name)
     if running is not None and aliases_of(client).get(name) != copy:
         raise running_error(running)
 
 
 def _writers(client: Client, name: str) -> list[DirectWriter]:
-    """The jobs that wrote to a collection.
+    """Return the jobs that wrote to a collection.
 
     Raises:
-        JobRunningError: If one of this machine is at it.
+        JobRunningError: If one of this machine is running.
     """
     known = writers_of(read_metadata(client, name))
     for one in known:
@@ -183,7 +184,7 @@ def _writers(client: Client, name: str) -> list[DirectWriter]:
 
 
 def _copy(client: Client, name: str, copy: str) -> int:
-    """All points, vectors as they are."""
+    """Copy all points with their vectors; return how many."""
     copied = 0
     for page in pages(client, name, with_payload=True, with_vectors=True):
         client.upsert(

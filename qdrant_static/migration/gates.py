@@ -1,4 +1,4 @@
-"""Gates: what must be shown of green before an alias points at it."""
+"""Gates: the checks that green must pass before the alias points at it."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ Name = Literal[
     "ranks", "ndcg", "latency", "shadow",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
-#: How sure it must be that green is slower, before `latency` refuses.
+#: The confidence that green is slower at which `latency` refuses.
 LATENCY_CONFIDENCE = 0.99
-#: What a person may accept in spite of its figure. Of the others, a wrong one is a loss.
+#: Gates that may be accepted in spite of their figure. Where any other refuses, data is lost.
 ACCEPTABLE: tuple[Name, ...] = ("recall", "empty", "overlap", "ranks", "ndcg", "latency", "shadow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Where the gates stand.
+    """The thresholds of the gates.
 
-    Those of overlap and ranks are what Qdrant's migration guide says of two systems with the same
-    vectors (Search Quality Verification, tier 2). Another encoder ranks otherwise by intent:
-    where judged queries tell which is better, overlap and ranks are told and do not refuse.
+    Those of overlap and ranks are the values that Qdrant's migration guide gives for two systems
+    with the same vectors (Search Quality Verification, tier 2). Another encoder ranks differently
+    on purpose: where judged queries decide which is better, overlap and ranks do not refuse.
 
     Attributes:
-        recall: Least mean recall@10 of green's own plan against its exact search.
-        overlap_mean: Least mean share of blue's ten hits that green has among its ten.
-        overlap_median: Likewise the median over queries.
-        overlap_p5: Likewise the 5th percentile.
-        overlap_min: Likewise the worst query.
-        ranks: Least mean Spearman correlation of the hits that both found.
-        ndcg_margin: By so much NDCG@10 may be lower than blue's.
-        latency_factor: Most that green's p95 may be of blue's. A higher one refuses only where
-            chance is no explanation; see `latency`.
-        latency_floor_ms: A p95 that nobody notices, whatever blue's.
+        recall: Minimum mean recall@10 of green's default plan against its exact search.
+        overlap_mean: Minimum mean share of blue's ten hits that are among green's ten.
+        overlap_median: The minimum median of that share over the queries.
+        overlap_p5: The minimum 5th percentile of that share.
+        overlap_min: The minimum of that share for the worst query.
+        ranks: Minimum mean Spearman correlation of the hits that both found.
+        ndcg_margin: How much lower than blue's NDCG@10 may be.
+        latency_factor: Maximum ratio of green's p95 latency to blue's. A higher ratio refuses only
+            where chance does not explain it; see `latency`.
+        latency_floor_ms: A p95 below this never refuses.
     """
 
     recall: float = 0.95
@@ -66,14 +66,15 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One gate: a figure, where the gate stands, and what came of it.
+    """The result of one gate.
 
     Attributes:
-        name: Which.
-        figure: What was measured; None where nothing could be.
-        threshold: Where the gate stands; None where it only tells.
-        verdict: ``refused`` stops the cut-over; ``accepted`` would, and a person let it pass.
-        words: The same for a person.
+        name: The gate's name.
+        figure: The measured value; None where nothing could be measured.
+        threshold: Its threshold; None where it only informs.
+        verdict: ``refused`` stops the cut-over; ``accepted`` was refused, and the user lets it
+            pass; ``noted`` only informs.
+        words: The result as a sentence.
     """
 
     name: Name
@@ -84,15 +85,15 @@ class Gate:
 
     @property
     def refuses(self) -> bool:
-        """Whether the cut-over stops here."""
+        """Whether it stops the cut-over."""
         return self.verdict == "refused"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-like data."""
+        """Return JSON-like data."""
         return asdict(self)
 
     def accepted(self) -> Gate:
-        """The same gate, let pass by a person if it refuses."""
+        """Return the same gate; accepted if it refuses."""
         if not self.refuses:
             return self
         return Gate(
@@ -102,37 +103,37 @@ class Gate:
 
 
 def at_least(name: Name, figure: float, threshold: float, words: str) -> Gate:
-    """A gate that wants a figure to be high."""
+    """Make a gate that refuses a figure below the threshold."""
     verdict: Verdict = "passed" if figure >= threshold else "refused"
     return Gate(name=name, figure=figure, threshold=threshold, verdict=verdict, words=words)
 
 
 def at_most(name: Name, figure: float, threshold: float, words: str) -> Gate:
-    """A gate that wants a figure to be low."""
+    """Make a gate that refuses a figure above the threshold."""
     verdict: Verdict = "passed" if figure <= threshold else "refused"
     return Gate(name=name, figure=figure, threshold=threshold, verdict=verdict, words=words)
 
 
 def noted(name: Name, figure: float | None, words: str) -> Gate:
-    """A figure that refuses nothing."""
+    """Make a gate that only informs."""
     return Gate(name=name, figure=figure, threshold=None, verdict="noted", words=words)
 
 
 def latency(blue_s: Sequence[float], green_s: Sequence[float], thresholds: Thresholds) -> Gate:
-    """Judge search times of both generations, measured in pairs.
+    """Compare search times of both generations, measured in pairs.
 
     Green is refused where three things hold: its p95 is more than ``latency_factor`` times blue's,
     it is more than ``latency_floor_ms``, and chance does not explain it. For the last, the pairs in
     which green took more than ``latency_factor`` times as long as blue are compared with those in
-    which it was the other way round. What slows a busy machine down hits either with equal odds,
-    so that each such pair is the toss of a coin: a one-sided sign test (Dixon and Mood, 1946,
-    doi:10.1080/01621459.1946.10501898; as McNemar's, 1947, it looks at the pairs that differ).
-    Fewer than seven of them never suffice for 99%.
+    which it was the other way round. What slows a busy machine down affects either with the same
+    probability, so that each such pair is like a coin toss: a one-sided sign test (Dixon and Mood,
+    1946, doi:10.1080/01621459.1946.10501898; like McNemar's, 1947, it uses the pairs that differ).
+    Fewer than seven such pairs never reach 99% confidence.
 
     Args:
         blue_s: n search times of blue, in seconds.
-        green_s: n of green, each measured right beside blue's of the same place.
-        thresholds: Where the gate stands.
+        green_s: n search times of green; each was measured right next to blue's of that index.
+        thresholds: The thresholds.
 
     Raises:
         ArgumentError: If there is no pair, or the lengths differ.
@@ -149,7 +150,7 @@ def latency(blue_s: Sequence[float], green_s: Sequence[float], thresholds: Thres
     if factor <= most:
         return at_most("latency", factor, most, words)
     if new <= floor:
-        return noted("latency", factor, f"{words}; below {floor:g} ms nobody notices")
+        return noted("latency", factor, f"{words}; below {floor:g} ms it does not matter")
     slower, faster = int((green > most * blue).sum()), int((blue > most * green).sum())
     chance = _tosses(slower, slower + faster)
     words += f"; green far slower in {slower:,}, blue in {faster:,}: p = {chance:.2g}"
@@ -159,15 +160,15 @@ def latency(blue_s: Sequence[float], green_s: Sequence[float], thresholds: Thres
 
 
 def _tosses(heads: int, tosses: int) -> float:
-    """How often a fair coin shows at least so many heads."""
+    """Return the probability of at least so many heads in tosses of a fair coin."""
     return float(sum(math.comb(tosses, one) for one in range(heads, tosses + 1)) / 2**tosses)
 
 
 def check_accepted(names: Sequence[str]) -> tuple[Name, ...]:
-    """Names of gates that a person lets pass.
+    """Return the gates that the user accepts, in their order.
 
     Raises:
-        ArgumentError: If there is no such gate, or it guards against loss.
+        ArgumentError: If there is no such gate, or it guards against the loss of data.
     """
     for name in names:
         if name not in ACCEPTABLE:
@@ -176,9 +177,9 @@ def check_accepted(names: Sequence[str]) -> tuple[Name, ...]:
 
 
 def table(gates: Sequence[Gate | Mapping[str, Any]]) -> str:
-    """Gates as lines: name, figure, threshold, verdict, words."""
+    """Return gates as a table: name, figure, threshold, verdict, words."""
     rows = [one.to_dict() if isinstance(one, Gate) else dict(one) for one in gates]
-    told = [
+    lines = [
         (
             str(row["name"]),
             _figure(row["figure"]),
@@ -188,12 +189,12 @@ def table(gates: Sequence[Gate | Mapping[str, Any]]) -> str:
         )
         for row in rows
     ]
-    heads = ("gate", "figure", "stands at", "verdict", "")
-    widths = [max(len(row[column]) for row in [*told, heads]) for column in range(4)]
+    heads = ("gate", "figure", "threshold", "verdict", "")
+    widths = [max(len(row[column]) for row in [*lines, heads]) for column in range(4)]
     return "\n".join(
-        f"{name:<{widths[0]}}  {figure:>{widths[1]}}  {stands:>{widths[2]}}  "
+        f"{name:<{widths[0]}}  {figure:>{widths[1]}}  {threshold:>{widths[2]}}  "
         f"{verdict:<{widths[3]}}  {words}".rstrip()
-        for name, figure, stands, verdict, words in [heads, *told]
+        for name, figure, threshold, verdict, words in [heads, *lines]
     )
 
 

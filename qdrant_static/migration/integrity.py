@@ -1,27 +1,33 @@
-"""Is everything there, and is it what it should be: counts, keys, payloads, vectors, indexes.
+"""The gates of integrity: does green have the points of blue, with the right vectors, indexed?
 
-Applications go on writing meanwhile. What differs at first sight is looked at again while writers
-wait and the journal is applied; what differs then is a difference.
+Applications write meanwhile. Points that differ at first are compared again while the writers wait
+and the journal is applied; only what differs then counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.connect import is_remote
 from qdrant_static.clients.indexing import wait_until_indexed
-from qdrant_static.clients.scroll import exact_count, pages
+from qdrant_static.clients.scroll import exact_count
 from qdrant_static.errors import EngineError
 from qdrant_static.ids import plain_id
 from qdrant_static.ingestion.verify import check_samples
 from qdrant_static.ingestion.writing import Sampled
-from qdrant_static.migration.expected import Expected
+from qdrant_static.migration.comparison import (
+    ID_PAGE,
+    PAYLOAD_PAGE,
+    ExpectedVectors,
+    differing_ids,
+    draw,
+    ids_in_order,
+    parts,
+)
 from qdrant_static.migration.gates import Gate, at_most, noted
-from qdrant_static.payloadcompare import same_payload
 from qdrant_static.sinks.encoding import BatchEncoder
 
 if TYPE_CHECKING:
@@ -30,15 +36,11 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.base import Encoder
     from qdrant_static.ids import PointId
 
-#: Ids of one page of a scroll without payload.
-_PAGE = 10_000
-#: Points of one request with payload.
-_SAMPLED_PAGE = 200
-#: So many differing ids are looked at again while writers wait; more are a difference anyway.
-_LOOKED_AT_AGAIN = 10_000
-#: So many are named.
+#: At most so many differing ids are compared again while the writers wait; more refuse anyway.
+_COMPARED_AGAIN = 10_000
+#: How many differing ids a gate names.
 _NAMED = 5
-#: What servers index from, in KB of vectors per segment, where a collection says nothing.
+#: The server's default indexing threshold, in KB of vectors per segment.
 _THRESHOLD_KB = 10_000
 
 
@@ -50,11 +52,11 @@ class Integrity:
         client: An `EdgeClient` or a `QdrantClient`.
         blue: The collection that serves.
         green: The new one.
-        spec: Green's.
-        encoder: Green's.
-        expected: What green's vectors must be.
-        still: While it is entered, writers wait and the journal is applied to both.
-        sample: How many points are compared whole.
+        spec: Green's spec.
+        encoder: Green's encoder.
+        expected: The vectors that green must have.
+        writes_paused: Holds the writers for a block, with the journal applied to both.
+        sample: How many points are compared with payload and vectors.
     """
 
     client: Client
@@ -62,28 +64,30 @@ class Integrity:
     green: str
     spec: CollectionSpec
     encoder: Encoder
-    expected: Expected
-    still: Callable[[], AbstractContextManager[Any]]
+    expected: ExpectedVectors
+    writes_paused: Callable[[], AbstractContextManager[Any]]
     sample: int = 1000
 
     def counts(self) -> Gate:
-        """Exactly as many points."""
-        with self.still():
+        """Compare the exact numbers of points."""
+        with self.writes_paused():
             blue, green = (exact_count(self.client, one) for one in (self.blue, self.green))
         return at_most(
             "counts", abs(blue - green), 0, f"{blue:,} points in blue, {green:,} in green"
         )
 
     def keys(self) -> Gate:
-        """The same ids: both are read in order, side by side."""
+        """Compare all ids: both generations are read in order, side by side."""
         differing: list[PointId] = []
         more = 0
-        for one in _differing(_ids(self.client, self.blue), _ids(self.client, self.green)):
-            if len(differing) < _LOOKED_AT_AGAIN:
+        for one in differing_ids(
+            ids_in_order(self.client, self.blue), ids_in_order(self.client, self.green)
+        ):
+            if len(differing) < _COMPARED_AGAIN:
                 differing.append(one)
             else:
                 more += 1
-        missing, extra = self._settled(differing) if differing else ([], [])
+        missing, extra = self._confirmed(differing) if differing else ([], [])
         count = len(missing) + len(extra) + more
         words = "the same ids in both"
         if count:
@@ -96,12 +100,12 @@ class Integrity:
             words += f"; and {more:,} more" if more else ""
         return at_most("keys", count, 0, words)
 
-    def _settled(self, ids: Sequence[PointId]) -> tuple[list[PointId], list[PointId]]:
-        """Of ids that differed, those that differ while nobody writes."""
+    def _confirmed(self, ids: Sequence[PointId]) -> tuple[list[PointId], list[PointId]]:
+        """Return the ids, missing and extra, that still differ while nobody writes."""
         missing: list[PointId] = []
         extra: list[PointId] = []
-        with self.still():
-            for page in _parts(ids, _PAGE):
+        with self.writes_paused():
+            for page in parts(ids, ID_PAGE):
                 blue, green = (
                     {
                         plain_id(one.id)
@@ -116,20 +120,16 @@ class Integrity:
         return missing, extra
 
     def payloads_and_vectors(self) -> list[Gate]:
-        """Of some points: payloads are equal, vectors are what was encoded.
-
-        Where both have the same encoder and text, these are blue's vectors; else what green's
-        encoder gives of the payload, if that holds the text.
-        """
-        drawn = draw(self.client, self.blue, self.sample)
+        """Compare payloads and vectors of a sample with `ExpectedVectors`."""
+        sample = draw(self.client, self.blue, self.sample)
         encoder = BatchEncoder(self.spec, self.encoder)
-        compared, suspects = self._wrong(drawn, encoder)
+        compared, suspects = self._wrong(sample, encoder)
         wrong: dict[PointId, set[str]] = {}
         if suspects:
-            with self.still():
+            with self.writes_paused():
                 again = [
                     one
-                    for page in _parts(list(suspects), _SAMPLED_PAGE)
+                    for page in parts(list(suspects), PAYLOAD_PAGE)
                     for one in self.client.retrieve(
                         self.blue, page, with_payload=True, with_vectors=False
                     )
@@ -138,14 +138,14 @@ class Integrity:
         gates = []
         for name, kinds in (("payloads", {"payload"}), ("vectors", {"vector"})):
             bad = [one for one, problems in wrong.items() if problems & kinds]
-            if name == "vectors" and (reason := self.expected.unknown()):
+            if name == "vectors" and (reason := self.expected.why_unknown()):
                 gates.append(noted("vectors", None, f"not compared: {reason}"))
                 continue
-            told = f"of {compared:,} sampled points"
+            of = f"of {compared:,} sampled points"
             words = (
-                f"{told} {len(bad):,} differ: {', '.join(map(str, bad[:_NAMED]))}"
+                f"{of} {len(bad):,} differ: {', '.join(map(str, bad[:_NAMED]))}"
                 if bad
-                else f"{told} none differs{_power(compared)}"
+                else f"{of} none differs{_power(compared)}"
             )
             if name == "vectors":
                 words += self.expected.remark(differ=bool(bad))
@@ -155,10 +155,13 @@ class Integrity:
     def _wrong(
         self, points: Sequence[Any], encoder: BatchEncoder
     ) -> tuple[int, dict[PointId, set[str]]]:
-        """What of green is not as it must be, by id; points that are missing are not meant here."""
+        """Return how many points were compared, and what is wrong in green, by id.
+
+        Points that are missing in green are left to `keys`.
+        """
         wrong: dict[PointId, set[str]] = {}
         compared = 0
-        for page in _parts(points, _SAMPLED_PAGE):
+        for page in parts(points, PAYLOAD_PAGE):
             vectors = self.expected.vectors(self.client, self.blue, [one.id for one in page])
             rows = [
                 Sampled(
@@ -169,32 +172,32 @@ class Integrity:
                 )
                 for one in page
             ]
-            count, found = check_samples(
+            count, problems = check_samples(
                 self.client, self.green, self.spec, encoder, rows, exact=self.expected.exact
             )
             compared += count
-            for one in found:
+            for one in problems:
                 if "collection" not in one.problem:
                     kind = "vector" if "vector" in one.problem else "payload"
                     wrong.setdefault(one.id, set()).add(kind)
         return compared, wrong
 
     def indexed(self) -> Gate:
-        """What is to be indexed is; a tail below the engine's own threshold need not be."""
+        """Check that green is indexed; segments below the indexing threshold need no index."""
         described = self.client.get_collection(self.green).config.optimizer_config
         threshold = None if described is None else described.indexing_threshold
         threshold = _THRESHOLD_KB if threshold is None else threshold
         problem = None
         if threshold == 0:
             problem = "indexing is switched off"
-        elif is_remote(self.client):  # the last changes may have set it to work once more
+        elif is_remote(self.client):  # the last changes may have started the optimizer again
             try:
                 wait_until_indexed(self.client, self.green)
             except EngineError as error:
                 problem = error.problem
         info = self.client.get_collection(self.green)
         points = exact_count(self.client, self.green)
-        # Dense vectors are counted; a sparse one has its index always.
+        # Dense vectors are counted; a sparse vector always has its index.
         vectors = points * len(self.spec.vectors)
         share = min(1.0, (info.indexed_vectors_count or 0) / max(1, vectors))
         outside = round(points * (1 - share))
@@ -210,88 +213,6 @@ class Integrity:
         return at_most("indexed", outside, tolerated, words)
 
 
-def drifted(
-    client: Client, blue: str, green: str, points: Sequence[Any] | None = None, *, count: int = 1000
-) -> list[Any]:
-    """The points whose payload green has otherwise, or which it has not at all.
-
-    Args:
-        client: An `EdgeClient` or a `QdrantClient`.
-        blue: The collection that serves.
-        green: The new one.
-        points: Points of blue; they are read anew, and those that have gone are left out. None
-            draws some.
-        count: How many are drawn.
-    """
-    found = []
-    for page in _parts(draw(client, blue, count) if points is None else points, _SAMPLED_PAGE):
-        ids = [one.id for one in page]
-        if points is not None:
-            page = client.retrieve(blue, ids, with_payload=True, with_vectors=False)
-        there = {
-            plain_id(one.id): one.payload or {}
-            for one in client.retrieve(green, ids, with_payload=True, with_vectors=False)
-        }
-        for one in page:
-            other = there.get(plain_id(one.id))
-            if other is None or not same_payload(one.payload or {}, other):
-                found.append(one)
-    return found
-
-
-def draw(client: Client, collection: str, count: int) -> list[Any]:
-    """Points with their payloads: all, if there are no more than wanted, else some at random."""
-    from qdrant_client import models
-
-    if exact_count(client, collection) <= count:
-        return list(
-            chain.from_iterable(pages(client, collection, limit=_SAMPLED_PAGE, with_payload=True))
-        )
-    found: dict[PointId, Any] = {}
-    for _ in range(4 * (count // _PAGE + 1)):
-        for one in client.query_points(
-            collection,
-            query=models.SampleQuery(sample=models.Sample.RANDOM),
-            limit=min(count, _PAGE),
-            with_payload=True,
-        ).points:
-            found[plain_id(one.id)] = one
-        if len(found) >= count:
-            break
-    return list(found.values())[:count]
-
-
-def _ids(client: Client, collection: str) -> Iterator[PointId]:
-    """All ids in their order: integers first, then UUIDs."""
-    for page in pages(client, collection, limit=_PAGE):
-        for one in page:
-            yield plain_id(one.id)
-
-
-def _differing(blue: Iterator[PointId], green: Iterator[PointId]) -> Iterator[PointId]:
-    """The ids that are on one side only; both sides are sorted."""
-    left, right = next(blue, None), next(green, None)
-    while left is not None or right is not None:
-        if left == right:
-            left, right = next(blue, None), next(green, None)
-        elif right is None or (left is not None and _place(left) < _place(right)):
-            if left is not None:
-                yield left
-            left = next(blue, None)
-        else:
-            yield right
-            right = next(green, None)
-
-
-def _place(one: PointId) -> tuple[int, int, str]:
-    return (0, one, "") if isinstance(one, int) else (1, 0, one)
-
-
-def _parts(items: Sequence[Any], size: int) -> Iterator[Any]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
 def _power(compared: int) -> str:
-    """The rule of three: what a sample without a fault says of the rest."""
+    """Return what a sample without a fault says of all points, by the rule of three."""
     return f" (with 95% confidence fewer than {3 / compared:.2%} of all)" if compared > 30 else ""

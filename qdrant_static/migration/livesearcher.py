@@ -1,8 +1,8 @@
-"""What an application searches through: the alias is followed, generations are never mixed.
+"""Searches through an alias, without ever mixing two generations.
 
-A search takes several requests: what the collection is, then the question in its encoder's
-vectors. Between the two an alias may move. Here the alias is resolved once per search, and all
-of it goes to one collection.
+A search takes several requests: one for the collection's spec, then one with a query of its
+encoder. An alias may move between the two. So the alias is resolved once per search, and all
+requests go to that collection.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ if TYPE_CHECKING:
     from qdrant_static.querying.filters import FilterLike
     from qdrant_static.querying.run import PlanChoice
 
-#: Queries that applications really asked, and what a green collection answered, one a line.
+#: Sampled queries of applications, and the comparison of green's answers with blue's, as JSONL.
 QUERIES, SHADOW = "queries.jsonl", "shadow.jsonl"
-#: Searches that wait for green; more are dropped, because nobody waits for these.
+#: Sampled searches that wait for green; more are dropped, as no application waits for them.
 _WAITING = 100
-#: A file of samples is begun anew beyond this; the one before stays beside it.
+#: A file of samples is rotated beyond this size; the one before is kept.
 _MAX_BYTES = 16 * 2**20
-#: How often the shadow looks whether a migration is under way, in seconds.
+#: How often the shadow checks for a migration, in seconds.
 _LOOK_S = 5.0
 
 
 class LiveSearcher:
     """Searches through an alias, over any number of migrations.
 
-    Safe to use from several threads. Nothing is asked before the first search.
+    Thread-safe. No request is sent before the first search.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         alias: An alias, or a collection without one.
         encoders: Encoders that are loaded already, or their names; others are loaded by name.
-        shadow: The share of searches, 0 to 1, that is sampled: its text is kept in the state
-            folder, and while a migration is under way green is asked too, in a thread of its
-            own. The answer never waits for that; on a folder, both share one engine.
-        state: The migration's state folder; by default as for jobs.
-        seed: Which searches are sampled.
+        shadow: The share of searches, 0 to 1, that is sampled: their texts are kept in the state
+            folder, and while a migration is under way green is searched too, in a background
+            thread. The answer never waits for that; on a folder, both share one engine.
+        state: The migration's state folder; the default is that of jobs.
+        seed: The seed of the sample.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class LiveSearcher:
         filter: FilterLike = None,  # noqa: A002
         query_filter: models.Filter | None = None,
     ) -> list[Hit]:
-        """Search for a text in the collection that the alias points at now; see `search`."""
+        """Search the collection that the alias points at now; see `qdrant_static.search`."""
         started = time.perf_counter()
         for last in (False, True):
             target = target_of(self._client, self.alias)
@@ -102,40 +102,40 @@ class LiveSearcher:
                 )
                 break
             except Exception:
-                # Retired since: the alias points elsewhere by now. Anything else is an error.
+                # If the collection was retired since, the alias points elsewhere: try again there.
                 with self._guard:
                     self._opened.pop(target, None)
                 if last or target_of(self._client, self.alias) == target:
                     raise
         if self._shadow is not None and self._dice.random() < self._share:
             seconds = time.perf_counter() - started
-            asked = {"limit": limit, "filter": filter, "query_filter": query_filter}
-            self._shadow.offer(text, target, [one.id for one in hits], seconds, asked)
+            options = {"limit": limit, "filter": filter, "query_filter": query_filter}
+            self._shadow.offer(text, target, [one.id for one in hits], seconds, options)
         return hits
 
     def opened(self, collection: str) -> Searcher:
-        """A generation, opened; what it is is read once per generation."""
+        """Return the searcher of a generation; its spec is read once."""
         with self._guard:
-            found = self._opened.get(collection)
-        if found is not None:
-            return found
+            known = self._opened.get(collection)
+        if known is not None:
+            return known
         spec = read_spec(self._client, collection)
-        made = Searcher(
+        searcher = Searcher(
             self._client,
             collection,
             spec=spec,
             encoder=self._encoders.get(spec.encoder.fingerprint),
         )
         with self._guard:
-            return self._opened.setdefault(collection, made)
+            return self._opened.setdefault(collection, searcher)
 
     def green(self) -> str | None:
-        """The collection that a migration under way is building or has just put in place."""
+        """Return the new collection of a migration under way, once it is filled; else None."""
         state = running_state(self._client, self.alias)
         return None if state is None or state.phase == "building" else state.green
 
     def close(self) -> None:
-        """End the shadow; what waits for it is asked first."""
+        """Stop the shadow thread, after the sampled searches that wait."""
         if self._shadow is not None:
             self._shadow.close()
 
@@ -152,7 +152,7 @@ class LiveSearcher:
 
 
 class _Shadow:
-    """A thread that keeps sampled queries and asks green the same."""
+    """A thread that stores sampled queries and searches green for them, too."""
 
     def __init__(self, searcher: LiveSearcher, folder: Path) -> None:
         self._searcher = searcher
@@ -163,29 +163,29 @@ class _Shadow:
         self._thread.start()
 
     def offer(
-        self, text: str, target: str, ids: list[Any], seconds: float, asked: Mapping[str, Any]
+        self, text: str, target: str, ids: list[Any], seconds: float, options: Mapping[str, Any]
     ) -> None:
-        """A search that was answered; dropped if too many wait."""
+        """Queue a search that was answered; it is dropped if too many wait."""
         try:
             self._waiting.put_nowait(
-                {"text": text, "target": target, "ids": ids, "seconds": seconds, "asked": asked}
+                {"text": text, "target": target, "ids": ids, "seconds": seconds, "options": options}
             )
         except queue.Full:
             return
 
     def close(self) -> None:
-        """Ask what waits, then end."""
+        """Process the queue, then end the thread."""
         self._waiting.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (one := self._waiting.get()) is not None:
+        while (search := self._waiting.get()) is not None:
             try:
-                _append(self._folder / QUERIES, {"text": one["text"]})
+                _append(self._folder / QUERIES, {"text": search["text"]})
                 green = self._current()
-                if green is not None and green != one["target"]:
-                    _append(self._folder / SHADOW, self._asked(green, one))
-            except OSError:  # the disk is full: samples are worth nothing then
+                if green is not None and green != search["target"]:
+                    _append(self._folder / SHADOW, self._compared(green, search))
+            except OSError:  # the disk is full: do without the sample
                 continue
 
     def _current(self) -> str | None:
@@ -193,37 +193,37 @@ class _Shadow:
             self._looked = time.monotonic()
             try:
                 self._green = self._searcher.green()  # type: ignore[assignment]
-            except Exception:  # it is looked for again soon; nobody waits
+            except Exception:  # no application waits for it; the next check may succeed
                 self._green = None
         return self._green
 
-    def _asked(self, green: str, one: Mapping[str, Any]) -> dict[str, Any]:
-        told: dict[str, Any] = {"green": green, "text": one["text"], "blue_s": one["seconds"]}
+    def _compared(self, green: str, search: Mapping[str, Any]) -> dict[str, Any]:
+        line: dict[str, Any] = {"green": green, "text": search["text"], "blue_s": search["seconds"]}
         started = time.perf_counter()
         try:
-            hits = self._searcher.opened(green).search(one["text"], **one["asked"])
+            hits = self._searcher.opened(green).search(search["text"], **search["options"])
         except Exception as error:
-            return {**told, "error": f"{type(error).__name__}: {error}"}
-        told["green_s"] = time.perf_counter() - started
-        there = set(one["ids"])
-        told["overlap"] = sum(hit.id in there for hit in hits) / len(there) if there else None
-        return told
+            return {**line, "error": f"{type(error).__name__}: {error}"}
+        line["green_s"] = time.perf_counter() - started
+        blue = set(search["ids"])
+        line["overlap"] = sum(hit.id in blue for hit in hits) / len(blue) if blue else None
+        return line
 
 
 def read_shadow(folder: Path, green: str) -> list[dict[str, Any]]:
-    """What a shadow saw of a collection; lines that a crash tore are left out."""
+    """Return the shadow's comparisons with a collection; incomplete lines are left out."""
     path = folder / SHADOW
     if not path.exists():
         return []
-    found = []
+    searches = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            one = json.loads(line)
+            search = json.loads(line)
         except ValueError:
             continue
-        if one.get("green") == green:
-            found.append(one)
-    return found
+        if search.get("green") == green:
+            searches.append(search)
+    return searches
 
 
 def _folder(client: Client, alias: str, state: str | os.PathLike[str] | None) -> Path:

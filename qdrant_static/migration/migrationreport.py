@@ -1,4 +1,4 @@
-"""What a migration tells: where it is, what the gates found, what comes next."""
+"""Reports of a migration: its verification, its status, a move of the alias."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What a verification found.
+    """The result of a verification.
 
     Attributes:
-        alias: What applications ask.
+        alias: The alias.
         blue: The collection that serves.
         green: The new one.
         gates: All gates, in their order.
-        low: Queries on which the two agree least, each with its overlap.
-        seconds: What it took.
+        low: The queries on which the two agree least, each with its overlap.
+        seconds: The duration.
     """
 
     alias: str
@@ -40,15 +40,15 @@ class Verified:
 
     @property
     def passed(self) -> bool:
-        """Whether green may take over."""
+        """Whether the cut-over is possible."""
         return not self.refused
 
     def gate(self, name: str) -> Gate:
-        """The gate of a name."""
+        """Return the gate of a name."""
         return next(one for one in self.gates if one.name == name)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-like data."""
+        """Return JSON-like data."""
         return {
             **asdict(self),
             "gates": [one.to_dict() for one in self.gates],
@@ -63,7 +63,7 @@ class Verified:
             lines.append(f"next: `migrate cutover {self.alias}`")
         else:
             lines.append(
-                f"refused by {', '.join(self.refused)}. {self.green} stays; mend it and verify "
+                f"refused by {', '.join(self.refused)}. {self.green} stays; repair it and verify "
                 "again, let a gate of quality pass with --accept, or `migrate abort`"
             )
         return "\n".join(lines)
@@ -71,21 +71,22 @@ class Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Where a migration is.
+    """The status of a migration.
 
     Attributes:
-        alias: What applications ask.
+        alias: The alias.
         target: The collection that it points at now.
         blue: The collection that it pointed at when the migration began.
         green: The new one.
-        phase: As it is in effect: what the alias says counts.
-        started: When, ISO 8601.
-        by: Who wrote the state last.
-        rows: Points of blue and of green; None where another process has it open, or it is gone.
-        lags: What each target of the journal lacks.
-        gates: What the last verification found.
-        next: What to do.
-        problem: What is wrong with it, if anything is.
+        phase: The phase; after a crash, what the alias shows counts.
+        started: When it began, ISO 8601.
+        by: The process that wrote the state last.
+        rows: The points of blue and of green; None where another process has it open, or it is
+            gone.
+        lags: What each consumer of the journal lacks.
+        gates: The gates of the last verification.
+        next: What to do next.
+        problem: What is wrong with it; None if nothing is.
     """
 
     alias: str
@@ -102,15 +103,15 @@ class Status:
     problem: str | None = None
 
     @classmethod
-    def of(cls, state: MigrationState, **found: Any) -> Status:
-        """From a state and what was found beside it."""
+    def of(cls, state: MigrationState, **values: Any) -> Status:
+        """Make one of a state and the values that the state does not have."""
         return cls(
             alias=state.alias, blue=state.blue, green=state.green, started=state.started,
-            by=state.by, gates=tuple(state.gates), **found,
+            by=state.by, gates=tuple(state.gates), **values,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-like data."""
+        """Return JSON-like data."""
         return {**asdict(self), "lags": [asdict(one) for one in self.lags]}
 
     def __str__(self) -> str:
@@ -137,15 +138,15 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """The alias was moved, or was there already.
+    """The result of moving the alias.
 
     Attributes:
         alias: The alias.
-        before: Where it pointed.
-        after: Where it points.
-        replayed: Changes of the journal that were carried out just before.
-        switch_s: What the one request took, in seconds; None if an earlier call had sent it.
-        held_s: How long writers waited, in seconds; None likewise.
+        before: The collection that it pointed at.
+        after: The collection that it points at.
+        replayed: The number of changes of the journal that were applied just before.
+        switch_s: The duration of the request, in seconds; None if an earlier call had sent it.
+        held_s: How long the writers waited, in seconds; None if an earlier call had sent it.
     """
 
     alias: str
@@ -156,7 +157,7 @@ class Moved:
     held_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-like data."""
+        """Return JSON-like data."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -165,5 +166,5 @@ class Moved:
         return (
             f"{self.alias}: {self.before} -> {self.after}; the request took "
             f"{self.switch_s * 1e3:.1f} ms, writers waited {self.held_s * 1e3:.0f} ms, "
-            f"{self.replayed:,} changes were carried out just before"
+            f"{self.replayed:,} changes were applied just before"
         )

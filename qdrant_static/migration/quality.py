@@ -1,4 +1,4 @@
-"""Does green answer as well as blue: recall, agreement, judged quality, latency."""
+"""The gates of quality: recall, agreement, judged quality and latency of green against blue."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from qdrant_static.measuring.judged import JudgedSet
     from qdrant_static.querying.run import Searcher
 
-#: Depth of everything here: recall@10, overlap@10, NDCG@10.
+#: The depth of all metrics: recall@10, overlap@10, NDCG@10.
 K = 10
-#: Two rankings of fewer common hits have no correlation worth the name.
+#: Rankings with fewer common hits have no meaningful correlation.
 _LEAST_COMMON = 3
-#: Searches that are not timed: caches fill, kernels compile.
+#: Searches that are not timed, while caches fill and kernels compile.
 _WARM_UP = 5
-#: A query in one request with so many others, where nobody looks at the time.
+#: Queries per request where the time is not measured.
 _BATCH = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One collection, opened, with its own plan.
+    """One of the two collections, with its searcher and its default plan.
 
     Attributes:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: Its name.
-        searcher: The collection, opened.
-        plan: Its own, without a cross-encoder.
+        searcher: Its searcher.
+        plan: Its default plan, without a cross-encoder.
     """
 
     client: Client
@@ -56,7 +56,7 @@ class Side:
 
     @classmethod
     def of(cls, client: Client, collection: str, searcher: Searcher) -> Side:
-        """A collection by its own plan; what a cross-encoder makes of candidates is left out."""
+        """Make one of a collection, with its default plan but without its cross-encoder."""
         from dataclasses import replace
 
         plan = replace(searcher.plan(), rerank=None)
@@ -65,26 +65,26 @@ class Side:
     def ask(
         self, texts: Sequence[str], plan: SearchPlan | None = None, limit: int = K + 1
     ) -> list[list[Any]]:
-        """What a plan finds for texts, in batches."""
+        """Return the hits of texts by a plan, in batches of requests."""
         chosen = plan or self.plan
-        asked = self.searcher.prepare(texts, chosen)
-        found: list[list[Any]] = []
-        for start in range(0, len(asked), _BATCH):
-            found += answer(
+        queries = self.searcher.prepare(texts, chosen)
+        hits: list[list[Any]] = []
+        for start in range(0, len(queries), _BATCH):
+            hits += answer(
                 self.client, self.collection, self.searcher.spec, chosen,
-                asked[start : start + _BATCH], limit=limit,
+                queries[start : start + _BATCH], limit=limit,
             )  # fmt: skip
-        return found
+        return hits
 
     def measurement(self, queries: QuerySet) -> Measurement:
-        """Put queries to this collection."""
+        """Return a `Measurement` of this collection with some queries."""
         return Measurement(
             client=self.client, collection=self.collection, spec=self.searcher.spec, k=K,
             queries=queries, searcher=self.searcher,
         )  # fmt: skip
 
     def timed(self, query: Any) -> float:
-        """Seconds of one search that is encoded already."""
+        """Return the seconds of one search, whose query is encoded already."""
         started = time.perf_counter()
         answer(self.client, self.collection, self.searcher.spec, self.plan, [query], limit=K)
         return time.perf_counter() - started
@@ -97,51 +97,49 @@ class Quality:
     Attributes:
         blue: The collection that serves.
         green: The new one.
-        texts: Queries.
-        own: For a query that is the beginning of a point's text, that point, which is left out.
-        source: Where the queries come from, in words.
-        thresholds: Where the gates stand.
+        queries: Queries; a point that a query was made of is left out of its answers.
+        thresholds: The thresholds of the gates.
         same_encoder: Whether both have the same encoder.
-        judged: Judged queries, if there are some.
-        low: The queries on which the two agree least, for the report.
+        judged: Judged queries, if any.
+        low: The queries on which both agree least, for the report.
     """
 
     blue: Side
     green: Side
-    texts: Sequence[str]
-    own: Sequence[PointId | None]
-    source: str
+    queries: QuerySet
     thresholds: Thresholds
     same_encoder: bool
     judged: JudgedSet | str | os.PathLike[str] | None = None
     low: list[Mapping[str, Any]] = field(default_factory=list)
 
     def gates(self) -> list[Gate]:
-        """All gates of quality, in their order."""
-        found = [self.recall(), *self.agreement()]
+        """Evaluate all gates of quality, in their order."""
+        gates = [self.recall(), *self.agreement()]
         if self.judged is not None:
-            found.append(self.ndcg())
-        return [*found, self.latency()]
+            gates.append(self.ndcg())
+        return [*gates, self.latency()]
 
     def recall(self) -> Gate:
-        """What green's own plan finds of what its exact search finds."""
+        """Compare green's default plan with its exact search."""
         plan = self.green.plan
         if plan.kind == "bm25":
-            return noted("recall", None, "BM25 compares every posting: nothing is approximate")
-        measurement = self.green.measurement(QuerySet(texts=list(self.texts), own=self.own))
+            return noted("recall", None, "BM25 compares every posting: its search is exact")
+        measurement = self.green.measurement(self.queries)
         numbers = measurement.find_neighbors(reference(measurement.spec, plan))
         if not numbers:
             return noted("recall", None, "no query has an answer in green")
         values = measurement.values(plan, numbers)
         mean = float(np.mean(values))
-        words = f"recall@{K} of green's own plan, {len(values):,} queries {self.source}"
+        words = f"recall@{K} of green's own plan, {len(values):,} queries {self.queries.source}"
         return at_least("recall", mean, self.thresholds.recall, words)
 
     def agreement(self) -> list[Gate]:
-        """Empty answers, overlap and rank correlation, green against blue."""
-        blues, greens = self.blue.ask(self.texts), self.green.ask(self.texts)
+        """Compare the hits of both: empty answers, overlap and rank correlation."""
+        texts = self.queries.texts or []
+        owns = self.queries.own or [None] * len(texts)
+        blues, greens = self.blue.ask(texts), self.green.ask(texts)
         overlaps, correlations, firsts, empty = [], [], [], 0
-        for text, blue, green, own in zip(self.texts, blues, greens, self.own, strict=True):
+        for text, blue, green, own in zip(texts, blues, greens, owns, strict=True):
             old, new = _top(blue, own), _top(green, own)
             if not old:
                 continue
@@ -166,18 +164,20 @@ class Quality:
         )
         limits = (at.overlap_mean, at.overlap_median, at.overlap_p5, at.overlap_min)
         names = ("mean", "median", "P5", "minimum")
-        told = ", ".join(
+        summary = ", ".join(
             f"{name} {figure:.3f}" + ("" if figure >= limit else f" (below {limit:g})")
             for name, figure, limit in zip(names, figures, limits, strict=True)
         )
-        words = f"share of blue's ten in green's ten: {told}; same first hit {np.mean(firsts):.0%}"
+        words = (
+            f"share of blue's ten in green's ten: {summary}; same first hit {np.mean(firsts):.0%}"
+        )
         low = [number for number in range(4) if figures[number] < limits[number]]
         worst = low[0] if low else 0
-        # Where judged queries tell which of two encoders is better, agreement says little.
-        tells = not self.same_encoder and self.judged is not None
+        # Where judged queries decide which of two encoders is better, agreement says little.
+        informs = not self.same_encoder and self.judged is not None
         gates.append(
             noted("overlap", figures[0], f"{words}; another encoder, judged below")
-            if tells
+            if informs
             else at_least("overlap", figures[worst], limits[worst], words)
         )
         if not correlations:
@@ -185,12 +185,12 @@ class Quality:
         mean = float(np.mean(correlations))
         words = f"Spearman correlation of common hits, {len(correlations):,} queries"
         gates.append(
-            noted("ranks", mean, words) if tells else at_least("ranks", mean, at.ranks, words)
+            noted("ranks", mean, words) if informs else at_least("ranks", mean, at.ranks, words)
         )
         return gates
 
     def ndcg(self) -> Gate:
-        """Judged quality: not worse than blue's by more than the margin."""
+        """Compare NDCG on judged queries: green's may be lower than blue's by the margin."""
         if self.judged is None:
             raise ArgumentError(field="judged", problem="there is none")
         queries, notes = of_judged(self.green.client, self.green.collection, self.judged, 0)
@@ -205,28 +205,28 @@ class Quality:
         return at_least("ndcg", test.difference, -self.thresholds.ndcg_margin, words)
 
     def latency(self) -> Gate:
-        """Time both, one search at a time, side by side; each goes first in every other pair."""
-        texts = list(self.texts)
+        """Time searches of both in pairs, one at a time; each side is first in every other pair."""
+        texts = self.queries.texts or []
         sides = (self.blue, self.green)
-        asked = [side.searcher.prepare(texts, side.plan) for side in sides]
+        queries = [side.searcher.prepare(texts, side.plan) for side in sides]
         times: tuple[list[float], list[float]] = ([], [])
         for number in range(len(texts)):
             for one in (0, 1) if number % 2 else (1, 0):
-                seconds = sides[one].timed(asked[one][number])
+                seconds = sides[one].timed(queries[one][number])
                 if number >= min(_WARM_UP, len(texts) - 1):
                     times[one].append(seconds)
         return latency(*times, self.thresholds)
 
 
 def spearman(old: Sequence[Any], new: Sequence[Any]) -> float:
-    """Spearman's rank correlation of what both rankings hold.
+    """Return Spearman's rank correlation of the elements that both rankings have.
 
-    Ranks are counted anew among the common ones, ``1 - 6 sum d² / (n (n² - 1))``; Spearman, 1904,
+    Ranks are counted among the common elements, ``1 - 6 sum d² / (n (n² - 1))``; Spearman, 1904,
     doi:10.2307/1412159.
 
     Args:
-        old: Best first, each once.
-        new: Likewise; at least two are in both.
+        old: Elements, best first, each once.
+        new: Elements, best first, each once; at least two are in both.
     """
     common = [one for one in old if one in set(new)]
     n = len(common)
@@ -237,11 +237,11 @@ def spearman(old: Sequence[Any], new: Sequence[Any]) -> float:
     return 1 - 6 * squares / (n * (n * n - 1))
 
 
-def of_shadow(seen: Sequence[Mapping[str, Any]]) -> Gate:
-    """What green answered to sampled searches of applications: none of them failed."""
-    errors = [one["error"] for one in seen if one.get("error")]
-    answered = [one for one in seen if not one.get("error")]
-    words = f"failed of {len(seen):,} searches that applications made"
+def of_shadow(searches: Sequence[Mapping[str, Any]]) -> Gate:
+    """Check that no sampled search of the applications failed in green."""
+    errors = [one["error"] for one in searches if one.get("error")]
+    answered = [one for one in searches if not one.get("error")]
+    words = f"failed of {len(searches):,} searches that applications made"
     overlaps = [one["overlap"] for one in answered if one.get("overlap") is not None]
     if overlaps:
         words += f"; mean overlap {np.mean(overlaps):.3f}"

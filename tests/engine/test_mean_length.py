@@ -16,7 +16,7 @@ from qdrant_static.collection.spec import BM25, SparseSpec
 from qdrant_static.ingestion import textstats
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.runs import SAMPLED
-from qdrant_static.migration.inplace import add_vector
+from qdrant_static.migration.addvector import add_vector
 from qdrant_static.reading import jsonl
 from qdrant_static.reading import textsample as spreading
 from qdrant_static.reading.options import SourceOptions

@@ -22,7 +22,7 @@ from qdrant_static.collection.specfile import spec_from_toml, spec_to_toml
 from qdrant_static.measuring import assess as assessing
 from qdrant_static.measuring.assess import assess
 from qdrant_static.measuring.quantize import quantize
-from qdrant_static.migration.inplace import add_vector
+from qdrant_static.migration.addvector import add_vector
 from qdrant_static.querying.answer import answer
 from qdrant_static.querying.query import Query
 from qdrant_static.querying.run import Searcher

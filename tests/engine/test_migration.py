@@ -25,7 +25,7 @@ from qdrant_static.errors import (
     VerificationError,
 )
 from qdrant_static.migration import adopt
-from qdrant_static.migration.inplace import add_vector
+from qdrant_static.migration.addvector import add_vector
 from qdrant_static.migration.migration import Migration
 from tests.fakes import REPOSITORY
 from tests.migration_machine import MigrationMachine
@@ -214,7 +214,7 @@ def plain(client, tmp_path):
 
 
 def test_a_plain_collection_gets_an_alias(client, plain):
-    assert "--keep-name" in adopt.ways(client, plain)
+    assert "--keep-name" in adopt.describe_choices(client, plain)
     found = adopt.adopt_as(client, plain, "live")
     assert (found.collection, target_of(client, "live")) == (plain, plain)
     assert "go on as before" in str(found).replace("goes on", "go on")
@@ -261,7 +261,7 @@ def test_a_copy_that_is_not_whole_deletes_nothing(client, plain, monkeypatch):
     assert client.count(plain).count == 60
     client.delete_collection(f"{plain}__v1")
     create_collection(client, f"{plain}__v1", CollectionSpec.for_encoder(OLD))
-    with pytest.raises(ArgumentError, match="no copy of ours"):
+    with pytest.raises(ArgumentError, match="not made by keep_name"):
         adopt.keep_name(client, plain)
 
 

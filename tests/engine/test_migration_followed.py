@@ -14,7 +14,7 @@ from qdrant_static.cli import app
 from qdrant_static.clients.aliases import point_alias
 from qdrant_static.errors import EncoderMismatchError, SpecMismatchError
 from qdrant_static.jobs import Job
-from qdrant_static.migration.inplace import add_vector
+from qdrant_static.migration.addvector import add_vector
 from qdrant_static.migration.migration import Migration
 from tests.fakes import build_static_model, grouped, write_jsonl
 from tests.migration_suite import LOOSE, NEW, OLD, QUERIES, Place, assert_generation, model, record

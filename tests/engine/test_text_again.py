@@ -16,7 +16,7 @@ from qdrant_static.errors import ArgumentError, SpecMismatchError
 from qdrant_static.ingestion.verify import verify
 from qdrant_static.measuring.quantize import quantize
 from qdrant_static.measuring.queries import of_points
-from qdrant_static.migration.inplace import add_vector
+from qdrant_static.migration.addvector import add_vector
 from qdrant_static.reading.fromcollection import open_collection_source
 from qdrant_static.reading.options import Passages, SourceOptions
 from tests.fakes import FakeEncoder, grouped, write_jsonl

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qdrant_static.collection.generationnames import generation_name, split_name
 from qdrant_static.collection.migrationstate import NEXT, PHASES, STEPS, MigrationState
 from qdrant_static.errors import ArgumentError, MigrationStepError
+from qdrant_static.migration.comparison import differing_ids
 from qdrant_static.migration.gates import (
     ACCEPTABLE,
     NAMES,
@@ -22,7 +23,6 @@ from qdrant_static.migration.gates import (
     noted,
     table,
 )
-from qdrant_static.migration.integrity import _differing
 from qdrant_static.migration.migrationreport import Moved
 from qdrant_static.migration.quality import of_shadow, spearman
 from tests.fakes import FakeEncoder
@@ -132,7 +132,7 @@ def _ordered(some):
 
 @given(ids, ids)
 def test_what_differs_of_two_sorted_sides_is_their_symmetric_difference(blue, green):
-    found = list(_differing(_ordered(blue), _ordered(green)))
+    found = list(differing_ids(_ordered(blue), _ordered(green)))
     assert len(found) == len(set(found))
     assert set(found) == blue ^ green
 

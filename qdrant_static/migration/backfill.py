@@ -1,4 +1,4 @@
-"""Green is filled by the ingest pipeline: from files or from blue's texts, at a bounded rate."""
+"""Fills green with the ingest pipeline: from files or from blue's texts, at a limited rate."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from qdrant_static.reading.rejects import Reject
     from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
-#: How often whoever fills green says that it is still at it, in seconds.
-BEAT_S = 15.0
+#: How often the process that fills green renews its heartbeat, in seconds.
+HEARTBEAT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class From:
+class Origin:
     """Where green's rows come from.
 
     Attributes:
-        paths: Files; None: the texts of the collection that the alias points at.
-        options: How files are read; by default as blue was filled.
+        paths: Files; None for the texts of the collection that the alias points at.
+        options: How files are read; the default is how blue was filled.
     """
 
     paths: tuple[str, ...] | None = None
@@ -51,8 +51,8 @@ class From:
     @classmethod
     def of(
         cls, paths: PathLike | Sequence[PathLike] | None, options: SourceOptions | None = None
-    ) -> From:
-        """Files, or None for the collection itself."""
+    ) -> Origin:
+        """Make one of files, or of None for the collection itself."""
         if paths is None:
             if options is not None and options.key:
                 raise ArgumentError(field="key", problem="points keep their ids; leave the key out")
@@ -61,7 +61,7 @@ class From:
         return cls(paths=tuple(map(str, several)), options=options)
 
     def to_dict(self) -> dict[str, Any]:
-        """As the migration's state holds it."""
+        """Return it as the migration's state holds it."""
         options = None if self.options is None else _plain(asdict(self.options))
         if self.paths is None:
             return {"kind": "collection", "options": options}
@@ -70,14 +70,14 @@ class From:
     def open(
         self, client: Client, blue: str, spec: CollectionSpec, encoder: EncoderInfo
     ) -> AnySource:
-        """The source.
+        """Open the source.
 
         Args:
-            client: Where blue is.
+            client: An `EdgeClient` or a `QdrantClient`.
             blue: The collection that serves.
-            spec: Blue's: how it was filled, where the options do not say.
-            encoder: Green's. Vectors that blue was given with its rows are taken along, where
-                green's encoder is blue's: no encoder makes them again.
+            spec: Blue's spec, which says how it was filled where the options do not.
+            encoder: Green's encoder. Where it is blue's, vectors that blue got with its rows are
+                copied, as no encoder could make them again.
         """
         options = self.options or SourceOptions()
         fields = spec.fields
@@ -100,14 +100,14 @@ class From:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttled:
-    """A source that gives so many rows a second at most.
+    """A source with a limited rate.
 
     Attributes:
         source: The source.
-        rate: Rows a second; None: as fast as may be.
-        moving: Whether its rows change while it is read. Places then shift, and what was read
-            once is no guide to where to go on.
-        sleep: How to wait, in seconds.
+        rate: Rows per second; None for no limit.
+        moving: Whether its rows change while it is read. Rows then move between batches, so the
+            batches of an earlier run cannot be skipped.
+        sleep: Called with the seconds to wait.
     """
 
     source: AnySource
@@ -117,17 +117,17 @@ class Throttled:
 
     @property
     def selection(self) -> Any:
-        """The columns."""
+        """The columns that are read."""
         return self.source.selection
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Columns that no payload can hold."""
+        """Columns that a payload cannot hold."""
         return self.source.left_out
 
     @property
     def total_rows(self) -> int | None:
-        """Rows, where that is known beforehand."""
+        """The number of rows, where it is known beforehand."""
         return self.source.total_rows
 
     @property
@@ -136,7 +136,7 @@ class Throttled:
         return self.source.files
 
     def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
-        """All batches but what is settled, no faster than the rate."""
+        """Yield all batches that are not settled, no faster than the rate."""
         started, rows = time.monotonic(), 0
         for one in self.source.batches(None if self.moving else settled):
             if self.rate is not None:
@@ -147,11 +147,11 @@ class Throttled:
             yield one
 
     def fingerprints(self) -> Mapping[str, Any]:
-        """File name -> what changes when the file does; of a moving source, always another."""
-        found = self.source.fingerprints()
+        """Return fingerprints by file name; of a moving source, new ones at every call."""
+        prints = self.source.fingerprints()
         if not self.moving:
-            return found
-        return {name: Fingerprint(size=-1, modified_ns=0, digest=uuid4().hex) for name in found}
+            return prints
+        return {name: Fingerprint(size=-1, modified_ns=0, digest=uuid4().hex) for name in prints}
 
 
 def backfill(
@@ -168,25 +168,25 @@ def backfill(
     build: BuildHere | None = None,
     options: RunOptions,
 ) -> IngestReport:
-    """Fill green; again, where a run was cut short: what is there already costs no encoding.
+    """Fill green; repeated after an interruption, rows that are stored already are not encoded.
 
     Args:
         source: The rows.
-        client: Where green is.
-        green: The collection, which is there.
+        client: An `EdgeClient` or a `QdrantClient`.
+        green: The collection, which exists.
         spec: Its spec.
         encoder: Its encoder.
         moving: Whether the source is a collection in use.
-        rate: Rows a second at most.
+        rate: The maximum number of rows per second.
         progress: As for `ingest`.
-        stop: Set by whoever wants it to end.
+        stop: Set it to stop after the current batch.
         build: Build it on this machine and ship it; None has the server index it.
-        options: How the run works; what it compares and deletes is decided here.
+        options: How the run works; this function decides what it compares and deletes.
     """
     if rate is not None and not rate > 0:
         raise ArgumentError(field="max_rate", problem=f"{rate!r} is not above 0")
-    # What has left blue since an earlier run leaves green too; where green is built here, the
-    # journal says so, because nothing is deleted from a collection that is still to be shipped.
+    # Points that were deleted from blue since an earlier run are deleted from green. Where green is
+    # built here, the journal deletes them: nothing is deleted before a collection is shipped.
     gone = moving and build is None
     return run_job(
         client,
@@ -207,7 +207,7 @@ def backfill(
 def _in_files(
     key: str | tuple[str, ...] | None, options: SourceOptions
 ) -> str | tuple[str, ...] | None:
-    """What files call the key's fields of the payload."""
+    """Return the names that the key's payload fields have in the files."""
     names = {new: name for name, new in options.rename.items()}
     if isinstance(key, tuple):
         return tuple(names.get(one, one) for one in key)
@@ -215,24 +215,24 @@ def _in_files(
 
 
 def is_shipped(client: Client, green: str) -> bool:
-    """Whether green came as a shipment, and was proved."""
+    """Return whether green came as a shipment that passed its proofs."""
     mark = read_metadata(client, green).get(MARK) or {}
     return mark.get("state") == "live"
 
 
 @contextmanager
-def beating(beat: Callable[[], object] | None) -> Iterator[None]:
-    """Say now and then that somebody is at work, from a thread of its own."""
+def heartbeat(beat: Callable[[], object] | None) -> Iterator[None]:
+    """Call a function every `HEARTBEAT_S` in a thread, while the block runs."""
     if beat is None:
         yield
         return
     ended = threading.Event()
 
     def run() -> None:
-        while not ended.wait(BEAT_S):
+        while not ended.wait(HEARTBEAT_S):
             beat()
 
-    thread = threading.Thread(target=run, name="migrate-beat", daemon=True)
+    thread = threading.Thread(target=run, name="migrate-heartbeat", daemon=True)
     thread.start()
     try:
         yield
@@ -241,11 +241,11 @@ def beating(beat: Callable[[], object] | None) -> Iterator[None]:
         thread.join()
 
 
-def like(blue: CollectionSpec, encoder: Encoder) -> CollectionSpec:
-    """Blue's layout for another encoder: sizes that fit, BM25, payload indexes, server settings.
+def layout_like(blue: CollectionSpec, encoder: Encoder) -> CollectionSpec:
+    """Return blue's layout for another encoder: sizes that fit, BM25, payload indexes, settings.
 
-    Codes and graphs follow the presets of the new sizes; so does the default plan, because what
-    was tuned for one encoder says little about another.
+    Quantization and graphs follow the presets of the new sizes; so does the default plan, because
+    a plan that was tuned for one encoder says little about another.
     """
     info = encoder.info
     full = blue.vectors[0].size

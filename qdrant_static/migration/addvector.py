@@ -1,4 +1,4 @@
-"""A further vector for a live collection: added while it serves, filled from what it holds."""
+"""Adds a vector to a live collection, and fills it from the points that are stored."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
-    """A vector that is there now.
+class AddedVector:
+    """A vector that was added.
 
     Attributes:
         collection: The collection.
         vector: Its name.
-        points: Points of the collection.
-        filled: Points that have the vector.
+        points: The number of points in the collection.
+        filled: The number of points that have the vector.
     """
 
     collection: str
@@ -45,32 +45,30 @@ class Added:
 
 
 def add_vector(
-    client: Client, name: str, vector: str, *, say: Callable[[str], None] | None = None
-) -> Added:
+    client: Client, collection: str, vector: str, *, notify: Callable[[str], None] | None = None
+) -> AddedVector:
     """Add a Matryoshka size (``mrl_<size>``) or ``bm25`` to a live collection, and fill it.
 
-    Searches go on as before: the collection's default plan stays. May be repeated after a crash;
-    what was written meanwhile without the vector gets it in a second pass. A vector of another
-    encoder is a matter for a migration.
+    Searches are unaffected: the collection's default plan stays. Repeat it after a crash. Points
+    that were written meanwhile without the vector get it in a second pass. A vector of another
+    encoder needs a migration.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient` of a server from 1.18 on.
-        name: A collection or an alias.
-        vector: Its name.
-        say: Hears what is done.
+        collection: A collection or an alias.
+        vector: The vector's name.
+        notify: Called with a line for every change.
 
     Raises:
-        ArgumentError: If it is no such vector, or the server is too old.
-        SpecMismatchError: If the collection has one of that name that differs.
+        ArgumentError: If the vector has another name, or the server is too old.
+        SpecMismatchError: If the collection has a vector of that name that differs.
     """
-    collection = target_of(client, name)
-    there = read_spec(client, collection)
-    wanted = _with(there, vector)
-    found = diff(client, collection, wanted)
-    apply(client, collection, found, notify=say)
+    collection = target_of(client, collection)
+    wanted = _with(read_spec(client, collection), vector)
+    apply(client, collection, diff(client, collection, wanted), notify=notify)
     points = exact_count(client, collection)
     filled = points_with(client, collection, vector)
-    if filled < points:  # written by others before the metadata told them of it
+    if filled < points:  # written by clients that had read the spec before
         spec = read_spec(client, collection)
         if vector == BM25 and spec.sparse is not None:
             fill_terms(client, collection, spec.sparse, spec.fields)
@@ -78,7 +76,7 @@ def add_vector(
             fill_prefix(client, collection, spec.vectors[0], spec.vector(vector))
         filled = points_with(client, collection, vector)
     wait_until_indexed(client, collection)
-    return Added(collection=collection, vector=vector, points=points, filled=filled)
+    return AddedVector(collection=collection, vector=vector, points=points, filled=filled)
 
 
 def _with(spec: CollectionSpec, vector: str) -> CollectionSpec:
@@ -87,12 +85,12 @@ def _with(spec: CollectionSpec, vector: str) -> CollectionSpec:
     kind, _, size = vector.partition("_")
     if kind != "mrl" or not size.isdecimal():
         raise ArgumentError(
-            field="vector", problem=f"{vector!r} is neither 'mrl_<size>' nor 'bm25'; another "
-            "encoder's vector is a matter for `migrate start`",
+            field="vector", problem=f"{vector!r} is neither 'mrl_<size>' nor 'bm25'; a vector of "
+            "another encoder needs `migrate start`",
         )  # fmt: skip
     if any(one.name == vector for one in spec.vectors):
         return spec
-    made = CollectionSpec.for_encoder(spec.encoder, matryoshka=(int(size),), sparse=None)
-    new = replace(made.vector(vector), hnsw=None)  # the full one keeps the graph
+    template = CollectionSpec.for_encoder(spec.encoder, matryoshka=(int(size),), sparse=None)
+    new = replace(template.vector(vector), hnsw=None)  # the full vector keeps the graph
     later = sorted([*spec.vectors[1:], new], key=lambda one: -one.size)
     return replace(spec, vectors=(spec.vectors[0], *later))
