@@ -1,7 +1,7 @@
 # Numba gives these functions their types.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, call-arg"
 # mypy: disable-error-code="var-annotated, assignment"
-"""What Numba lacks for byte kernels, and how kernels are compiled.
+"""Compilation of kernels, and operations on bytes that Numba lacks.
 
 Imported only by kernel modules: importing Numba takes longer (230 to 460 ms) than answering a
 query.
@@ -20,12 +20,12 @@ from numba.np import arrayobj
 
 
 def compiled(function: Callable[..., Any] | None = None, *, fastmath: bool = False) -> Any:
-    """Compile without the GIL, into Numba's cache.
+    """Compile a kernel that releases the GIL, with Numba's cache.
 
-    Numba looks for a folder that it can write: ``__pycache__`` beside the source, then the user's
-    cache folder. In a read-only installation without a home it finds none and *raises while
-    decorating*, so that the module could not even be imported; then the kernels are compiled in
-    every process.
+    Numba needs a writable folder: ``__pycache__`` beside the source, or the user's cache folder. In
+    a read-only installation without a home there is none, and Numba *raises while decorating*, so
+    that the module could not be imported; then the kernels are compiled without a cache in every
+    process.
     """
     if function is None:
         return lambda decorated: compiled(decorated, fastmath=fastmath)
@@ -44,11 +44,11 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any
 
 @intrinsic
 def address(typing_context: Any, array: Any) -> Any:
-    """Where the first element of an array lies, as an integer.
+    """Return the address of the first element of an array.
 
-    Small functions that take arrays make Numba count references, with atomic instructions, wherever
-    its pruning does not see that the count cannot matter; in a loop over words that took three
-    times the time of all the rest. The caller keeps the array alive.
+    For small functions with array arguments Numba counts references, with atomic instructions,
+    unless its pruning finds that they do not matter; in a loop over words that took three times as
+    long as everything else. The caller must keep the array alive.
     """
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -93,7 +93,7 @@ def store_int32(typing_context: Any, where: Any, value: Any) -> Any:
 
 @intrinsic
 def trailing_zeros(typing_context: Any, value: Any) -> Any:
-    """The number of zero bits below the lowest one of a uint64; 64 for zero."""
+    """Return the number of zero bits below the lowest set bit of a uint64; 64 for zero."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], cgutils.false_bit)
@@ -103,7 +103,7 @@ def trailing_zeros(typing_context: Any, value: Any) -> Any:
 
 @intrinsic
 def classify(typing_context: Any, data: Any, index: Any, fold: Any) -> Any:
-    """Classify 64 bytes at once, by whatever vector instructions the machine has.
+    """Classify 64 bytes at once, with the vector instructions of the machine.
 
     Args:
         typing_context: Numba's.

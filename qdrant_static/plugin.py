@@ -1,13 +1,13 @@
-"""Our encoders in qdrant-client's own inference: ``models.Document(text=..., model="wordllama")``.
+"""Registers our encoders for the inference of qdrant-client with ``models.Document``.
 
-qdrant-client computes the vectors of a ``models.Document`` with fastembed, and fastembed asks a
-list of classes, ``TextEmbedding.EMBEDDINGS_REGISTRY``, in order: the first that knows the model's
-name makes it. `install` puts a class of ours at the head of that list.
+qdrant-client computes the vectors of a ``models.Document`` with fastembed. fastembed goes through a
+list of classes, ``TextEmbedding.EMBEDDINGS_REGISTRY``: the first class that knows the name of the
+model makes it. `install` inserts our class at the beginning of that list.
 
-What rests on fastembed's internals, unchanged from 0.7 to 0.9: the list itself; the class method
-``_list_supported_models`` of what is in it; the constructor's arguments; ``embed``,
-``query_embed``, ``passage_embed``. The list has no public way in for a class (``add_custom_model``
-takes ONNX models only). Where it is not found, `install` fails and says so.
+This depends on internals of fastembed that are unchanged from 0.7 to 0.9: the list itself; the
+class method ``_list_supported_models`` of its classes; the arguments of their constructors;
+``embed``, ``query_embed``, ``passage_embed``. There is no public function to register a class
+(``add_custom_model`` accepts ONNX models only). If the list is missing, `install` raises an error.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.encoders.base import Encoder
 
-#: Static models by name, with their dimensions: fastembed wants these before a model is loaded.
+#: Static models and their dimensions, which fastembed needs before a model is loaded.
 KNOWN_MODELS = MappingProxyType(
     {
         "wordllama": 256,
@@ -51,10 +51,10 @@ KNOWN_MODELS = MappingProxyType(
         "sentence-transformers/static-similarity-mrl-multilingual-v1": 1024,
     }
 )
-#: fastembed's options that a static model has no use for, and what to do instead.
+#: Options of fastembed that do not apply to a static model, and what to do instead.
 _REFUSED = MappingProxyType(
     {
-        "cache_dir": "the files lie in the hub's cache: set HF_HOME",
+        "cache_dir": "the files are in the hub's cache: set HF_HOME",
         "local_files_only": "set HF_HUB_OFFLINE=1",
         "providers": "a static model needs no runtime: leave it out",
         "cuda": "a static model is computed by the processor: leave it out",
@@ -62,14 +62,14 @@ _REFUSED = MappingProxyType(
     }
 )
 _OPTIONS = ("dimensions", "threads", "lazy_load", "specific_model_path")
-#: Texts that are encoded at once; the vectors of so many are in memory.
+#: How many texts are encoded at once; their vectors are in memory.
 _BLOCK = 8192
 
 
 class _Installed:
-    """What is registered: names as they are given and described, and the encoders in use.
+    """The registered names with their dimensions, and the loaded encoders.
 
-    fastembed takes names without regard to case.
+    fastembed ignores the case of names.
     """
 
     def __init__(self) -> None:
@@ -78,14 +78,14 @@ class _Installed:
         self._encoders: dict[str, Encoder] = {}
 
     def encoder(self, name: str) -> Encoder:
-        """The encoder of a name; all models of the same name share it."""
+        """Return the encoder of a name; all models of the same name share it."""
         with self.guard:
             if name not in self._encoders:
                 self._encoders[name] = load_encoder(name)
             return self._encoders[name]
 
     def add(self, dimensions: Mapping[str, int]) -> None:
-        """Make names known, all or none."""
+        """Register names, all or none."""
         names = dict(self.names)
         for name, dimension in dimensions.items():
             before, _ = names.setdefault(name.lower(), (name, dimension))
@@ -105,36 +105,38 @@ _installed = _Installed()
 
 
 def install(*, names: Iterable[str | os.PathLike[str]] = ()) -> tuple[str, ...]:
-    """Let qdrant-client's inference use our encoders.
+    """Register our encoders for the inference of qdrant-client.
 
-    From then on ``models.Document(text=..., model=NAME)`` works with every client of this process:
-    a `QdrantClient` of a server (the text is encoded here), ``QdrantClient(":memory:")`` and
-    `EdgeClient`. Options: ``{"dimensions": 64}`` takes the first 64 dimensions, renormalized;
-    ``{"threads": 1}`` limits the threads. To install again adds names, and is harmless.
+    Afterwards ``models.Document(text=..., model=NAME)`` works with every client of this process: a
+    `QdrantClient` of a server (the text is encoded in this process), ``QdrantClient(":memory:")``
+    and `EdgeClient`. Options: ``{"dimensions": 64}`` takes the first 64 dimensions, renormalized;
+    ``{"threads": 1}`` limits the threads. Another call adds names.
 
-    Processes that a client starts (``upload_points(parallel=2)``) know nothing of it: leave
-    ``parallel`` at 1, an encoder has threads.
+    The models are unknown to processes that a client starts (``upload_points(parallel=2)``): leave
+    ``parallel`` at 1, since an encoder uses threads.
 
     Args:
-        names: What is to be known beside `KNOWN_MODELS`: whatever `load_encoder` takes, in
-            particular paths of model folders. They are loaded now, to learn their dimensions. A
-            folder is known by the path as given and by its absolute path.
+        names: Names to register besides `KNOWN_MODELS`: any that `load_encoder` accepts, in
+            particular paths of model folders. They are loaded now to get their dimensions. A folder
+            is registered by the given path and by its absolute path.
 
     Returns:
-        All names that are known now, sorted.
+        All registered names, sorted.
 
     Raises:
         EncoderNotFoundError: If there is no encoder of a name.
         EncoderUnavailableError: If it could not be fetched.
         ArgumentError: If ``names`` is a single string, or two differ in case only.
-        IncompatiblePackageError: If fastembed has no list of classes where it is expected.
+        IncompatiblePackageError: If fastembed has no such list of classes.
     """
     if isinstance(names, str | os.PathLike):
         raise ArgumentError(field="names", problem=f"give a list of names: [{os.fspath(names)!r}]")
     registry = _registry()
     with _installed.guard:
         given = [os.fspath(name) for name in names]
-        loaded = [(name, _installed.encoder(name).info) for name in given]  # all, or none is known
+        loaded = [
+            (name, _installed.encoder(name).info) for name in given
+        ]  # all, or none is registered
         _installed.add(
             {
                 **KNOWN_MODELS,
@@ -148,17 +150,17 @@ def install(*, names: Iterable[str | os.PathLike[str]] = ()) -> tuple[str, ...]:
 
 
 def uninstall() -> None:
-    """Undo `install`: fastembed's list is what it was; what is not installed is no error.
+    """Undo `install`; no error if nothing is installed.
 
-    A client that has used a model already keeps it; a new client does not know it.
+    A client that has used a model keeps it; a new client does not know it.
     """
     registry = _registry()
     with _installed.guard:
         if StaticModels in registry:
             registry.remove(StaticModels)
         _installed.clear()
-    # The client remembers which names it has seen. Without this it would still take ours for
-    # supported, and then fail with fastembed's message instead of its own.
+    # The client caches supported names. Without this it would still consider ours supported, and
+    # then fail with the message of fastembed instead of its own.
     remembered = sys.modules.get("qdrant_client.fastembed_common")
     misc = getattr(remembered, "FastEmbedMisc", None)
     if isinstance(getattr(misc, "_TEXT_MODELS", None), set):
@@ -166,19 +168,19 @@ def uninstall() -> None:
 
 
 class StaticModels(TextEmbeddingBase):
-    """An encoder of ours as fastembed calls its models; made by fastembed, not by callers.
+    """One of our encoders with the interface of fastembed's models; created by fastembed.
 
     Args:
         model_name: A name that is installed.
         cache_dir: Not supported, like all of `_REFUSED`.
-        threads: How many to encode with; None for one per available core.
-        dimensions: How many of the dimensions to keep, renormalized; None for all.
+        threads: How many threads to use; None for one per available core.
+        dimensions: How many dimensions to keep, renormalized; None for all.
         lazy_load: Whether the model is loaded at its first use.
-        specific_model_path: A folder to load instead of what the name says.
-        options: Others of fastembed's.
+        specific_model_path: A folder to load instead of the named model.
+        options: Other options of fastembed.
 
     Raises:
-        ArgumentError: If an option is unknown or cannot be honored, or ``dimensions`` is out of
+        ArgumentError: If an option is unknown or not supported, or ``dimensions`` is out of
             range.
     """
 
@@ -213,7 +215,7 @@ class StaticModels(TextEmbeddingBase):
 
     @classmethod
     def get_embedding_size(cls, model_name: str) -> int:
-        """Dimensions of a model, before any are left out.
+        """Return the dimensions of a model, before truncation.
 
         Raises:
             ArgumentError: If the name is not installed.
@@ -226,7 +228,7 @@ class StaticModels(TextEmbeddingBase):
 
     @property
     def embedding_size(self) -> int:
-        """Length of the vectors that this model gives."""
+        """Length of the vectors of this model."""
         return self._dimensions or self._encoder.info.dimension
 
     @property
@@ -255,7 +257,7 @@ class StaticModels(TextEmbeddingBase):
         Args:
             documents: n texts, or one.
             batch_size: Ignored: blocks of thousands are faster, and need no padding.
-            parallel: Ignored: an encoder has threads.
+            parallel: Ignored: an encoder uses threads.
             kwargs: None.
 
         Yields:
@@ -273,14 +275,14 @@ class StaticModels(TextEmbeddingBase):
             yield from self._rows(block)
 
     def token_count(self, texts: str | Iterable[str], **kwargs: Any) -> int:
-        """How many tokens the texts have, of those that are pooled.
+        """Return the number of pooled tokens of texts.
 
         Raises:
             ArgumentError: If the encoder is not static.
         """
         encoder = self._encoder
         if not isinstance(encoder, StaticEncoder):
-            raise _wrong(self.model_name, "token_count()", "the encoder does not tell its tokens")
+            raise _wrong(self.model_name, "token_count()", "the encoder has no tokenizer")
         ids, _ = encoder.tokenize([texts] if isinstance(texts, str) else list(texts))
         return len(ids)
 
@@ -316,7 +318,7 @@ def _described(name: str, dimension: int) -> DenseModelDescription:
         dim=dimension,
         description="Static text embeddings, encoded by qdrant-static",
         license="",
-        size_in_GB=0.0,  # fastembed's own value for a model that it knows little of
+        size_in_GB=0.0,  # fastembed's own value for an unknown size
         sources=ModelSource(hf=name if hub else None, url=None if hub else f"local:{name}"),
         model_file="model.safetensors",
     )
@@ -327,9 +329,9 @@ def _require_no_others(model: str, options: dict[str, Any]) -> None:
         if name not in _REFUSED:
             valid = ", ".join(_OPTIONS)
             raise _wrong(model, name, f"there is no such option; valid: {valid}")
-        # fastembed hands over its own defaults: None, False, and "auto" for the device.
+        # fastembed passes its own defaults: None, False, and "auto" for the device.
         if value not in (None, False) and getattr(value, "value", value) not in ("auto", "cpu"):
-            raise _wrong(model, name, f"{value!r} cannot be honored: {_REFUSED[name]}")
+            raise _wrong(model, name, f"{value!r} is not supported: {_REFUSED[name]}")
 
 
 def _wrong(model: str, option: str, problem: str) -> ArgumentError:

@@ -1,4 +1,4 @@
-"""Arithmetic on matrices of vectors, one vector to a row."""
+"""Normalization, truncation and fingerprints of matrices, with one vector per row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoder is."""
+"""Protocols of encoders, and the description of an encoder."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderInfo:
-    """Who an encoder is, and how it works.
+    """Identity of an encoder, and how it works.
 
-    Two infos are equal if they name the same encoder; how it works does not count.
+    Two infos are equal if their identities are equal.
 
     Attributes:
         name: What `load_encoder` takes to load it again: a hub name, a path, ``"wordllama"``.
         dimension: Length of its vectors.
-        fingerprint: Digest of all that decides its vectors; two encoders with the same
+        fingerprint: Digest of everything that determines its vectors; two encoders with the same
             fingerprint give the same vectors, whatever their names.
-        revision: The commit of the hub's repository, where it is known.
-        route: How text becomes token ids: ``"wordpiece"``, ``"chunk-memo"``, ``"plain"``; empty
+        revision: The commit of the hub's repository, if known.
+        route: How text becomes token ids: ``"wordpiece"``, ``"chunk-memo"`` or ``"plain"``; empty
             for an encoder that is not static.
-        reason: Why no faster route was taken; empty for the fastest.
+        reason: Why no faster route is used; empty for the fastest.
         normalized: Whether its vectors have length 1.
-        max_length: Texts are cut to so many tokens; None for no limit.
+        max_length: Texts are cut to this number of tokens; None for no limit.
         pooling: ``"mean"`` or ``"sum"``; empty for an encoder that is not static.
-        dtype: Of its token table; empty likewise.
+        dtype: Type of its token table; empty for an encoder that is not static.
     """
 
     name: str
@@ -43,7 +43,7 @@ class EncoderInfo:
     dtype: str = field(default="", compare=False)
 
     def identity(self) -> dict[str, Any]:
-        """What a collection keeps: all that counts for equality, as JSON-like data."""
+        """Return what a collection's metadata keeps: the fields that count for equality."""
         return {
             "name": self.name,
             "dimension": self.dimension,
@@ -54,7 +54,7 @@ class EncoderInfo:
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Text -> one vector per text.
+    """Encodes texts to one vector per text.
 
     An encoder may be used by several threads at once.
     """
@@ -78,7 +78,7 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class LateInteractionEncoder(Protocol):
-    """Text -> one vector per token, for a multi-vector compared by MaxSim.
+    """Encodes texts to one vector per token, for a multi-vector compared by MaxSim.
 
     Queries and documents are encoded differently. It may be used by several threads at once.
     """
@@ -113,11 +113,11 @@ class LateInteractionEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossEncoderInfo:
-    """Who a cross-encoder is.
+    """Identity of a cross-encoder.
 
     Attributes:
-        name: What loads it again.
-        fingerprint: Digest of all that decides its scores.
+        name: The name that loads it again.
+        fingerprint: Digest of everything that determines its scores.
     """
 
     name: str
@@ -126,7 +126,7 @@ class CrossEncoderInfo:
 
 @runtime_checkable
 class CrossEncoder(Protocol):
-    """A query and a text, read together -> how well they fit."""
+    """Scores how well texts fit a query, by reading both together."""
 
     @property
     def info(self) -> CrossEncoderInfo:
@@ -141,6 +141,6 @@ class CrossEncoder(Protocol):
             texts: n strings.
 
         Returns:
-            float32 ``(n,)``, the higher the better; of no fixed range, comparable within a query.
+            float32 ``(n,)``, higher is better; without a fixed range, comparable within a query.
         """
         ...

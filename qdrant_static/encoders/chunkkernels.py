@@ -1,24 +1,24 @@
 """Kernels of the chunk memo: a hash table of byte strings that readers share without a lock.
 
-Imported by ``chunkmemo`` on first use, because importing Numba costs more than a short search.
+Imported by ``chunkmemo`` on first use, because importing Numba takes longer than a short search.
 
 The table is open addressing over slots of 32 bytes, two to a cache line::
 
     word 0-1  the chunk itself if it has at most 16 bytes, else its 64-bit hash and zero
     word 2    bit 31 = used (a free slot is zero), n ids (13-25), kind (11-12), length (0-10);
-              upper half: id 0, or where a longer chunk begins in the arena
-    word 3    ids 1 and 2; of a longer chunk, or one of more than 3 ids, the lower half says where
-              the ids begin in the overflow array
+              upper half: id 0, or the position of a longer chunk in the arena
+    word 3    ids 1 and 2; of a longer chunk, or one of more than 3 ids, the lower half is the
+              position of the ids in the overflow array
 
-A chunk of up to 16 bytes is compared inside its slot: 99 words in 100 of English text cost one
-cache line. Longer ones are compared byte by byte with the arena, so that equal hashes cost time
-and never correctness.
+A chunk of up to 16 bytes is compared inside its slot: 99 of 100 words of English text need one
+cache line. Longer ones are compared byte by byte with the arena, so that equal hashes only cost
+time.
 
 Threads: one writer at a time (the caller's lock), any number of readers. A writer fills words 0, 1
 and 3, the arena and the overflow, then stores word 2 with *release*; a reader loads word 2 with
-*acquire* and thereby sees everything that it points at. On x86 both are plain moves.
+*acquire* and therefore sees everything that it refers to. On x86 both are plain moves.
 
-Words are read as little-endian integers, as every machine that Numba supports well has them.
+Words are read as little-endian integers, the byte order of all machines that Numba supports well.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - Numba infers kernels' types; llvmlite has none
@@ -42,11 +42,11 @@ from qdrant_static.intrinsics import (
 )
 
 MAX_CHUNK = 1024
-"""Bytes; a longer chunk hardly ever comes back, and its row is tokenized whole."""
+"""Bytes; a longer chunk hardly ever occurs again, and its row is tokenized whole."""
 
 MAX_IDS = 0x1FFE
 POISON = 0x1FFF
-"""Stored in place of a number of ids: the row that holds this chunk goes to the plain route."""
+"""Stored instead of a number of ids: a row with this chunk goes to the tokenizer."""
 
 SHORT, INLINE_IDS = 16, 3
 
@@ -87,7 +87,7 @@ def _store_release(typing_context: Any, where: Any, value: Any) -> Any:
 
 @inlined
 def first_bytes(word, n):
-    """The first ``n`` bytes of a word (all from 8 on, none up to 0), zeros above; no branch."""
+    """Keep the first ``n`` bytes of a word (all from 8 on, none up to 0), without a branch."""
     n = min(max(n, 0), 8)
     # In two steps: a shift by 64 is undefined.
     return word & ~((~_U(0) << _U(4 * n)) << _U(4 * n))
@@ -95,7 +95,7 @@ def first_bytes(word, n):
 
 @inlined
 def word_at(data, size, start, stop):
-    """Up to 8 bytes from ``start``, not from ``stop`` on, as one word."""
+    """Return up to 8 bytes from ``start`` to ``stop`` as one word."""
     if start + 8 <= size:
         return first_bytes(load_uint64(data + start), stop - start)
     word = _U(0)
@@ -106,7 +106,7 @@ def word_at(data, size, start, stop):
 
 @inlined
 def short_hash(word0, word1, kind):
-    """The hash of a chunk of up to 16 bytes, from its bytes as two words."""
+    """Return the hash of a chunk of up to 16 bytes, given as two words."""
     h = word0 * _C1 + (word1 ^ _U(kind)) * _C3
     h = (h ^ (h >> _HALF)) * _C2
     return h ^ (h >> _HALF)
@@ -114,7 +114,7 @@ def short_hash(word0, word1, kind):
 
 @inlined
 def hash_chunk(data, size, start, stop, kind):
-    """The hash of a chunk and the two words that stand for it in a slot."""
+    """Return the hash of a chunk and the two words that represent it in a slot."""
     if stop - start <= SHORT:
         word0, word1 = word_at(data, size, start, stop), word_at(data, size, start + 8, stop)
         return short_hash(word0, word1, kind), word0, word1
@@ -143,7 +143,7 @@ def _identity(length, kind):
 
 @inlined
 def find(slots, mask, arena, data, size, start, length, kind, h, word0, word1):
-    """The address of a chunk's slot and its word 2, or of the slot where it would go and 0."""
+    """Return the address of a chunk's slot and its word 2, or of a free slot for it and 0."""
     identity = _identity(length, kind)
     k = h & mask
     while True:
@@ -166,7 +166,7 @@ def find(slots, mask, arena, data, size, start, length, kind, h, word0, word1):
 
 @inlined
 def count_ids(meta):
-    """The number of ids of a slot, or ``POISON``, from its word 2."""
+    """Return the number of ids of a slot, or ``POISON``, from its word 2."""
     return np.intp((meta >> _U(13)) & _N_IDS)
 
 

@@ -1,9 +1,8 @@
-"""A memo from whitespace-delimited chunks of text to token ids, filled by a real tokenizer.
+"""A memo from whitespace-delimited chunks of text to token ids, filled by the tokenizer.
 
-Text repeats its words: a tokenizer that has seen one passage knows most chunks of the next. The
-memo keeps them as bytes and scans text at memory speed (``chunkkernels``); the real tokenizer is
-asked only for new chunks. That is exact only where the tokens of a chunk do not depend on its
-neighbors, which ``chunkrules`` decides.
+Words repeat: after one passage most chunks of the next are known. The memo stores them by their
+bytes (``chunkkernels``), and the tokenizer is called only for new chunks. The result is exact only
+if the tokens of a chunk do not depend on its neighbors, which ``chunkrules`` decides.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LearnedChunks:
-    """What the real tokenizer says about some chunks.
+    """Token ids of chunks, from the tokenizer.
 
     Attributes:
         ids: int32, all ids, chunk after chunk.
-        counts: int64 (n,), how many belong to each chunk; -1 if it cannot stand alone.
+        counts: int64 (n,), the number of ids of each chunk; -1 if it cannot be tokenized alone.
     """
 
     ids: Ids
@@ -40,7 +39,7 @@ class LearnedChunks:
 
 
 Learn: TypeAlias = Callable[[list[str]], "Sequence[Sequence[int] | None] | LearnedChunks"]
-"""The real tokenizer: chunks -> the ids of each (None: it cannot stand alone)."""
+"""Returns the ids of chunks by the tokenizer; None for one that cannot be tokenized alone."""
 
 Tables: TypeAlias = "tuple[npt.NDArray[np.uint64], Ids, Bytes, Ids]"
 """Slots uint64 (4 n,), the same memory as int32 (8 n,), arena uint8, overflow int32."""
@@ -52,19 +51,19 @@ _MISSES = 1 << 15
 
 
 class ChunkMemo:
-    """Chunk bytes -> token ids; exact, bounded, and safe across threads.
+    """Token ids by the bytes of a chunk; exact, of bounded size, and thread-safe.
 
-    Readers (kernels without the GIL) take ``tables()`` once per block of text and never lock. One
-    writer at a time inserts into spare room; growth makes new arrays and publishes them as one
+    Readers (kernels without the GIL) call ``tables()`` once per block of text and never lock. One
+    writer at a time inserts into free space; growth makes new arrays and publishes them as one
     tuple, so that readers keep a consistent old one.
 
-    At its bound the memo starts afresh rather than stop learning: a file that turns from English
-    to German would otherwise stay slow for good, while the common chunks are relearned after a
-    start in a fraction of the time that it took to meet the rare ones that filled the memory.
+    When it is full, the memo is cleared instead of frozen: a file that changes from English to
+    German would otherwise stay slow, while the common chunks are learned again in a fraction of the
+    time in which the rare ones filled the memory.
 
     Args:
-        learn: The real tokenizer; or one for each kind of chunk (see ``chunktokenizer``).
-        max_bytes: The most memory that the tables may take, in bytes.
+        learn: The tokenizer; or one for each kind of chunk (see ``chunktokenizer``).
+        max_bytes: The most memory of the tables, in bytes.
     """
 
     def __init__(self, learn: Learn | Sequence[Learn], *, max_bytes: int = 64 << 20) -> None:
@@ -79,7 +78,7 @@ class ChunkMemo:
         self.restarts = 0
 
     def __len__(self) -> int:
-        """How many chunks are known."""
+        """Return the number of known chunks."""
         return int(self._used[0])
 
     @property
@@ -89,17 +88,17 @@ class ChunkMemo:
         return slots.nbytes + arena.nbytes + overflow.nbytes
 
     def tables(self) -> Tables:
-        """The arrays that ``chunkkernels.lookup`` and ``scan`` read."""
+        """Return the arrays that ``chunkkernels.lookup`` and ``scan`` read."""
         return self._tables
 
     def remember(self, data: Bytes, starts: Positions, stops: Positions, kinds: Bytes) -> None:
-        """Learn chunks from the real tokenizer (outside the lock) and insert them.
+        """Tokenize chunks by the tokenizer (outside the lock) and insert them.
 
         Args:
             data: uint8 (bytes,), text in UTF-8.
             starts: int64 (n,), first byte of each chunk.
             stops: int64 (n,), one past the last byte.
-            kinds: uint8 (n,), index of the tokenizer to ask.
+            kinds: uint8 (n,), index of the tokenizer to call.
         """
         from qdrant_static.encoders import chunkkernels as kernels
 
@@ -130,7 +129,7 @@ class ChunkMemo:
                     )
 
     def _make_room(self, n: int, n_bytes: int, n_ids: int) -> bool:
-        """Grow or start afresh so that an insertion fits; the lock is held."""
+        """Grow or clear the tables so that an insertion fits; the lock is held."""
         from qdrant_static.encoders import chunkkernels as kernels
 
         for used in (self._used, np.zeros(3, np.int64)):
@@ -158,11 +157,11 @@ class ChunkMemo:
                 self.restarts += 1
             self._tables = grown
             return True
-        return False  # one block alone is too large: its rows take the plain route
+        return False  # one block alone is too large: its rows go to the tokenizer
 
 
 def flatten(rows: Sequence[Sequence[int] | None]) -> LearnedChunks:
-    """Lay lists of ids end to end."""
+    """Concatenate lists of ids."""
     counts = np.fromiter((-1 if ids is None else len(ids) for ids in rows), np.int64, len(rows))
     ids = np.fromiter(chain.from_iterable(ids for ids in rows if ids is not None), np.int32)
     return LearnedChunks(ids=ids, counts=counts)

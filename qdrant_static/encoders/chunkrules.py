@@ -49,16 +49,15 @@ _CUT_BEFORE_SPACE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkRule:
-    """How a tokenizer may be applied chunk by chunk, if it may.
+    """Whether and how a tokenizer may be applied chunk by chunk.
 
     Attributes:
         independent: Whether the tokens of a text are those of its chunks.
-        reason: Why not, or by what argument.
-        separators: The characters before whose runs text is cut.
-        keep_separators: Whether a chunk is its separators and the word after them, shown to the
-            tokenizer after a word of context, except at the start of a text. Otherwise it is the
-            word alone, wherever it stands.
-        forbidden: A chunk that contains one of these cannot stand alone.
+        reason: Why not, or the argument why.
+        separators: Text is cut before runs of these characters.
+        keep_separators: Whether a chunk is its separators and the word after them, tokenized after
+            a word of context, except at the start of a text. Otherwise it is the word alone.
+        forbidden: A chunk that contains one of these cannot be tokenized alone.
         forbidden_normalized: Nor can one whose normalized form contains one of these.
         check_ends: Whether a last character that is white space, or that the normalizer turns into
             it or removes, extends the run of separators after the chunk, which then cannot stand
@@ -86,7 +85,7 @@ def prove(tokenizer: Tokenizer, definition: _Json) -> ChunkRule:
     """Decide from the definition alone.
 
     Args:
-        tokenizer: The tokenizer, asked only what its normalizer makes of separators.
+        tokenizer: The tokenizer; only its normalizer is called, with separators.
         definition: Its JSON.
     """
     if sys.byteorder != "little":
@@ -219,7 +218,7 @@ def _spaces_only(cutters: list[_Json]) -> bool:
 
 
 def _whole_text(normalizers: list[_Json], model: _Json, *, mapped: bool) -> ChunkRule:
-    """A model that sees the text in one piece."""
+    """Return the rule of a model that gets the text in one piece."""
     name = model.get("type", "?")
     if name == "Unigram":
         return _refuse("a Unigram over the whole text breaks ties by the sum of what precedes")
@@ -268,7 +267,7 @@ def _no_merge_crosses(model: _Json) -> ChunkRule:
 
 
 def _true_separators(tokenizer: Tokenizer, rule: ChunkRule, *, spaces_only: bool) -> str:
-    """Those that the normalizer leaves as a blank between two words."""
+    """Return the separators that the normalizer leaves as a blank between two words."""
     normalizer = tokenizer.normalizer
     kept = ""
     for separator in rule.separators or SEPARATORS:

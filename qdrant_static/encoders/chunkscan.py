@@ -1,4 +1,4 @@
-"""Texts -> token ids by a chunk memo; rows that it must not touch go to the plain tokenizer."""
+"""Converts blocks of text to token ids by a chunk memo."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NO_LETTERS = bytes(byte for byte in range(0x80) if not chr(byte).isalnum())
 
 _BLANKS, _NO_LETTERS = frozenset(range(0x21)), frozenset(NO_LETTERS)
 _NO_LIMIT = 1 << 62
-# Rounds of scanning and learning before what is left takes the plain route. Two suffice for
-# ordinary text; more are needed by a text with tens of thousands of new chunks, or by a memo that
-# is too small for one block of text.
+# Rounds of scanning and learning before the remaining rows go to the tokenizer. Two are enough for
+# ordinary text; a text with tens of thousands of new chunks needs more, or a memo that is too small
+# for one block of text.
 _MAX_ROUNDS = 64
 
 
@@ -29,15 +29,15 @@ _MAX_ROUNDS = 64
 class ChunkTokenRows:
     """Token ids of a block of texts: those of row i are ``ids[starts[i] : starts[i] + counts[i]]``.
 
-    ``ids`` belongs to the workspace and holds until its next use. Rows need not follow one another
-    in it: a row with an unknown chunk is scanned again after the others.
+    ``ids`` belongs to the workspace and is valid until its next use. Rows may be in any order in
+    it: a row with an unknown chunk is scanned again after the others.
 
     Attributes:
         ids: int32.
         starts: int64 (n,).
         counts: int64 (n,).
-        dropped: int64 (n,), ids that were left out because they are unknown.
-        plain: int64 (k,), the rows that took the plain route.
+        dropped: int64 (n,), the number of unknown ids that were left out.
+        plain: int64 (k,), the rows that went to the tokenizer.
     """
 
     ids: Ids
@@ -48,14 +48,14 @@ class ChunkTokenRows:
 
 
 class ChunkScanner:
-    """Texts -> token ids by a memo; rows that it must not touch go to the plain tokenizer.
+    """Tokenizes texts by a memo, and rows that are not independent chunks by the tokenizer.
 
     Args:
         memo: The memo.
-        plain: The real tokenizer on whole texts.
+        plain: The tokenizer on whole texts.
         separators: The bytes that separate chunks: ASCII white space, or ``NO_LETTERS``.
         keep_separators: Whether separators belong to the chunk that follows them.
-        drop: An id that is left out (the unknown token), or None.
+        drop: The id that is left out (the unknown token), or None.
         limit: At most this many ids per text, after leaving out; None for all.
     """
 
@@ -140,7 +140,7 @@ class ChunkScanner:
         end: int,
         workspace: Workspace,
     ) -> tuple[int, int]:
-        """One pass of the kernel over the pending rows; grows the ids as needed."""
+        """Run the kernel over the pending rows; grow the ids as needed."""
         from qdrant_static.encoders import chunkscankernels as kernels
 
         total = 0

@@ -1,6 +1,6 @@
-"""Kernel that cuts text into chunks and looks them up: texts -> token ids at memory speed.
+"""Kernel that cuts texts into chunks and looks up their token ids.
 
-Imported by ``chunkscan`` on first use, because importing Numba costs more than a short search.
+Imported by ``chunkscan`` on first use, because importing Numba takes longer than a short search.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - Numba infers kernels' types; llvmlite has none
@@ -73,7 +73,7 @@ def _prefetch(typing_context: Any, where: Any) -> Any:
 
 @inlined
 def _letters_of(word):
-    """Flags (0x80) of the bytes that are ASCII letters or digits, or not ASCII."""
+    """Return flags (0x80) of the bytes that are ASCII letters or digits, or not ASCII."""
     low = word & ~_HIGH
     small = low | _CASE
     digit = (low + _FROM_0) & ~(low + _PAST_9)
@@ -83,7 +83,7 @@ def _letters_of(word):
 
 @inlined
 def _words_of(word, patterns, n_patterns):
-    """Flags (0x80) of the bytes that are none of the separators, each repeated in a pattern."""
+    """Return flags (0x80) of the bytes that are none of the separators (repeated in patterns)."""
     flags = _HIGH
     for j in range(n_patterns):
         other = word ^ load_uint64(patterns + 8 * j)
@@ -93,7 +93,7 @@ def _words_of(word, patterns, n_patterns):
 
 @inlined
 def _word_bits(data, size, i, stop, blank, letters, patterns, n_patterns):
-    """Which of the 64 bytes from ``i`` belong to words, as bits; those from ``stop`` on do not."""
+    """Return bits for the bytes of words among the 64 from ``i``; those from ``stop`` on are 0."""
     bits = _U(0)
     if i + 64 <= size:
         for j in range(8):
@@ -111,7 +111,7 @@ def _word_bits(data, size, i, stop, blank, letters, patterns, n_patterns):
 
 @inlined
 def _add_edges(bits, i, inside, edges, n):
-    """Note where words start and end, by turns; ``inside``: the byte before is of a word."""
+    """Write where words start and end, alternately; ``inside``: the previous byte is of a word."""
     turns = bits ^ ((bits << _ONE) | inside)
     while turns != _U(0):
         edges[n] = i + np.intp(trailing_zeros(turns))
@@ -122,7 +122,7 @@ def _add_edges(bits, i, inside, edges, n):
 
 @inlined
 def _call_for(slots, mask, data, size, a, start, stop, kind, places, hashes, m):
-    """Hash the chunk from ``a``, whose word is ``start`` to ``stop``, and call for its slot."""
+    """Hash the chunk from ``a``, whose word is ``start`` to ``stop``, and prefetch its slot."""
     length = stop - a
     h, word0, word1 = _U(0), _U(0), _U(0)
     if a == start and length <= SHORT and a + SHORT <= size:
@@ -140,7 +140,7 @@ def _call_for(slots, mask, data, size, a, start, stop, kind, places, hashes, m):
 
 @inlined
 def _chunk_start(data, last, start, first, keep):
-    """Where the chunk of the word at ``start`` begins, and its kind; ``last``: the word before."""
+    """Return the start and kind of the chunk of the word at ``start``; ``last``: previous word."""
     if not keep:
         return start, 0
     if first:
@@ -171,7 +171,7 @@ def scan(  # noqa: C901 - one loop, one return value per cause
     miss_kinds,
     seen,
 ):
-    """Scan texts into token ids by the memo alone; note the chunks that it does not know.
+    """Convert texts to token ids by the memo; list the chunks that it does not know.
 
     Args:
         tables: ``ChunkMemo.tables()``.

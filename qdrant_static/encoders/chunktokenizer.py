@@ -47,12 +47,12 @@ SAMPLE = (
     "",
     "a \u0301b aaa aaaaaa ahahahah \u2581low \u2581 line\u2581 _ - -- 'tis rock'n'roll I'm they'll 1,234,567.89 100% C++",
 )
-"""Short, so that loading a model stays quick; awkward, so that it disagrees where it can."""
+"""Short, so that models load fast; difficult, so that dependent chunks show."""
 
 _GROUP = 64
 _ORDINARY = re.compile(r"[!-~]+")
 _EXTENDS = re.compile("[\u200c\u200d\uff9e\uff9f\U0001f3fb-\U0001f3ff]")
-# The letters among the characters that Unicode joins to what follows them, a space included
+# The letters among the characters that Unicode joins to the next character, even a space
 # (Grapheme_Cluster_Break=Prepend); the others are format characters.
 _JOINS = re.compile(
     "[\u0d4e\U000111c2\U000111c3\U0001193f\U00011941\U00011a3a\U00011a84-\U00011a89\U00011d46\U00011f02]"
@@ -60,7 +60,7 @@ _JOINS = re.compile(
 
 
 class ChunkLearner:
-    """The tokens of chunks, by the real tokenizer.
+    """Tokenizes chunks by the tokenizer.
 
     Args:
         tokenizer: The tokenizer.
@@ -86,7 +86,7 @@ class ChunkLearner:
         return [encoding.ids for encoding in encoded]
 
     def by_kind(self, kind: int, chunks: list[str]) -> list[list[int] | None]:
-        """The ids of chunks of one kind, or None for those that cannot stand alone."""
+        """Return the ids of chunks of one kind; None for those that cannot be tokenized alone."""
         context, prefix = "", list[int]()
         if self._rule.keep_separators and kind != 1:
             context, prefix = CONTEXT + " " * (kind == 0), self._prefix
@@ -98,10 +98,10 @@ class ChunkLearner:
         return result
 
     def after_space(self, chunks: list[str]) -> Sequence[Sequence[int] | None] | LearnedChunks:
-        """The ids of chunks of kind 0, many at a time.
+        """Return the ids of chunks of kind 0, many at a time.
 
-        A call of the tokenizer costs as much as five words. Ordinary chunks are therefore shown as
-        one text, and their tokens told apart by the marker with which each one's first begins.
+        A call of the tokenizer takes as long as five words. Ordinary chunks are therefore joined to
+        one text, and their tokens separated by the marker with which the first of each begins.
         """
         if not self._rule.marker or not self._prefix:
             return self.by_kind(0, chunks)
@@ -131,7 +131,7 @@ class ChunkLearner:
         ids = np.fromiter(chain.from_iterable(row[n:] for row in rows), np.int32)
         begins = self._begins[ids]
         ends = np.cumsum([len(row) - n for row in rows])
-        # An ordinary chunk holds no marker of its own: as many marks as chunks are one for each.
+        # An ordinary chunk contains no marker: if there are as many as chunks, each has one.
         marks = np.concatenate(([0], np.cumsum(begins)))[ends]
         if not np.array_equal(np.diff(marks, prepend=0), [len(group) for group in groups]):
             return None
@@ -176,7 +176,7 @@ def _joins_a_space(word: str) -> bool:
 
 
 def _merged(chosen: np.ndarray, first: LearnedChunks, second: LearnedChunks) -> LearnedChunks:
-    """Put two sets of chunks back in order; ``chosen`` (bool (n,)) is where the first belong."""
+    """Merge two sets of chunks in order; ``chosen``, bool (n,), marks the first set."""
     counts = np.empty(len(chosen), np.int64)
     counts[chosen], counts[~chosen] = first.counts, second.counts
     of_first = np.repeat(chosen, np.maximum(counts, 0))
@@ -186,7 +186,7 @@ def _merged(chosen: np.ndarray, first: LearnedChunks, second: LearnedChunks) -> 
 
 
 def split(text: str, rule: ChunkRule) -> Iterator[tuple[int, str]]:
-    """Cut a text into (kind, chunk) as the scan does; for checks, not for speed."""
+    """Cut a text into (kind, chunk) as the scan does; for checks, not fast."""
     blank = f"[{re.escape(rule.separators)}]"
     word = f"[^{re.escape(rule.separators)}]"
     if not rule.keep_separators:
@@ -202,7 +202,7 @@ def split(text: str, rule: ChunkRule) -> Iterator[tuple[int, str]]:
 
 
 def tokens_by_chunk(text: str, learner: ChunkLearner, rule: ChunkRule) -> list[int] | None:
-    """The tokens of a text from those of its chunks, or None if one cannot stand alone."""
+    """Return the ids of a text from its chunks; None if one cannot be tokenized alone."""
     ids: list[int] = []
     for kind, chunk in split(text, rule):
         found = learner.by_kind(kind, [chunk])[0]
@@ -213,9 +213,9 @@ def tokens_by_chunk(text: str, learner: ChunkLearner, rule: ChunkRule) -> list[i
 
 
 def agrees_on_sample(tokenizer: Tokenizer, rule: ChunkRule) -> bool:
-    """Whether chunks give the tokens of whole texts on the built-in sample.
+    """Return whether chunks give the tokens of whole texts on the built-in sample.
 
-    Each line is checked whole and, where a chunk of it cannot stand alone, without such chunks.
+    Each line is checked whole, and without the chunks that cannot be tokenized alone.
     """
     learner = ChunkLearner(tokenizer, rule)
     texts = list(SAMPLE)
@@ -260,7 +260,7 @@ def chunk_scanner(
     limit: int | None = None,
     max_bytes: int = 64 << 20,
 ) -> ChunkScanner:
-    """A scanner of whole texts for a tokenizer whose chunks are independent.
+    """Make the scanner of texts for a tokenizer whose chunks are independent.
 
     Args:
         tokenizer: The tokenizer.

@@ -1,7 +1,7 @@
-"""fastembed's models: dense, late interaction, cross-encoder.
+"""Dense, late-interaction and cross-encoder models of fastembed.
 
-They are neural networks on ONNX Runtime, some thousand times slower than a static model: for the
-comparison, for reranking the top, and for collections that have one already.
+They are neural networks on ONNX Runtime, about a thousand times slower than a static model: for
+comparison, for reranking the best hits, and for collections that were made with one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from qdrant_static.encoders.textblocks import Texts
 
-#: What names of fastembed's models begin with in `load_encoder` and in a collection's metadata.
+#: Prefix of fastembed's models in `load_encoder` and in the metadata of collections.
 PREFIX = "fastembed:"
-#: Texts at once: they are padded to the longest of them.
+#: Texts per batch; they are padded to the longest of them.
 BATCH_SIZE = 32
 _PROBE = "probe"
 
@@ -39,14 +39,14 @@ def load_dense(name: str, **options: Any) -> FastembedEncoder:
     """Load a dense text model; ``load_encoder("fastembed:NAME")`` does so too.
 
     Args:
-        name: fastembed's name of it, with or without the prefix ``fastembed:``.
-        options: fastembed's own: ``cache_dir``, ``threads``, ``local_files_only``,
+        name: fastembed's name of the model, with or without the prefix ``fastembed:``.
+        options: Options of fastembed: ``cache_dir``, ``threads``, ``local_files_only``,
             ``specific_model_path``, ...
 
     Raises:
         EncoderNotFoundError: If fastembed knows no such model.
-        EncoderUnavailableError: If its files are neither here nor to be fetched.
-        ArgumentError: If there is no such option.
+        EncoderUnavailableError: If its files are not on this machine and cannot be fetched.
+        ArgumentError: If an option is unknown.
     """
     from fastembed import TextEmbedding
 
@@ -71,9 +71,9 @@ class FastembedEncoder:
     """A dense text model of fastembed's, as an `Encoder`.
 
     Args:
-        model: A ``fastembed.TextEmbedding``, or what has its ``embed``.
-        name: fastembed's name of it.
-        batch_size: Texts at once.
+        model: A ``fastembed.TextEmbedding``, or an object with its ``embed``.
+        name: fastembed's name of the model.
+        batch_size: Texts per batch.
 
     Raises:
         InvalidModelError: If it does not give one vector of finite numbers per text.
@@ -125,13 +125,14 @@ class FastembedLateInteraction:
     """A late-interaction text model of fastembed's, as a `LateInteractionEncoder`.
 
     Args:
-        model: A ``fastembed.LateInteractionTextEmbedding``, or what has its ``embed`` and
+        model: A ``fastembed.LateInteractionTextEmbedding``, or an object with its ``embed`` and
             ``query_embed``.
-        name: fastembed's name of it.
-        batch_size: Texts at once.
+        name: fastembed's name of the model.
+        batch_size: Texts per batch.
 
     Raises:
-        As `FastembedEncoder`.
+        InvalidModelError: If it does not give one matrix of finite numbers per text.
+        ArgumentError: If ``batch_size`` is not positive.
     """
 
     def __init__(self, model: Any, *, name: str, batch_size: int = BATCH_SIZE) -> None:
@@ -176,9 +177,10 @@ class FastembedCrossEncoder:
     """A cross-encoder of fastembed's, as a `CrossEncoder`.
 
     Args:
-        model: A ``fastembed.rerank.cross_encoder.TextCrossEncoder``, or what has its ``rerank``.
-        name: fastembed's name of it.
-        batch_size: Texts at once.
+        model: A ``fastembed.rerank.cross_encoder.TextCrossEncoder``, or with its
+            ``rerank``.
+        name: fastembed's name of the model.
+        batch_size: Texts per batch.
 
     Raises:
         ArgumentError: If ``batch_size`` is not positive.
@@ -203,17 +205,17 @@ class FastembedCrossEncoder:
             texts: n strings, or an Arrow array of strings; a null is an empty text.
 
         Returns:
-            float32 ``(n,)``, the higher the better; comparable within a query only.
+            float32 ``(n,)``, higher is better; comparable within a query only.
 
         Raises:
             TextInputError: If a row, or the query, is no text.
             InvalidModelError: If the model does not give one number per text.
         """
-        (asked,) = _strings([query])
+        (query,) = _strings([query])
         found = list(_strings(texts))
         if not found:
             return np.empty(0, np.float32)
-        given = self._model.rerank(asked, found, batch_size=self._batch_size)
+        given = self._model.rerank(query, found, batch_size=self._batch_size)
         rows = _rows(self._info.name, given, len(found), ndim=0)
         return np.array(rows, np.float32)
 
@@ -231,7 +233,7 @@ def _load(kind: Any, name: str, options: dict[str, Any]) -> Any:
         return kind(name, **options)
     except TypeError as error:
         raise ArgumentError(field=f"options of {PREFIX}{name}", problem=str(error)) from error
-    except Exception as error:  # the hub's client, its transport and the runtime, each its own
+    except Exception as error:  # of the hub's client, its transport or the runtime
         problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EncoderUnavailableError(name=PREFIX + name, problem=problem) from error
 
@@ -245,7 +247,7 @@ def _strings(texts: Texts) -> Iterable[str]:
 
 
 def _rows(name: str, vectors: Iterable[Any], count: int, *, ndim: int) -> list[NDArray[np.float32]]:
-    """What a model gave, checked: a wrong vector would be found in nobody's results."""
+    """Return the results of a model as arrays; check their number, shape and values."""
     rows = [np.asarray(vector, np.float32) for vector in vectors]
     if len(rows) != count:
         raise InvalidModelError(
@@ -264,7 +266,7 @@ def _tokenizer(model: Any) -> Any:
 
 
 def _digest(model: Any, name: str) -> str:
-    """Digest of the model's files where fastembed shows them, otherwise of its name."""
+    """Return the digest of the model's files if fastembed shows them, otherwise of its name."""
     parts: list[Any] = ["fastembed", name.lower()]
     inner = getattr(model, "model", model)
     folder = getattr(inner, "_model_dir", None)

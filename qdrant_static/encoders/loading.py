@@ -1,6 +1,6 @@
-"""Static models from files: model2vec's, sentence-transformers', and the one inside ``wordllama``.
+"""Loads static models of model2vec, sentence-transformers and the package ``wordllama``.
 
-The files are read here rather than by the libraries, so that a float32 table is mapped, not read:
+The files are read here rather than by the libraries, so that a float32 table is memory-mapped:
 processes that load the same file share one copy of it.
 """
 
@@ -43,14 +43,14 @@ def load_folder(
 ) -> StaticEncoder:
     """Load a folder in model2vec's format, or in sentence-transformers' for static models.
 
-    Which of the two decides how the model treats unknown tokens and long texts: see
-    `from_model2vec` and `from_sentence_transformers`.
+    The format determines how the model treats unknown tokens and long texts: see `from_model2vec`
+    and `from_sentence_transformers`.
 
     Args:
         path: The folder.
-        name: What `load_encoder` takes to load it again; None takes the folder's whole path, so
-            that another process finds it from anywhere.
-        revision: The commit of the hub's repository, where it is known.
+        name: The name that `load_encoder` loads it by again; None for the absolute path of the
+            folder, which any process can load.
+        revision: The commit of the hub's repository, if known.
 
     Raises:
         EncoderNotFoundError: If the folder holds no such model.
@@ -74,13 +74,13 @@ def load_hub(name: str) -> StaticEncoder:
     """Load a model from the hub, or from the hub's cache on this machine.
 
     Raises:
-        EncoderUnavailableError: If it is neither cached nor to be fetched.
+        EncoderUnavailableError: If it is neither cached nor can be fetched.
     """
     from huggingface_hub import snapshot_download
 
     try:
         folder = Path(snapshot_download(name, allow_patterns=list(_FILES)))
-    except Exception as error:  # the hub's client and its transport, each with its own errors
+    except Exception as error:  # the hub's client and its transport have their own errors
         problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EncoderUnavailableError(name=name, problem=problem) from error
     return load_folder(folder, name=name, revision=folder.name)  # snapshots/<commit>
@@ -89,8 +89,8 @@ def load_hub(name: str) -> StaticEncoder:
 def load_wordllama() -> StaticEncoder:
     """Load WordLlama-256 from the package ``wordllama``, without importing it or reaching a hub.
 
-    Importing the package would configure logging, and its own loader wants a network. Nothing is
-    truncated, every token is pooled.
+    Importing the package would configure logging, and its own loader needs a network. Texts are not
+    truncated, and every token is pooled.
 
     Raises:
         MissingExtraError: If the package is not installed.
@@ -137,8 +137,8 @@ def from_model2vec(
         read_modules(folder, name)  # model2vec would leave out any other
     if prompt := default_prompt(folder, name):
         problem = (
-            f"config_sentence_transformers.json has every text begin with {prompt!r}; model2vec, "
-            "whose config.json it has as well, does not: remove one of the two files"
+            f"config_sentence_transformers.json puts {prompt!r} before every text; model2vec, "
+            "whose config.json it also has, does not: remove one of the two files"
         )
         raise InvalidModelError(model=name, problem=problem)
     median = int(np.median([len(token) for token in tokenizer.get_vocab()]))

@@ -1,4 +1,4 @@
-"""The files of a static model: safetensors mapped, JSON and tokenizers read, with clear errors."""
+"""Reads the files of a static model: safetensors, JSON, tokenizers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _RARE = ("\u1403 \U00010380", "x\U0002a6d6x")
 
 
 def map_safetensors(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Map the tensors of a safetensors file into memory (copy on write, shared between processes).
+    """Memory-map the tensors of a safetensors file (copy on write, shared between processes).
 
-    The format: 8 bytes with the length of a JSON header, the header, the tensors.
+    The format is 8 bytes with the length of a JSON header, the header, and the tensors.
 
     Raises:
         InvalidModelError: There is no such file, or a tensor of a type that NumPy does not have.
@@ -64,7 +64,7 @@ def read_json(path: Path, model: str | Path) -> Any:
     """Read a JSON file of a model.
 
     Raises:
-        InvalidModelError: If it is missing, or is not JSON.
+        InvalidModelError: If it is missing or not JSON.
     """
     if not path.exists():
         raise InvalidModelError(model=str(model), problem=f"it has no {path.name}")
@@ -78,7 +78,7 @@ def read_tokenizer(path: Path, model: str | Path) -> Tokenizer:
     """Read a tokenizer.
 
     Raises:
-        InvalidModelError: If it is missing, or is none.
+        InvalidModelError: If it is missing or not valid.
     """
     from tokenizers import Tokenizer
 
@@ -91,7 +91,7 @@ def read_tokenizer(path: Path, model: str | Path) -> Tokenizer:
 
 
 def check_tokenizer(tokenizer: Tokenizer, name: str) -> None:
-    """Refuse a tokenizer that fails on characters which its vocabulary does not have.
+    """Raise an error if a tokenizer fails on characters that its vocabulary lacks.
 
     Raises:
         InvalidModelError: If its model names an unknown token that its vocabulary lacks.

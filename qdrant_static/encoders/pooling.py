@@ -2,15 +2,15 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, call-arg"
 # mypy: disable-error-code="var-annotated, assignment"
 # ruff: noqa: ANN001, ANN201, ANN202, C901
-"""Token ids to pooled, normalized rows.
+"""Kernels that pool the table rows of token ids to one normalized vector per text.
 
-Rows of the table are added one after the other in float32, in the order of the tokens: so do
-model2vec (NumPy's mean over the gathered rows) and sentence-transformers (EmbeddingBag), and only
-the same order gives the same vectors where rounding adds up, as in a text of 500 equal words
-(1e-5). int8 rows add up to whole numbers, which are exact.
+Rows of the table are added one after the other in float32, in the order of the tokens, as in
+model2vec (NumPy's mean over the gathered rows) and sentence-transformers (EmbeddingBag): another
+order gives other vectors where rounding errors add up, as in a text of 500 equal words (1e-5). int8
+rows add up to integers, which are exact.
 
-model2vec's results are float16 for float16 tables; these kernels give float32 always, which is the
-more precise of the two.
+model2vec's results are float16 for float16 tables; these kernels always give float32, which is more
+precise.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import numpy as np
 from qdrant_static.intrinsics import compiled
 
 WHOLE = 1 << 62
-"""Tokens per run where all are one run."""
+"""Tokens per run if all tokens are one run."""
 
 INT8_RUN = 1 << 16
-"""Tokens per run of an int8 table: so many stay exact in float32; runs are added in float64."""
+"""Tokens per run of an int8 table, whose sum is exact in float32; runs are added in float64."""
 
 
 @compiled
 def _sum_run(table, ids, start, stop, row):
     """Sum table rows of ``ids[start:stop]`` into ``row``, float32 (dim,), in their order.
 
-    Eight at a time, so that ``row`` is loaded and stored once for eight; the processor works on
-    several columns at once while each waits for its own sum.
+    Eight at a time, so that ``row`` is loaded and stored once for eight; the processor adds several
+    columns in parallel.
     """
     dim = table.shape[1]
     for j in range(dim):
@@ -59,7 +59,7 @@ def _sum_run(table, ids, start, stop, row):
 
 @compiled
 def _sum_weighted_run(table, mapping, weights, ids, start, stop, row):
-    """The same with weights by token id, and table rows by ``mapping`` (either may be empty)."""
+    """Sum rows with weights by token id and rows by ``mapping`` (either may be empty)."""
     dim = table.shape[1]
     for j in range(dim):
         row[j] = 0.0

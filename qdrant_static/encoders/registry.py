@@ -1,4 +1,4 @@
-"""Name -> encoder, without importing one that is not asked for."""
+"""Loads encoders by name; imports only what a name needs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from qdrant_static.errors import ArgumentError, EncoderNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-#: An encoder, or what `load_encoder` takes.
+#: An encoder, or the argument of `load_encoder`.
 AnyEncoder: TypeAlias = Encoder | str | os.PathLike[str]
 
-#: Distributions add encoders under this group: ``name = "module:function"``, the function takes
-#: nothing and returns an `Encoder`.
+#: Entry points by which distributions add encoders: ``name = "module:function"``; the function
+#: has no parameters and returns an `Encoder`.
 ENTRY_POINT_GROUP = "qdrant_static.encoders"
 
 _FASTEMBED = "fastembed:"
@@ -26,7 +26,7 @@ _BUILT_IN = {"wordllama": "qdrant_static.encoders.loading:load_wordllama"}
 
 
 def known_encoders() -> tuple[str, ...]:
-    """The names that `load_encoder` knows beside paths and hub names, sorted."""
+    """Return the names that `load_encoder` knows besides paths and hub names, sorted."""
     found = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
     return tuple(sorted(found | set(_BUILT_IN)))
 
@@ -38,14 +38,14 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
         name_or_path: ``"wordllama"`` (256 dimensions, offline, needs the extra ``offline``), the
             path of a folder in model2vec's or sentence-transformers' format, a name on the hub
             (``"owner/model"``), a name that an installed distribution registers, or
-            ``"fastembed:NAME"``, a dense model of fastembed's.
+            ``"fastembed:NAME"``, a dense model of fastembed.
 
     Returns:
         The encoder, ready to use from several threads.
 
     Raises:
         EncoderNotFoundError: If nothing of that name is known.
-        EncoderUnavailableError: If a hub cannot be reached or does not have it.
+        EncoderUnavailableError: If a hub is unreachable or does not have it.
         MissingExtraError: If it needs a package that is not installed.
     """
     name = os.path.expanduser(os.fspath(name_or_path))
@@ -75,32 +75,33 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
 
 
 def as_encoder(given: AnyEncoder, *, load: Callable[[str], Encoder] = load_encoder) -> Encoder:
-    """Return an encoder as it is, and load one that is named.
+    """Return an encoder, or load it if a name is given.
 
     Args:
-        given: An encoder, or what `load_encoder` takes.
-        load: Loads by name.
+        given: An encoder, or the argument of `load_encoder`.
+        load: Loads an encoder by name.
 
     Raises:
         ArgumentError: If it is neither.
-        EncoderNotFoundError: And the others of `load_encoder`, for a name.
+        EncoderNotFoundError: If there is no encoder of the name; and the other errors of
+            `load_encoder`.
     """
     if isinstance(given, str | os.PathLike):
         return load(os.fspath(given))
     if not isinstance(given, Encoder):
         raise ArgumentError(
             field="encoder",
-            problem=f"a {type(given).__name__} is not an encoder: give what load_encoder returns, "
-            "or the name that it takes",
+            problem=f"a {type(given).__name__} is not an encoder: give an encoder, or the name of "
+            "one for load_encoder",
         )
     return given
 
 
 def by_fingerprint(given: AnyEncoder | Iterable[AnyEncoder]) -> dict[str, Encoder]:
-    """Return encoders, given as they are or by name, under their fingerprints.
+    """Return encoders by fingerprint; load those that are given by name.
 
     Args:
-        given: Several, or a single one.
+        given: Several encoders or names, or one.
     """
     single = isinstance(given, str | os.PathLike | Encoder)
     several = [given] if single else given
@@ -114,6 +115,6 @@ def _load(target: str) -> Encoder:
 
 
 def _looks_like_hub_name(name: str) -> bool:
-    """``owner/model``: one slash, both sides named, not the start of a path."""
+    """Return whether a name is like ``owner/model``, and not the start of a path."""
     owner, slash, model = name.partition("/")
     return bool(slash and owner and model) and "/" not in model and owner[0] not in ".~"

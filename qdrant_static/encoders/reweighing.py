@@ -1,9 +1,9 @@
-"""BM25 weights for another mean length, from the weights alone.
+"""Recomputes BM25 weights for another mean length, without the texts.
 
 A weight is ``tf (k + 1) / (tf + norm)`` with ``norm = k (1 - b + b length / mean)``, and ``length``
-is the sum of all ``tf``. So ``s = weight / (k + 1 - weight)`` is ``tf / norm``, the sum of all
-``s`` is ``length / norm``, and with the mean that is one equation for ``length``. Counts are whole
-numbers, which shows whether the weights were made with that mean.
+is the sum of all ``tf``. So ``s = weight / (k + 1 - weight)`` is ``tf / norm``, and the sum of all
+``s`` is ``length / norm``, which with the mean is one equation for ``length``. The resulting counts
+are integers only if the weights were made with that mean.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def reweigh(
     """Return a text's weights for another mean length.
 
     Args:
-        values: Its weights, with the k and b of `Bm25Encoder`'s defaults.
+        values: Its weights, with the default k and b of `Bm25Encoder`.
         means: The mean lengths that they may have been made with, the likeliest first.
-        mean: The mean length that is wanted.
+        mean: The new mean length.
 
     Returns:
         float32, as many; None if they were made with none of these.
@@ -42,7 +42,7 @@ def reweigh(
 
 
 def _counts(weights: NDArray[np.float64], mean: float) -> NDArray[np.float64] | None:
-    """The counts of the terms, if the weights were made with a mean length."""
+    """Return the counts of the terms; None if the weights were made with another mean."""
     if not ((weights > 0) & (weights < _K + 1)).all():
         return None
     ratios = weights / (_K + 1 - weights)
@@ -51,7 +51,7 @@ def _counts(weights: NDArray[np.float64], mean: float) -> NDArray[np.float64] | 
     if rest <= 0:
         return None
     length = whole * _K * (1 - _B) / rest
-    # Of a long text the equation is rough; rounding the counts makes its length exact.
+    # For a long text the equation is inexact; rounded counts make its length exact.
     for _ in range(3):
         counts = np.rint(ratios * _norm(length, mean))
         if float(counts.sum()) == length:

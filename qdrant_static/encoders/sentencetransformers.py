@@ -1,6 +1,6 @@
-"""Static models in sentence-transformers' format: every file that decides vectors, read or refused.
+"""Loads static models in the format of sentence-transformers; refuses what it does not support.
 
-What the library does with a model of StaticEmbedding and perhaps Normalize (6.2):
+How the library (6.2) handles a model of StaticEmbedding and perhaps Normalize:
 
 * ``modules.json`` names the modules and their folders; ``encode`` runs them one after the other.
 * ``config_sentence_transformers.json`` may name a prompt that ``encode`` puts before every text.
@@ -28,7 +28,7 @@ _LIBRARY = "sentence_transformers."
 _CONFIG = "config_sentence_transformers.json"
 #: Prompts of `encode_query` and `encode_document`, which `encode` does not use.
 _ROLES = ("query", "document", "passage", "corpus")
-#: What a module reads and writes, where its configuration says nothing else.
+#: The default input and output of a module.
 _FEATURE = "sentence_embedding"
 
 _log = logging.getLogger(__name__)
@@ -37,15 +37,14 @@ _log = logging.getLogger(__name__)
 def from_sentence_transformers(
     folder: Path, *, name: str | None = None, revision: str | None = None
 ) -> StaticEncoder:
-    """Load a model made of StaticEmbedding and perhaps Normalize, with that library's rules.
+    """Load a model of StaticEmbedding and perhaps Normalize, with the library's rules.
 
-    Its vectors are those of `SentenceTransformer.encode`: the default prompt goes before every
-    text, the unknown token is pooled like any other, nothing is cut (unless tokenizer.json itself
-    asks for it).
+    Its vectors are those of `SentenceTransformer.encode`: the default prompt is put before every
+    text, the unknown token is pooled like any other, and texts are cut only if tokenizer.json does.
 
     Raises:
-        InvalidModelError: If it has what decides vectors and is not known here, or its files do
-            not fit together.
+        InvalidModelError: If it has unknown settings that affect vectors, or its files do not fit
+            together.
     """
     name = str(folder) if name is None else name
     modules = read_modules(folder, name)
@@ -70,10 +69,11 @@ def from_sentence_transformers(
 
 
 def read_modules(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Read modules.json: StaticEmbedding, and perhaps Normalize behind it.
+    """Read modules.json: StaticEmbedding, and perhaps Normalize after it.
 
     Raises:
-        InvalidModelError: If there are others, or one is not as the library makes it.
+        InvalidModelError: If there are others, or one has other settings than the library's
+        default.
     """
     modules: Any = read_json(folder / "modules.json", name)
     whole = isinstance(modules, list) and all(
@@ -103,10 +103,10 @@ def read_modules(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def default_prompt(folder: Path, name: str) -> str:
-    """Return what `encode` puts before every text; empty for nothing.
+    """Return the prompt that `encode` puts before every text; empty for none.
 
     Raises:
-        InvalidModelError: If the prompt that is named is missing, or it is another kind of model.
+        InvalidModelError: If the named prompt is missing, or it is another kind of model.
     """
     if not (folder / _CONFIG).exists():
         return ""
@@ -133,7 +133,7 @@ def default_prompt(folder: Path, name: str) -> str:
 
 
 def _check_module(config: Any, file: str, name: str) -> None:
-    """Refuse settings that would change vectors; the library's own modules have few."""
+    """Raise an error for settings that would change vectors."""
     for key in ("module_input_name", "module_output_name"):
         if config.get(key, _FEATURE) not in (None, _FEATURE):
             raise InvalidModelError(model=name, problem=f"{file}: {key} is {config[key]!r}")
@@ -145,7 +145,7 @@ def _check_module(config: Any, file: str, name: str) -> None:
 
 
 def _table(tensors: Mapping[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
-    """Return the table; any tensor that would be left out beside it is refused."""
+    """Return the table; raise an error for any other tensor that would be ignored."""
     for table, others in (
         ("embedding.weight", set()),
         ("embeddings", {"weights", "mapping"}),

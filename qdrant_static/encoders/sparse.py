@@ -1,17 +1,17 @@
-"""BM25 as the engine computes it, at memory speed: text -> sparse vectors.
+"""Encodes texts to the BM25 vectors of the engine, many times faster.
 
-Terms come from the engine itself (tokenizer, stop words, stemmer): its function is asked once for
-every whitespace-delimited chunk, and a memo (``chunkmemo``) answers from then on. A kernel counts
-the terms of each row and weighs them:
+Terms come from the engine itself (tokenizer, stop words, stemmer): it is called once for every
+whitespace-delimited chunk, which a memo (``chunkmemo``) keeps. A kernel counts the terms of each
+row and weighs them:
 
     weight = tf (k + 1) / (tf + k (1 - b + b length / avg_len))
 
 where ``length`` is the row's number of terms after stop words and stemming (Robertson and Zaragoza,
 2009, doi:10.1561/1500000019; the IDF is applied by the engine at search).
 
-Same ids and, to the bit, same weights as ``qdrant_edge.Bm25.embed_document``, but for two terms of
-one text with the same 31-bit hash (2 texts of 100 terms in a million): the engine then keeps the
-count of one or the other at random, we add them.
+Ids and weights are those of ``qdrant_edge.Bm25.embed_document``, to the bit, except for two terms
+of one text with the same 31-bit hash (2 texts of 100 terms in a million): the engine then keeps the
+count of a random one, this module adds them.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _WEIGHT_OF_COUNT: dict[str, Callable[[int], float]] = {
     "count": float,
 }
 
-# Where texts may be cut. Both tokenizers cut there and look at each word alone, "word" at all but
-# letters and digits, "whitespace" at white space (checked with every code point on either side);
-# "multilingual" segments by context. Prefix and code pass the same check, but what they do to a
-# word is not documented.
+# Where texts may be cut into chunks. Both tokenizers cut there and process each word alone: "word"
+# cuts at all but letters and digits, "whitespace" at white space (checked with every code point on
+# either side). "multilingual" segments by context. "prefix" and "code" pass the same check, but
+# their processing of a word is not documented.
 _SEPARATORS = {
     "word": NO_LETTERS,
     "whitespace": b" \t\n\r",
@@ -59,17 +59,17 @@ _SEPARATORS = {
 TOKENIZERS = ("code", "multilingual", "prefix", "whitespace", "word")
 
 DEFAULT_AVG_LEN = 256.0
-"""What the engine assumes where nobody says."""
+"""The default of the engine."""
 
 _FEW_ROWS = 64
-"""Up to so many rows the engine itself is asked while Numba is not loaded yet (0.3 s and more)."""
+"""Up to this number of rows the engine itself is used until Numba is loaded (0.3 s and more)."""
 
 _ROWS_PER_THREAD = 256
 
 
 @dataclass(slots=True, eq=False)
 class _Scratch:
-    """Buffers of one thread, kept between blocks: fresh memory costs more than its use."""
+    """Buffers of one thread, kept between blocks: new memory takes longer than its use."""
 
     workspace: Workspace = field(default_factory=Workspace)
     slots: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
@@ -84,23 +84,24 @@ class _Scratch:
 
 
 class Bm25Encoder:
-    """BM25 vectors of documents and queries, with the engine's own terms and weights.
+    """BM25 vectors of documents and queries, with the terms and weights of the engine.
 
     Args:
         avg_len: Mean number of terms of a document, after stop words and stemming; measure it with
-            ``mean_length``. A count of words is a third too high and costs up to 6% of NDCG.
+            ``mean_length``. The mean number of words is a third too high and costs up to 6% of
+            NDCG.
         language: Of stop words and stemmer, as the engine names it ("english", "de"); None for
             neither.
         k: Saturation of term frequency, at least 0.
         b: Weight of the length, 0 to 1.
         tokenizer: "word" (letters and digits), "whitespace", "prefix", "multilingual" or "code".
-            The first two are fast; the others ask the engine for every text.
-        stopwords: Instead of the language's own; None keeps those.
+            The first two are fast; the others call the engine for every text.
+        stopwords: Stop words instead of the language's own; None for those.
         lowercase: Whether case is ignored.
         ascii_folding: Whether accents are removed.
         min_token_len: Shorter terms are dropped; None for all.
         max_token_len: Longer terms are dropped; None for all.
-        max_bytes: The most memory that the memo may take, in bytes.
+        max_bytes: The most memory of the memo, in bytes.
 
     Raises:
         ArgumentError: A value is out of its range, or the engine does not know the language.
@@ -175,14 +176,14 @@ class Bm25Encoder:
         Args:
             text: The query.
             repeated_terms: Weight of a term that is repeated: the square root of its count, 1
-                (as the engine does it), or its count. On long queries the square root is worth up
-                to 18% of NDCG (CISI .329 to .387), and nothing is lost on short ones.
+                (as in the engine), or its count. On long queries the square root improves NDCG by
+                up to 18% (CISI .329 to .387), and makes no difference on short ones.
         """
         valid = ", ".join(_WEIGHT_OF_COUNT)
         _check("repeated_terms", repeated_terms, repeated_terms in _WEIGHT_OF_COUNT, valid)
         _check("text", text, isinstance(text, str), "a string")
         weight = _WEIGHT_OF_COUNT[repeated_terms]
-        # Some tokenizers treat queries otherwise than documents: the ids are the query's.
+        # Some tokenizers treat queries unlike documents: the ids are those of the query.
         ids = sorted(self._engine.query_terms(text))
         counts = {} if repeated_terms == "one" else self._engine.counts(text)
         return SparseQuery(
@@ -191,21 +192,27 @@ class Bm25Encoder:
         )
 
     def mean_length(self, texts: Texts, *, threads: int | None = None) -> float:
-        """Mean number of terms, after stop words and stemming: what ``avg_len`` means; 0.0 if none.
+        """Return the mean number of terms after stop words and stemming, for ``avg_len``.
 
         Args:
-            texts: Strings, or an Arrow array of strings; a sample of a few thousand will do.
+            texts: Strings, or an Arrow array of strings; a sample of a few thousand is enough.
             threads: How many to use; None for one per available core.
+
+        Returns:
+            The mean; 0.0 without texts.
         """
         lengths = self.lengths(texts, threads=threads)
         return float(lengths.mean()) if len(lengths) else 0.0
 
     def lengths(self, texts: Texts, *, threads: int | None = None) -> npt.NDArray[np.int64]:
-        """Number of terms of each text, after stop words and stemming: int64 (n,).
+        """Return the number of terms of each text, after stop words and stemming.
 
         Args:
             texts: Strings, or an Arrow array of strings; a null is an empty text.
             threads: How many to use; None for one per available core.
+
+        Returns:
+            int64 (n,).
         """
         source = read_texts(texts)
         parts = self._over_blocks(source, threads, self._count_block, self._count_plainly)
@@ -222,7 +229,7 @@ class Bm25Encoder:
         workers = min(threads or core_count(), -(-len(source) // _ROWS_PER_THREAD))
         if workers > 1:
             # Smaller blocks: the threads then end at nearly the same time.
-            ranges = [part for whole in ranges for part in _parts(*whole)]
+            ranges = [part for span in ranges for part in _parts(*span)]
         return map_blocks(partial(work, source), ranges, workers)
 
     def _scan(self, source: TextSource, rows: tuple[int, int]) -> ChunkTokenRows:
@@ -273,7 +280,7 @@ class Bm25Encoder:
         )
 
     def _count_block(self, source: TextSource, rows: tuple[int, int]) -> npt.NDArray[np.int64]:
-        return self._scan(source, rows).counts.copy()  # they are a workspace's
+        return self._scan(source, rows).counts.copy()  # the workspace is reused
 
     def _count_plainly(self, source: TextSource, rows: tuple[int, int]) -> npt.NDArray[np.int64]:
         block = source.block(*rows)

@@ -1,6 +1,6 @@
-"""Kernel of BM25: term ids of each row, with repeats -> sorted distinct ids and their weights.
+"""Kernel of BM25: counts and weighs the term ids of each row.
 
-Imported by ``sparse`` on first use, because importing Numba costs more than a short search.
+Imported by ``sparse`` on first use, because importing Numba takes longer than a short search.
 """
 
 # ruff: noqa: ANN001, ANN201 - Numba infers the types of kernels

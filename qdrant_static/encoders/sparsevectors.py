@@ -28,7 +28,7 @@ class SparseRows:
     n_terms: int
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Return the number of rows."""
         return len(self.pointers) - 1
 
     def __iter__(self) -> Iterator[SparseQuery]:
@@ -36,11 +36,11 @@ class SparseRows:
 
     @property
     def mean_length(self) -> float:
-        """Mean number of terms per row: the ``avg_len`` that these rows would want; 0.0 if none."""
+        """Mean number of terms per row, the ``avg_len`` for these rows; 0.0 without rows."""
         return self.n_terms / len(self) if len(self) else 0.0
 
     def row(self, i: int) -> SparseQuery:
-        """The vector of one row."""
+        """Return the vector of one row."""
         part = slice(int(self.pointers[i]), int(self.pointers[i + 1]))
         return SparseQuery(indices=self.indices[part], values=self.values[part])
 

@@ -40,27 +40,27 @@ if TYPE_CHECKING:
 class StaticEncoder:
     """A static embedding model.
 
-    It can be copied and pickled: a process that gets one loads nothing again.
+    It can be copied and pickled; a process that receives one need not load its files.
 
     Args:
-        table: float32, float16, float64 or int8 (tokens, dim). float32 and int8 tables are read
-            where they lie (a memory map, for instance); others are converted to float32 once.
+        table: float32, float16, float64 or int8 (tokens, dim). float32 and int8 tables are used
+            in place (a memory map, for instance); others are converted to float32 once.
         tokenizer: The tokenizer; it is copied, its truncation and padding are not used.
-        name: What `load_encoder` takes to load it again; for messages and ``info``.
-        revision: The commit of the hub's repository, where it is known.
+        name: The name that `load_encoder` loads it by again; for messages and ``info``.
+        revision: The commit of the hub's repository, if known.
         normalize: Divide vectors by their norm.
-        max_length: Cut texts to so many tokens; None for no limit.
-        max_characters: Cut texts to so many characters first; None for no limit.
+        max_length: Cut texts to this number of tokens; None for no limit.
+        max_characters: Cut texts to this number of characters first; None for no limit.
         weights: Float (ids,), a factor for every token id.
         token_mapping: Integer (ids,), from token id to row of the table.
         keep_unknown: Pool the unknown token too (sentence-transformers) or leave it out
             (model2vec).
         pooling: "mean" or "sum".
-        prompt: What is put before every text.
+        prompt: The text that is put before every text.
 
     Raises:
         InvalidModelError: The parts do not fit together.
-        ArgumentError: ``pooling`` or ``max_length`` is none of the valid values.
+        ArgumentError: ``pooling``, ``max_length`` or ``max_characters`` is not valid.
     """
 
     def __init__(
@@ -172,9 +172,10 @@ class StaticEncoder:
         """Encode texts.
 
         Args:
-            texts: A sequence of str, or a pyarrow array (see ``text.read_texts``). A null in an
-                Arrow array is an empty text; a text without tokens gives zeros.
-            threads: How many; None for as many as the process has cores. Never affects the result.
+            texts: A sequence of str, or a pyarrow array (see ``textblocks.read_texts``). A null in
+                an Arrow array is an empty text; a text without tokens gives zeros.
+            threads: How many to use; None for one per available core. The result does not depend
+                on it.
 
         Returns:
             float32 (n, dim).
@@ -203,7 +204,7 @@ class StaticEncoder:
             sizes: Widths besides the full one: vectors cut to their first dimensions and normalized
                 again (Matryoshka).
             threads: As for ``encode``.
-            statistics: Also return what was seen on the way.
+            statistics: Also return statistics of the texts.
 
         Raises:
             TextInputError: A text cannot be encoded; names its row.

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.textblocks import TokenRows
 
 BIN_EDGES: npt.NDArray[np.float64] = 2.0 ** (np.arange(-48, 49) / 4)
-"""Edges of the norms' histogram, float64 (97,): quarters of octaves from 2^-12 to 2^12. They are
-fixed,
-so that histograms of different runs, models and machines can be added and compared."""
+"""Edges of the norms' histogram, float64 (97,): quarters of octaves from 2^-12 to 2^12.
+
+They are fixed, so that histograms of different runs, models and machines can be added and compared.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,9 @@ class EncodingStatistics:
 
     Attributes:
         rows: Texts.
-        empty_rows: Texts of which no token is left: their vectors are zero. They are not among the
-            norms.
+        empty_rows: Texts without tokens: their vectors are zero, and not counted in the norms.
         tokens: Tokens that were pooled.
-        unknown_tokens: Tokens that the vocabulary does not have, pooled or not.
+        unknown_tokens: Tokens that the vocabulary lacks, pooled or not.
         norm_mean: Mean of the norms; 0.0 without any.
         norm_squares: Sum of the norms' squared deviations from their mean.
         norm_histogram: Norms below the first of ``BIN_EDGES``, between two of them, and above the

@@ -61,7 +61,7 @@ class TextBlock:
         """Return the text of one row of this block.
 
         Raises:
-            TextInputError: The bytes are not UTF-8 (an Arrow buffer that nobody validated).
+            TextInputError: The bytes are not UTF-8 (an Arrow buffer that was not validated).
         """
         return decode(self.data[self.starts[row] : self.stops[row]].tobytes(), self.first_row + row)
 
@@ -93,14 +93,14 @@ class TextSource(Protocol):
         """Return the number of rows."""
 
     def ranges(self, rows: int | None = None) -> Iterator[tuple[int, int]]:
-        """Yield (first row, row after the last) of bounded blocks of at most so many rows."""
+        """Yield (first row, row after the last) of blocks of at most ``rows`` rows."""
 
     def block(self, start: int, stop: int) -> TextBlock:
         """Return one of the ranges as UTF-8."""
 
 
 def decode(raw: bytes, row: int) -> str:
-    """Decode one text, or say which row is not UTF-8."""
+    """Decode one text; an error names the row."""
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
@@ -115,8 +115,8 @@ def read_texts(texts: Texts, *, max_characters: int | None = None) -> TextSource
         texts: A sequence of strings; a pyarrow ``Array`` or ``ChunkedArray`` of type ``string``,
             ``large_string``, ``string_view`` or ``dictionary`` of these; or an object that exports
             one through the Arrow C interface. A null is an empty text.
-        max_characters: The kernels will not read a row further than this, so that longer Python
-            strings need not be converted. Only a hint: rows may come out longer.
+        max_characters: The kernels read no further in a row, so that longer Python strings need not
+            be converted. Only a hint: rows may be longer.
 
     Raises:
         TextInputError: ``texts`` is a single string, has no length, or is no text.
@@ -143,11 +143,11 @@ def read_texts(texts: Texts, *, max_characters: int | None = None) -> TextSource
 
 
 def with_prompt(texts: Texts, prompt: str) -> Texts:
-    """Put a prompt before every text, a null too; what is not a text stays as it is.
+    """Put a prompt before every text, also before nulls; other values stay unchanged.
 
     Args:
         texts: As for `read_texts`.
-        prompt: What is put before them.
+        prompt: The prompt.
     """
     if isinstance(texts, str | bytes):
         return texts

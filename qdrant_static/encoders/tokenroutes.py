@@ -1,10 +1,9 @@
-"""The three routes from text to token ids, each exact; chosen once, when a model is loaded.
+"""Converts text to token ids by one of three exact routes, chosen when a model is loaded.
 
-* ``wordpiece``: the kernel of ``wordpiecekernels`` for the BERT family.
-* ``chunk-memo``: chunks that the real tokenizer has tokenized before, for tokenizers whose
-definition
-  proves that chunks are independent.
-* ``plain``: the tokenizer as it is.
+* ``wordpiece``: the kernel of ``wordpiecekernels``, for the BERT family.
+* ``chunk-memo``: a memo of chunks that the tokenizer has tokenized before, if its definition proves
+  that chunks are independent.
+* ``plain``: the tokenizer itself.
 """
 
 from __future__ import annotations
@@ -30,13 +29,14 @@ MEMO_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRules:
-    """What a library does with a tokenizer's ids.
+    """What a library does with the ids of a tokenizer.
 
     Attributes:
         unknown_id: The id of the unknown token; None if the tokenizer has none.
         drop_unknown: Leave it out (model2vec) or keep it (sentence-transformers).
-        max_characters: Cut the text first; None for no limit.
-        max_length: Cut to so many tokens, before unknown ones are left out; None for no limit.
+        max_characters: Cut the text to this number of characters first; None for no limit.
+        max_length: Cut to this number of tokens, before unknown ones are dropped; None for no
+            limit.
     """
 
     unknown_id: int | None
@@ -55,7 +55,7 @@ class TokenRules:
 
 
 class Route(Protocol):
-    """Texts -> token ids, the rules applied."""
+    """Converts blocks of texts to token ids, with the rules applied."""
 
     def new_workspace(self) -> Any:
         """Return buffers for one thread."""
@@ -65,7 +65,7 @@ class Route(Protocol):
 
 
 class PlainTokens:
-    """The real tokenizer, without truncation and padding, and the rules."""
+    """The tokenizer itself, without truncation and padding, and the rules."""
 
     def __init__(self, tokenizer: Tokenizer, rules: TokenRules) -> None:
         self.tokenizer = tokenizer
@@ -74,7 +74,7 @@ class PlainTokens:
     def all_ids(self, texts: list[str]) -> list[list[int]]:
         """Return every id of whole texts, no rule applied."""
         if len(texts) == 1:
-            # A batch of one starts the tokenizer's thread pool for nothing.
+            # For a batch of one the tokenizer would start its thread pool.
             return [self.tokenizer.encode(texts[0], add_special_tokens=False).ids]
         return [e.ids for e in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
@@ -91,7 +91,7 @@ class PlainTokens:
 
 
 def from_lists(rows: Sequence[tuple[npt.NDArray[np.int32], int]]) -> TokenRows:
-    """Lay out (ids, unknown) of several rows."""
+    """Concatenate (ids, unknown) of several rows."""
     counts = np.array([len(ids) for ids, _ in rows], np.int64)
     return TokenRows(
         ids=np.concatenate([ids for ids, _ in rows]) if rows else np.zeros(0, np.int32),
@@ -102,13 +102,13 @@ def from_lists(rows: Sequence[tuple[npt.NDArray[np.int32], int]]) -> TokenRows:
 
 
 class PlainRoute:
-    """Every text goes to the tokenizer."""
+    """Tokenizes every text by the tokenizer."""
 
     def __init__(self, tokens: PlainTokens) -> None:
         self._tokens = tokens
 
     def new_workspace(self) -> None:
-        """Need no buffers."""
+        """Return None: it needs no buffers."""
 
     def scan(self, block: TextBlock, workspace: None) -> TokenRows:
         """Tokenize a block of texts."""
@@ -116,7 +116,7 @@ class PlainRoute:
 
 
 class WordPieceRoute:
-    """The WordPiece kernel."""
+    """Tokenizes texts by the WordPiece kernel."""
 
     def __init__(self, tokens: PlainTokens, definition: WordPieceDefinition) -> None:
         from qdrant_static.encoders.chunkmemo import ChunkMemo
@@ -140,7 +140,7 @@ class WordPieceRoute:
 
 
 class ChunkMemoRoute:
-    """Remembered chunks. The rules are applied to what the memo gives, which is every id."""
+    """Tokenizes texts by a memo of chunks; the rules are applied to all ids that it returns."""
 
     def __init__(self, tokens: PlainTokens, rule: Any) -> None:
         from qdrant_static.encoders.chunktokenizer import chunk_scanner
@@ -183,12 +183,12 @@ class ChunkMemoRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteChoice:
-    """Which route a tokenizer takes, and what the route needs.
+    """The route of a tokenizer, and what the route needs.
 
     Attributes:
         name: "wordpiece", "chunk-memo" or "plain".
-        reason: Why not a faster one.
-        basis: The definition or rule that the route rests on.
+        reason: Why no faster one is used.
+        basis: The definition or rule that the route uses.
     """
 
     name: str

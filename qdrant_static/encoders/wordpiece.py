@@ -1,6 +1,6 @@
-"""WordPiece tokenizers of the BERT family, exactly, on UTF-8 bytes: the driver of the kernel.
+"""Tokenizes UTF-8 by the WordPiece kernel, with exactly the ids of BERT tokenizers.
 
-Why the ids are the tokenizer's ids is said in ``wordpiecedefinition``.
+``wordpiecedefinition`` explains why the ids are those of the tokenizer.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     Positions = npt.NDArray[np.int64]
 
 SHORT = 4096
-"""Bytes of a text that ``scan_one`` takes."""
+"""The most bytes of a text for ``scan_one``."""
 _NO_LIMIT = 1 << 62
 _MISSES = 1 << 14
 _MOST_ROUNDS = 16
-"""Rounds of scanning and learning before the rows that still have unknown chunks go whole to the
-tokenizer. One suffices unless a block has more new chunks than the list of misses holds."""
+"""Rounds of scanning and learning before rows that still have unknown chunks go to the tokenizer.
+One is enough unless a block has more new chunks than the list of misses holds."""
 
 
 @dataclass(slots=True, eq=False)
 class WordPieceWorkspace:
-    """Buffers of one thread; its cache of words stays warm from block to block."""
+    """Buffers of one thread; its cache of words is kept from block to block."""
 
     cache: npt.NDArray[np.uint64]
     hashes: npt.NDArray[np.uint64]
@@ -46,14 +46,14 @@ class WordPieceWorkspace:
     )
 
     def reserve(self, size: int) -> None:
-        """Make room for so many ids, keeping those that are there."""
+        """Make room for ``size`` ids; keep the present ones."""
         if size > len(self.ids):
             grown = np.empty(max(size, 2 * len(self.ids)), np.int32)
             grown[: len(self.ids)] = self.ids
             self.ids = grown
 
     def reserve_text(self, size: int) -> None:
-        """Make room for the copy of a text of so many bytes and its masks; the content is lost."""
+        """Make room for the copy of a text of ``size`` bytes and its masks; the content is lost."""
         if size > len(self.text):
             size = (max(size, 2 * len(self.text)) + 63) // 64 * 64
             self.text = np.empty(size, np.uint8)
@@ -61,15 +61,15 @@ class WordPieceWorkspace:
 
 
 class WordPieceScanner:
-    """Texts -> token ids by the kernel; loads Numba.
+    """Tokenizes texts by the kernel; loads Numba.
 
     Args:
-        definition: What the tokenizer is.
-        memo: Remembers the chunks that only the tokenizer knows.
-        plain: The tokenizer itself, on whole texts: all ids, not truncated.
+        definition: The definition of the tokenizer.
+        memo: Keeps the chunks that only the tokenizer can tokenize.
+        plain: The tokenizer on whole texts: all ids, not truncated.
         drop: Whether unknown tokens are left out of the ids.
-        characters: Texts are cut to so many characters first; None for all.
-        limit: Rows are cut to so many tokens, unknown ones included; None for all.
+        characters: Texts are cut to this number of characters first; None for all.
+        limit: Rows are cut to this number of tokens, unknown ones included; None for all.
     """
 
     def __init__(
@@ -147,11 +147,11 @@ class WordPieceScanner:
         return TokenRows(ids=workspace.ids, starts=begin, counts=counts, unknown=unknown)
 
     def scan_one(self, raw: bytes, workspace: WordPieceWorkspace) -> TokenRows | None:
-        """Tokenize one short text in the fewest steps; None if it needs more than the kernel.
+        """Tokenize one short text with little overhead; None if the kernel cannot.
 
         Args:
             raw: UTF-8, at most ``SHORT`` bytes.
-            workspace: Buffers of this thread; the result lies in them.
+            workspace: Buffers of this thread, which hold the result.
         """
         starts, stops, rows, *found, state = workspace.one
         stops[0] = len(raw)
@@ -211,16 +211,16 @@ class WordPieceScanner:
 
 
 def _distinct(data: Bytes, misses: Positions) -> tuple[Positions, Positions]:
-    """Return one place of every different chunk among the noted ones."""
+    """Return one place of every distinct chunk among the misses."""
     places = {data[a:b].tobytes(): (a, b) for a, b in zip(*misses.tolist(), strict=True)}
     at, to = np.array(list(places.values()), np.int64).T
     return np.ascontiguousarray(at), np.ascontiguousarray(to)
 
 
 def _vocabulary_arrays(definition: WordPieceDefinition) -> tuple[tuple[Any, ...], int]:
-    """Return the vocabulary as the kernel reads it, and the length of its longest piece in bytes.
+    """Return the vocabulary for the kernel, and the length of its longest piece in bytes.
 
-    Only pieces that plain ASCII words can hold are in it; the others come by way of the memo.
+    It has only the pieces that plain ASCII words can contain; the memo has the others.
     """
     from qdrant_static.encoders import wordpiecekernels as kernels
 

@@ -1,18 +1,18 @@
-"""May the WordPiece kernel take over from a tokenizer? Decided from its own definition.
+"""Decides from a tokenizer's definition whether the WordPiece kernel can replace it.
 
-Why the kernel's ids are the tokenizer's ids:
+Why the ids of the kernel are those of the tokenizer:
 
 1. *Chunks between ASCII whitespace are independent.* Every admitted normalizer works character by
    character, except canonical ordering and composition, which never reach across a space, tab or
    line end (they are starters and compose with nothing). Every admitted pre-tokenizer splits there.
    No form of an added token holds whitespace, and ``lstrip``, ``rstrip`` and ``single_word`` look
    only at whitespace and at neighbors inside the chunk.
-2. *In a chunk of plain ASCII* the normalizer at most lowers case. Which bytes are word, punctuation
-   or whitespace is asked from the tokenizer, byte by byte, and the kernel is used only if letters
-   and digits make up words and every punctuation mark stands alone. A word is then cut greedily by
-   the vocabulary, as the model's definition says.
+2. *In a chunk of plain ASCII* the normalizer at most lowers case. The tokenizer itself classifies
+   every byte as word, punctuation or whitespace, and the kernel is used only if letters and digits
+   form words and every punctuation mark is a word of its own. A word is then cut greedily by the
+   vocabulary, as the model's definition says.
 3. *Every other chunk* (any other byte, or where an added token may begin) is tokenized by the
-   tokenizer itself, and remembered by its bytes.
+   tokenizer itself, and kept in a memo by its bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LONGEST_WORD = 1000
 
 
 class NotCoveredError(Exception):
-    """A tokenizer that the kernel does not cover; the encoder then takes another route."""
+    """A tokenizer that the kernel does not cover; the encoder then uses another route."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -39,13 +39,13 @@ class NotCoveredError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordPieceDefinition:
-    """What the kernel needs to know of a tokenizer.
+    """The properties of a tokenizer that the kernel needs.
 
     Attributes:
         vocabulary: Piece -> id, the model's own.
         unknown_id: The id of the unknown token.
-        prefix: What marks a piece that continues a word.
-        longest_word: Longer words are unknown, in characters.
+        prefix: The prefix of a piece that continues a word.
+        longest_word: The most characters of a word; longer words are unknown.
         fold_case: Whether the normalizer lowers case.
         spaces: The ASCII bytes that separate chunks.
         marks: The ASCII bytes that are words of their own.
@@ -68,7 +68,7 @@ def read_definition(
     """Read what the kernel needs from a tokenizer's definition.
 
     Args:
-        tokenizer: The tokenizer; it is asked about single characters.
+        tokenizer: The tokenizer; it is called with single characters.
         definition: ``json.loads(tokenizer.to_str())`` if the caller has it.
 
     Raises:
@@ -146,9 +146,9 @@ def _added_forms(
 ) -> tuple[bytes, ...]:
     """Return the forms in which added tokens can stand in plain ASCII text.
 
-    A token is matched in the raw or in the normalized text; both forms are taken for all, and the
-    kernel compares them in any case of letters. That finds too much rather than too little: what it
-    finds goes to the tokenizer.
+    A token is matched in the raw or in the normalized text; both forms are used for all, and the
+    kernel ignores the case of letters. False matches are harmless, because they go to the
+    tokenizer.
     """
     normalizer: Any = tokenizer.normalizer
     forms = set()

@@ -5,15 +5,18 @@
 """Kernels of the WordPiece route: UTF-8 bytes in, token ids out.
 
 A text is a sequence of chunks between whitespace. A chunk of printable ASCII is cut into words
-(runs of letters and digits) and punctuation marks here; a chunk with any other byte, or with an
-added token, is looked up in the chunk memo, which the real tokenizer filled. ``wordpiece`` holds
-the proof that this gives the tokenizer's own ids.
+(runs of letters and digits) and punctuation marks; a chunk with any other byte, or with an added
+token, is looked up in the chunk memo, which the tokenizer filled. ``wordpiecedefinition`` explains
+why the ids are those of the tokenizer.
 
-Where the time goes: finding the ends of words byte by byte costs a mispredicted branch per word, so
-64 bytes are classified at once into bit masks, and ends are found by counting zeros. And most words
-come back: a direct-mapped cache of 32-byte entries, private to the thread, maps a word of up to 16
-bytes *by its bytes* to at most six ids of 20 bits: one cache line, no hash to trust. Only a word
-that is not there walks the vocabulary, greedily, longest piece first.
+Two things make it fast. To find the ends of words byte by byte would cost a mispredicted branch per
+word, so 64 bytes are classified at once into bit masks, and ends are found by counting zeros. And
+most words repeat: a direct-mapped cache of 32-byte entries, one per thread, maps a word of up to 16
+bytes *by its bytes* to at most six ids of 20 bits: one cache line, and no hash collisions. Only a
+word that is not in it is cut by the vocabulary, greedily, longest piece first.
+
+The module is long because Numba's cache notices only changes of the file that a kernel is in, and
+the functions here are compiled into one kernel, `scan`.
 """
 
 from __future__ import annotations
@@ -35,8 +38,8 @@ ROW_DONE, ROW_MISSED, ROW_PLAIN = 0, 1, 2
 
 CACHE_SLOTS = 1 << 15
 MARGIN = 128
-"""Bytes that a thread's copy of a text must be longer than the text, so that 64 can always be
-read."""
+"""How much longer than a text a thread's copy of it must be, so that 64 bytes can be read at its
+end."""
 
 _U = np.uint64
 _K1 = _U(0x9E3779B97F4A7C15)
@@ -52,7 +55,7 @@ NO_MARK = 1 << 40
 
 @njit(inline="always")
 def _bits(masks_at, kind, i):
-    """64 bits of a mask, from position ``i``."""
+    """Return 64 bits of a mask, from position ``i``."""
     at = masks_at + ((i >> 6) << 5) + (kind << 3)
     shift = _U(i & 63)
     return (load_uint64(at) >> shift) | ((load_uint64(at + 32) << _ONE) << (_U(63) - shift))
@@ -60,7 +63,7 @@ def _bits(masks_at, kind, i):
 
 @njit(inline="always")
 def _run(masks_at, kind, i):
-    """How many bytes from ``i`` on are of a kind, any number."""
+    """Return how many bytes from ``i`` on are of a kind."""
     n = np.intp(trailing_zeros(~_bits(masks_at, kind, i)))
     total = n
     while n == 64:
@@ -71,7 +74,7 @@ def _run(masks_at, kind, i):
 
 @njit(inline="always")
 def _key(text_at, i, length, slots):
-    """The bytes of a word of up to 16 as two integers, and its place in the cache (of 8 bytes)."""
+    """Return a word of up to 16 bytes as two integers, and its position in the cache."""
     first = load_uint64(text_at + i) & _KEEP[min(length, 8)]
     second = load_uint64(text_at + i + 8) & _KEEP[max(min(length - 8, 8), 0)]
     return first, second, np.intp(_slot((second * _K2) ^ (first * _K1), _U(slots - 1))) << 2
@@ -79,9 +82,9 @@ def _key(text_at, i, length, slots):
 
 @njit(inline="always")
 def _prepare(data, start, length, text, masks, fold):
-    """Copy a text, in lower case if ``fold`` is 0x20, and classify its bytes; spaces follow it.
+    """Copy a text, in lower case if ``fold`` is 0x20, append spaces, and classify its bytes.
 
-    Returns whether all of it is printable ASCII.
+    Return whether all of it is printable ASCII.
     """
     any_strange = _U(0)
     for j in range(length):
@@ -100,7 +103,7 @@ def _prepare(data, start, length, text, masks, fold):
 
 @njit(inline="always")
 def _any_strange(masks_at, i, stop):
-    """Whether a byte that is no printable ASCII stands here."""
+    """Return whether there is a byte that is not printable ASCII."""
     while stop - i > 63:
         if _bits(masks_at, _STRANGE, i) != _U(0):
             return True
@@ -138,7 +141,7 @@ def build_vocabulary(slots, arena, pointers, kinds):
 
 @njit(inline="always")
 def _piece(vocabulary, data, start, stop, kind, h):
-    """The id of ``data[start:stop]`` as a piece of this kind, or -1; bytes are compared."""
+    """Return the id of ``data[start:stop]`` as a piece of this kind, or -1."""
     slots, arena, pointers, kinds, ids, _, _ = vocabulary
     mask = _U(len(slots) - 1)
     k = _slot(h, mask)
@@ -158,7 +161,7 @@ def _piece(vocabulary, data, start, stop, kind, h):
 
 @njit
 def _cut_word(vocabulary, data, start, stop):
-    """Cut a word greedily into ``pieces``; returns their number, -1 for an unknown word."""
+    """Cut a word greedily into ``pieces``; return their number, or -1 for an unknown word."""
     hashes, pieces = vocabulary[5], vocabulary[6]
     if stop - start > len(pieces):
         return -1
@@ -187,7 +190,7 @@ def _cut_word(vocabulary, data, start, stop):
 
 @njit(inline="always")
 def _cut_text(data, start, stop, characters):
-    """Where a text stops that keeps so many characters."""
+    """Return where a text ends after a number of characters."""
     if stop - start <= characters:
         return stop
     left = characters
@@ -211,14 +214,14 @@ def _cut_text(data, start, stop, characters):
 
 @compiled
 def cut_texts(data, starts, stops, characters, out):
-    """Where texts stop that keep at most so many characters; ``out`` receives int64 (rows,)."""
+    """Write where texts end after a number of characters to ``out``, int64 (rows,)."""
     for row in range(len(starts)):
         out[row] = _cut_text(data, starts[row], stops[row], characters)
 
 
 @njit
 def _begins_added(added, text, start, stop):
-    """Whether an added token stands here; bit 5 is ignored in all bytes, not only in letters."""
+    """Return whether an added token is here; bit 5 is ignored in all bytes, not only letters."""
     letters, pointers = added
     for k in range(len(pointers) - 1):
         at = pointers[k]
@@ -265,7 +268,7 @@ def _cached(cache_at, slots, text_at, masks_at, out_at, i, n, room):
 
 @njit
 def _note(cache, text_at, i, length, pieces, count, n_unknown):
-    """Enter a word and its ids into the cache if they fit."""
+    """Add a word and its ids to the cache if they fit."""
     largest = np.int32(0)
     for k in range(count):
         largest = max(largest, pieces[k])
@@ -288,7 +291,7 @@ def _note(cache, text_at, i, length, pieces, count, n_unknown):
 def _uncached(
     vocabulary, added, marks, cache, text, i, length, stop, n, room, out, unknown_id, drop
 ):
-    """Tokenize the word or mark at ``i`` and note it in the cache.
+    """Tokenize the word or mark at ``i`` and add it to the cache.
 
     A mark with which an added token may begin is not noted, so that it always comes here.
 
@@ -325,7 +328,7 @@ def _uncached(
 
 @njit
 def _scan_printable(vocabulary, added, marks, scratch, stop, n, out, unknown_id, drop, limit):
-    """Scan a text of printable ASCII, where chunks do not matter.
+    """Tokenize a text of printable ASCII, where chunks do not matter.
 
     Tokens are the set bits of a mask, one load and two instructions apart: the processor works on
     several words at once, which a walk from the end of one word to the next would not let it.
@@ -406,7 +409,7 @@ def scan(
     limit,
     misses,
 ):
-    """Scan texts into token ids; note the chunks that the memo does not know.
+    """Convert texts to token ids; list the chunks that the memo does not know.
 
     Args:
         memo: ``ChunkMemo.tables()``.

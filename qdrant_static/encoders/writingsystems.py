@@ -1,4 +1,4 @@
-"""Which scripts texts are written in, and which tokenizer of BM25 divides them into words."""
+"""Detects the writing systems of texts, and chooses the BM25 tokenizer for them."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _SPACED = {
 _RANGES = _DIVIDED | _UNDIVIDED | {name: given for name, (given, _) in _SPACED.items()}
 _LETTERS = {name: re.compile(f"[{given}]") for name, given in _RANGES.items()}
 _ANY_LETTER = re.compile(r"[^\W\d_]")
-#: So much of a text is looked at, in characters.
-_LOOKED_AT = 500
-#: A text is in a script in which so many of its letters are.
+#: How many characters of a text are examined.
+_EXAMINED = 500
+#: A text is in a script if this part of its letters is.
 _MAINLY = 0.2
-#: So many of the texts decide, or are worth a word.
+#: The part of the texts that decides, or is reported.
 _MANY = 0.05
 
 
 def scripts_of(texts: Iterable[str]) -> Counter[str]:
-    """Count texts by script, those that are in none of the above left out."""
+    """Count texts by script; texts in other scripts are left out."""
     found: Counter[str] = Counter()
     for text in texts:
-        part = text[:_LOOKED_AT]
+        part = text[:_EXAMINED]
         if part.isascii():
             continue
         letters = len(_ANY_LETTER.findall(part))
@@ -63,7 +63,7 @@ def choose_tokenizer(texts: Sequence[str], language: str) -> tuple[str, list[str
 
     Args:
         texts: A sample of the texts.
-        language: Of stop words and stemming.
+        language: The language of stop words and stemming.
 
     Returns:
         ``"multilingual"`` where texts have no spaces between words, or the language has none, else
@@ -77,17 +77,17 @@ def choose_tokenizer(texts: Sequence[str], language: str) -> tuple[str, list[str
     tokenizer = "multilingual" if many or named else "word"
     if named and not many:
         notes.append(
-            f"BM25 takes the tokenizer 'multilingual', since {language} has no spaces between "
+            f"BM25 uses the tokenizer 'multilingual', since {language} has no spaces between "
             "words; few of the sampled texts are in its letters"
         )
     elif many:
         notes.append(
-            f"BM25 takes the tokenizer 'multilingual': {_shares(divided, total)} of the sampled "
+            f"BM25 uses the tokenizer 'multilingual': {_shares(divided, total)} of the sampled "
             "texts, and these have no spaces between words"
         )
     elif divided:
         notes.append(
-            f"BM25 takes the tokenizer 'word', which finds whole runs of letters only in the "
+            f"BM25 uses the tokenizer 'word', which finds whole runs of letters only in the "
             f"{_shares(divided, total)} of the sampled texts; the tokenizer 'multilingual' divides "
             "them into words"
         )
@@ -96,7 +96,7 @@ def choose_tokenizer(texts: Sequence[str], language: str) -> tuple[str, list[str
         notes.append(
             f"no tokenizer divides {', '.join(undivided)} into words "
             f"({_shares(undivided, total)} of the sampled texts): BM25 finds whole runs of letters "
-            "only, and vectors must find the rest"
+            "only; only vectors find the rest"
         )
     for name, (_, languages) in _SPACED.items():
         if found[name] >= _MANY * total and language not in languages:

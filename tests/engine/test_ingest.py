@@ -794,7 +794,7 @@ def test_texts_without_spaces_are_found_by_their_words(client, encoder, tmp_path
     for name, sparse in (("e", SparseSpec()), ("c", SparseSpec(language="chinese"))):
         spec = CollectionSpec.for_encoder(encoder, sparse=sparse)
         report = ingest(client, name, path, encoder=encoder, spec=spec)
-        assert "BM25 takes the tokenizer 'multilingual'" in " ".join(report.notes)
+        assert "BM25 uses the tokenizer 'multilingual'" in " ".join(report.notes)
         assert read_spec(client, name).sparse.tokenizer == "multilingual"
         (hit,) = search(client, name, "\u82f9\u679c", plan="bm25")
         assert hit.key == 0

@@ -160,7 +160,7 @@ def test_the_fingerprint_is_of_what_decides_the_vectors(tmp_path):
 
 @pytest.mark.parametrize("given", [5, None, ["wordllama"], object()])
 def test_what_is_no_encoder_is_refused_before_anything_is_asked_of_it(given):
-    with pytest.raises(ArgumentError, match="is not an encoder: give what load_encoder returns"):
+    with pytest.raises(ArgumentError, match="is not an encoder: give an encoder"):
         registry.as_encoder(given)
 
 

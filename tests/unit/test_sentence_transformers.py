@@ -146,7 +146,7 @@ def test_a_model2vec_folder_that_says_more_than_model2vec_reads_is_refused(tmp_p
     folder = build_static_model(tmp_path / "m")
     config = folder / "config_sentence_transformers.json"
     config.write_text('{"prompts": {"q": "query: "}, "default_prompt_name": "q"}')
-    with pytest.raises(InvalidModelError, match="has every text begin with 'query: '"):
+    with pytest.raises(InvalidModelError, match="puts 'query: ' before every text"):
         load_encoder(folder)
     config.write_text('{"prompts": {"q": ""}, "default_prompt_name": "q"}')
     assert load_encoder(folder).encode(["cat"]).any()
