@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qdrant_static.measuring.judged import JudgedSet
     from qdrant_static.measuring.quantizereport import QuantizeReport
     from qdrant_static.measuring.tuning.race import Cost
+    from qdrant_static.measuring.tuning.tuneclock import TuneProgress
     from qdrant_static.measuring.tuning.tunereport import TuneReport
     from qdrant_static.migration.migration import Migration
     from qdrant_static.querying.explain import Explanation
@@ -320,7 +321,7 @@ class Collection:
         cost: Cost = "time",
         budget_s: float = 300.0,
         store: bool = True,
-        progress: bool = False,
+        progress: bool | Callable[[TuneProgress], None] | None = None,
         seed: int = 0,
     ) -> TuneReport:
         """Make the cheapest plan that finds enough the default one; see `qdrant_static.tune`."""
@@ -342,7 +343,9 @@ class Collection:
         target_recall: float = 0.97,
         text: Sequence[str] = (),
         sparse: SparseSpec | None = None,
+        queries: int = 200,
         dry_run: bool = False,
+        notify: Callable[[str], None] | None = None,
     ) -> QuantizeReport:
         """Quantize the vectors and keep the codes if they find enough; see `quantize`."""
         from qdrant_static.measuring.quantize import quantize
@@ -350,7 +353,8 @@ class Collection:
         with self._changing():
             return quantize(
                 self.client, self._name, quantization=quantization, vector=vector,
-                target_recall=target_recall, text=text, sparse=sparse, dry_run=dry_run,
+                target_recall=target_recall, text=text, sparse=sparse, queries=queries,
+                dry_run=dry_run, notify=notify,
             )  # fmt: skip
 
     def capacity(
