@@ -120,7 +120,7 @@ class Job:
         data = _with_variables(data, (), file.name, variables)
         if isinstance(data.get("paths"), str):
             data["paths"] = [data["paths"]]
-        keys = [one.name for one in fields(cls) if one.name != "name"]
+        keys = [each.name for each in fields(cls) if each.name != "name"]
         values = plaindata.arguments(cls, data, f"{file.name}: ", known=keys)
         for key in ("collection", "paths"):
             if key not in values:

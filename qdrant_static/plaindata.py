@@ -87,7 +87,7 @@ def build(kind: type[T], data: object, where: str) -> T:
         ArgumentError: If a key is unknown or missing, a value is of another type, or the dataclass
             itself refuses one; the key is named by its path.
     """
-    hints = {one.name: hint for one, hint in _fields_of(kind)}
+    hints = {each.name: hint for each, hint in _fields_of(kind)}
     required = {
         name
         for name, parameter in signature(kind).parameters.items()
@@ -148,7 +148,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     for choice in _choices(hint):
         if _fits(value, choice):
             return _converted(value, choice, where)
-    literals = [one for choice in _choices(hint) for one in _literals(choice)]
+    literals = [literal for choice in _choices(hint) for literal in _literals(choice)]
     if literals and isinstance(value, str):
         raise ArgumentError(
             field=where,
@@ -166,7 +166,7 @@ def wanted(hint: Any) -> str:
 
 def _fields_of(kind: type[Any]) -> list[tuple[Any, Any]]:
     hints = get_type_hints(kind)
-    return [(one, hints[one.name]) for one in fields(kind)]
+    return [(each, hints[each.name]) for each in fields(kind)]
 
 
 def _table(data: object, hints: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def _choices(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) not in (Union, types.UnionType):
         return (hint,)
     # A field that takes any mapping checks it itself: quantization has several kinds of table.
-    found = [one for choice in get_args(hint) for one in _choices(choice)]
+    found = [inner for choice in get_args(hint) for inner in _choices(choice)]
     return tuple(sorted(found, key=is_dataclass))
 
 
@@ -209,7 +209,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is Any:
         return True
     if origin is Literal:
-        return any(type(value) is type(one) and value == one for one in get_args(hint))
+        return any(type(value) is type(literal) and value == literal for literal in get_args(hint))
     if is_dataclass(origin):
         return isinstance(value, Mapping | origin)
     if origin in _LISTS:
@@ -230,11 +230,11 @@ def _converted(value: Any, hint: Any, where: str) -> Any:
         from_dict = getattr(origin, "from_dict", None)
         return from_dict(value, where) if from_dict else build(origin, value, where)  # type: ignore[arg-type]
     if origin in _LISTS and inner:
-        items = [convert(one, inner[0], f"{where}[{at}]") for at, one in enumerate(value)]
+        items = [convert(item, inner[0], f"{where}[{at}]") for at, item in enumerate(value)]
         return tuple(items) if origin is tuple else items
     if origin in _TABLES and inner:
         return {
-            name: convert(one, inner[1], _join(where, str(name))) for name, one in value.items()
+            name: convert(item, inner[1], _join(where, str(name))) for name, item in value.items()
         }
     return value
 

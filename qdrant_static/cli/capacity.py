@@ -147,7 +147,7 @@ def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> 
         f"{plan.layouts[0].spec.vectors[0].size} dimensions, {corpus.payload_bytes:g} bytes of "
         f"payload; target recall@10 {plan.target_recall:g}"
     )
-    names = max(len(one.name) for one in plan.layouts)
+    names = max(len(layout.name) for layout in plan.layouts)
     machines = "" if embedded else f"  {'machines x shards':>17}"
     lines = [
         head,
@@ -155,14 +155,14 @@ def table(plan: CapacityPlan, *, embedded: bool, limits: Sequence[str] = ()) -> 
         "",
         f"  {'layout':{names}} {'RAM':>9} {'disk':>9} {'recall from':>12}{machines}",
     ]
-    for one in plan.layouts:
-        mark = "*" if one is plan.chosen else " "
-        place = "" if embedded else f"  {_machines(one):>17}"
-        note = "" if one.fits else "  too large"
+    for layout in plan.layouts:
+        mark = "*" if layout is plan.chosen else " "
+        place = "" if embedded else f"  {_machines(layout):>17}"
+        note = "" if layout.fits else "  too large"
         lines.append(
-            f"{mark} {one.name:{names}} {quantities.size_text(one.taken.ram):>9} "
-            f"{quantities.size_text(one.taken.disk):>9} {one.expected.recall:>6.3f} "
-            f"{one.expected.candidates:>5}{place}{note}"
+            f"{mark} {layout.name:{names}} {quantities.size_text(layout.taken.ram):>9} "
+            f"{quantities.size_text(layout.taken.disk):>9} {layout.expected.recall:>6.3f} "
+            f"{layout.expected.candidates:>5}{place}{note}"
         )
     shown = plan.chosen or plan.layouts[0]
     lines += ["", f"{'a row of':28} {'RAM':>9} {'read':>9} {'disk':>9}   {shown.name}"]
@@ -210,24 +210,24 @@ def to_dict(plan: CapacityPlan, *, embedded: bool) -> dict[str, Any]:
         "reasons": list(plan.reasons),
         "layouts": [
             {
-                "name": one.name,
-                "ram": one.taken.ram,
-                "cache": one.taken.cache,
-                "disk": one.taken.disk,
-                "recall": one.expected.recall,
-                "candidates": one.expected.candidates,
-                "disk_reads": one.disk_reads,
-                "compared_bytes": one.compared_bytes,
-                "fits": one.fits,
-                **({} if embedded else {"cluster": _cluster(one)}),
+                "name": layout.name,
+                "ram": layout.taken.ram,
+                "cache": layout.taken.cache,
+                "disk": layout.taken.disk,
+                "recall": layout.expected.recall,
+                "candidates": layout.expected.candidates,
+                "disk_reads": layout.disk_reads,
+                "compared_bytes": layout.compared_bytes,
+                "fits": layout.fits,
+                **({} if embedded else {"cluster": _cluster(layout)}),
                 "parts": [
                     {"name": p.name, "ram": p.ram, "cache": p.cache, "disk": p.disk,
                      "source": p.source}
-                    for p in one.taken.parts
+                    for p in layout.taken.parts
                 ],
-                "spec": spec_to_toml(one.spec, short=True),
+                "spec": spec_to_toml(layout.spec, short=True),
             }
-            for one in plan.layouts
+            for layout in plan.layouts
         ],
     }  # fmt: skip
 

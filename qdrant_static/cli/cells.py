@@ -23,15 +23,17 @@ def plain(text: str) -> str:
     line = " ".join(text.translate(_DROPPED).split())
     if line.isascii() and line.isprintable():
         return line
-    return "".join(one if _is_harmless(one) else "\N{REPLACEMENT CHARACTER}" for one in line)
+    return "".join(
+        character if _is_harmless(character) else "\N{REPLACEMENT CHARACTER}" for character in line
+    )
 
 
-def _is_harmless(one: str) -> bool:
-    return one.isprintable() or one in (_JOINER, _NON_JOINER) or _is_tag(one)
+def _is_harmless(character: str) -> bool:
+    return character.isprintable() or character in (_JOINER, _NON_JOINER) or _is_tag(character)
 
 
-def _is_tag(one: str) -> bool:
-    return "\U000e0020" <= one <= "\U000e007f"
+def _is_tag(character: str) -> bool:
+    return "\U000e0020" <= character <= "\U000e007f"
 
 
 def clusters(text: str) -> Iterator[str]:
@@ -40,39 +42,39 @@ def clusters(text: str) -> Iterator[str]:
     A mark without a letter before it gets a dotted circle.
     """
     held = ""
-    for one in text:
-        if held and _continues(held, one):
+    for character in text:
+        if held and _continues(held, character):
             if len(held) < _MOST_MARKS:
-                held += one
+                held += character
             continue
         if held:
             yield held
-        held = f"\N{DOTTED CIRCLE}{one}" if _is_mark(one) else one
+        held = f"\N{DOTTED CIRCLE}{character}" if _is_mark(character) else character
     if held:
         yield held
 
 
-def _continues(held: str, one: str) -> bool:
-    if one.isascii():
+def _continues(held: str, character: str) -> bool:
+    if character.isascii():
         return False
-    if _is_flag_letter(one):
+    if _is_flag_letter(character):
         return len(held) == 1 and _is_flag_letter(held)
     return (
         held[-1] == _JOINER
-        or one in (_JOINER, _NON_JOINER)
-        or _is_mark(one)
-        or _is_tag(one)
-        or "\U0001f3fb" <= one <= "\U0001f3ff"  # skin tones
-        or "\u1160" <= one <= "\u11ff"  # vowels and finals of Korean syllables
+        or character in (_JOINER, _NON_JOINER)
+        or _is_mark(character)
+        or _is_tag(character)
+        or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
+        or "\u1160" <= character <= "\u11ff"  # vowels and finals of Korean syllables
     )
 
 
-def _is_mark(one: str) -> bool:
-    return unicodedata.category(one)[0] == "M"
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M"
 
 
-def _is_flag_letter(one: str) -> bool:
-    return "\U0001f1e6" <= one <= "\U0001f1ff"
+def _is_flag_letter(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
 
 
 def cluster_width(cluster: str) -> int:
@@ -83,7 +85,7 @@ def cluster_width(cluster: str) -> int:
     wide = unicodedata.east_asian_width(first) in ("W", "F")
     if wide or _AS_EMOJI in cluster or _is_flag_letter(first):
         return 2
-    spacing = sum(unicodedata.category(one) == "Mc" for one in cluster[1:])
+    spacing = sum(unicodedata.category(mark) == "Mc" for mark in cluster[1:])
     return 1 + spacing
 
 
@@ -99,11 +101,11 @@ def clip(text: str, room: int) -> str:
     if width(line) <= room:
         return "".join(clusters(line)) if not line.isascii() else line
     kept, used = [], 0
-    for one in clusters(line):
-        used += cluster_width(one)
+    for cluster in clusters(line):
+        used += cluster_width(cluster)
         if used > room - 1:
             break
-        kept.append(one)
+        kept.append(cluster)
     return "".join(kept) + "…"
 
 

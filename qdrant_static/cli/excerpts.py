@@ -106,13 +106,13 @@ def excerpt(text: str, terms: Terms, *, columns: int, lines: int, marked: bool) 
     start = _best_start(text, sorted(terms.matches(text)), room)
     shown = plain(text[start : start + 4 * room])
     found = sorted(terms.matches(shown))
-    bold = {at for one in found for at in range(one.start, one.stop)}
+    bold = {at for match in found for at in range(match.start, match.stop)}
     more = start + 4 * room < len(text)
     return Excerpt(
         lines=tuple(
             _filled(shown, bold, columns, lines, before=start > 0, more=more, marked=marked)
         ),
-        words=tuple(dict.fromkeys(shown[one.start : one.stop] for one in found)),
+        words=tuple(dict.fromkeys(shown[match.start : match.stop] for match in found)),
     )
 
 
@@ -124,15 +124,15 @@ def _best_start(text: str, matches: list[Match], room: int) -> int:
     span = max(10, span - 4)
     inside: Counter[int | str] = Counter()
     best, chosen, first = (0, 0), 0, 0
-    for last, one in enumerate(matches):
-        inside[one.term] += 1
-        while one.stop - matches[first].start > span and first < last:
+    for last, match in enumerate(matches):
+        inside[match.term] += 1
+        while match.stop - matches[first].start > span and first < last:
             inside[matches[first].term] -= 1
             inside += Counter()  # removes counts of zero
             first += 1
         value = (len(inside), inside.total())
         if value > best:
-            best, chosen, end = value, matches[first].start, one.stop
+            best, chosen, end = value, matches[first].start, match.stop
     if best == (0, 0) or end <= span:
         return 0
     # Begin some words before the first term, as far as the last one still fits.
@@ -150,9 +150,9 @@ def _filled(
     """Break a line into several, by cells; ellipses show that the text continues."""
     cells: list[tuple[str, int, bool]] = [("… ", 2, False)] if before else []
     at = 0
-    for one in clusters(text):
-        cells.append((one, cluster_width(one), at in bold))
-        at += len(one)
+    for cluster in clusters(text):
+        cells.append((cluster, cluster_width(cluster), at in bold))
+        at += len(cluster)
     for number in range(lines):
         if not cells:
             return
@@ -182,11 +182,11 @@ def _count_that_fit(cells: list[tuple[str, int, bool]], columns: int) -> int:
 
 def _joined(cells: list[tuple[str, int, bool]], *, marked: bool) -> str:
     if not marked:
-        return "".join(one for one, _, _ in cells)
+        return "".join(cluster for cluster, _, _ in cells)
     pieces, on = [], False
-    for one, _, bold in cells:
+    for cluster, _, bold in cells:
         if bold != on:
             pieces.append(_MARK[0] if bold else _MARK[1])
             on = bold
-        pieces.append(one)
+        pieces.append(cluster)
     return "".join(pieces) + (_MARK[1] if on else "")

@@ -47,16 +47,16 @@ class FieldOptions:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Name of a command's parameter -> the field, in the order of the dataclass."""
+        """Return the field of each parameter of the command, in the order of the dataclass."""
         return {
-            self.named.get(one.name, one.name).replace("-", "_"): one.name
-            for one in fields(self.kind)
-            if one.name not in self.omitted
+            self.named.get(each.name, each.name).replace("-", "_"): each.name
+            for each in fields(self.kind)
+            if each.name not in self.omitted
         }
 
     def only(self, *names: str, otherwise: str | None = None) -> Self:
         """Return the options of these fields alone."""
-        omitted = [one.name for one in fields(self.kind) if one.name not in names]
+        omitted = [each.name for each in fields(self.kind) if each.name not in names]
         return replace(self, omitted=omitted, otherwise=otherwise)
 
     def annotation(self, name: str) -> Any:
@@ -71,9 +71,9 @@ class FieldOptions:
 
     def default(self, name: str) -> Any:
         """Return what a parameter is if its option is not given."""
-        found = next(one.default for one in fields(self.kind) if one.name == name)
-        # What is no text and no flag is explained in the help, and not given is not given.
-        return found if isinstance(found, bool | str) else None
+        default = next(each.default for each in fields(self.kind) if each.name == name)
+        # The help explains other defaults, and an option that is not given stays None.
+        return default if isinstance(default, bool | str) else None
 
     def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields whose options were given, each as the dataclass takes it.
@@ -100,7 +100,7 @@ class FieldOptions:
     def _hint(self, name: str) -> Any:
         """Return the type of a field, without None."""
         hint = get_type_hints(self.kind)[name]
-        choices = [one for one in get_args(hint) if one is not type(None)]
+        choices = [choice for choice in get_args(hint) if choice is not type(None)]
         return choices[0] if len(choices) == 1 and type(None) in get_args(hint) else hint
 
 
@@ -126,23 +126,25 @@ def expanded(**groups: FieldOptions) -> Callable[[Callable[..., Any]], Callable[
                 inspect.Parameter(
                     name,
                     inspect.Parameter.KEYWORD_ONLY,
-                    annotation=group.annotation(one),
-                    default=group.default(one),
+                    annotation=group.annotation(field_name),
+                    default=group.default(field_name),
                 )
-                for name, one in group.parameters.items()
+                for name, field_name in group.parameters.items()
             ]
 
         @functools.wraps(command)
         def run(**given: Any) -> Any:
             for name, group in groups.items():
-                values = {one: given.pop(one) for one in group.parameters}
+                values = {field_name: given.pop(field_name) for field_name in group.parameters}
                 given[name] = group.values(values)
             return command(**given)
 
         run.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in shown]
+            parameters=[
+                parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in shown
+            ]
         )
-        run.__annotations__ = {one.name: one.annotation for one in shown}
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
         return run
 
     return decorate
@@ -158,8 +160,8 @@ def help_of(kind: type[Any], name: str, otherwise: str | None = None) -> str:
     """
     entries = dict(_ENTRY.findall(inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[2]))
     text = " ".join(entries.get(name, "").split())
-    for one in fields(kind):  # a field that the text names is an option here
-        text = text.replace(f"``{one.name}``", f"--{one.name.replace('_', '-')}")
+    for each in fields(kind):  # a field in the text is an option here
+        text = text.replace(f"``{each.name}``", f"--{each.name.replace('_', '-')}")
     sentence = _SENTENCE_END.split(text)[0].removesuffix(".").replace("`", "").replace('"', "")
     default = _DEFAULT.search(sentence)
     if default is not None:

@@ -126,9 +126,9 @@ def _options(command: Callable[..., Any]) -> dict[str, str]:
         for option in getattr(hint, "__metadata__", ()):
             if isinstance(option, OptionInfo):
                 # In an annotation, Typer takes the first name for the default value.
-                names = [str(one) for one in (option.default, *(option.param_decls or ()))]
+                spellings = [str(one) for one in (option.default, *(option.param_decls or ()))]
                 usual = f"--{name.replace('_', '-')}"
-                typed = next((one for one in names if one.startswith("--")), usual)
+                typed = next((text for text in spellings if text.startswith("--")), usual)
                 known |= {name: typed, typed[2:].replace("-", "_"): typed}
     return known
 

@@ -172,7 +172,7 @@ def passages(
         key = clip(_key_text(hit.key), room)
         found = excerpt(hit.text, terms, columns=room, lines=lines, marked=marked).lines
         text = found or (clip("(no text in the payload)", room),)
-        shown.append("\n".join([f"{hit.score:6.3f}  {key}", *(_INDENT + one for one in text)]))
+        shown.append("\n".join([f"{hit.score:6.3f}  {key}", *(_INDENT + line for line in text)]))
     return "\n".join(shown)
 
 

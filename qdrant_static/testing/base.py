@@ -32,7 +32,7 @@ class Conformance:
     @pytest.fixture(autouse=True)
     def _known(self, request: pytest.FixtureRequest) -> None:
         names = (request.node.name, request.node.originalname)
-        known = next((self.differences[one] for one in names if one in self.differences), None)
+        known = next((self.differences[test] for test in names if test in self.differences), None)
         if known is not None:
             kind = "differs" if known.supported else "not supported"
             request.applymarker(

@@ -185,7 +185,7 @@ class CollectionConformance(Conformance):
             client.get_collection(name)
 
     def test_get_collections__lists(self, client: Any, filled: str) -> None:
-        assert filled in [one.name for one in client.get_collections().collections]
+        assert filled in [each.name for each in client.get_collections().collections]
 
     def test_create_vector_name__dense(self, client: Any, filled: str) -> None:
         config = models.DenseVectorNameConfig(

@@ -90,8 +90,8 @@ class ReadingConformance(Conformance):
         near = matrix(20) @ matrix(20).T
         pairs = client.search_matrix_pairs(filled, limit=2, sample=30, using="d").pairs
         wanted = {
-            one: [other for other in np.argsort(-near[one]).tolist() if other != one][:2]
-            for one in range(20)
+            number: [other for other in np.argsort(-near[number]).tolist() if other != number][:2]
+            for number in range(20)
         }
         got: dict[Any, list[Any]] = {}
         for pair in pairs:
