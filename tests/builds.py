@@ -27,7 +27,7 @@ from qdrant_static.ingestion.runspec import RunSpec, Workspace
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.sources import open_source
 from qdrant_static.shipping.localbuild.local import BuildPlace, build_locally
-from qdrant_static.shipping.localbuild.shardprocesses import Processes
+from qdrant_static.shipping.localbuild.shardprocesses import ShardProcesses
 from tests.fakes import build_static_model, write_jsonl
 
 COLLECTION = "c"
@@ -133,27 +133,27 @@ def rejects_of(path: Path, size: int) -> list[dict[str, Any]]:
 
 def watch(hear: Hear, patch: Callable[[object, str, Any], None] = setattr) -> None:
     """Have all processes heard: shard, process id, and ``started`` or what it says."""
-    take, start = Processes._hear, Processes._start
+    take, start = ShardProcesses._receive, ShardProcesses._start
 
-    def starting(self: Processes) -> None:
+    def starting(self: ShardProcesses) -> None:
         before = set(self._running)
         start(self)
         for shard in set(self._running) - before:
             hear(shard, self._running[shard]._process.pid, {"started": True})
 
-    def hearing(self: Processes) -> None:
-        told = self._told
+    def hearing(self: ShardProcesses) -> None:
+        told = self._on_message
 
         def telling(shard: int, message: Mapping[str, Any]) -> None:
             hear(shard, self._running[shard]._process.pid, message)
             told(shard, message)
 
-        self._told = telling
+        self._on_message = telling
         take(self)
-        self._told = told
+        self._on_message = told
 
-    patch(Processes, "_hear", hearing)
-    patch(Processes, "_start", starting)
+    patch(ShardProcesses, "_receive", hearing)
+    patch(ShardProcesses, "_start", starting)
 
 
 def _print(shard: int, pid: int, message: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ def main() -> None:
     while len(job) < length:
         job += os.read(0, length - len(job))
     counts = {"read": 1, "stored": 1, "rejected": 0}
-    sys.stdout.write(json.dumps({"counts": counts, "part": None}) + "\n")
+    sys.stdout.write(json.dumps({"counts": counts, "fraction": None}) + "\n")
     sys.stdout.flush()
     if b"dies" in job:
         sys.stderr.write("something of the system's\n")
@@ -26,7 +26,7 @@ def main() -> None:
         sys.stdout.write(json.dumps({"ended": True}) + "\n")
         return
     if b"unfit" in job:
-        sys.stdout.write(json.dumps({"unfit": "no such model"}) + "\n")
+        sys.stdout.write(json.dumps({"single": "no such model"}) + "\n")
         return
     if b"waits" not in job:
         sys.exit("nobody said what to do")

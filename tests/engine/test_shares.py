@@ -32,7 +32,7 @@ from qdrant_static.reading.options import Passages
 from qdrant_static.reading.sources import open_source
 from qdrant_static.shipping.localbuild import shardchild, shardprocesses
 from qdrant_static.shipping.localbuild import shardedrun as module
-from qdrant_static.shipping.localbuild.shardprocesses import Processes, UnfitError
+from qdrant_static.shipping.localbuild.shardprocesses import ShardProcesses, SingleProcessError
 from tests.builds import COLLECTION, build, outcome, rejects_of, watch, write_input
 from tests.fakes import REPOSITORY, FakeEncoder
 
@@ -206,7 +206,7 @@ def test_parts_of_another_input_are_not_kept(given, parts, tmp_path, monkeypatch
         waiting.extend(job.part.shard for job in jobs)
         raise Death
 
-    monkeypatch.setattr(module, "Processes", begin)
+    monkeypatch.setattr(module, "ShardProcesses", begin)
     with pytest.raises(Death):
         build(changed, folder)
     assert waiting == [0, 1, 2]
@@ -248,7 +248,7 @@ def test_whatever_is_killed_the_same_command_ends_it(moments, given, tmp_path, m
 
 def _is_moment(when: str, message) -> bool:
     if when == "index":
-        return str(message.get("say", "")).startswith("index")
+        return str(message.get("note", "")).startswith("index")
     return when in message
 
 
@@ -274,7 +274,7 @@ def _cut(given, folder, who, when, options, patch) -> None:
     if error is not None:
         assert who == "child"
         assert "shard 1" in error.__notes__[0]
-        assert "The same command goes on" in error.message
+        assert "The same command continues" in error.message
     elif report.interrupted:
         assert who == "stop"
         assert report.points_after == report.built
@@ -357,7 +357,7 @@ def test_a_process_says_that_it_cannot_load_the_encoder(
     job = SimpleNamespace(spec=CollectionSpec.for_encoder(encoder))
     out = io.StringIO()
     assert not shardchild.build(job, out, threading.Event())
-    assert why in json.loads(out.getvalue())["unfit"]
+    assert why in json.loads(out.getvalue())["single"]
 
 
 class OtherSource:
@@ -401,8 +401,8 @@ def stubs(monkeypatch):
         jobs = [SimpleNamespace(part=SimpleNamespace(shard=n), way=way) for n, way in
                 enumerate(ways)]  # fmt: skip
         told: list = []
-        crew = Processes(
-            jobs, at_once=at_once, told=lambda *one: told.append(one), must_stop=must_stop
+        crew = ShardProcesses(
+            jobs, at_once=at_once, receive=lambda *one: told.append(one), must_stop=must_stop
         )
         return crew, told
 
@@ -434,7 +434,7 @@ def test_all_stop_when_it_is_said(stubs):
 
 def test_one_that_is_unfit_is_told_from_one_that_fails(stubs):
     crew, _ = stubs("unfit", "waits")
-    with pytest.raises(UnfitError, match="no such model"):
+    with pytest.raises(SingleProcessError, match="no such model"):
         crew.run()
 
 

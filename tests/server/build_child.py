@@ -55,14 +55,14 @@ def die_at(step: str) -> None:
     elif step == "shipped":
         _after(Ledger, "shipped")
     else:
-        tell = buildrun._Told.__call__
+        tell = buildrun._ShipProgress.__call__
 
         def told(self: Any, seen: ShipProgress) -> None:
             tell(self, seen)
             if seen.phase == step and (step != "sending" or seen.sent_bytes):
                 _die()
 
-        buildrun._Told.__call__ = told  # type: ignore[method-assign]
+        buildrun._ShipProgress.__call__ = told  # type: ignore[method-assign]
 
 
 def _after(owner: Any, name: str, *, times: int = 1) -> None:

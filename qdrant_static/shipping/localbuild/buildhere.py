@@ -35,7 +35,7 @@ class BuildHere(BuildOptions):
     def run(
         self, request: RunSpec, workspace: Workspace, server: QdrantClient, *, shards: int
     ) -> IngestReport:
-        """Build the collection of a run on this machine, ship it, and return the account."""
+        """Build the collection of a run on this machine, ship it, and return the report."""
         from qdrant_static.shipping.localbuild.buildrun import BuildHereRun
 
         return BuildHereRun(

@@ -1,4 +1,4 @@
-"""Build a server's collection here, ship it, and settle it when the server has proved it."""
+"""Builds a server's collection on this machine, ships it, and records it once it is proved."""
 
 from __future__ import annotations
 
@@ -12,24 +12,21 @@ from typing import TYPE_CHECKING, Any
 from qdrant_static.clients.aliases import aliases_of
 from qdrant_static.clients.indexing import restore_indexing
 from qdrant_static.clients.scroll import exact_count
-from qdrant_static.collection.capacity import Corpus, footprint
 from qdrant_static.collection.create import read_spec
 from qdrant_static.edge import EdgeClient
 from qdrant_static.errors import (
     ArgumentError,
     QdrantStaticError,
     ShipmentRefusedError,
-    StorageError,
     VerificationError,
 )
-from qdrant_static.files import make_private
 from qdrant_static.ingestion.continuing import find_built, is_same
 from qdrant_static.ingestion.finishing import Finish
 from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.ingestion.manifest import rewrite_manifest
 from qdrant_static.ingestion.modes import BuildMode
 from qdrant_static.shipping.localbuild.local import BuildPlace, build_locally
-from qdrant_static.shipping.localbuild.targetcheck import check_free
+from qdrant_static.shipping.localbuild.targetcheck import check_free, check_room
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -39,19 +36,19 @@ if TYPE_CHECKING:
     from qdrant_static.shipping.options import BuildOptions
     from qdrant_static.shipping.progress import ShipProgress
 
-#: The ledger's note of the folder in which the job builds, and of the run that did.
+#: The ledger's note of the folder in which the job builds, and of the run that has shipped it.
 NOTE = "build"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildHereRun:
-    """One command: build, ship, settle; what an attempt before it has done is not done again.
+    """Builds and ships the collection of a run; skips what an earlier attempt has completed.
 
     Attributes:
-        request: What is stored.
+        request: What the run does.
         workspace: The state folder, ledger and display of the request.
-        server: Where the collection is to be.
-        build: How.
+        server: The server that gets the collection.
+        build: How it is built and shipped.
         shards: Shards of the collection.
     """
 
@@ -62,11 +59,11 @@ class BuildHereRun:
     shards: int
 
     def execute(self) -> IngestReport:
-        """Build and ship; or ship alone, where all is built; or tell again what was finished.
+        """Build and ship; or only ship what is built; or return the report of what is finished.
 
         Raises:
             CannotShipError: If the server cannot take the collection; nothing was sent.
-            ShipmentRefusedError: If a proof failed. What was built stays, so that the same command
+            ShipmentRefusedError: If a proof failed. The built collection stays; the same command
                 ships it again.
         """
         request, workspace = self.request, self.workspace
@@ -79,7 +76,7 @@ class BuildHereRun:
         if built is None:
             check_free(self.server, request.collection, self.build)
             self._claim(place.folder)
-            self._check_room(place.folder)
+            check_room(place.folder, request)
             built = build_locally(request, workspace, place)
         else:
             self.workspace.display.status(f"run {built.run} is built: it is shipped now")
@@ -93,7 +90,7 @@ class BuildHereRun:
             error.report = built
             raise
 
-    # --- what is there -----------------------------------------------------------------------
+    # --- what earlier attempts have done -----------------------------------------------------
 
     def _place(self) -> BuildPlace:
         return BuildPlace(
@@ -103,9 +100,9 @@ class BuildHereRun:
         )
 
     def _claim(self, folder: Path) -> None:
-        """Note the folder before anything is in it; what is in it without a note is not ours."""
+        """Note the folder before it is used; refuse a collection that this job did not build."""
         notes, collection = self.workspace.ledger.notes, self.request.collection
-        if self._is_ours(folder):
+        if self._is_noted(folder):
             return
         if (before := notes.get(NOTE)) is not None:
             self.workspace.display.say(
@@ -122,19 +119,19 @@ class BuildHereRun:
                     )
         notes[NOTE] = {"folder": str(folder.resolve())}
 
-    def _is_ours(self, folder: Path) -> bool:
+    def _is_noted(self, folder: Path) -> bool:
         note = self.workspace.ledger.notes.get(NOTE)
         return note is not None and note["folder"] == str(folder.resolve())
 
     def _finished(self, folder: Path) -> IngestReport | None:
-        """What an attempt has finished that died before it could tell; its folder goes now."""
+        """Return the report of an attempt that died after it had finished; remove its folder."""
         request, ledger = self.request, self.workspace.ledger
         last = self.workspace.ledger.runs.last()
-        if last is None or last.state != "finished" or not self._is_ours(folder):
+        if last is None or last.state != "finished" or not self._is_noted(folder):
             return None
         if self.workspace.ledger.notes[NOTE].get("run") != last.id:
             return None
-        report = self._account(last.id)
+        report = self._report_of(last.id)
         same = is_same(request, ledger, last, shards=self.shards)
         self._clean_up(folder)
         if report is None or not same or not self.server.collection_exists(request.collection):
@@ -144,9 +141,9 @@ class BuildHereRun:
         )
 
     def _built(self, folder: Path) -> IngestReport | None:
-        """What an earlier attempt has built and not shipped."""
+        """Return the report of an earlier attempt that has built and not shipped."""
         last = self.workspace.ledger.runs.last()
-        if last is None or last.state != "built" or not self._is_ours(folder):
+        if last is None or last.state != "built" or not self._is_noted(folder):
             return None
         with EdgeClient(folder) as local:
             mode = BuildMode(
@@ -156,38 +153,21 @@ class BuildHereRun:
                 shards=self.shards,
             )
             run = find_built(mode)
-        report = None if run is None else self._account(run.id)
-        # Its manifest may tell of the shipment already.
+        report = None if run is None else self._report_of(run.id)
+        # Its manifest may count the rows as stored already.
         return None if report is None else replace(report, built=report.built + report.stored)
 
     def _has_built(self, folder: Path) -> bool:
         with EdgeClient(folder) as local:
             return local.collection_exists(self.request.collection)
 
-    def _account(self, run: int) -> IngestReport | None:
+    def _report_of(self, run: int) -> IngestReport | None:
         try:
             return IngestReport.from_dict(
                 json.loads(self.workspace.files.manifest(run).read_bytes())
             )
-        except (OSError, ValueError):  # then it is counted once more, which is quick
+        except (OSError, ValueError):  # then they are counted again, which is quick
             return None
-
-    def _check_room(self, folder: Path) -> None:
-        """Refuse what cannot fit, before hours are spent: the vectors alone are more."""
-        rows = self.request.source.total_rows
-        if not rows:
-            return
-        corpus = Corpus(rows=rows, payload_bytes=0, text_bytes=0)
-        least = footprint(self.request.spec, corpus, embedded=True).disk
-        make_private(folder)
-        there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        free = shutil.disk_usage(folder).free
-        if free + there < least:
-            raise StorageError(
-                path=str(folder),
-                problem=f"{rows:,} rows need {least / 1e9:,.1f} GB there at least, and "
-                f"{free / 1e9:,.1f} GB are free: make room, or build in another folder",
-            )
 
     # --- ship --------------------------------------------------------------------------------
 
@@ -208,7 +188,7 @@ class BuildHereRun:
                     max_mb_s=build.max_mb_s,
                     untested=build.untested,
                     discard_unfinished=build.discard_unfinished,
-                    progress=_Told(request=request, display=self.workspace.display),
+                    progress=_ShipProgress(request=request, display=self.workspace.display),
                 ).to_dict()
             except _StoppedError:
                 return replace(built, interrupted=True)
@@ -238,7 +218,7 @@ class BuildHereRun:
             seconds={**built.seconds, "ship": time.perf_counter() - started},
             shipment=shipment,
         )
-        # In this order: a run that is finished has its account, and a folder that is left is known.
+        # In this order, a finished run always has its manifest, and a leftover folder its note.
         rewrite_manifest(self.workspace.files.manifest(report.run), report)
         self.workspace.ledger.notes[NOTE] = {**self.workspace.ledger.notes[NOTE], "run": report.run}
         self.workspace.ledger.shipped(report.run, points=report.points_after)
@@ -246,7 +226,7 @@ class BuildHereRun:
         return report
 
     def _measure(self) -> None:
-        """Several shards cannot be searched here: what they find is measured on the server."""
+        """Measure recall on the server: several shards cannot be searched in a local folder."""
         if self.shards == 1:
             return
         finish = Finish(
@@ -261,27 +241,27 @@ class BuildHereRun:
         finish.measure_recall(finish.spec, changed=True)
 
     def _earlier(self, local: EdgeClient) -> dict[str, Any] | None:
-        """This very shipment, if an attempt that died had it proved, and the alias pointed at it.
+        """Return this shipment if an attempt that died had proved it and pointed the alias at it.
 
-        The collection is in use since, so that what was proved of it then need not hold now.
+        The collection has been in use since, so that its proofs need not hold any more.
         """
         from qdrant_static.shipping.packing.segments import fingerprint, read_shards
         from qdrant_static.shipping.targets.target import LIVE, MARK
 
         collection, alias = self.request.collection, self.build.alias
         with local.shard_folders(collection) as folders:
-            mine = fingerprint(read_shards(folders))
+            own = fingerprint(read_shards(folders))
         if not self.server.collection_exists(collection):
             return None
         metadata = self.server.get_collection(collection).config.metadata or {}
         mark = metadata.get(MARK) or {}
         pointed = alias is None or aliases_of(self.server).get(alias) == collection
-        if (mark.get("state"), mark.get("id")) != (LIVE, mine) or not pointed:
+        if (mark.get("state"), mark.get("id")) != (LIVE, own) or not pointed:
             return None
-        return {"id": mine, "collection": collection, "target": collection, "alias": alias}
+        return {"id": own, "collection": collection, "target": collection, "alias": alias}
 
     def _clean_up(self, folder: Path) -> None:
-        """The server has it: the built folder goes, unless it is to stay."""
+        """Remove the built folder, unless it is to stay: the server has the collection."""
         if not self.build.keep:
             self.workspace.display.status(f"the server has it: removing {folder}")
             with EdgeClient(folder) as local:
@@ -292,17 +272,17 @@ class BuildHereRun:
 
 
 class _StoppedError(BaseException):
-    """Ends a shipment whose job is to end; the same command finishes it."""
+    """Ends a shipment whose job is stopped; the same command continues it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """Shows how far a shipment is, and ends it if the job is to end."""
+class _ShipProgress:
+    """Shows the progress of a shipment, and ends it if the job is stopped."""
 
     request: RunSpec
     display: Progress
 
-    def __call__(self, seen: ShipProgress) -> None:
-        if self.request.must_stop and seen.phase in ("preparing", "sending"):
+    def __call__(self, progress: ShipProgress) -> None:
+        if self.request.must_stop and progress.phase in ("preparing", "sending"):
             raise _StoppedError
-        self.display.shipping(seen.phase, sent=seen.sent_bytes, total=seen.total_bytes)
+        self.display.shipping(progress.phase, sent=progress.sent_bytes, total=progress.total_bytes)

@@ -1,4 +1,4 @@
-"""A collection that is built in a local folder: by one process, or by one for each shard."""
+"""Builds a collection in a local folder, by one process or by one for each shard."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING
 from qdrant_static.edge import EdgeClient
 from qdrant_static.encoders.threads import core_count
 from qdrant_static.ingestion.run import IngestRun
-from qdrant_static.shipping.localbuild.shardedrun import SharedMode, SharedRun
+from qdrant_static.shipping.localbuild.shardedrun import SharedRun
+from qdrant_static.shipping.localbuild.shardparts import SharedMode
 
 if TYPE_CHECKING:
     from qdrant_static.ingestion.ingestreport import IngestReport
     from qdrant_static.ingestion.runspec import RunSpec, Workspace
 
-#: So many rows are stored before another process has started.
+#: So many rows are stored in the time that another process needs to start.
 _FEW_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlace:
-    """Where a collection is built, and by how many.
+    """Where a collection is built, and by how many processes.
 
     Attributes:
-        folder: Of the `EdgeClient` that is to hold the whole collection.
-        shards: Its shards.
-        workers: Processes that build at most; None: as many as there are processors.
+        folder: The folder of the `EdgeClient` with the whole collection.
+        shards: Number of shards.
+        workers: Most processes; None: as many as there are processors.
     """
 
     folder: Path
@@ -35,22 +36,22 @@ class BuildPlace:
 
 
 def build_locally(request: RunSpec, workspace: Workspace, place: BuildPlace) -> IngestReport:
-    """Build what a job stores, or go on building it.
+    """Build the collection of a run, or continue to build it.
 
-    When it returns a report that is not `interrupted`, then
+    When the report that it returns is not `interrupted`, then
 
-    - ``place.folder`` holds the collection, complete, with its indexes, and nobody has it open;
-    - the job's ledger has the run in state ``built`` and with ``building`` set, all its batches
+    - ``place.folder`` has the complete collection with its indexes, and no process has it open;
+    - the ledger has the run in state ``built`` and with ``building`` set, all its batches
       ``built``, and all its rows;
-    - the run's manifest is there, with this report, in which rows are ``built`` and not stored;
-    - it was counted and samples were read back.
+    - the run's manifest has this report, in which rows are ``built`` and not stored;
+    - the points were counted and samples were read back.
 
-    After a report that is, or an error, or the death of the process, the same call goes on.
+    After an interrupted report, an error, or a crash, the same call continues.
 
     Args:
         request: What the run does.
         workspace: Its state folder, ledger and display.
-        place: Where, and by how many.
+        place: Where, and by how many processes.
     """
     with EdgeClient(place.folder) as local:
         workers = place.workers

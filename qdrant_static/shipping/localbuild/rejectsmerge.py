@@ -1,4 +1,4 @@
-"""The rejects files of parts -> that of the whole, in the order of addresses."""
+"""Joins the rejects files of several processes, in the order of addresses."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import IO, Any
 
 from qdrant_static.reading.rejects import RejectsFile
 
-#: Behind every position: a file that breaks off does so behind its rows.
-_BEHIND = 2**62
+#: After every position: an error in a file comes after the rejects of its rows.
+_AFTER_ROWS = 2**62
 _LINES_AT_A_TIME = 1000
 
 
 def join_rejects(
     into: RejectsFile, parts: Sequence[tuple[Path, int]], files: Sequence[str]
 ) -> None:
-    """Write the rejects of all parts, those of files that could not be opened first.
+    """Write the rejects of all processes to one file, those of unreadable files first.
 
     Args:
-        into: Where to.
-        parts: Rejects files, and how many bytes of each count.
+        into: The file to write to.
+        parts: Rejects files, and how many bytes of each are valid.
         files: The names of the input's files, in order.
     """
     numbers = {name: number for number, name in enumerate(files)}
     with ExitStack() as stack:
-        # Their places, in a table that the system removes: there may be millions.
+        # Their places in the files, in a temporary table: there may be millions.
         places = stack.enter_context(closing(sqlite3.connect("")))
         places.execute("CREATE TABLE places (file, position, part, offset, length)")
         opened: list[IO[bytes] | None] = []
@@ -42,31 +42,31 @@ def join_rejects(
                     "INSERT INTO places VALUES (?, ?, ?, ?, ?)",
                     _places(file, size, number, numbers, broken),
                 )
-        found = places.execute(
+        ordered = places.execute(
             "SELECT part, offset, length FROM places ORDER BY file, position, part, offset"
         )
-        while chunk := list(islice(found, _LINES_AT_A_TIME)):
+        while chunk := list(islice(ordered, _LINES_AT_A_TIME)):
             into.add_lines([_line(opened[part], *place) for part, *place in chunk])
 
 
 def _places(
     file: IO[bytes], size: int, part: int, numbers: dict[str, int], broken: set[tuple[str, str]]
 ) -> Iterator[tuple[int, int, int, int, int]]:
-    """File and position of every line of a rejects file, and where the line is.
+    """Yield file and position of every line of a rejects file, and where the line is.
 
-    A file of the input that all parts found broken is told once.
+    An input file that several processes could not read is reported once.
     """
     offset = 0
     while offset < size:
         line = file.readline()
         reject: dict[str, Any] = json.loads(line)
         position = reject.get("line", reject.get("row"))
-        told = (reject["file"], reject["message"])
-        if position is not None or told not in broken:
-            at = _BEHIND if position is None else position
+        problem = (reject["file"], reject["message"])
+        if position is not None or problem not in broken:
+            at = _AFTER_ROWS if position is None else position
             yield numbers.get(reject["file"], -1), at, part, offset, len(line)
         if position is None:
-            broken.add(told)
+            broken.add(problem)
         offset += len(line)
 
 

@@ -1,10 +1,10 @@
-"""One shard's share of an input.
+"""A source with the rows of one shard.
 
-Each process reads the whole input and keeps the rows whose points lie on its shard, before their
-digests, payloads and vectors are made. A key has one id, and an id one shard, so that keys which
-come twice are decided here as they are in one process. Rows that the reader rejects have no id;
-they are the first shard's. A file that breaks off is told by every process, as it may break for one
-of them only.
+Each process reads the whole input and keeps the rows whose points lie on its shard, before it
+computes their digests, payloads and vectors. A key has one id, and an id one shard, so that
+duplicate keys are decided as in a single process. Rows that the reader rejects have no id; the
+first shard has them. Every process reports a file that cannot be read, as it may fail for one of
+them only.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Share:
     """The rows of a source whose points lie on one shard; itself a source.
 
     Attributes:
-        source: The source.
+        source: The whole source.
         shard: The shard.
-        of: How many there are.
+        of: Number of shards.
     """
 
     source: AnySource
@@ -53,21 +53,21 @@ class Share:
 
     @property
     def total_rows(self) -> int | None:
-        """Nobody knows how many there are before they are read."""
+        """Always None: the number is not known before they are read."""
         return None
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files, by name."""
+        """The names of the files."""
         return self.source.files
 
     def batches(self, settled: SettledRanges | None = None) -> Iterator[Batch | Reject]:
-        """The source's batches, addresses and all, with the rows of this shard."""
+        """Yield the source's batches, with their addresses, and the rows of this shard."""
         for item in self.source.batches(settled):
             yield item if isinstance(item, Reject) else self._own(item)
 
     def fingerprints(self) -> dict[str, Fingerprint]:
-        """File name -> what changes when the file does."""
+        """Return file name -> what changes when the file does."""
         return self.source.fingerprints()
 
     def _own(self, batch: Batch) -> Batch:

@@ -1,19 +1,23 @@
-"""The collection on a server that a built one is to become: whether it is free, and its shards.
+"""Checks the target of a collection that is to be built: whether it is free, and its shards.
 
-It is asked before anything is built; `qdrant_static.ship` asks again before anything is sent.
+The checks run before anything is built; `qdrant_static.ship` repeats them before it sends anything.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import aliases_of
 from qdrant_static.clients.connect import address
 from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.clients.scroll import exact_count
+from qdrant_static.collection.capacity import Corpus, footprint
 from qdrant_static.collection.create import check_version
-from qdrant_static.errors import AliasExistsError, ArgumentError, CannotShipError
+from qdrant_static.errors import AliasExistsError, ArgumentError, CannotShipError, StorageError
+from qdrant_static.files import make_private
 from qdrant_static.shipping.targets.prepare import check_server_version
 from qdrant_static.shipping.targets.target import MARK, UNDER_WAY
 
@@ -21,41 +25,42 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.ingestion.runspec import RunSpec
     from qdrant_static.shipping.options import BuildOptions
 
 
 def shards_of(
     server: QdrantClient, collection: str, spec: CollectionSpec, build: BuildOptions
 ) -> int:
-    """How many shards the built collection has: what is asked, what is there, or one.
+    """Return the number of shards to build: that of the options, of the server, or one.
 
     Raises:
         ArgumentError: If these differ, or if the server is too old for the spec.
     """
     check_version(server, spec)
-    asked = build.shards or spec.server.shards
+    wanted = build.shards or spec.server.shards
     if build.shards is not None and spec.server.shards not in (None, build.shards):
         raise ArgumentError(
             field="build.shards",
             problem=f"{build.shards}, and the spec's server.shards is {spec.server.shards}",
         )
-    there = None
+    existing = None
     if server.collection_exists(collection):
-        there = server.get_collection(collection).config.params.shard_number
-    if asked is not None and there not in (None, asked):
+        existing = server.get_collection(collection).config.params.shard_number
+    if wanted is not None and existing not in (None, wanted):
         raise ArgumentError(
             field="build.shards",
-            problem=f"{asked}, and {collection!r} has {there} on the server",
+            problem=f"{wanted}, and {collection!r} has {existing} on the server",
         )
-    return asked or there or 1
+    return wanted or existing or 1
 
 
 def check_free(server: QdrantClient, collection: str, build: BuildOptions) -> None:
-    """Refuse a target that is not there to be taken, before hours are spent.
+    """Refuse a target that cannot take the collection, before hours are spent.
 
     Raises:
-        CannotShipError: If it holds points, another shipment is on its way to it, or the server's
-            version was never tried.
+        CannotShipError: If it has points, another shipment to it is under way, or the server's
+            version was not tested.
         AliasExistsError: If its name is an alias, or the alias's name a collection.
     """
 
@@ -82,12 +87,31 @@ def check_free(server: QdrantClient, collection: str, build: BuildOptions) -> No
             return
         raise refuse(
             f"a shipment to it is under way, begun {mark.get('started')} by {mark.get('by')}. If "
-            "that has died, discard_unfinished=True (--discard-unfinished) removes what it left"
+            "that process has died, discard_unfinished=True (--discard-unfinished) removes what it "
+            "left"
         )
     points = exact_count(server, collection)
     if points:
         raise refuse(
             f"it has {points:,} points there, and a collection that is built takes the place of an "
-            "empty one, or of none. What has changed is stored by --sync; a whole new one takes "
-            "over by `qdrant-static migrate start`"
+            "empty one, or of none. To store changes use --sync; to replace the whole collection, "
+            "`qdrant-static migrate start`"
+        )
+
+
+def check_room(folder: Path, request: RunSpec) -> None:
+    """Refuse a folder without room, before hours are spent; this counts the vectors only."""
+    rows = request.source.total_rows
+    if not rows:
+        return
+    corpus = Corpus(rows=rows, payload_bytes=0, text_bytes=0)
+    least = footprint(request.spec, corpus, embedded=True).disk
+    make_private(folder)
+    used = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    free = shutil.disk_usage(folder).free
+    if free + used < least:
+        raise StorageError(
+            path=str(folder),
+            problem=f"{rows:,} rows need {least / 1e9:,.1f} GB there at least, and "
+            f"{free / 1e9:,.1f} GB are free: make room, or build in another folder",
         )
