@@ -184,7 +184,7 @@ def test_an_unknown_name_lists_the_known_ones():
 )
 def test_a_plan_is_refused_where_the_collection_lacks_what_it_needs(plan, options, message):
     with pytest.raises(ArgumentError, match=message):
-        SearchPlan.of(plan).check(spec_of(**options))
+        check_plan(SearchPlan.of(plan), spec_of(**options))
 
 
 def test_a_plan_is_taken_where_the_collection_has_what_it_needs():
@@ -198,7 +198,7 @@ def test_a_plan_is_taken_where_the_collection_has_what_it_needs():
 
 
 def test_a_bm25_plan_does_not_look_at_the_dense_vector():
-    SearchPlan(kind="bm25", vector="mrl_8").check(spec_of())
+    check_plan(SearchPlan(kind="bm25", vector="mrl_8"), spec_of())
 
 
 def test_the_default_is_hybrid_where_there_is_bm25_else_dense_else_what_the_spec_says():
