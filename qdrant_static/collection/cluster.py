@@ -1,4 +1,4 @@
-"""How many machines and shards of a server a footprint needs: rules, each with its source."""
+"""Computes how many machines and shards of a server a footprint needs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,9 @@ import math
 from dataclasses import dataclass
 
 from qdrant_static import rules
+from qdrant_static.collection import capacityfigures as figures
 from qdrant_static.collection.capacity import Footprint
 from qdrant_static.errors import ArgumentError
-
-#: Share of a machine's memory that the data may hold. Qdrant calls resident memory above 80% of
-#: the RAM a sign of a problem (its guide to memory usage); indexing needs some of the rest too.
-USABLE_MEMORY = 0.75
-#: While segments are rewritten the old ones stay until the new ones are there.
-DISK_FACTOR = 2.0
-#: Qdrant advises two to four shards a machine (its guide to horizontal scaling): two leave room
-#: to double the machines without sharding anew.
-SHARDS_PER_MACHINE = 2
-#: The same guide finds a machine good for about 100 million vectors, so for half in a shard.
-MAX_ROWS_PER_SHARD = 50_000_000
-#: Fewer rows than this gain nothing from a second shard.
-MIN_ROWS_TO_SHARD = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +17,7 @@ class Machine:
 
     Attributes:
         memory: Bytes of RAM.
-        disk: Bytes of disk; None: as much as is needed.
+        disk: Bytes of disk; None: no limit.
     """
 
     memory: int = 64 * 1000**3
@@ -44,19 +32,20 @@ class Machine:
     @property
     def usable(self) -> int:
         """Bytes of RAM that data may hold."""
-        return int(self.memory * USABLE_MEMORY)
+        return int(self.memory * figures.USABLE_MEMORY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What a server needs.
+    """The machines and shards that a server needs.
 
     Attributes:
-        machines: How many.
-        shards: How many, replicas not counted; a multiple of the machines, so that all work alike.
+        machines: Number of machines.
+        shards: Number of shards, replicas not counted; a multiple of the machines, so that their
+            load is even.
         replicas: Copies of each shard.
-        ram: Bytes that are held on each machine.
-        disk: Bytes of disk that each machine must have, room to rewrite included.
+        ram: Bytes held in memory on each machine.
+        disk: Bytes of disk that each machine must have, with room to rewrite segments.
     """
 
     machines: int
@@ -71,11 +60,11 @@ class Cluster:
 
 
 def cluster(taken: Footprint, *, machine: Machine, replicas: int = 1) -> Cluster:
-    """Machines and shards for a collection.
+    """Return the machines and shards for a collection.
 
     Args:
-        taken: What one copy takes.
-        machine: What a machine has.
+        taken: Footprint of one copy.
+        machine: Memory and disk of a machine.
         replicas: Copies of each shard, each on another machine.
 
     Raises:
@@ -84,10 +73,15 @@ def cluster(taken: Footprint, *, machine: Machine, replicas: int = 1) -> Cluster
     rules.check_integer("replicas", replicas)
     machines = max(replicas, math.ceil(taken.ram * replicas / machine.usable))
     if machine.disk is not None:
-        machines = max(machines, math.ceil(taken.disk * replicas * DISK_FACTOR / machine.disk))
+        machines = max(
+            machines, math.ceil(taken.disk * replicas * figures.DISK_FACTOR / machine.disk)
+        )
     shards = machines
-    if taken.rows >= MIN_ROWS_TO_SHARD:
-        least = max(SHARDS_PER_MACHINE * machines, math.ceil(taken.rows / MAX_ROWS_PER_SHARD))
+    if taken.rows >= figures.MIN_ROWS_TO_SHARD:
+        least = max(
+            figures.SHARDS_PER_MACHINE * machines,
+            math.ceil(taken.rows / figures.MAX_ROWS_PER_SHARD),
+        )
         shards = machines * math.ceil(least / machines)
     elif machines == replicas:
         shards = 1  # every machine has all of it
@@ -96,5 +90,5 @@ def cluster(taken: Footprint, *, machine: Machine, replicas: int = 1) -> Cluster
         shards=shards,
         replicas=replicas,
         ram=math.ceil(taken.ram * replicas / machines),
-        disk=math.ceil(taken.disk * replicas * DISK_FACTOR / machines),
+        disk=math.ceil(taken.disk * replicas * figures.DISK_FACTOR / machines),
     )

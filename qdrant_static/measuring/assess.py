@@ -19,10 +19,11 @@ import numpy as np
 
 from qdrant_static._version import __version__
 from qdrant_static.clock import now
-from qdrant_static.collection import evidence as curves
 from qdrant_static.collection import presets
 from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.capacityfigures import CODES
 from qdrant_static.collection.create import info_of, write_spec
+from qdrant_static.collection.layoutcandidates import expected
 from qdrant_static.collection.passes import default_plan, dense_passes
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.planevidence import LAYOUT, OWN, layout_of
@@ -212,17 +213,17 @@ def _advice(collection: str, passes: Sequence[Pass], promised: float) -> str:
         (
             (codes.bits_per_dimension, name)
             for name, codes in quantizations.SHORT_NAMES.items()
-            if name in curves.CODES and codes.bits_per_dimension > now.bits_per_dimension
+            if name in CODES and codes.bits_per_dimension > now.bits_per_dimension
         ),
     )
     for bits, name in finer:
         usual = presets.oversampling(quantizations.SHORT_NAMES[name])
-        expected = curves.expected(coded.size, name, promised)
-        if expected.recall >= promised and expected.candidates <= usual * LIMIT:
+        found = expected(coded.size, name, promised)
+        if found.recall >= promised and found.candidates <= usual * LIMIT:
             return (
                 f": the codes ({quantizations.describe(now)}) are too coarse for these vectors. "
                 f"{name!r}, {bits:g} bits a dimension, is expected to keep "
-                f"{expected.recall:.3f}: qdrant-static quantize {collection} --quantization {name}"
+                f"{found.recall:.3f}: qdrant-static quantize {collection} --quantization {name}"
                 f"{'' if coded.name == 'full' else f' --vector {coded.name}'}"
             )
     return ""

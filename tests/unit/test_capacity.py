@@ -11,14 +11,16 @@ from typer.testing import CliRunner
 
 from qdrant_static.cli import app, quantities
 from qdrant_static.cli import capacity as command
-from qdrant_static.collection import evidence, specfile
+from qdrant_static.collection import capacityfigures, layoutcandidates, specfile
 from qdrant_static.collection.capacity import (
     Corpus,
+    Footprint,
+    Part,
     footprint,
     graph_bytes,
     payload_disk_bytes,
 )
-from qdrant_static.collection.cluster import MAX_ROWS_PER_SHARD, Machine, cluster
+from qdrant_static.collection.cluster import Machine, cluster
 from qdrant_static.collection.layouts import capacity
 from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import CollectionSpec, ServerSpec
@@ -38,6 +40,10 @@ def spec(size: int = 1024, **more) -> CollectionSpec:
         name="full", size=size, **{k: more.pop(k) for k in list(more) if k in VectorSpec.__slots__}
     )
     return CollectionSpec(encoder=info(size), vectors=(vector,), **more)
+
+
+def graphs(taken: Footprint) -> list[Part]:
+    return [part for part in taken.parts if part.name.endswith(": graph")]
 
 
 # --- bytes of one row --------------------------------------------------------------------------
@@ -117,7 +123,7 @@ def test_what_lies_on_disk_is_read_there_and_not_held():
 
 def test_a_vector_that_only_rescores_has_no_links():
     taken = footprint(spec(hnsw=None), Corpus(rows=10**6))
-    assert sum(part.disk for part in taken.kind("graph")) < 5 * 10**6
+    assert sum(part.disk for part in graphs(taken)) < 5 * 10**6
 
 
 def test_every_payload_index_and_the_late_vector_count():
@@ -138,8 +144,8 @@ def test_a_payload_in_ram_is_held_by_a_server():
 
 
 def test_few_rows_have_no_graph():
-    assert not footprint(spec(256), Corpus(rows=1000)).kind("graph")
-    assert footprint(spec(256), Corpus(rows=20_000)).kind("graph")
+    assert not graphs(footprint(spec(256), Corpus(rows=1000)))
+    assert graphs(footprint(spec(256), Corpus(rows=20_000)))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +191,7 @@ def test_replicas_are_on_machines_of_their_own():
 def test_shards_are_a_multiple_of_the_machines_and_no_shard_is_too_large(rows):
     found = cluster(taken(rows, rows * 500), machine=Machine(), replicas=2)
     assert found.shards % found.machines == 0
-    assert rows / found.shards <= MAX_ROWS_PER_SHARD
+    assert rows / found.shards <= capacityfigures.MAX_ROWS_PER_SHARD
 
 
 @pytest.mark.parametrize("wrong", [{"memory": 0}, {"disk": 0}])
@@ -202,22 +208,24 @@ def test_no_replica_is_refused():
 # --- evidence ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("codes", evidence.CODES)
+@pytest.mark.parametrize("codes", capacityfigures.CODES)
 @pytest.mark.parametrize("size", [32, 64, 200, 384, 768, 1024, 3072])
 def test_a_higher_target_needs_no_fewer_candidates(codes, size):
-    found = [evidence.expected(size, codes, target) for target in (0.5, 0.9, 0.99)]
+    found = [layoutcandidates.expected(size, codes, target) for target in (0.5, 0.9, 0.99)]
     assert [one.candidates for one in found] == sorted(one.candidates for one in found)
     assert all(0 < one.recall <= 1 for one in found)
 
 
 def test_measured_figures_are_given_as_they_are():
-    assert evidence.expected(256, "turbo4", 0.99).recall == 0.997
-    assert evidence.expected(256, "turbo4", 0.99).candidates == 20
-    assert evidence.expected_cascade(128, 256, "none", 0.95).candidates == 100
+    assert layoutcandidates.expected(256, "turbo4", 0.99).recall == 0.997
+    assert layoutcandidates.expected(256, "turbo4", 0.99).candidates == 20
+    assert layoutcandidates.expected_cascade(128, 256, "none", 0.95).candidates == 100
 
 
 def test_between_two_sizes_recall_lies_between_theirs():
-    low, found, high = (evidence.expected(size, "binary", 2).recall for size in (256, 512, 1024))
+    low, found, high = (
+        layoutcandidates.expected(size, "binary", 2).recall for size in (256, 512, 1024)
+    )
     assert low < found < high
 
 
