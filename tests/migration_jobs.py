@@ -12,7 +12,7 @@ from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.clients.statefolder import State
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
-from qdrant_static.collection.generationnames import read_metadata
+from qdrant_static.collection.generations import read_metadata
 from qdrant_static.errors import (
     GateRefusedError,
     JobRunningError,

@@ -1,8 +1,8 @@
-"""Whether a collection is part of a migration, for whoever is about to write to it or change it.
+"""Checks whether a collection is part of a migration, before it is written to or changed.
 
 On a folder the states of migrations are files. On a server green's metadata holds the state, and
-blue's has a pointer to green, so that a job finds out by one request, about its own collection.
-The pointer is written before the first row is read for green; what it points at may be gone.
+blue's metadata has a pointer to green, so that a job finds out with one request about its own
+collection. The pointer is written before the first row is read for green; green may be gone since.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import target_of
 from qdrant_static.clients.connect import is_embedded
-from qdrant_static.collection.generationnames import read_metadata
+from qdrant_static.collection.generations import read_metadata
 from qdrant_static.collection.migrationstate import KEY, MigrationState, find_states
 from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.errors import CollectionNotFoundError, MigrationWritesError
@@ -19,7 +19,7 @@ from qdrant_static.errors import CollectionNotFoundError, MigrationWritesError
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
 
-#: In blue's metadata: the collection that is to take its place.
+#: In blue's metadata: the name of green.
 POINTER_KEY = "qdrant_static_green"
 #: In green's metadata: the specs of the generations before it, the latest first.
 EARLIER_KEY = "qdrant_static_earlier"
@@ -27,7 +27,7 @@ _KEPT_GENERATIONS = 5
 
 
 def under_way(client: Client, name: str) -> MigrationState | None:
-    """The migration that a collection, or what an alias stands for, is part of.
+    """Return the migration that a collection, or an alias's collection, is part of; else None.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
@@ -39,13 +39,14 @@ def under_way(client: Client, name: str) -> MigrationState | None:
             if not state.is_over and (name == state.alias or target in (state.blue, state.green)):
                 return state
         return None
-    there = metadata_of(client, name)
-    found = _state(there) or _state(metadata_of(client, str(there.get(POINTER_KEY) or "")))
-    return None if found is None or found.is_over else found
+    metadata = metadata_of(client, name)
+    green = str(metadata.get(POINTER_KEY) or "")
+    current = _state(metadata) or _state(metadata_of(client, green))
+    return None if current is None or current.is_over else current
 
 
 def other_generations(client: Client, collection: str) -> list[CollectionSpec]:
-    """The specs of a collection's other generations: those before it, and one beside it."""
+    """Return the specs of a collection's other generations: earlier ones, and one beside it."""
     data = list(metadata_of(client, collection).get(EARLIER_KEY) or ())
     state = under_way(client, collection)
     for name in () if state is None else (state.blue, state.green):
@@ -55,24 +56,24 @@ def other_generations(client: Client, collection: str) -> list[CollectionSpec]:
 
 
 def earlier(client: Client, blue: str) -> list[dict[str, Any]]:
-    """What green's metadata keep of blue and of those before it, the latest first."""
-    there = metadata_of(client, blue)
-    known = [there.get(METADATA_KEY), *(there.get(EARLIER_KEY) or ())]
-    return [one for one in known if one][:_KEPT_GENERATIONS]
+    """Return the specs of blue and of earlier generations, the latest first, for green."""
+    metadata = metadata_of(client, blue)
+    specs = [metadata.get(METADATA_KEY), *(metadata.get(EARLIER_KEY) or ())]
+    return [one for one in specs if one][:_KEPT_GENERATIONS]
 
 
 def refuse_layout_change(client: Client, name: str, change: str) -> None:
-    """Refuse to change the layout of a generation that a migration is about to judge or replace.
+    """Refuse to change the layout of a generation that a migration compares or replaces.
 
-    After the cut-over the new generation may be changed: it serves.
+    After the cut-over the new generation may be changed.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         name: A collection or an alias.
-        change: What is to be done, in words.
+        change: The change, as the beginning of a sentence.
 
     Raises:
-        MigrationWritesError: If it is one.
+        MigrationWritesError: If it is such a generation.
     """
     state = under_way(client, name)
     if state is None:
@@ -83,14 +84,14 @@ def refuse_layout_change(client: Client, name: str, change: str) -> None:
     raise refusal(
         state,
         target,
-        f"{change} now would be lost at the cut-over, or not be seen by the gates. Finish the "
+        f"{change} now would be lost at the cut-over, or be unknown to the gates. Finish the "
         "migration (`migrate cutover`, `migrate retire`) or give it up (`migrate abort`) first; "
-        "the layout of the new generation is chosen by `migrate start --spec`",
+        "the layout of the new generation is set by `migrate start --spec`",
     )
 
 
 def refusal(state: MigrationState, collection: str, problem: str) -> MigrationWritesError:
-    """The error for a collection that is part of a migration."""
+    """Make the error for a collection that is part of a migration."""
     return MigrationWritesError(
         collection=collection,
         alias=state.alias,
@@ -102,14 +103,14 @@ def refusal(state: MigrationState, collection: str, problem: str) -> MigrationWr
 
 
 def metadata_of(client: Client, name: str) -> dict[str, Any]:
-    """What a collection, or that of an alias, carries; nothing if it is not there."""
+    """Return the metadata of a collection, or an alias's collection; empty if it is missing."""
     if not name:
         return {}
     if is_embedded(client):
         name = target_of(client, name)
     try:
         return dict(read_metadata(client, name))
-    except CollectionNotFoundError:  # a collection that is still to be made, or one that has gone
+    except CollectionNotFoundError:  # it is not created yet, or was deleted
         return {}
 
 

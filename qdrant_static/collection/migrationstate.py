@@ -1,7 +1,7 @@
-"""What a migration remembers, where any process that can go on with it finds it.
+"""The state of a migration, stored where every process that may continue it can read it.
 
-On a server that is green's metadata; on a folder, a file, because there green may be open in
-another process: ``<db>/_state/<alias>/migration.json``.
+On a server that is green's metadata. On a folder, where another process may have green open, it is
+a file: ``<db>/_state/<alias>/migration.json``.
 
 ::
 
@@ -11,9 +11,9 @@ another process: ``<db>/_state/<alias>/migration.json``.
       "source": {...}, "encoder": "...", "gates": [...], "switched": null
     }
 
-On a server green's creation is the moment at which a migration begins: a collection is made once,
-whoever tries, and has this from its first moment. The phase says what was begun; where the alias
-points says what was carried out.
+On a server a migration begins with green's creation, which has the state in its metadata: of two
+processes that try, only one can create the collection. The phase says what was begun; what the
+alias points at says whether it was done.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from qdrant_static.clients.connect import is_embedded
 from qdrant_static.clients.statefolder import default_state
-from qdrant_static.collection.generationnames import read_metadata
+from qdrant_static.collection.generations import read_metadata
 from qdrant_static.edge.directory import STATE_FOLDER
 from qdrant_static.errors import (
     CollectionNotFoundError,
@@ -40,7 +40,7 @@ from qdrant_static.files import make_private, replace_file, this_process
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
 
-#: Under this key of green's metadata, or of the file.
+#: The key of the state in green's metadata, and in the file.
 KEY = "qdrant_static_migration"
 FILE = "migration.json"
 VERSION = 1
@@ -50,11 +50,11 @@ Phase = Literal[
     "retiring", "retired", "aborting",
 ]  # fmt: skip
 PHASES: tuple[Phase, ...] = get_args(Phase)
-#: Of a migration that is over; another may begin.
+#: Phases of a migration that is over; another may begin.
 OVER: tuple[Phase, ...] = ("retired",)
 
 Step = Literal["build", "verify", "cutover", "rollback", "retire", "abort"]
-#: Which step may come in which phase. A step that a crash cut short may be repeated.
+#: The phases in which a step is possible. A step that crashed may be repeated.
 STEPS: Mapping[Step, tuple[Phase, ...]] = {
     "build": ("building", "replaying", "verified"),
     "verify": ("replaying", "verified", "rolled_back"),
@@ -71,9 +71,9 @@ STEPS: Mapping[Step, tuple[Phase, ...]] = {
         "aborting",
     ),
 }
-#: What a person does next.
+#: What to do next, by phase.
 NEXT: Mapping[Phase, str] = {
-    "building": "repeat `migrate start {alias}`: it goes on where it was",
+    "building": "repeat `migrate start {alias}`: it continues where it stopped",
     "replaying": "`migrate verify {alias}`",
     "verified": "`migrate cutover {alias}`",
     "switching": "repeat `migrate cutover {alias}`, or `migrate rollback {alias}`",
@@ -89,24 +89,24 @@ NEXT: Mapping[Phase, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationState:
-    """A migration as green's metadata holds it.
+    """The state of a migration.
 
     Attributes:
-        alias: What applications ask.
-        blue: The collection that the alias pointed at when it began.
-        green: The new one, which holds this.
-        phase: What was begun.
-        started: When, ISO 8601.
-        changed: When this was last written, in seconds since 1970.
-        by: Who wrote it.
+        alias: The alias.
+        blue: The collection that the alias pointed at when the migration began.
+        green: The new collection.
+        phase: The phase that was begun last.
+        started: When the migration began, ISO 8601.
+        changed: When the state was last written, in seconds since 1970.
+        by: The process that wrote it.
         source: ``{"kind": "collection"}``, or ``{"kind": "files", "paths": [...], ...}``.
         encoder: Green's encoder: name and fingerprint.
         frozen: Whether the applications promised not to write.
-        journal: The identity of the journal that its writes are in.
-        gates: What the last verification found.
+        journal: The identity of its applications' journal.
+        gates: The gates of the last verification.
         switched: When the alias was last moved, in seconds since 1970.
-        writers: When each job that wrote to blue directly had begun to, as green was last filled;
-            None of a migration that an earlier version began.
+        writers: The jobs that had written to blue directly when green was last filled, each with
+            the time when it began; None in a migration that an earlier version began.
     """
 
     alias: str
@@ -125,12 +125,12 @@ class MigrationState:
     writers: Mapping[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-like data."""
+        """Return JSON-like data."""
         return {"version": VERSION, **asdict(self), "gates": [dict(one) for one in self.gates]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` gave.
+        """Make one of what `to_dict` returned.
 
         Raises:
             MigrationStepError: If a later version of this package wrote it.
@@ -152,14 +152,14 @@ class MigrationState:
 
     @property
     def what_next(self) -> str:
-        """What to do next, in words."""
+        """What to do next."""
         return NEXT[self.phase].format(alias=self.alias)
 
     def check(self, step: Step) -> None:
-        """Refuse a step that cannot come now.
+        """Refuse a step that is not possible now.
 
         Raises:
-            MigrationStepError: It says what can.
+            MigrationStepError: It says which step is next.
         """
         if self.phase not in STEPS[step]:
             raise MigrationStepError(
@@ -167,12 +167,12 @@ class MigrationState:
             )
 
     def at(self, phase: Phase, **changes: Any) -> Self:
-        """The same migration in another phase."""
+        """Return the state in another phase."""
         return replace(self, phase=phase, **changes)
 
 
 def write_state(client: Client, state: MigrationState) -> MigrationState:
-    """Write a migration down; gives it as it was written."""
+    """Store a state; return it with the time and the process that wrote it."""
     written = replace(state, changed=time.time(), by=this_process())
     if is_embedded(client):
         path = _file(client, state.alias)
@@ -184,7 +184,7 @@ def write_state(client: Client, state: MigrationState) -> MigrationState:
 
 
 def forget_state(client: Client, state: MigrationState) -> None:
-    """Forget a migration; on a server it goes with green."""
+    """Delete a state; on a server it is deleted with green."""
     if is_embedded(client):
         _file(client, state.alias).unlink(missing_ok=True)
     elif client.collection_exists(state.green):
@@ -192,16 +192,16 @@ def forget_state(client: Client, state: MigrationState) -> None:
 
 
 def find_states(client: Client, alias: str | None = None) -> list[MigrationState]:
-    """All migrations that are written down, of one alias or of all, the oldest first."""
-    found = _in_files(client) if is_embedded(client) else _in_metadata(client)
-    chosen = [one for one in found if alias is None or one.alias == alias]
+    """Return all stored states, of one alias or of all, the oldest first."""
+    states = _in_files(client) if is_embedded(client) else _in_metadata(client)
+    chosen = [one for one in states if alias is None or one.alias == alias]
     return sorted(chosen, key=lambda one: one.started)
 
 
 def running_state(client: Client, alias: str) -> MigrationState | None:
-    """The migration of an alias that is not over; the newest, if there should be several."""
-    found = [one for one in find_states(client, alias) if not one.is_over]
-    return found[-1] if found else None
+    """Return the migration of an alias that is not over; None if there is none."""
+    states = [one for one in find_states(client, alias) if not one.is_over]
+    return states[-1] if states else None
 
 
 def _in_metadata(client: Client) -> list[MigrationState]:
@@ -209,7 +209,7 @@ def _in_metadata(client: Client) -> list[MigrationState]:
     for one in client.get_collections().collections:
         try:
             data = read_metadata(client, one.name).get(KEY)
-        except CollectionNotFoundError:  # somebody else's, deleted since the list was read
+        except CollectionNotFoundError:  # deleted since the list was read
             continue
         if data:
             found.append(MigrationState.from_dict(data))
@@ -235,7 +235,7 @@ def _file(client: Client, alias: str) -> Path:
 
 
 def running_error(state: MigrationState) -> MigrationRunningError:
-    """Make the error for whoever would interfere with a migration that is under way."""
+    """Make the error for a process that would interfere with a migration under way."""
     return MigrationRunningError(
         alias=state.alias, green=state.green, phase=state.phase, owner=state.by
     )

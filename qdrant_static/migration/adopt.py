@@ -17,7 +17,7 @@ from qdrant_static.clients.aliases import aliases_of, point_alias
 from qdrant_static.clients.scroll import exact_count, pages
 from qdrant_static.clients.statefolder import default_state
 from qdrant_static.collection.create import create_collection, read_spec
-from qdrant_static.collection.generationnames import generation_name, read_metadata
+from qdrant_static.collection.generations import generation_name, read_metadata
 from qdrant_static.collection.migrationcheck import under_way
 from qdrant_static.collection.migrationstate import running_error
 from qdrant_static.errors import (

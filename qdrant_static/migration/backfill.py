@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from qdrant_static.collection.generationnames import read_metadata
+from qdrant_static.collection.generations import read_metadata
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.pipeline import run_job

@@ -10,7 +10,7 @@ from qdrant_static.clients.aliases import aliases_of
 from qdrant_static.clients.connect import address
 from qdrant_static.clients.scroll import exact_count
 from qdrant_static.clients.statefolder import State, default_state
-from qdrant_static.collection.generationnames import read_metadata, split_name
+from qdrant_static.collection.generations import read_metadata, split_name
 from qdrant_static.collection.migrationstate import find_states
 from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.edge.directory import CREATED_KEY

@@ -14,7 +14,7 @@ from qdrant_static.clients.aliases import aliases_of
 from qdrant_static.clients.connect import address
 from qdrant_static.clients.statefolder import state_folder
 from qdrant_static.collection.create import check_encoder
-from qdrant_static.collection.generationnames import read_metadata
+from qdrant_static.collection.generations import read_metadata
 from qdrant_static.collection.migrationstate import (
     MigrationState,
     Step,

@@ -11,7 +11,7 @@ from qdrant_static.clients.connect import is_embedded
 from qdrant_static.clients.statefolder import state_folder
 from qdrant_static.clock import now
 from qdrant_static.collection.create import create_collection
-from qdrant_static.collection.generationnames import next_generation, read_metadata
+from qdrant_static.collection.generations import next_generation, read_metadata
 from qdrant_static.collection.migrationcheck import EARLIER_KEY, POINTER_KEY, earlier
 from qdrant_static.collection.migrationstate import (
     KEY,

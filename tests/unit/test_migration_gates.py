@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdrant_static.collection.generationnames import generation_name, split_name
+from qdrant_static.collection.generations import generation_name, split_name
 from qdrant_static.collection.migrationstate import NEXT, PHASES, STEPS, MigrationState
 from qdrant_static.errors import ArgumentError, MigrationStepError
 from qdrant_static.migration.comparison import differing_ids

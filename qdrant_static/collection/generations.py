@@ -1,4 +1,8 @@
-"""Names of generations, ``articles__v1``, and what a collection says of itself."""
+"""Names of generations, and metadata of collections.
+
+A generation is one of the collections that an alias points at over time: ``articles__v1``,
+``articles__v2``, …
+"""
 
 from __future__ import annotations
 
@@ -17,34 +21,34 @@ _NAME = re.compile(r"(?P<base>.+)__v(?P<number>[1-9][0-9]*)")
 
 
 def split_name(collection: str) -> tuple[str, int | None]:
-    """``articles__v2`` -> ``("articles", 2)``; a name without a number keeps None."""
+    """Split ``articles__v2`` into ``("articles", 2)``; the number is None where there is none."""
     found = _NAME.fullmatch(collection)
     return (found["base"], int(found["number"])) if found else (collection, None)
 
 
 def generation_name(alias: str, number: int) -> str:
-    """``("articles", 2)`` -> ``articles__v2``."""
+    """Return ``articles__v2`` for ``("articles", 2)``."""
     return f"{alias}__v{number}"
 
 
 def generations_of(client: Client, alias: str) -> dict[str, int]:
-    """The numbered generations of an alias that are there, by name."""
-    found = {}
+    """Return the numbers of an alias's existing generations, by name."""
+    numbers = {}
     for one in client.get_collections().collections:
         base, number = split_name(one.name)
         if base == alias and number is not None:
-            found[one.name] = number
-    return dict(sorted(found.items(), key=lambda item: item[1]))
+            numbers[one.name] = number
+    return dict(sorted(numbers.items(), key=lambda item: item[1]))
 
 
 def next_generation(client: Client, alias: str, blue: str) -> str:
-    """A name that is free, above all that are there; the first migration's green is number 2."""
+    """Return the name of the next generation; that of the first migration has number 2."""
     numbers = [*generations_of(client, alias).values(), split_name(blue)[1] or 1]
     return generation_name(alias, max(numbers) + 1)
 
 
 def read_metadata(client: Client, collection: str) -> Mapping[str, Any]:
-    """A collection's metadata; an embedded one's also while another process has it open.
+    """Read a collection's metadata; an embedded one's also while another process has it open.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
@@ -58,7 +62,7 @@ def read_metadata(client: Client, collection: str) -> Mapping[str, Any]:
     else:
         try:
             return dict(client.get_collection(collection).config.metadata or {})
-        except Exception:  # two protocols have two errors for one that is not there
+        except Exception:  # REST and gRPC have different errors for a missing collection
             if client.collection_exists(collection):
                 raise
     names = sorted(one.name for one in client.get_collections().collections)
