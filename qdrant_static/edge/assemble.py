@@ -49,7 +49,7 @@ def assemble(root: Path, name: str, parts: Sequence[tuple[Path, str]]) -> None:
         CollectionNotFoundError: If a part does not exist.
         CollectionLockedError: If one of them is open.
         ArgumentError: If the parts differ in their settings, or one has several shards.
-        StorageError: If the folder holds something else, or lies on another file system.
+        StorageError: If the folder holds something else, or is on another file system.
     """
     target = CollectionFolder(root, name)
     sources = [CollectionFolder(folder, part) for folder, part in parts]
@@ -175,7 +175,7 @@ def _move(source: CollectionFolder, target: CollectionFolder, number: int) -> No
         if source.shard(0).exists():
             raise StorageError(
                 path=str(source.path),
-                problem=f"was built again, but its shard lies in {target.shard(number)} already: "
+                problem=f"was built again, but its shard is in {target.shard(number)} already: "
                 "remove one of the two",
             )
         return

@@ -129,7 +129,7 @@ class Collections:
         if not description.vectors and not description.sparse_vectors:
             raise ArgumentError(
                 field="vectors_config",
-                problem="a collection needs a vector: the engine wants at least one",
+                problem="a collection needs a vector: the engine needs at least one",
             )
         convert.check_vectors(description.vectors, description.sparse_vectors)
         description.edge_config()  # an error of it comes before anything is written

@@ -200,8 +200,8 @@ def _payload_place(
             raise NotSupportedByEdgeError(
                 what=f"CollectionParamsDiff.{name}", why="an embedded collection has no replicas"
             )
-    said = {name: getattr(params, name, None) for name in ("payload", "id_tracker")}
-    values: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    given = {name: getattr(params, name, None) for name in ("payload", "id_tracker")}
+    values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if params.on_disk_payload is not None:
         values["on_disk_payload"] = params.on_disk_payload
     return values

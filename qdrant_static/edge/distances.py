@@ -102,7 +102,7 @@ def _matrix(
     convert.check_number("limit", limit)
     convert.check_number("sample", sample)
     name = using or ""
-    drawn = reading.query_batch_points(
+    chosen = reading.query_batch_points(
         opened,
         [
             models.QueryRequest.model_construct(
@@ -115,10 +115,10 @@ def _matrix(
             )
         ],
     )[0]
-    if len(drawn) < 2:  # nothing to compare
+    if len(chosen) < 2:  # nothing to compare
         return [], []
-    drawn.sort(key=lambda point: (isinstance(point.id, str), point.id))
-    ids = [point.id for point in drawn]
+    chosen.sort(key=lambda point: (isinstance(point.id, str), point.id))
+    ids = [point.id for point in chosen]
     among = models.Filter(must=[models.HasIdCondition.model_construct(has_id=ids)])
     found = reading.query_batch_points(
         opened,
@@ -130,7 +130,7 @@ def _matrix(
                 limit=limit + 1,
                 with_payload=False,
             )
-            for point in drawn
+            for point in chosen
         ],
     )
     return ids, [

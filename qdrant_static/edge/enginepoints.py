@@ -55,9 +55,7 @@ def build(opened: OpenCollection, struct: models.PointStruct | Row) -> edge.Poin
     except NotSupportedByEdgeError:
         raise
     except (TypeError, ValueError, OverflowError, AttributeError, ArgumentError) as error:
-        raise PointError(
-            point=getattr(struct, "id", repr(struct)), problem=convert.reason(error)
-        ) from error
+        raise _invalid(struct, error) from error
 
 
 def build_vectors(opened: OpenCollection, struct: models.PointVectors) -> edge.PointVectors:
@@ -68,9 +66,11 @@ def build_vectors(opened: OpenCollection, struct: models.PointVectors) -> edge.P
     except NotSupportedByEdgeError:
         raise
     except (TypeError, ValueError, OverflowError, AttributeError, ArgumentError) as error:
-        raise PointError(
-            point=getattr(struct, "id", repr(struct)), problem=convert.reason(error)
-        ) from error
+        raise _invalid(struct, error) from error
+
+
+def _invalid(struct: Any, error: Exception) -> PointError:
+    return PointError(point=getattr(struct, "id", repr(struct)), problem=convert.reason(error))
 
 
 def engine_id(value: Any) -> PointId:
@@ -99,8 +99,8 @@ def _vector(opened: OpenCollection, name: str, value: Any) -> Any:
     params = opened.dense.get(name)
     if params is None:
         known = ", ".join(one or "one without a name" for one in opened.dense) or "none"
-        asked = repr(name) if name else "without a name"
-        raise UnstorableError(f"no dense vector {asked}; there are: {known}")
+        shown = repr(name) if name else "without a name"
+        raise UnstorableError(f"no dense vector {shown}; there are: {known}")
     try:
         if params.multivector_config is not None:
             return _multi(name, params.size, value)

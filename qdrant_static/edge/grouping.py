@@ -264,15 +264,9 @@ def _largest_first(opened: OpenCollection, query: Any, using: str | None) -> boo
 
 #: Queries whose scores are no distances.
 _SCORED_QUERIES = (
-    models.DiscoverQuery,
-    models.ContextQuery,
-    models.RelevanceFeedbackQuery,
-    models.FusionQuery,
-    models.RrfQuery,
-    models.FormulaQuery,
-    models.TextQuery,
-    models.Fusion,
-)
+    models.DiscoverQuery, models.ContextQuery, models.RelevanceFeedbackQuery, models.FusionQuery,
+    models.RrfQuery, models.FormulaQuery, models.TextQuery, models.Fusion,
+)  # fmt: skip
 
 
 def _lookups(

@@ -4,9 +4,8 @@ A change of settings or of a named vector is written to ``collection.json`` firs
 The next opening applies it.
 
 The engine adds a vector to one segment after the other and to its own settings, and drops it in the
-same way. It refuses to open a shard whose files differ. The vector's data that an interrupted
-change has written was acknowledged to nobody: it is removed from all files, and the change is
-applied again.
+same way. It refuses to open a shard whose files differ. An interrupted change was not acknowledged,
+so the data of its vector is removed from all files, and the change is applied again.
 """
 
 from __future__ import annotations

@@ -189,9 +189,8 @@ def fill(
 ) -> None:
     """Replace the payload and vectors of found points by the requested ones."""
     ids = list(dict.fromkeys(hit.id for hit in hits))
-    records = {
-        record.id: record for record in retrieve(opened, ids, payload=payload, vectors=vectors)
-    }
+    fetched = retrieve(opened, ids, payload=payload, vectors=vectors)
+    records = {record.id: record for record in fetched}
     for hit in hits:
         if hit.id in records:
             hit.payload = records[hit.id].payload
@@ -254,10 +253,7 @@ def resolver(
 
 
 def named_points(request: models.QueryRequest, collection: str) -> list[int | str]:
-    """Return the points of the searched collection that a request names, in all its prefetches.
-
-    As on a server, they are not in the result.
-    """
+    """Return the points of the searched collection that a request names; it must not find them."""
     return [
         point
         for stage in _stages(request)

@@ -158,7 +158,7 @@ def sample_points(
 def _sample(
     opened: OpenCollection, shard: edge.EdgeShard, count: int, *, payload: Any, vectors: Any
 ) -> list[models.ScoredPoint]:
-    drawn = shard.query(
+    chosen = shard.query(
         edge.QueryRequest(
             limit=count,
             query=edge.Sample.Random,
@@ -166,7 +166,7 @@ def _sample(
             with_vector=convert.with_vectors(vectors),
         )
     )
-    hits = [convert.scored_point_back(hit) for hit in drawn]
+    hits = [convert.scored_point_back(hit) for hit in chosen]
     versions = _versions(opened, shard, [hit.id for hit in hits])
     for hit in hits:
         hit.version = versions.get(plain_id(hit.id), 0)

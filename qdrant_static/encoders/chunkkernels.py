@@ -182,7 +182,7 @@ def lookup(tables, data, start, stop, kind):
         kind: 0 unless the memo tells chunks apart by their place.
 
     Returns:
-        Where its ids begin, their number, and whether they lie in ``tables[1]`` (the slots seen as
+        Where its ids begin, their number, and whether they are in ``tables[1]`` (the slots seen as
         int32) or in ``tables[3]`` (overflow); the number is -1 if the chunk is unknown and -2 if
         its row must take the plain route.
     """

@@ -34,7 +34,7 @@ _Json = dict[str, Any]
 _BY_CHARACTER = frozenset(
     {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "StripAccents", "Strip"}
 )
-# Runs of blanks lie in one chunk, so that what collapses them acts inside it.
+# A run of blanks is in one chunk, so that a normalizer that collapses it acts inside the chunk.
 _BLANK_RUNS = frozenset({" {2,}", r"\s+", r"\s{2,}"})
 _CUT_AT_BLANKS = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
 _CUT_FURTHER = frozenset({"BertPreTokenizer", "Digits", "Punctuation", "Split", "UnicodeScripts"})

@@ -131,7 +131,7 @@ def _call_for(slots, mask, data, size, a, start, stop, kind, places, hashes, m):
         h = short_hash(word0, word1, kind)
     elif length <= MAX_CHUNK:
         h, word0, word1 = hash_chunk(data, size, a, stop, kind)
-    # A table of 100,000 chunks lies in the third-level cache. Looked up one by one, each chunk
+    # A table of 100,000 chunks is in the third-level cache. Looked up one by one, each chunk
     # would wait for it; called for together, they wait once.
     _prefetch(slots + np.intp((h & mask) << _U(5)))
     places[m, 0], places[m, 1], places[m, 2] = a, length, kind
@@ -175,7 +175,7 @@ def scan(  # noqa: C901 - one loop, one return value per cause
 
     Args:
         tables: ``ChunkMemo.tables()``.
-        blank: bool (256,), the bytes that separate chunks: some of those below 0x21, or, told by
+        blank: bool (256,), the bytes that separate chunks: some of those below 0x21, or, marked by
             the hyphen, exactly the ASCII ones that are neither letters nor digits.
         keep: Whether blanks belong to the chunk that follows them (else they mean nothing).
         data: uint8 (bytes,), all text.

@@ -99,7 +99,7 @@ class LazyTokenizer:
 
         Args:
             text: The text.
-            workspace: Of `borrowed`; the result lies in it.
+            workspace: A workspace of `borrowed`, which holds the result.
 
         Returns:
             None if another route is loaded, or the text needs more than the kernel.
@@ -119,7 +119,7 @@ class LazyTokenizer:
 
         Args:
             block: The texts.
-            workspace: Of `borrowed`; the result lies in it.
+            workspace: A workspace of `borrowed`, which holds the result.
 
         Raises:
             TextInputError: A text is not UTF-8; names its row.

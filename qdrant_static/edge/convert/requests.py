@@ -122,16 +122,18 @@ def _make_prefetch(
 def _check_stage(stage: models.QueryRequest | models.Prefetch) -> None:
     """Raise an error for what a server refuses and the engine accepts."""
     kind = type(stage).__name__
-    asked = stage.query
-    if listed(stage.prefetch) and asked is None:
+    query_of_stage = stage.query
+    if listed(stage.prefetch) and query_of_stage is None:
         raise ArgumentError(field=f"{kind}.prefetch", problem="a query is needed that merges them")
     if stage.score_threshold is not None and (
-        asked is None or isinstance(asked, models.OrderByQuery)
+        query_of_stage is None or isinstance(query_of_stage, models.OrderByQuery)
     ):
         raise ArgumentError(field=f"{kind}.score_threshold", problem="the query gives no scores")
     if stage.score_threshold is not None:
         check_number(f"{kind}.score_threshold", stage.score_threshold)
-    if stage.using and isinstance(asked, models.FusionQuery | models.RrfQuery | models.Fusion):
+    if stage.using and isinstance(
+        query_of_stage, models.FusionQuery | models.RrfQuery | models.Fusion
+    ):
         raise ArgumentError(field=f"{kind}.using", problem="a fusion searches no vector of its own")
     if stage.lookup_from is not None:
         require_only(stage.lookup_from, "collection", "vector")
