@@ -42,7 +42,7 @@ from qdrant_static import (
     ingest,
     load_encoder,
 )  # fmt: skip
-from qdrant_static.clients.aliases import aliases_of, point_alias, target_of
+from qdrant_static.clients.aliases import aliases_of, point_alias, resolve_alias
 from qdrant_static.ids import point_id
 from qdrant_static.measuring.judged import read_judged
 from qdrant_static.migration.migrationreport import Moved
@@ -229,7 +229,7 @@ def _way(client: Any, encoder: Any, encoders: list[Any], judged: Any) -> dict[st
 def _texts(client: Any) -> dict[str, str]:
     """All points that the alias stands for: id -> text."""
     found: dict[str, str] = {}
-    target, offset = target_of(client, ALIAS), None
+    target, offset = resolve_alias(client, ALIAS), None
     while True:
         points, offset = client.scroll(target, limit=2000, offset=offset, with_payload=["text"])
         found.update({str(one.id): one.payload["text"] for one in points})

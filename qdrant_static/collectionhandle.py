@@ -447,7 +447,7 @@ class Collection:
         alias: str | None = None,
         replicas: int | None = None,
         peers: Mapping[str, str] | None = None,
-        parallel: int = 2,
+        workers: int = 2,
         sample: int = 100,
         max_mb_s: float = 0.0,
         untested: bool = False,
@@ -464,7 +464,7 @@ class Collection:
 
         arguments: dict[str, Any] = {
             "name": name, "alias": alias, "replicas": replicas, "peers": peers,
-            "parallel": parallel, "sample": sample, "max_mb_s": max_mb_s, "untested": untested,
+            "workers": workers, "sample": sample, "max_mb_s": max_mb_s, "untested": untested,
             "discard_unfinished": discard_unfinished, "retry": retry, "progress": progress,
         }  # fmt: skip
         local: Any = self.client

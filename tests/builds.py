@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qdrant_static import CollectionSpec, EdgeClient, load_encoder
-from qdrant_static.clients.statefolder import State
+from qdrant_static.clients.statefolder import StateFolder
 from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.ingestion.progress import Progress
@@ -72,7 +72,7 @@ def build(
         encoder, matryoshka=(8,), sparse="bm25", payload_indexes={"n": "integer"}
     ).with_source(fields=source.selection.fields, mean_length=None)
     with (
-        State(folder / "state", COLLECTION) as files,
+        StateFolder(folder / "state", COLLECTION) as files,
         Ledger(files.ledger) as ledger,
     ):
         own = {one.name: changes.pop(one.name) for one in fields(RunOptions) if one.name in changes}

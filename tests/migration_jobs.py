@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from qdrant_static import RunOptions, ingest
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.clients.retry import RetryPolicy
-from qdrant_static.clients.statefolder import State
+from qdrant_static.clients.statefolder import StateFolder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import apply, diff
 from qdrant_static.collection.generations import read_metadata
@@ -172,7 +172,7 @@ class MigrationJobsSuite:
 
     def test_a_migration_waits_for_a_job_that_began_before_it(self, client, place):
         folder = place.folder / "job"
-        with State(folder, place.alias):
+        with StateFolder(folder, place.alias):
             directwriters.enter(client, place.blue, folder, 7, "ledger")
             with pytest.raises(JobRunningError, match=str(folder)):
                 place.start()
@@ -207,7 +207,7 @@ class MigrationJobsSuite:
                 place.step("cutover")
         else:
             assert "jobs" in place.verify().refused
-        assert target_of(client, place.alias) == place.blue
+        assert resolve_alias(client, place.alias) == place.blue
         assert place.phase == "replaying"
         place.start()
         assert place.verify().passed
@@ -263,7 +263,7 @@ class MigrationJobsSuite:
 
     def test_a_collection_that_a_job_writes_to_is_not_adopted(self, client, place, monkeypatch):
         folder = place.folder / "job"
-        with State(folder, place.alias):
+        with StateFolder(folder, place.alias):
             directwriters.enter(client, place.blue, folder, 1, "ledger")
             with pytest.raises(JobRunningError, match="process"):
                 keep_name(client, place.blue)

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pytest import MonkeyPatch  # noqa: PT013  (hypothesis makes its own fixtures)
 
 from qdrant_static import ingest
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.collection import migrationstate as states
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import (
@@ -94,7 +94,7 @@ class MigrationMachine(RuleBasedStateMachine):
         path = write_jsonl(
             self.folder / f"job-{self.version}.jsonl", [record(one, self.version) for one in which]
         )
-        target = target_of(self.client, self.place.alias)
+        target = resolve_alias(self.client, self.place.alias)
         options = {
             "encoder": self.encoder_of(target), "key": "id", "text": "text", "on_duplicate": "last",
             "state": self.folder / "jobs",
@@ -173,7 +173,7 @@ class MigrationMachine(RuleBasedStateMachine):
 
     def start_another(self, crash):
         running = states.running_state(self.client, self.place.alias)
-        blue = running.blue if running else target_of(self.client, self.place.alias)
+        blue = running.blue if running else resolve_alias(self.client, self.place.alias)
         fingerprint = read_spec(self.client, blue).encoder.fingerprint
         self.start(crash=crash, to=NEW if fingerprint == OLD.info.fingerprint else OLD)
 
@@ -192,7 +192,7 @@ class MigrationMachine(RuleBasedStateMachine):
     def the_alias_holds_what_was_acknowledged(self):
         if not hasattr(self, "place"):
             return
-        target = target_of(self.client, self.place.alias)
+        target = resolve_alias(self.client, self.place.alias)
         encoder = self.encoder_of(target)
         expected = {
             str(point_id(record(number)["id"])): record(number, version)

@@ -13,7 +13,7 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, RunOptions, create_collection, ingest
-from qdrant_static.clients.aliases import aliases_of, point_alias, target_of
+from qdrant_static.clients.aliases import aliases_of, point_alias, resolve_alias
 from qdrant_static.collection import migrationstate as states
 from qdrant_static.collection.create import read_spec, write_spec
 from qdrant_static.errors import (
@@ -154,7 +154,7 @@ class MigrationSuite:
         report = place.start(source=place.source if source == "files" else None)
         assert (report.read, report.stored, report.points_after) == (60, 60, 60)
         assert place.phase == "replaying"
-        assert target_of(client, place.alias) == place.blue
+        assert resolve_alias(client, place.alias) == place.blue
         found = place.verify()
         assert [one.name for one in found.gates] == [
             "jobs", "counts", "keys", "payloads", "vectors", "indexed", "recall", "empty",
@@ -164,7 +164,7 @@ class MigrationSuite:
         assert place.phase == "verified"
         moved = place.step("cutover")
         assert (moved.before, moved.after) == (place.blue, place.green)
-        assert target_of(client, place.alias) == place.green
+        assert resolve_alias(client, place.alias) == place.green
         assert place.phase == "switched"
         assert read_spec(client, place.alias).encoder == NEW.info
         assert_generation(client, place.alias, NEW, model(range(60)))
@@ -202,7 +202,7 @@ class MigrationSuite:
             assert_generation(client, place.alias, NEW, expected)
             assert_generation(client, place.blue, OLD, expected)
             place.step("rollback")
-            assert target_of(client, place.alias) == place.blue
+            assert resolve_alias(client, place.alias) == place.blue
             assert_generation(client, place.alias, OLD, expected)
             change([9, 10], 5, [11])
             assert place.phase == "rolled_back"
@@ -306,7 +306,7 @@ class MigrationSuite:
             place.step("retire", after_s=0)
         assert place.step("abort") == place.green
         assert not client.collection_exists(place.green)
-        assert target_of(client, place.alias) == place.blue
+        assert resolve_alias(client, place.alias) == place.blue
 
     def test_a_third_party_that_moves_the_alias_is_an_error_at_every_step(self, client, place):
         other = f"{place.alias}-other"
@@ -322,7 +322,7 @@ class MigrationSuite:
         point_alias(client, place.alias, other)
         with pytest.raises(AliasMovedError, match="somebody else"):
             place.step("cutover")
-        assert target_of(client, place.alias) == other
+        assert resolve_alias(client, place.alias) == other
         point_alias(client, place.alias, place.blue)
         place.step("cutover")
         point_alias(client, place.alias, other)
@@ -367,7 +367,7 @@ class MigrationSuite:
         assert place.phase == "replaying"
         with pytest.raises(MigrationStepError):
             place.step("cutover")
-        assert target_of(place.client, place.alias) == place.blue
+        assert resolve_alias(place.client, place.alias) == place.blue
         assert place.client.collection_exists(place.green)
         return found.refused
 
@@ -439,7 +439,7 @@ class MigrationSuite:
         client.delete(place.blue, [point_id(record(3)["id"])])  # past the journal
         with pytest.raises(GateRefusedError, match="59 points in blue and 60"):
             place.step("cutover")
-        assert target_of(client, place.alias) == place.blue
+        assert resolve_alias(client, place.alias) == place.blue
         assert place.phase == "replaying"
         place.start()
         assert place.verify().passed

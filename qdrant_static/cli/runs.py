@@ -53,10 +53,10 @@ def command(
 
 def _behind(client: Client, name: str) -> str:
     """Return the target of an alias; the name itself if the server does not answer."""
-    from qdrant_static.clients.aliases import target_of
+    from qdrant_static.clients.aliases import resolve_alias
 
     try:
-        return target_of(client, name)
+        return resolve_alias(client, name)
     except Exception as error:  # the ledgers are here, even if the server is unreachable
         typer.echo(f"cannot look up whether {name!r} is an alias: {error}", err=True)
         return name

@@ -58,7 +58,7 @@ def command(
             collection,
             server,
             name=name,
-            parallel=workers,
+            workers=workers,
             sample=sample,
             progress=shown,
             **shipping,

@@ -1,1 +1,1 @@
-"""Connects to Qdrant, retries calls, reads versions and aliases, waits for indexes."""
+"""Connects to Qdrant, retries requests, reads pages of points and aliases, waits for indexes."""

@@ -1,4 +1,4 @@
-"""Aliases: which collection a name stands for at this moment."""
+"""Reads, resolves and moves aliases."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 def aliases_of(client: Client) -> dict[str, str]:
-    """Collections by alias, in one request."""
+    """Return the collection of each alias, with one request."""
     return {one.alias_name: one.collection_name for one in client.get_aliases().aliases}
 
 
-def target_of(client: Client, name: str) -> str:
-    """The collection that a name stands for: an alias's target, else the name itself.
+def resolve_alias(client: Client, name: str) -> str:
+    """Return the collection that an alias points at; any other name is returned as it is.
 
-    Whoever sends several requests to an alias may find another collection behind it half-way:
-    resolve it once, and send them all to one.
+    An alias may be moved between two requests: resolve it once before several requests that
+    belong together.
     """
     return aliases_of(client).get(name, name)
 
 
 def point_alias(client: Client, alias: str, collection: str) -> None:
-    """Point an alias at a collection, whether it is there already or not, in one step.
+    """Create an alias, or move it, in one step.
 
-    A request of one action is all or nothing; one that deletes and creates keeps the deletion if
-    the creation fails.
+    A request with one action is atomic; one that deletes and creates keeps the deletion if the
+    creation fails.
 
     Raises:
-        CollectionNotFoundError: If there is no such collection (embedded; a server has its own
-            error).
+        CollectionNotFoundError: If the collection does not exist (embedded; a server raises its
+            own error).
     """
     client.update_collection_aliases(
         [

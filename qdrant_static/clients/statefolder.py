@@ -1,12 +1,12 @@
-"""The folder in which the jobs of one collection keep their files, and who may work in it.
+"""Defines the folder that holds the files of one collection's jobs, and locks it for one job.
 
 ::
 
     <state>/
-      ledger.sqlite         what happened to every row
-      rejects-<time>.jsonl  rows that were not stored
-      manifest-<run>.json   a finished run, for whoever asks later
-      lock                  held by the job that runs, with its process in it
+      ledger.sqlite         the state of every row
+      rejects-<time>.jsonl  the rows that were not stored
+      manifest-<run>.json   the report of a finished run
+      lock                  locked by the running job, with its process id
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ if TYPE_CHECKING:
 
     from qdrant_static.clients.connect import Client
 
-#: Where the state of a server's collections lies, below the working directory.
+#: The folder of the state of a server's collections, in the working directory.
 SERVER_STATE = "qdrant-static-state"
 
 
 def default_state(client: Client, collection: str) -> Path:
-    """Beside the embedded data, or in the working directory for a server."""
+    """Return the default folder: in the embedded data, or in the working directory for a server."""
     home = getattr(client, "path", None)
     folder = Path(SERVER_STATE) if home is None else Path(home) / STATE_FOLDER
     return folder / check_name(collection)
 
 
 def state_folder(state: str | os.PathLike[str] | None, client: Client, collection: str) -> Path:
-    """The folder that is asked for, or the default one.
+    """Return the given folder, or the default one if it is None.
 
     Raises:
-        ArgumentError: If an empty path is asked for.
+        ArgumentError: If the path is empty.
     """
     if state is None:
         return default_state(client, collection)
     return Path(rules.location("state", state)).expanduser()
 
 
-class State:
-    """The files of a collection's jobs, held by one job at a time.
+class StateFolder:
+    """The folder of a collection's jobs, locked by one job at a time.
 
     Args:
-        path: The folder; it is made.
+        path: The folder; it is created.
         collection: The collection, for messages.
 
     Raises:
-        JobRunningError: If another job holds it.
-        StorageError: If it cannot be made.
+        JobRunningError: If another job has locked it.
+        StorageError: If it cannot be created.
     """
 
     def __init__(self, path: Path, collection: str) -> None:
@@ -68,7 +68,7 @@ class State:
             self._lock.acquire()
         except OSError as error:
             raise StorageError(
-                path=str(path), problem=f"cannot be made or written ({error.strerror})"
+                path=str(path), problem=f"cannot be created or written ({error.strerror})"
             ) from error
         except LockHeldError as error:
             raise JobRunningError(
@@ -77,20 +77,20 @@ class State:
 
     @property
     def ledger(self) -> Path:
-        """The ledger's file."""
+        """The file of the ledger."""
         return self.path / "ledger.sqlite"
 
     def new_rejects(self) -> Path:
-        """A rejects file that is not there yet."""
+        """Return the path of a new rejects file."""
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         return self.path / f"rejects-{moment}.jsonl"
 
     def manifest(self, run: int) -> Path:
-        """The manifest of a run."""
+        """Return the path of a run's manifest."""
         return self.path / f"manifest-{run}.json"
 
     def close(self) -> None:
-        """Let another job work."""
+        """Unlock the folder."""
         self._lock.release()
 
     def __enter__(self) -> Self:

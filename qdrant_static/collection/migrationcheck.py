@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.clients.connect import is_embedded
 from qdrant_static.collection.generations import read_metadata
 from qdrant_static.collection.migrationstate import KEY, MigrationState, find_states
@@ -34,7 +34,7 @@ def under_way(client: Client, name: str) -> MigrationState | None:
         name: A collection or an alias.
     """
     if is_embedded(client):
-        target = target_of(client, name)
+        target = resolve_alias(client, name)
         for state in find_states(client):
             if not state.is_over and (name == state.alias or target in (state.blue, state.green)):
                 return state
@@ -78,8 +78,8 @@ def refuse_layout_change(client: Client, name: str, change: str) -> None:
     state = under_way(client, name)
     if state is None:
         return
-    target = target_of(client, name)
-    if target == state.green == target_of(client, state.alias):
+    target = resolve_alias(client, name)
+    if target == state.green == resolve_alias(client, state.alias):
         return
     raise refusal(
         state,
@@ -107,7 +107,7 @@ def metadata_of(client: Client, name: str) -> dict[str, Any]:
     if not name:
         return {}
     if is_embedded(client):
-        name = target_of(client, name)
+        name = resolve_alias(client, name)
     try:
         return dict(read_metadata(client, name))
     except CollectionNotFoundError:  # it is not created yet, or was deleted

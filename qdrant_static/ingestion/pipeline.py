@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.connect import is_remote
 from qdrant_static.clients.retry import FIRST_CONTACT
-from qdrant_static.clients.statefolder import State, state_folder
+from qdrant_static.clients.statefolder import StateFolder, state_folder
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.encoders.registry import AnyEncoder
 from qdrant_static.encoders.threads import core_count
@@ -171,7 +171,7 @@ def run_job(
     folder = state_folder(options.state, client, name)
     shards = None if build is None else build.shards_for(client, collection, spec)  # type: ignore[arg-type]
     with ExitStack() as stack:
-        files = stack.enter_context(State(folder, name))
+        files = stack.enter_context(StateFolder(folder, name))
         ledger = stack.enter_context(Ledger(files.ledger))
         display = stack.enter_context(
             Progress(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static import rules
-from qdrant_static.clients.statefolder import State, state_folder
+from qdrant_static.clients.statefolder import StateFolder, state_folder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import ArgumentError, SourceNotFoundError, StorageError
 from qdrant_static.ingestion.options import RunOptions
@@ -124,7 +124,7 @@ def retry_rejects(
         stop=stop,
     )
     if keep:
-        with State(folder, collection) as files, Ledger(files.ledger) as ledger:
+        with StateFolder(folder, collection) as files, Ledger(files.ledger) as ledger:
             ledger.rows.keep(report.run)
     elif report.stored:
         notify(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from qdrant_static.clients.statefolder import State
+from qdrant_static.clients.statefolder import StateFolder
 from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.ingestion.progress import Progress
@@ -108,7 +108,7 @@ class Workspace:
         display: Shows and logs the progress.
     """
 
-    files: State
+    files: StateFolder
     ledger: Ledger
     display: Progress
 

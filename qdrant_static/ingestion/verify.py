@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdrant_static.clients.statefolder import State, state_folder
+from qdrant_static.clients.statefolder import StateFolder, state_folder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import PointId, id_of_digest, plain_id
@@ -139,7 +139,7 @@ def verify(
     folder = state_folder(state, client, collection)
     if not anew and not (folder / "ledger.sqlite").exists():
         raise ArgumentError(field="state", problem=f"there is no ledger in {folder}")
-    with State(folder, collection) as files, Ledger(files.ledger) as ledger:
+    with StateFolder(folder, collection) as files, Ledger(files.ledger) as ledger:
         if anew:
             rebuild(client, collection, ledger, spec)
             ledger.runs.forget_unreadable()

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.collection.migrationcheck import metadata_of, refusal, under_way
 from qdrant_static.errors import AccessDeniedError
@@ -42,7 +42,7 @@ def serving_collection(client: Client, name: str, *, retry: RetryPolicy | None =
     """Return the collection that a name stands for; the name where the API key may not ask."""
     try:
         return call_with_retries(
-            client, name, "reading the aliases", lambda: target_of(client, name), retry=retry
+            client, name, "reading the aliases", lambda: resolve_alias(client, name), retry=retry
         )
     except AccessDeniedError:  # an API key for single collections
         return name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.collection.passes import uses_sparse
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import plain_id
@@ -195,7 +195,7 @@ def disk_bytes(client: Client, collection: str) -> int | None:
 
     if not isinstance(client, EdgeClient):
         return None
-    return bytes_on_disk(client.path / target_of(client, collection))
+    return bytes_on_disk(client.path / resolve_alias(client, collection))
 
 
 def _batches(numbers: Sequence[int]) -> list[Sequence[int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_static.clients.aliases import aliases_of
 from qdrant_static.clients.connect import address
 from qdrant_static.clients.scroll import exact_count
-from qdrant_static.clients.statefolder import State, default_state
+from qdrant_static.clients.statefolder import StateFolder, default_state
 from qdrant_static.collection.generations import read_metadata, split_name
 from qdrant_static.collection.migrationstate import find_states
 from qdrant_static.collection.spec import METADATA_KEY
@@ -181,7 +181,7 @@ def delete_collection(
     if folder is None:
         client.delete_collection(collection)
         return True
-    with State(folder, collection):
+    with StateFolder(folder, collection):
         client.delete_collection(collection)
         if keep_state:
             return False

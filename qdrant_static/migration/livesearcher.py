@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.migrationstate import running_state
 from qdrant_static.encoders.registry import by_fingerprint
@@ -95,7 +95,7 @@ class LiveSearcher:
         """Search the collection that the alias points at now; see `qdrant_static.search`."""
         started = time.perf_counter()
         for last in (False, True):
-            target = target_of(self._client, self.alias)
+            target = resolve_alias(self._client, self.alias)
             try:
                 hits = self.opened(target).search(
                     text, limit=limit, plan=plan, filter=filter, query_filter=query_filter
@@ -105,7 +105,7 @@ class LiveSearcher:
                 # If the collection was retired since, the alias points elsewhere: try again there.
                 with self._guard:
                     self._opened.pop(target, None)
-                if last or target_of(self._client, self.alias) == target:
+                if last or resolve_alias(self._client, self.alias) == target:
                     raise
         if self._shadow is not None and self._dice.random() < self._share:
             seconds = time.perf_counter() - started

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qdrant_static import rules
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.collection.create import check_encoder, info_of
 from qdrant_static.collection.foreign import spec_of
 from qdrant_static.collection.passes import check_plan, default_plan
@@ -80,7 +80,7 @@ class Searcher:
         info = None
         if spec is None:
             # All requests go to one collection: an alias may move between two of them.
-            collection = target_of(client, collection)
+            collection = resolve_alias(client, collection)
             info = info_of(client, collection)
             spec = spec_of(client, collection, encoder=encoder, info=info)
         self._collection = collection

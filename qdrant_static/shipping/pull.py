@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from qdrant_client import models
 
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.clients.connect import is_remote, server_version
 from qdrant_static.clients.retry import FIRST_CONTACT, RetryPolicy, call_with_retries
 from qdrant_static.clients.scroll import exact_count
@@ -176,7 +176,7 @@ def _require_tested(server: QdrantClient, collection: str, node: Node, *, untest
 def _target(server: QdrantClient, collection: str) -> str:
     """Resolve an alias to its collection."""
     return call_with_retries(
-        server, collection, "reading aliases", lambda: target_of(server, collection)
+        server, collection, "reading aliases", lambda: resolve_alias(server, collection)
     )
 
 

@@ -49,7 +49,7 @@ def ship(
     alias: str | None = None,
     replicas: int | None = None,
     peers: Mapping[str, str] | None = None,
-    parallel: int = 2,
+    workers: int = 2,
     sample: int = 100,
     max_mb_s: float = 0.0,
     untested: bool = False,
@@ -76,7 +76,7 @@ def ship(
             server's default.
         peers: For a cluster whose own list of addresses does not hold here: peer id, or address
             in that list -> URL of its REST interface.
-        parallel: How many shards are sent at the same time.
+        workers: How many shards are sent at the same time, each by a thread.
         sample: How many points of each shard are compared.
         max_mb_s: Megabytes a second that are sent at most, over all shards, so that the network
             and the server have room for others; 0 for no limit.
@@ -100,7 +100,7 @@ def ship(
         EngineError: If the server refuses a shard: its disk may be full, or a proxy may limit the
             size of uploads.
     """
-    for option, value in (("parallel", parallel), ("sample", sample), ("replicas", replicas)):
+    for option, value in (("workers", workers), ("sample", sample), ("replicas", replicas)):
         if value is not None and value < 1:
             raise ArgumentError(field=option, problem=f"{value} is below 1")
     if not 0 <= max_mb_s < float("inf"):
@@ -130,7 +130,7 @@ def ship(
             alias=alias,
             replicas=replicas,
             addresses=peers or {},
-            parallel=parallel,
+            workers=workers,
             sample=sample,
             rate=RateLimit(max_mb_s),
             untested=untested,
@@ -152,7 +152,7 @@ class _Shipping:
     alias: str | None
     replicas: int | None
     addresses: Mapping[str, str]
-    parallel: int
+    workers: int
     sample: int
     rate: RateLimit
     untested: bool
@@ -232,7 +232,7 @@ class _Shipping:
             shards,
             states,
             self.folder,
-            parallel=self.parallel,
+            workers=self.workers,
             retry=self.retry,
             rate=self.rate,
             progress=self.progress,

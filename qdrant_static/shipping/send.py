@@ -33,7 +33,7 @@ class Sender:
         shards: The built shards; nobody may have them open while they are sent.
         states: The segments' states in the target's configuration, by name.
         folder: A folder for the snapshots of the empty target; the caller removes it.
-        parallel: How many shards are sent at the same time.
+        workers: How many shards are sent at the same time.
         retry: How long to keep retrying a shard.
         rate: The limit for all shards together.
         progress: Called with the progress, by one thread at a time.
@@ -47,7 +47,7 @@ class Sender:
         states: Mapping[str, Mapping[str, Any]],
         folder: Path,
         *,
-        parallel: int,
+        workers: int,
         retry: RetryPolicy,
         rate: RateLimit,
         progress: Callable[[ShipProgress], None] | None = None,
@@ -57,7 +57,7 @@ class Sender:
         self._shards = shards
         self._states = states
         self._folder = folder
-        self._parallel = parallel
+        self._workers = workers
         self._retry = retry
         self._rate = rate
         self._progress = progress
@@ -113,7 +113,7 @@ class Sender:
             self._sent[number] = 0
         self._stop.clear()
         pool = ThreadPoolExecutor(
-            self._parallel, thread_name_prefix="ship", initializer=_lower_priority
+            self._workers, thread_name_prefix="ship", initializer=_lower_priority
         )
         futures: list[Future[None]] = []
         try:

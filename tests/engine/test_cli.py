@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from qdrant_static import EdgeClient, __version__, ingest
 from qdrant_static.cli import app
 from qdrant_static.clients.aliases import point_alias
-from qdrant_static.clients.statefolder import State
+from qdrant_static.clients.statefolder import StateFolder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.migrationstate import MigrationState, write_state
 from tests.fakes import build_static_model, run_cli, write_jsonl
@@ -397,7 +397,7 @@ def test_what_is_needed_is_not_deleted(run, place):
     with EdgeClient("data") as client:
         assert client.count("c").count == 8
         write_state(client, state.at("retired"))
-    with State(place / "data/_state/c", "c"):
+    with StateFolder(place / "data/_state/c", "c"):
         assert "a job of collection 'c' is running" in run("delete", "c", "-y", code=1).stderr
     run("delete", "c", "-y")
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
 from qdrant_static.cli import app
-from qdrant_static.clients.aliases import point_alias, target_of
+from qdrant_static.clients.aliases import point_alias, resolve_alias
 from tests.fakes import VOCABULARY, build_static_model, write_jsonl
 
 WORDS = VOCABULARY[6:26]
@@ -46,7 +46,7 @@ def run(*arguments, code: int = 0, answer: str | None = None):
 
 def target(place) -> str:
     with EdgeClient(place / "data") as client:
-        return target_of(client, "articles")
+        return resolve_alias(client, "articles")
 
 
 def test_the_whole_way_on_the_command_line(place, models):

@@ -89,7 +89,7 @@ def test_every_option_is_handed_on(place, recorded):
     assert (server.init_options["api_key"], server.init_options["timeout"]) == ("secret", 9)
     assert recorded.options == {
         "name": "green", "alias": "live", "replicas": 2,
-        "peers": {"7": "http://a", "8": "http://b"}, "parallel": 3, "sample": 5, "untested": True,
+        "peers": {"7": "http://a", "8": "http://b"}, "workers": 3, "sample": 5, "untested": True,
         "discard_unfinished": True, "max_mb_s": 50.0,
     }  # fmt: skip
     assert json.loads(found.stdout) == {**SHIPMENT.to_dict(), "proofs": []}
@@ -98,7 +98,7 @@ def test_every_option_is_handed_on(place, recorded):
 
 def test_without_options_the_defaults_are_those_of_the_function(place, recorded):
     found = run("articles", "--to", "http://localhost:1")
-    assert recorded.options == {"name": None, "parallel": 2, "sample": 100}
+    assert recorded.options == {"name": None, "workers": 2, "sample": 100}
     assert found.stdout == f"{SHIPMENT}\n"
     assert re.fullmatch(r"\S+Z preparing\n", found.stderr)
 

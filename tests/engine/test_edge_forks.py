@@ -18,7 +18,7 @@ import gc, json, os, sys
 from qdrant_client import models
 from qdrant_static import EdgeClient
 from qdrant_static.errors import QdrantStaticError
-from qdrant_static.clients.statefolder import State
+from qdrant_static.clients.statefolder import StateFolder
 
 root, what = sys.argv[1:]
 PARAMS = models.VectorParams(size=1, distance=models.Distance.DOT)
@@ -26,7 +26,7 @@ client = EdgeClient(root)
 client.create_collection("c", PARAMS)
 client.upsert("c", [models.PointStruct(id=1, vector=[1.0], payload={"a": 1})])
 client.query_points("c", [1.0])  # starts the engine's threads
-state = State(client.path / "_state" / "c", "c")
+state = StateFolder(client.path / "_state" / "c", "c")
 told, tell = os.pipe()
 wait, go_on = os.pipe()
 pid = os.fork()
@@ -66,7 +66,7 @@ found["after the build"] = client.count("c").count
 client.upsert("c", [models.PointStruct(id=2, vector=[2.0])])
 client.close()
 state.close()
-State(client.path / "_state" / "c", "c").close()
+StateFolder(client.path / "_state" / "c", "c").close()
 with EdgeClient(root) as again:
     found["opened again"] = again.count("c").count
 os.write(go_on, b".")
@@ -110,7 +110,7 @@ def test_a_child_is_refused_by_its_process_and_the_parent_goes_on(tmp_path: Path
 
 def test_a_child_that_outlives_its_parent_keeps_nothing_locked(tmp_path: Path) -> None:
     from qdrant_static import EdgeClient
-    from qdrant_static.clients.statefolder import State
+    from qdrant_static.clients.statefolder import StateFolder
 
     program = run(tmp_path / "db", "die")
     assert program.stdout.readline().startswith("[")
@@ -119,5 +119,5 @@ def test_a_child_that_outlives_its_parent_keeps_nothing_locked(tmp_path: Path) -
     assert program.wait(timeout=900) == 9
     with EdgeClient(tmp_path / "db") as client:  # the child ends with the pipe's other end
         assert client.count("c").count == 1
-    State(tmp_path / "db" / "_state" / "c", "c").close()
+    StateFolder(tmp_path / "db" / "_state" / "c", "c").close()
     program.communicate(timeout=900)

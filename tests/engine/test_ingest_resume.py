@@ -283,7 +283,7 @@ def test_the_state_may_lie_elsewhere(client, encoder, tmp_path):
 def test_a_folder_that_cannot_be_made_is_a_clear_error(client, encoder, tmp_path):
     (tmp_path / "file").write_text("")
     path = write_jsonl(tmp_path / "a.jsonl", rows(3))
-    with pytest.raises(StorageError, match="cannot be made or written"):
+    with pytest.raises(StorageError, match="cannot be created or written"):
         ingest(
             client,
             "c",

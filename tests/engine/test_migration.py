@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import (
     AliasExistsError,
@@ -152,7 +152,7 @@ def _reached(folder: Path, place: Place, expected: dict, at: int) -> int:
     """Where the way goes on, by what is in the folder; the generations hold what they must."""
     with EdgeClient(folder / "db") as client:
         place.client = client
-        target = target_of(client, place.alias)
+        target = resolve_alias(client, place.alias)
         assert_generation(client, target, NEW if target == place.green else OLD, expected)
         if not client.collection_exists(place.blue):
             with place.migration() as one:
@@ -216,7 +216,7 @@ def plain(client, tmp_path):
 def test_a_plain_collection_gets_an_alias(client, plain):
     assert "--keep-name" in adopt.describe_choices(client, plain)
     found = adopt.adopt_as(client, plain, "live")
-    assert (found.collection, target_of(client, "live")) == (plain, plain)
+    assert (found.collection, resolve_alias(client, "live")) == (plain, plain)
     assert "go on as before" in str(found).replace("goes on", "go on")
     adopt.adopt_as(client, plain, "live")
     create_collection(client, "other", CollectionSpec.for_encoder(OLD))
@@ -241,7 +241,7 @@ def test_a_plain_collection_keeps_its_name_after_any_crash(client, plain, monkey
                 adopt.keep_name(client, plain)
     found = adopt.keep_name(client, plain)
     assert (found.alias, found.collection) == (plain, f"{plain}__v1")
-    assert target_of(client, plain) == f"{plain}__v1"
+    assert resolve_alias(client, plain) == f"{plain}__v1"
     after = everything(client, plain)
     assert {one: payload for one, (payload, _) in after.items()} == {
         one: payload for one, (payload, _) in before.items()

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 
 from qdrant_static import CollectionSpec
-from qdrant_static.clients.statefolder import State
+from qdrant_static.clients.statefolder import StateFolder
 from qdrant_static.edge import assemble as assembling
 from qdrant_static.errors import ArgumentError, EngineError, JobRunningError, TooManyRejectsError
 from qdrant_static.ingestion import textstats
@@ -307,7 +307,7 @@ def _wait_for_leave(state: Path) -> None:
     """Wait until the process that worked there has died: the system then frees its lock."""
     for _ in range(600):
         try:
-            State(state, COLLECTION).close()
+            StateFolder(state, COLLECTION).close()
         except JobRunningError:
             time.sleep(0.1)
         else:

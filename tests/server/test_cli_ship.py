@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from qdrant_static import CollectionSpec, EdgeClient, connect, ingest, load_encoder
 from qdrant_static.cli import app
-from qdrant_static.clients.aliases import target_of
+from qdrant_static.clients.aliases import resolve_alias
 from tests.fakes import VOCABULARY, write_jsonl
 
 pytestmark = pytest.mark.server
@@ -60,7 +60,7 @@ def test_there_live_and_back(place, server):
     told = json.loads(found.stdout)
     assert told["points"] == 300
     assert server.count(NAME, exact=True).count == 300
-    assert target_of(server, ALIAS) == NAME
+    assert resolve_alias(server, ALIAS) == NAME
     asked = ("--plan", "exact", "--json")
     there = json.loads(run("search", ALIAS, "cat fish", "--db", to()[1], *asked).stdout)
     here = json.loads(run("search", NAME, "cat fish", *asked).stdout)

@@ -210,7 +210,7 @@ def test_names_that_are_taken_are_refused(built, server, name):
         ship(built, "one", server, name=f"{name}-b", alias=name, retry=RETRY)
     with pytest.raises(ArgumentError, match="alias"):
         ship(built, "one", server, alias="one", retry=RETRY)
-    with pytest.raises(CannotShipError, match="is no server"):
+    with pytest.raises(CannotShipError, match="is not a server"):
         ship(built, "one", built, retry=RETRY)
     with pytest.raises(CollectionNotFoundError):
         ship(built, "none", server, retry=RETRY)

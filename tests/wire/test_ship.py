@@ -135,16 +135,16 @@ def test_the_mark_is_there_before_anything_else_is(local, door):
 @pytest.mark.parametrize("fault", ["cut", (503, "Service unavailable"), (502, "<html>")])
 def test_a_shard_that_fails_once_is_sent_again_alone(local, door, fault):
     door.faults = [fault]
-    ship(local, door, parallel=1)
+    ship(local, door, workers=1)
     assert door.uploads == [0, 0, 1, 2]
     assert sum(door.collections["three"]["shards"].values()) == COUNT
 
 
-@pytest.mark.parametrize("parallel", [1, 3])
-def test_a_server_that_stays_away_leaves_the_mark_and_the_same_call_finishes(local, door, parallel):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_server_that_stays_away_leaves_the_mark_and_the_same_call_finishes(local, door, workers):
     door.faults = ["cut"] * 1000
     with pytest.raises(ServerUnavailableError, match=r"shard \d of 'three'") as caught:
-        ship(local, door, parallel=parallel)
+        ship(local, door, workers=workers)
     assert "the same command continues with it" in caught.value.__notes__[0]
     assert caught.value.tried > 1
     assert mark(door)["state"] == "under way"
@@ -168,7 +168,7 @@ def test_what_repeating_does_not_help_with_ends_it_and_leaves_nothing(
 ):
     door.faults = [fault]
     with pytest.raises(kind, match=says) as caught:
-        ship(local, door, parallel=1)
+        ship(local, door, workers=1)
     assert door.collections == {}
     assert caught.value.__notes__ == ["'three' was removed: nothing of it is left on the server"]
     assert door.uploads == [0]
@@ -382,7 +382,7 @@ def test_ctrl_c_leaves_nothing(local, door):
     assert local.count("three").count == COUNT
 
 
-@pytest.mark.parametrize("option", ["parallel", "sample", "replicas"])
+@pytest.mark.parametrize("option", ["workers", "sample", "replicas"])
 def test_numbers_below_one_are_refused(local, door, option):
     with pytest.raises(ArgumentError, match=option):
         ship(local, door, **{option: 0})

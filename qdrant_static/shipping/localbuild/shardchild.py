@@ -20,7 +20,7 @@ import traceback
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from qdrant_static.clients.statefolder import State
+from qdrant_static.clients.statefolder import StateFolder
 from qdrant_static.edge import EdgeClient
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.errors import EngineError, QdrantStaticError
@@ -143,7 +143,7 @@ def build(job: ShardJob, out: IO[str], stop: threading.Event) -> bool:
     part = job.part
     with (
         EdgeClient(part.root) as client,
-        State(part.state, part.collection) as files,
+        StateFolder(part.state, part.collection) as files,
         Ledger(files.ledger) as ledger,
     ):
         request = RunSpec(
