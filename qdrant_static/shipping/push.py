@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from qdrant_static import rules
 from qdrant_static.clients.connect import address, is_remote
 from qdrant_static.clients.retry import RetryPolicy, retry_unavailable
 from qdrant_static.errors import (
@@ -101,8 +102,7 @@ def ship(
             size of uploads.
     """
     for option, value in (("workers", workers), ("sample", sample), ("replicas", replicas)):
-        if value is not None and value < 1:
-            raise ArgumentError(field=option, problem=f"{value} is below 1")
+        rules.check_integer(option, value, optional=True)
     if not 0 <= max_mb_s < float("inf"):
         raise ArgumentError(
             field="max_mb_s", problem=f"{max_mb_s!r} is not a number of megabytes a second"
