@@ -43,10 +43,9 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.registry import load_encoder
     from qdrant_static.encoders.sparse import Bm25Encoder
     from qdrant_static.errors import QdrantStaticError
-    from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.ingestreport import IngestProgress, IngestReport
     from qdrant_static.ingestion.options import RunOptions
     from qdrant_static.ingestion.pipeline import ingest
-    from qdrant_static.ingestion.progress import IngestProgress
     from qdrant_static.ingestion.retrying import retry_rejects
     from qdrant_static.ingestion.verify import verify
     from qdrant_static.jobs import Job
@@ -85,7 +84,7 @@ _HOMES = {
     "EncoderInfo": "encoders.base",
     "Fields": "collection.fields",
     "Hit": "querying.run",
-    "IngestProgress": "ingestion.progress",
+    "IngestProgress": "ingestion.ingestreport",
     "IngestReport": "ingestion.ingestreport",
     "Job": "jobs",
     "LateSpec": "collection.vectorspec",

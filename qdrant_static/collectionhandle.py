@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from qdrant_static.edge import EdgeClient
     from qdrant_static.encoders.base import Encoder
     from qdrant_static.encoders.registry import AnyEncoder
-    from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.ingestreport import IngestReport, ProgressCallback
     from qdrant_static.ingestion.options import RunOptions
-    from qdrant_static.ingestion.progress import ProgressCallback
     from qdrant_static.ingestion.runspec import Builder
     from qdrant_static.ingestion.verify import Verification
     from qdrant_static.journal.writejournal import WriteJournal

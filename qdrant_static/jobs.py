@@ -50,8 +50,7 @@ if TYPE_CHECKING:
 
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder, EncoderInfo
-    from qdrant_static.ingestion.ingestreport import IngestReport
-    from qdrant_static.ingestion.progress import ProgressCallback
+    from qdrant_static.ingestion.ingestreport import IngestReport, ProgressCallback
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 

@@ -1,4 +1,4 @@
-"""What becomes of every row of a batch, before anything is encoded.
+"""Decides what becomes of every row of a batch, before anything is encoded.
 
 A key is taken by the row with the lowest address (or the highest, with ``on_duplicate="last"``);
 addresses are compared, not times, so that the outcome does not depend on the order in which
@@ -40,15 +40,15 @@ class Prepared:
 
 @dataclass(slots=True, kw_only=True)
 class Decided:
-    """A batch of which every row has its fate.
+    """A batch with the decision on every row.
 
     Attributes:
         prepared: The batch.
         write: Indices of the rows to encode and store.
-        payload: Of the rows of which only the payload is stored.
-        unchanged: Of the rows that are there as they are.
-        superseded: Of the rows that lose against another of their key, and are no rejects.
-        duplicates: Of the rows that lose and are rejects, each with the reason.
+        payload: Indices of the rows of which only the payload is stored.
+        unchanged: Indices of the rows that are stored as they are.
+        superseded: Indices of the rows that lose against another of their key, and are no rejects.
+        duplicates: Indices of the rows that lose and are rejects, each with the reason.
         new: The rows whose points the ledger does not know.
         displaced: Keys whose row of an earlier batch loses against one of this.
         displaced_rejects: Those rows, if they become rejects; their batches count them.
@@ -66,12 +66,7 @@ class Decided:
 
 
 def prepare(batch: Batch, key: bytes) -> Prepared:
-    """Make ids and digests.
-
-    Args:
-        batch: The batch.
-        key: What decides the vectors besides the texts; see `runidentity.encoding_key`.
-    """
+    """Make ids and digests; ``key`` comes from `ledger.runidentity.encoding_key`."""
     keys = batch.keys
     ids = [
         point_id(one) for one in (map(text_key, batch.texts.to_pylist()) if keys is None else keys)
@@ -102,7 +97,7 @@ def decide(
     """Compare a batch with the ledger, and with itself.
 
     Args:
-        ledger: What is known.
+        ledger: The ledger.
         run: The run.
         prepared: The batch.
         on_duplicate: Which row of a key is stored, and whether the others are rejects.
@@ -122,7 +117,7 @@ def decide(
             else:
                 lost.add(index)
     if prepared.batch.passages is not None:
-        _lose_whole_rows(decided, lost, on_duplicate)
+        _drop_rows_of(decided, lost, on_duplicate)
     for kind, found in kinds.items():
         indices = [index for index in found if index not in lost] if lost else found
         if sync and kind == "same":
@@ -138,7 +133,7 @@ def decide(
 
 
 def _within(decided: Decided, digests: Sequence[bytes], on_duplicate: OnDuplicate) -> set[int]:
-    """The rows that lose against another row of the batch."""
+    """Return the rows that lose against another row of the batch."""
     lost: set[int] = set()
     if len(set(digests)) == len(digests):
         return lost
@@ -156,8 +151,8 @@ def _within(decided: Decided, digests: Sequence[bytes], on_duplicate: OnDuplicat
     return lost
 
 
-def _lose_whole_rows(decided: Decided, lost: set[int], on_duplicate: OnDuplicate) -> None:
-    """Where the first passage of a row has lost its key, so have the others."""
+def _drop_rows_of(decided: Decided, lost: set[int], on_duplicate: OnDuplicate) -> None:
+    """Drop all passages of a row whose first passage has lost its key."""
     batch = decided.prepared.batch
     numbers = batch.passages or ()
     gone = {batch.positions[index] for index in lost if numbers[index] == 0}
@@ -175,7 +170,7 @@ def _wins(
     on_duplicate: OnDuplicate,
     files: Sequence[str],
 ) -> bool:
-    """Whether a row keeps its key against a row of an earlier batch."""
+    """Return whether a row keeps its key against a row of an earlier batch."""
     batch = decided.prepared.batch
     mine = (decided.prepared.file, batch.positions[index])
     if other is None or other == mine:
@@ -208,12 +203,9 @@ def _lose(decided: Decided, index: int, on_duplicate: OnDuplicate, where: str) -
 
 
 def settlement(
-    decided: Decided,
-    refused: Mapping[int, str],
-    *,
-    on_duplicate: OnDuplicate,
+    decided: Decided, refused: Mapping[int, str], *, on_duplicate: OnDuplicate
 ) -> tuple[Settlement, list[Reject]]:
-    """What the ledger and the rejects file are told of a batch that the engine acknowledged.
+    """Return the account of a batch that the engine acknowledged: for ledger and rejects file.
 
     Args:
         decided: The batch.
@@ -225,7 +217,9 @@ def settlement(
     """
     prepared, batch = decided.prepared, decided.prepared.batch
     rejects = list(batch.rejects)
-    rejects += [batch.reject(i, "duplicate_key", told) for i, told in decided.duplicates.items()]
+    rejects += [
+        batch.reject(i, "duplicate_key", message) for i, message in decided.duplicates.items()
+    ]
     rejects += [batch.reject(row, "refused", problem) for row, problem in refused.items()]
     stored = [row for row in decided.write if row not in refused] if refused else decided.write
     changed = [row for row in decided.payload if row not in refused]
@@ -272,12 +266,12 @@ def _of_passages(
     rejects: list[Reject],
     refused: Mapping[int, str],
 ) -> tuple[list[Reject], Totals]:
-    """The sum in rows where a row is several passages: the first of these that one of them had.
+    """Sum up rows that are several passages each: a row has the first outcome of its passages.
 
-    A row of which any passage is refused is a reject, as it is not wholly there.
+    A row of which any passage is refused is a reject, because it is not completely stored.
     """
     positions = decided.prepared.batch.positions
-    fates: list[set[int]] = [
+    outcome_rows: list[set[int]] = [
         {positions[index] for index in found}
         for found in (
             outcomes["stored"], outcomes["payload"], outcomes["unchanged"], decided.superseded
@@ -288,9 +282,9 @@ def _of_passages(
         first.setdefault(reject.position, reject)
     taken = {one for one in first if one is not None}
     counts = []
-    for fate in fates:
-        counts.append(len(fate - taken))
-        taken |= fate
+    for own in outcome_rows:
+        counts.append(len(own - taken))
+        taken |= own
     stored, changed, unchanged, superseded = counts
     return list(first.values()), Totals(
         read=decided.prepared.batch.rows,

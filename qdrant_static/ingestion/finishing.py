@@ -1,4 +1,4 @@
-"""After the load: delete what has vanished, build the index, count, read samples back."""
+"""The steps after the load: delete vanished points, build the index, count, compare samples."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ WATCHED_BUILD_ROWS = 20_000
 
 
 class _StoppedError(BaseException):
-    """Ends the building of an index that is not to be built to its end."""
+    """Raised by a progress callback to stop the building of an index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """The end of a run.
+    """The steps of a run after its load.
 
     Attributes:
-        client: Where the collection is.
+        client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection.
         spec: Its spec.
         ledger: The ledger.
-        run: The run.
-        display: What a person sees.
-        stop: Set by whoever wants it to end.
+        run: The run's number.
+        display: Shows the progress.
+        stop: An event that ends the run.
     """
 
     client: Client
@@ -67,7 +67,7 @@ class Finish:
     def delete_missing(
         self, delete: Callable[[list[PointId]], None], *, force: bool
     ) -> DeletionRefusedError | None:
-        """Delete the points whose keys did not come; give the error if that is refused.
+        """Delete the points whose keys are not in the input; return the error if that is refused.
 
         Args:
             delete: Deletes points.
@@ -91,12 +91,24 @@ class Finish:
             self.ledger.rows.remove_deleted(self.run, digests)
         return None
 
-    def build_index(self, rows: int) -> bool:
-        """Build the index; False if it was interrupted.
+    def note_left_over(self, totals: Totals, *, passages: bool) -> None:
+        """Note that points stay of rows that are rejected now, or of passages that are gone."""
+        if not (totals.rejected or passages):
+            return
+        if points := self.ledger.rows.count_vanished(self.run):
+            have = "1 point has" if points == 1 else f"{points:,} points have"
+            self.display.say(
+                f"{have} no row or passage in this input that could be stored: what earlier runs "
+                "stored stays, and is found. If this is the whole input, --sync --delete-missing "
+                "deletes it"
+            )
 
-        Where somebody watches it or may stop it, an embedded one is built by another process, if
-        that is worth one; when it is to stop, that process is killed, and the collection is as it
-        was.
+    def build_index(self, rows: int) -> bool:
+        """Build the index; return False if it was interrupted.
+
+        Where the progress is watched or the run may be stopped, the index of a large embedded
+        collection is built by another process. Stopping kills that process, and the collection is
+        as it was.
         """
         if self._must_stop():
             return False
@@ -108,13 +120,13 @@ class Finish:
         expected = expected_seconds(self.spec, points, self.ledger.notes.get(NOTE))
         started = time.monotonic()
 
-        def built_here(seen: BuildProgress) -> None:
+        def show_local(seen: BuildProgress) -> None:
             if self._must_stop():
                 raise _StoppedError
             size = f"{seen.disk_bytes / 1e6:,.0f} MB on disk"
             self.display.building(seen.elapsed_s, expected_s=expected, detail=size)
 
-        def built_there(seen: IndexProgress) -> None:
+        def show_server(seen: IndexProgress) -> None:
             if self._must_stop():
                 raise _StoppedError
             elapsed = time.monotonic() - started
@@ -129,13 +141,13 @@ class Finish:
             build_index(
                 self.client,
                 self.collection,
-                progress=built_here if watched else None,
-                waiting=built_there,
+                progress=show_local if watched else None,
+                waiting=show_server,
             )
         except _StoppedError:
             return False
         except EngineError:
-            # A scheduler may end the process that builds as well.
+            # The signal may have ended the process that builds as well.
             if not self._must_stop():
                 raise
             return False
@@ -158,7 +170,7 @@ class Finish:
             return spec
         try:
             found = assess(self.client, self.collection, spec, by="ingest")
-        except Exception as error:  # all is stored: a figure that is missing fails no job
+        except Exception as error:  # all is stored: a missing figure fails no job
             self.display.say(f"recall could not be measured: {error}")
             return spec
         if found is None:
@@ -212,18 +224,18 @@ class Finish:
             self._disagree(f"{after} points after {before} before and {totals.points} acknowledged")
         return after, after - before + deleted
 
-    def with_fields(self, given: Fields, totals: Totals) -> CollectionSpec:
-        """The spec, which says how the job made its texts if all points are of this job.
+    def with_fields(self, fields: Fields, totals: Totals) -> CollectionSpec:
+        """Return the spec with how the job makes its texts, if all points are of this job.
 
-        An earlier version did not say it, or earlier jobs stored less of the text.
+        The spec may lack it: an earlier version did not record it, or earlier jobs stored less.
 
         Args:
-            given: Where the job's payloads hold key and text.
+            fields: Where the job's payloads hold key and text.
             totals: The run's.
         """
-        there = self.spec.fields
-        known = there.is_complete and there.ready_vectors == given.ready_vectors
-        if not given.all_columns or (known and given.same_payload(there)):
+        stored = self.spec.fields
+        known = stored.is_complete and stored.ready_vectors == fields.ready_vectors
+        if not fields.all_columns or (known and fields.same_payload(stored)):
             return self.spec
         if (
             totals.reasons.get("refused")
@@ -233,12 +245,12 @@ class Finish:
             return self.spec
         if exact_count(self.client, self.collection) != self.ledger.rows.count():
             return self.spec
-        spec = self.spec.with_source(fields=given, mean_length=None)
+        spec = self.spec.with_source(fields=fields, mean_length=None)
         write_spec(self.client, self.collection, spec)
         return spec
 
     def read_back(self, encoder: BatchEncoder, sampled: Iterable[Sampled]) -> int:
-        """Compare samples with what encoding gives again; how many were.
+        """Compare stored samples with what encoding gives again; return how many were compared.
 
         Raises:
             VerificationError: If one differs; it names the first.

@@ -1,17 +1,43 @@
-"""What an ingest did, in figures that add up."""
+"""Defines `IngestReport`, what an ingest did, and `IngestProgress`, how far one is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from qdrant_static.collection.spec import Fields
 from qdrant_static.ledger.records import UnreadableFile, sum_line, unreadable_lines
 
 #: So many files that could not be read are named in the summary.
 MOST_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestProgress:
+    """How far an ingest is.
+
+    Attributes:
+        phase: What is being done: ``load`` (read, encode and write), ``index``, or ``ship``.
+        rows: Rows that were read and settled so far, earlier attempts included.
+        total_rows: Rows of the input; None where that is not known before they are read.
+        stored: Rows of these that were stored.
+        rejected: Rows of these that were rejected.
+        fraction: The part of the phase that is done, from 0 to 1; None if it is not known.
+        elapsed_s: Seconds since this attempt began.
+    """
+
+    phase: Literal["load", "index", "ship"]
+    rows: int
+    total_rows: int | None
+    stored: int
+    rejected: int
+    fraction: float | None
+    elapsed_s: float
+
+
+ProgressCallback = Callable[[IngestProgress], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ class _Work:
     vectors: Future[EncodedBatch] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Load:
     """One pass over the input.
 
@@ -89,6 +89,8 @@ class Load:
         numbers: The files' numbers, filled in as they come.
         unreadable: The files that cannot be read, filled in likewise.
         noted: Columns whose note was shown, likewise.
+        ended: Whether the whole input was loaded.
+        exists: Whether the collection exists.
     """
 
     request: RunSpec
@@ -103,12 +105,11 @@ class Load:
     numbers: dict[str, int] = field(default_factory=dict)
     unreadable: list[UnreadableFile] = field(default_factory=list)
     noted: set[str] = field(default_factory=set)
+    ended: bool = False
+    exists: bool = False
 
-    def execute(self, items: Iterator[Item]) -> bool:
-        """Load all items; return whether it ran to the end.
-
-        It ends early if it is stopped, or if there are too many rejects.
-        """
+    def execute(self, items: Iterator[Item]) -> None:
+        """Load all items; end early if the run is stopped, or if there are too many rejects."""
         display, threads = self.workspace.display, self.request.threads
         prepared = _prepared(items, encoding_key(self.writer.spec))
         notice = threading.Timer(
@@ -122,17 +123,16 @@ class Load:
             ThreadPoolExecutor(threads, thread_name_prefix="encode") as pool,
         ):
             under_way: deque[_Work] = deque()
-            prepared_for = False
             try:
                 for item in ahead:
                     if self._must_end():
-                        return False
+                        return
                     if isinstance(item, Reject):
                         self._note_broken(item)
                         continue
-                    if not prepared_for and len(item.batch):
+                    if not self.exists and len(item.batch):
                         self.prepare()
-                        prepared_for = True
+                        self.exists = True
                         notice.start()
                     item.file = self._number(item.batch.file)
                     under_way.append(self._decide(pool, item))
@@ -140,16 +140,16 @@ class Load:
                         self._write(under_way.popleft(), notice)
                 while under_way:
                     if self._must_end():
-                        return False
+                        return
                     self._write(under_way.popleft(), notice)
                 self.writer.flush()
+                self.ended = True
             except JobStoppedError:  # while a pipe was waited for
-                return False
+                return
             finally:
                 getattr(self.request.source, "cancel", _do_nothing)()
                 notice.cancel()
                 _cancel(under_way)
-        return True
 
     def _number(self, file: str) -> int:
         """The number of a file in the run; files come one after the other."""

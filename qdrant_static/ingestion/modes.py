@@ -56,6 +56,8 @@ class Mode:
 
     #: Whether rows lie in a local folder at the end, from which they are shipped.
     builds: ClassVar[bool] = False
+    #: What messages call the place where rows are.
+    place: ClassVar[str] = "the collection"
     #: The ledger's state of a run that has ended.
     ended: ClassVar[RunState] = "finished"
     #: Whether a new collection is created although no row of the input can be stored.
@@ -115,15 +117,14 @@ class Mode:
         """Return what a run had stored that is gone: it cannot be continued then."""
         if record.points_before is None:
             return []
-        count, least = self._count_if_exists(), self._least(record)
-        return [f"the collection has {count:,} points, and had {least:,}"] if count < least else []
-
-    def _count_if_exists(self) -> int:
-        return self.count() if self.client.collection_exists(self.collection) else 0
-
-    def _least(self, record: Run) -> int:
+        count = self.count() if self.client.collection_exists(self.collection) else 0
         totals = self.workspace.ledger.runs.totals(record.id)
-        return (record.points_before or 0) - record.deleted + (totals.new if record.complete else 0)
+        least = record.points_before - record.deleted + (totals.new if record.complete else 0)
+        if count < least:
+            return [f"{self.place} has {count:,} points, and had {least:,}"]
+        if self.builds and self.workspace.ledger.rows.count_built() < least:
+            return ["the ledger's rows were made anew"]
+        return []
 
     def known_spec(self, spec: CollectionSpec) -> CollectionSpec:
         """Complete a spec by what an earlier attempt has measured and nobody else knows."""
@@ -247,6 +248,7 @@ class BuildMode(Mode):
     """Builds a collection in a local folder, from which it is shipped to a server."""
 
     builds: ClassVar[bool] = True
+    place: ClassVar[str] = "what was built"
     ended: ClassVar[RunState] = "built"
 
     def identity(self) -> dict[str, Any]:
@@ -281,17 +283,6 @@ class BuildMode(Mode):
             and (params.shard_number or 1) == self.shards
             and self.count() == self.workspace.ledger.rows.count_built()
         )
-
-    def losses(self, record: Run) -> list[str]:
-        """Return what a run had built that is gone."""
-        if record.points_before is None:
-            return []
-        count, least = self._count_if_exists(), self._least(record)
-        if count < least:
-            return [f"what was built has {count:,} points, and had {least:,}"]
-        if self.workspace.ledger.rows.count_built() < least:
-            return ["the ledger's rows were made anew"]
-        return []
 
     def known_spec(self, spec: CollectionSpec) -> CollectionSpec:
         """Return the spec with the BM25 settings that an earlier attempt has built with."""

@@ -15,10 +15,10 @@ from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.encoders.registry import AnyEncoder
 from qdrant_static.encoders.threads import core_count
 from qdrant_static.errors import ArgumentError
-from qdrant_static.ingestion.ingestreport import IngestReport
+from qdrant_static.ingestion.ingestreport import IngestReport, ProgressCallback
 from qdrant_static.ingestion.modes import DirectMode, FillMode, Mode
 from qdrant_static.ingestion.options import OnDuplicate, RunOptions
-from qdrant_static.ingestion.progress import Progress, ProgressCallback
+from qdrant_static.ingestion.progress import Progress
 from qdrant_static.ingestion.resolving import resolve, with_types_of
 from qdrant_static.ingestion.run import IngestRun
 from qdrant_static.ingestion.runspec import Builder, RunSpec, Workspace
@@ -28,7 +28,7 @@ from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.options import Passages, SourceOptions
 from qdrant_static.reading.passages import fit, token_offsets
 from qdrant_static.reading.sources import AnySource, ArrowStream, PathLike, Source, open_data
-from qdrant_static.sinks.latevectors import late_encoder_of
+from qdrant_static.sinks.encoding import late_encoder_of
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client

@@ -6,15 +6,15 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from qdrant_static.bars import Bar, duration, print_line
+from qdrant_static.ingestion.ingestreport import IngestProgress, IngestReport, ProgressCallback
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from qdrant_static.ingestion.ingestreport import IngestReport
     from qdrant_static.ledger.records import UnreadableFile
 
 
@@ -22,32 +22,6 @@ _LOGGER = logging.getLogger("qdrant_static.ingestion")
 #: How often a log gets a line, in seconds: at first soon, then ever less often.
 FIRST_INTERVAL_S = 0.5
 LINE_INTERVAL_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestProgress:
-    """How far an ingest is.
-
-    Attributes:
-        phase: What is being done: ``load`` (read, encode and write), ``index``, or ``ship``.
-        rows: Rows that were read and settled so far, earlier attempts included.
-        total_rows: Rows of the input; None where that is not known before they are read.
-        stored: Rows of these that were stored.
-        rejected: Rows of these that were rejected.
-        fraction: The part of the phase that is done, from 0 to 1; None if it is not known.
-        elapsed_s: Seconds since this attempt began.
-    """
-
-    phase: Literal["load", "index", "ship"]
-    rows: int
-    total_rows: int | None
-    stored: int
-    rejected: int
-    fraction: float | None
-    elapsed_s: float
-
-
-ProgressCallback = Callable[[IngestProgress], None]
 
 
 class Progress:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdrant_static.clients.indexing import deferred_indexing, restore_all_indexing
-from qdrant_static.collection.create import create_collection, read_spec, write_spec
 from qdrant_static.errors import (
     JobStoppedError,
     QdrantStaticError,
@@ -23,7 +22,7 @@ from qdrant_static.ingestion.finishing import Finish
 from qdrant_static.ingestion.ingestreport import IngestReport
 from qdrant_static.ingestion.loading import Load, RowCounters
 from qdrant_static.ingestion.modes import Mode
-from qdrant_static.ingestion.rebuild import rebuild
+from qdrant_static.ingestion.preparing import prepare_collection
 from qdrant_static.ingestion.textstats import (
     correct_mean_length,
     in_passages,
@@ -35,8 +34,7 @@ from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Run, Totals
 from qdrant_static.reading.rejects import RejectsFile
 from qdrant_static.reading.selection import row_options
-from qdrant_static.sinks.encoding import BatchEncoder
-from qdrant_static.sinks.latevectors import LateVectors
+from qdrant_static.sinks.encoding import BatchEncoder, LateVectors
 
 if TYPE_CHECKING:
     from qdrant_static.collection.spec import CollectionSpec
@@ -45,23 +43,6 @@ if TYPE_CHECKING:
 
 #: What a run does between its begin and its end.
 Body = Callable[[Run, RejectsFile], IngestReport]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """The outcome of the load.
-
-    Attributes:
-        writer: Has the sum and the sampled rows.
-        encoder: Has the statistics of the texts.
-        ended: Whether the whole input was loaded.
-        exists: Whether the collection exists.
-    """
-
-    writer: Writer
-    encoder: BatchEncoder
-    ended: bool
-    exists: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,7 +84,7 @@ class IngestRun:
         """Run, and record the account.
 
         Args:
-            body: What is done between the begin and the end of the run; None: `load_and_finish`.
+            body: What is done between begin and end; None: `load_and_finish`.
         """
         mode, source = self.mode, self.request.source
         restore_all_indexing(mode.client, self.ledger.notes)
@@ -138,30 +119,30 @@ class IngestRun:
     def load_and_finish(self, record: Run, rejected: RejectsFile) -> IngestReport:
         """Load the input, finish the collection, and record the account."""
         started = time.perf_counter()
-        loaded = self._load(record, rejected)
+        load = self._load(record, rejected)
         seconds = {"load": time.perf_counter() - started}
         totals = self.ledger.runs.totals(record.id)
-        self._check_rejects(record, rejected, totals, loaded, seconds)
-        if not loaded.exists:
+        self._check_rejects(record, rejected, totals, load, seconds)
+        if not load.exists:
             return self.account.close_without_collection(
-                record, rejected, totals, spec=self.spec, seconds=seconds, ended=loaded.ended
+                record, rejected, totals, spec=self.spec, seconds=seconds, ended=load.ended
             )
-        return self._finish(record, rejected, totals, loaded, seconds)
+        return self._finish(record, rejected, totals, load, seconds)
 
     def _check_rejects(
         self,
         record: Run,
         rejected: RejectsFile,
         totals: Totals,
-        loaded: Loaded,
+        load: Load,
         seconds: dict[str, float],
     ) -> None:
         unreadable = self.ledger.runs.unreadable(record.id)
         try:
-            self.account.check_rejects(totals, rejected, unreadable, at_end=loaded.ended)
+            self.account.check_rejects(totals, rejected, unreadable, at_end=load.ended)
         except TooManyRejectsError as error:
             before = record.points_before or 0
-            after = self.mode.count() if loaded.exists else 0
+            after = self.mode.count() if load.exists else 0
             error.report = self.account.report(
                 record,
                 rejected,
@@ -173,9 +154,7 @@ class IngestRun:
             )
             raise
 
-    # --- load --------------------------------------------------------------------------------
-
-    def _load(self, record: Run, rejected: RejectsFile) -> Loaded:
+    def _load(self, record: Run, rejected: RejectsFile) -> Load:
         mode, request = self.mode, self.request
         self.spec = mode.known_spec(self.spec)
         late = None
@@ -195,12 +174,10 @@ class IngestRun:
         writer = Writer(mode, self.spec, record.id, rejected, encoder, late)
         if writer.totals.read:
             self.display.resume(writer.totals.read, writer.totals.stored, writer.totals.rejected)
-        stack, exists = ExitStack(), False
+        stack = ExitStack()
 
         def prepare() -> None:
-            nonlocal exists
-            self._prepare(record)
-            exists = True
+            prepare_collection(mode, record, self.spec)
             if request.options.bulk:
                 stack.enter_context(
                     deferred_indexing(mode.client, mode.collection, self.ledger.notes)
@@ -218,47 +195,20 @@ class IngestRun:
             prepare=prepare,
         )
         with stack, writer:
-            ended = load.execute(items)
-            if not exists and self._must_exist(load, ended=ended):
+            load.execute(items)
+            if not load.exists and self._must_exist(load):
                 prepare()
-            return Loaded(writer=writer, encoder=encoder, ended=ended, exists=exists)
+                load.exists = True
+            return load
 
-    def _must_exist(self, load: Load, *, ended: bool) -> bool:
+    def _must_exist(self, load: Load) -> bool:
         """Return whether the collection must exist though no row of the input could be stored.
 
         An existing one stays. A new one is created if the input is sound and has no rows.
         """
-        sound = ended and not load.writer.totals.read and not load.unreadable
+        sound = load.ended and not load.writer.totals.read and not load.unreadable
         mode = self.mode
         return sound or mode.creates_empty or mode.client.collection_exists(mode.collection)
-
-    def _prepare(self, record: Run) -> None:
-        """Create or update the collection, and find out which points it holds."""
-        mode, ledger = self.mode, self.ledger
-        if not mode.client.collection_exists(mode.collection):
-            ledger.rows.clear()  # of a collection that was deleted since
-            ledger.runs.forget_unreadable(before=record.id)
-            create_collection(mode.client, mode.collection, self.spec, shards=mode.shards)
-        elif read_spec(mode.client, mode.collection) != self.spec:
-            write_spec(mode.client, mode.collection, self.spec)
-        if record.points_before is not None:
-            return
-        before = mode.count()
-        moved = mode.is_other_collection(record, self.spec) or mode.other is not None
-        complete = before == ledger.rows.count() and not moved
-        if self.request.options.sync and not complete:
-            why = "" if mode.other is None else ", to which a job with another ledger has written"
-            self.display.say(
-                f"the ledger does not know the {before:,} points of {mode.collection!r}{why}: "
-                "reading them"
-            )
-            before = rebuild(mode.client, mode.collection, ledger, self.spec)
-            complete = True
-        if complete or not moved:
-            mode.note_collection(self.spec, complete=complete)
-        ledger.runs.update(record.id, points_before=before, complete=complete)
-
-    # --- finish ------------------------------------------------------------------------------
 
     def finish(self, record: Run) -> Finish:
         """Return the steps after the load, for the spec as it is now."""
@@ -278,18 +228,11 @@ class IngestRun:
         record: Run,
         rejected: RejectsFile,
         totals: Totals,
-        loaded: Loaded,
+        load: Load,
         seconds: dict[str, float],
     ) -> IngestReport:
         mode = self.mode
-        ended = loaded.ended
-        encoded = self.ledger.encoded
-        note_zero_vectors(self.request, mode.workspace, self.spec, encoded.of_run(record.id).zeros)
-        if ended:
-            texts, terms = encoded.texts_and_terms(record.id)
-            corrected = correct_mean_length(mode, self.spec, texts=texts, terms=terms)
-            ended = corrected is not None
-            self.spec = corrected or self.spec
+        ended = self._correct_texts(record, load)
         finish = self.finish(record)
         refused, not_deleted = None, 0
         if ended and mode.deletes and self.ledger.runs.unreadable(record.id):
@@ -311,13 +254,12 @@ class IngestRun:
             after = mode.count()
             new = after - before + deleted
         # Of a run that was stopped, some samples may not have been acknowledged.
-        sampled = finish.read_back(loaded.encoder, loaded.writer.sampled.values()) if ended else 0
+        sampled = finish.read_back(load.encoder, load.writer.sampled.values()) if ended else 0
         if ended and not mode.builds:
             self.spec = finish.with_fields(self.request.fields, totals)
         seconds["verify"] = time.perf_counter() - started
         if ended:
-            self._note_left_over(record, totals)
-            self._check_searches(finish, changed=bool(totals.points or deleted))
+            self._check_searches(finish, totals, changed=bool(totals.points or deleted))
         report = self.account.report(
             record,
             rejected,
@@ -329,29 +271,30 @@ class IngestRun:
             ended=ended,
             not_deleted=not_deleted,
         )
-        self.account.close(record, report, spec=self.spec, statistics=loaded.encoder.statistics)
+        self.account.close(record, report, spec=self.spec, statistics=load.encoder.statistics)
         if refused is not None:
             refused.report = report
             raise refused
         return report
 
-    def _note_left_over(self, record: Run, totals: Totals) -> None:
-        """Note that points stay of rows that are rejected now, or of passages that are gone."""
-        compares = self.request.options.sync and not self.mode.deletes
-        if not compares or not (totals.rejected or self.request.passages is not None):
-            return
-        if points := self.ledger.rows.count_vanished(record.id):
-            have = "1 point has" if points == 1 else f"{points:,} points have"
-            self.display.say(
-                f"{have} no row or passage in this input that could be stored: what earlier runs "
-                "stored stays, and is found. If this is the whole input, --sync --delete-missing "
-                "deletes it"
-            )
+    def _correct_texts(self, record: Run, load: Load) -> bool:
+        """Note zero vectors and correct BM25's mean length; return False if it was stopped."""
+        encoded = self.ledger.encoded
+        zeros = encoded.of_run(record.id).zeros
+        note_zero_vectors(self.request, self.mode.workspace, self.spec, zeros)
+        if not load.ended:
+            return False
+        texts, terms = encoded.texts_and_terms(record.id)
+        corrected = correct_mean_length(self.mode, self.spec, texts=texts, terms=terms)
+        self.spec = corrected or self.spec
+        return corrected is not None
 
-    def _check_searches(self, finish: Finish, *, changed: bool) -> None:
-        """Warn of payload indexes that lack points, and measure the recall of searches."""
-        if not self.mode.is_whole:
-            return
-        finish.check_indexes()
-        if (self.mode.shards or 1) == 1:  # several, of a collection to be shipped, are not searched
-            self.spec = finish.measure_recall(self.spec, changed=changed)
+    def _check_searches(self, finish: Finish, totals: Totals, *, changed: bool) -> None:
+        """Note points that stay, warn of indexes that lack points, and measure the recall."""
+        mode, request = self.mode, self.request
+        if request.options.sync and not mode.deletes:
+            finish.note_left_over(totals, passages=request.passages is not None)
+        if mode.is_whole:
+            finish.check_indexes()
+            if (mode.shards or 1) == 1:  # several, of a collection to be shipped, are not searched
+                self.spec = finish.measure_recall(self.spec, changed=changed)

@@ -12,7 +12,7 @@ from qdrant_static.clients.statefolder import StateFolder, state_folder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import PointId, id_of_digest, plain_id
-from qdrant_static.ingestion.rebuild import rebuild
+from qdrant_static.ingestion.preparing import rebuild
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.ledger.records import Known, UnreadableFile, unreadable_lines
 from qdrant_static.payloadcompare import agrees, same_payload

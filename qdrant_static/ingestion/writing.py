@@ -20,8 +20,7 @@ from qdrant_static.journal.jobwriter import JobSink
 from qdrant_static.ledger.records import Encoded
 from qdrant_static.reading.rejects import RejectsFile
 from qdrant_static.sinks import sink
-from qdrant_static.sinks.encoding import BatchEncoder
-from qdrant_static.sinks.latevectors import LateVectors
+from qdrant_static.sinks.encoding import BatchEncoder, LateVectors
 from qdrant_static.sinks.sink import EdgeSink, EncodedBatch, Sink
 
 if TYPE_CHECKING:

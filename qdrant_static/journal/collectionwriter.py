@@ -17,8 +17,7 @@ from qdrant_static.collection.spec import METADATA_KEY, CollectionSpec
 from qdrant_static.encoders.registry import AnyEncoder, by_fingerprint, load_encoder
 from qdrant_static.errors import NotAPlannedCollectionError
 from qdrant_static.journal.changes import Change, merged, touches
-from qdrant_static.sinks.encoding import BatchEncoder
-from qdrant_static.sinks.latevectors import LateVectors
+from qdrant_static.sinks.encoding import BatchEncoder, LateVectors
 from qdrant_static.sinks.sink import store
 
 if TYPE_CHECKING:

@@ -25,9 +25,8 @@ from qdrant_static.shipping.targets.target import MARK
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder, EncoderInfo
-    from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.ingestreport import IngestReport, ProgressCallback
     from qdrant_static.ingestion.options import RunOptions
-    from qdrant_static.ingestion.progress import ProgressCallback
     from qdrant_static.reading.batch import Batch
     from qdrant_static.reading.rejects import Reject
     from qdrant_static.shipping.localbuild.buildhere import BuildHere

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from qdrant_static.collection.migrationstate import MigrationState
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.encoders.registry import AnyEncoder
-    from qdrant_static.ingestion.ingestreport import IngestReport
-    from qdrant_static.ingestion.progress import ProgressCallback
+    from qdrant_static.ingestion.ingestreport import IngestReport, ProgressCallback
     from qdrant_static.journal.writejournal import WriteJournal
     from qdrant_static.measuring.judged import JudgedSet
     from qdrant_static.reading.options import SourceOptions

@@ -45,9 +45,8 @@ if TYPE_CHECKING:
 
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.encoders.base import Encoder
-    from qdrant_static.ingestion.ingestreport import IngestReport
+    from qdrant_static.ingestion.ingestreport import IngestReport, ProgressCallback
     from qdrant_static.ingestion.options import RunOptions
-    from qdrant_static.ingestion.progress import ProgressCallback
     from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
 

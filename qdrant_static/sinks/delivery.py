@@ -1,4 +1,4 @@
-"""Rows -> requests -> acknowledged or refused: repeated, split, given up, each with its reason."""
+"""Sends rows in requests: retries, splits and gives up, and returns the reason of each refusal."""
 
 from __future__ import annotations
 
@@ -20,24 +20,61 @@ from qdrant_static.clients.failures import (
 from qdrant_static.clients.retry import Attempts, RetryPolicy
 from qdrant_static.errors import EveryPointRefusedError, SpecMismatchError
 from qdrant_static.redaction import redact
-from qdrant_static.sinks.payloadbytes import UnfitPayloadError
+from qdrant_static.sinks.pointbytes import UnfitPayloadError
 from qdrant_static.sinks.requests import Points, Requests
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from qdrant_static.sinks.pace import Pace
-
-#: If so many points, spread over a refused request, are refused alone and for the same reason,
-#: it is not the points.
+#: Points of the first request, and the bounds of all others.
+FIRST, FEWEST, MOST = 256, 8, 4096
+#: A request that takes less is mostly overhead, one that takes more holds the others up; seconds.
+SHORT_S, LONG_S = 0.1, 0.8
+#: If this many points, spread over a refused request, are refused alone and for the same reason,
+#: the points are not the cause.
 _SAMPLE = 6
-#: An overloaded server that does not say when to come back is asked so often for as much at once.
+#: How often an overloaded server that sends no Retry-After gets a request of the same size.
 _OVERLOADS = 2
 _DIGITS = re.compile(r"\d+")
 
 
+class Pace:
+    """How many points go into one request: as many as the server answers in good time.
+
+    The number is doubled when answers come soon, and halved when they do not.
+
+    Attributes:
+        points: Points of the next request.
+    """
+
+    def __init__(self, first: int = FIRST) -> None:
+        self._lock = threading.Lock()
+        self._most = MOST
+        self.points = first
+
+    def record(self, points: int, seconds: float) -> None:
+        """Adapt to a request that was acknowledged."""
+        with self._lock:
+            if seconds > LONG_S:
+                self.points = max(FEWEST, min(self.points, points // 2))
+            elif seconds < SHORT_S and 2 * points > self.points:
+                # One that was much smaller than allowed says nothing about larger ones.
+                self.points = min(self._most, 2 * self.points)
+
+    def too_slow(self, points: int) -> None:
+        """Adapt to a request that was not answered in time."""
+        with self._lock:
+            self.points = max(FEWEST, min(self.points, points // 2))
+
+    def too_many(self, points: int) -> None:
+        """Note that the server takes fewer points at once: it never gets as many again."""
+        with self._lock:
+            self._most = max(1, min(self._most, points // 2))
+            self.points = min(self.points, self._most)
+
+
 class StoppedError(Exception):
-    """The sink gave up, or was told to: what is left is not sent."""
+    """The sink gave up or was stopped: what is left is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +87,14 @@ class _Item:
 
 
 class Delivery:
-    """Delivers rows of a batch; used by several threads at a time.
+    """Delivers rows of batches, in several threads at a time.
 
     Args:
-        client: Of the server.
-        collection: Where the points go.
-        requests: How they get there.
+        client: The client of the server.
+        collection: The collection.
+        requests: Makes and sends requests.
         sizes: Dense vector name -> size, as the collection had them.
-        pace: Hears how long requests take.
+        pace: Adapts the size of requests to the time that they take.
         retry: When to try again, and when to give up.
         max_batch_bytes: Bytes of a request, at most.
         max_point_bytes: Bytes of a point, at most.
@@ -96,14 +133,14 @@ class Delivery:
 
         Args:
             points: The batch that they belong to.
-            rows: Which of it.
+            rows: Which rows of it.
 
         Returns:
             The rows that were refused, each with the reason; all others are acknowledged.
 
         Raises:
-            StoppedError: If `stop` was called; nobody knows what became of the rows.
-            QdrantStaticError: As `ServerSink.submit` says.
+            StoppedError: If `stop` was called; whether the rows are stored is not known.
+            QdrantStaticError: As `ServerSink.submit`.
         """
         refused: dict[int, str] = {}
         for items in self._by_bytes(points, rows, refused):
@@ -158,7 +195,7 @@ class Delivery:
             self._pace.too_many(len(items))
 
     def _sample(self, items: list[_Item], failure: Failure, refused: dict[int, str]) -> set[int]:
-        """Look whether it is the points at all, where there are many; gives the rows done."""
+        """Send a sample alone, to see whether the points are the cause; return the rows sent."""
         if len(items) < 4 * _SAMPLE:
             return set()
         done: set[int] = set()
@@ -175,19 +212,19 @@ class Delivery:
         raise EveryPointRefusedError(collection=self._collection, problem=failure.problem)
 
     def _check_collection(self) -> None:
-        """What was refused may be so because the collection was changed."""
+        """Raise `SpecMismatchError` if the collection was changed, which makes it refuse points."""
         try:
             params = self._client.get_collection(self._collection).config.params
-        except Exception:  # what is wrong with it, the next request will tell
+        except Exception:  # the next request raises what is wrong
             return
         vectors = params.vectors
-        there = (
+        stored = (
             {name: one.size for name, one in vectors.items()} if isinstance(vectors, dict) else {}
         )
         differences = tuple(
-            f"vector {name}: {there.get(name, 'none')}, not {size}"
+            f"vector {name}: {stored.get(name, 'none')}, not {size}"
             for name, size in self._sizes.items()
-            if there.get(name) != size
+            if stored.get(name) != size
         )
         if differences:
             raise SpecMismatchError(collection=self._collection, differences=differences)
@@ -195,7 +232,7 @@ class Delivery:
     # --- one request -----------------------------------------------------------------------------
 
     def _until_answered(self, items: list[_Item]) -> Failure | None:
-        """Send until the server says yes, which gives None, or no, which gives why."""
+        """Send until the server acknowledges (returns None) or refuses (returns the failure)."""
         points = [item.point for item in items]
         attempts: Attempts | None = None
         while True:
@@ -210,7 +247,7 @@ class Delivery:
                 cause = error
             else:
                 self._acknowledged_at = now = time.monotonic()
-                self._pace.saw(len(items), now - begun)
+                self._pace.record(len(items), now - begun)
                 return None
             if failure.verdict is Verdict.REFUSED or names_something_else(
                 self._client, self._collection, failure
@@ -224,7 +261,7 @@ class Delivery:
             if failure.too_slow:
                 self._pace.too_slow(len(items))
             if failure.overload and failure.retry_after_s is None:
-                # It may be that a request as large as this one is never let through.
+                # A request as large as this one may never be accepted.
                 if attempts.failures >= _OVERLOADS and len(items) > 1:
                     return failure
             self._wait(failure, attempts, cause)
@@ -237,7 +274,7 @@ class Delivery:
             raise attempts.gave_up(address(self._client), problem) from cause
         now = time.monotonic()
         if retry_after is not None:
-            # The server's answer to one request holds for all of them.
+            # A Retry-After holds for all requests.
             self._not_before = max(self._not_before, now + retry_after)
         self._wait_until(now + wait)
 
@@ -245,6 +282,3 @@ class Delivery:
         wait = moment - time.monotonic()
         if self._stopped.wait(wait) if wait > 0 else self._stopped.is_set():
             raise StoppedError
-
-
-__all__ = ["Delivery", "StoppedError"]

@@ -1,4 +1,4 @@
-"""Batches on their way into a server: several requests at a time, every point accounted for."""
+"""Sends batches to a server, several requests at a time, and accounts for every point."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_static import rules
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.collection.spec import BM25, CollectionSpec
-from qdrant_static.sinks.delivery import Delivery, StoppedError
-from qdrant_static.sinks.pace import Pace
-from qdrant_static.sinks.pointchecks import check_shapes, unfit_rows
-from qdrant_static.sinks.requests import Points, requests_for
+from qdrant_static.sinks.delivery import Delivery, Pace, StoppedError
+from qdrant_static.sinks.requests import Points, check_shapes, requests_for, unfit_rows
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,10 +30,10 @@ MAX_BATCH_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What became of a batch, after the server's answer to the last of its requests.
+    """The outcome of a batch, after the server's answer to the last of its requests.
 
     Attributes:
-        rows: How many rows it had.
+        rows: The number of rows.
         refused: The rows that are not stored, each with the reason; all others are stored.
     """
 
@@ -60,7 +58,7 @@ class _Batch:
 
 @dataclass(slots=True, eq=False)
 class _Part:
-    """The rows of a batch that go together."""
+    """The rows of a batch that are sent together."""
 
     batch: _Batch
     points: Points
@@ -72,25 +70,23 @@ class ServerSink:
     """Stores batches in a server's collection, with several requests under way.
 
     A batch is settled once every one of its rows is either acknowledged by the server, durably,
-    or refused for a reason. What is not settled may be stored or not: it is to be sent again,
-    which is harmless. A point that is still under way is never overtaken by a later one of the
-    same id.
+    or refused for a reason. What is not settled may be stored or not: send it again, which is
+    harmless. A point whose request is under way is never overtaken by a later one of the same id.
 
     `submit`, `flush`, `close` and `abort` are for one thread, in which ``on_settled`` is called
     too.
 
     Args:
         client: A client of a server; over gRPC if it prefers that, else over REST.
-        collection: Where the points go.
+        collection: The collection.
         sizes: Dense vector name -> size, as the collection has them.
         sparse: The name of the collection's sparse vector, or None.
         in_flight: Requests under way at a time; as many more are kept ready.
         max_batch_bytes: Bytes of one request, at most.
         max_point_bytes: Bytes of one point, at most; a larger one is refused without being sent.
         retry: When to try again, and when to give up.
-        timeout_s: How long the server may take for one request, in seconds (over REST the
-            client's own timeout holds).
-        on_settled: Hears what became of each batch, by the token that it was submitted with.
+        timeout_s: The timeout of a request, in seconds (over REST the client's own holds).
+        on_settled: Called with the token and the outcome of each batch.
     """
 
     def __init__(
@@ -139,7 +135,7 @@ class ServerSink:
     def for_spec(
         cls, client: QdrantClient, collection: str, spec: CollectionSpec, **options: Any
     ) -> Self:
-        """The sink of a collection that is what ``spec`` says; ``options`` as above."""
+        """Make the sink of a collection with this spec; ``options`` are those of the class."""
         sizes = {vector.name: vector.size for vector in spec.vectors}
         sparse = None if spec.sparse is None else BM25
         return cls(client, collection, sizes, sparse=sparse, **options)
@@ -171,10 +167,10 @@ class ServerSink:
         vectors: EncodedBatch,
         payloads: Sequence[Mapping[str, Any]],
     ) -> None:
-        """Send a batch; waits while enough is under way.
+        """Send a batch; wait while enough requests are under way.
 
         Args:
-            token: By which ``on_settled`` hears of the batch.
+            token: Passed to ``on_settled``.
             ids: n point ids.
             vectors: n vectors of each of the collection's names.
             payloads: n payloads of JSON values.
@@ -185,11 +181,11 @@ class ServerSink:
             ServerUnavailableError: If the server took no request for too long.
             AccessDeniedError: If it refuses the key.
             CollectionNotFoundError: If the collection is gone.
-            SpecMismatchError: If the collection's vectors are not what they were.
-            EveryPointRefusedError: If the server refuses every point, whichever it is.
+            SpecMismatchError: If the collection's vectors were changed.
+            EveryPointRefusedError: If the server refuses every point.
             EngineError: If it fails in another way.
         """
-        self._deliver()
+        self._raise_failure()
         dense, terms = vectors.dense, vectors.sparse
         check_shapes(
             len(ids), dense, terms, payloads, sizes=self._sizes, has_sparse=self._sparse is not None
@@ -202,23 +198,23 @@ class ServerSink:
             for some in _even(rows, self._pace.points):
                 self._start(_Part(batch, points, some, {ids[row] for row in some}))
         self._answered(batch)
-        self._deliver()
+        self._raise_failure()
 
     def flush(self) -> None:
         """Wait until everything submitted is settled; raises what `submit` raises."""
         with self._changed:
             self._changed.wait_for(lambda: not self._parts or self._failure is not None)
-        self._deliver()
+        self._raise_failure()
 
     def close(self) -> None:
-        """`flush`, and let the threads go."""
+        """Flush, and end the threads."""
         try:
             self.flush()
         finally:
             self.abort()
 
     def abort(self, *, patience_s: float = 5.0) -> None:
-        """Send nothing more; ``on_settled`` still hears of what was settled.
+        """Send nothing more; call ``on_settled`` for what was settled.
 
         Args:
             patience_s: How long to wait for the answers to requests under way, in seconds.
@@ -227,9 +223,7 @@ class ServerSink:
         with self._changed:
             self._changed.wait_for(lambda: not self._parts, timeout=patience_s)
         self._threads.shutdown(wait=False)
-        self._tell()
-
-    # --- this side -----------------------------------------------------------------------------
+        self._call_settled()
 
     def _start(self, part: _Part) -> None:
         with self._changed:
@@ -239,22 +233,20 @@ class ServerSink:
                 self._parts += 1
                 part.batch.waiting += 1
                 self._threads.submit(self._run, part)
-        self._deliver()
+        self._raise_failure()
 
     def _free_for(self, part: _Part) -> bool:
         return self._parts < self._window and self._ids.isdisjoint(part.ids)
 
-    def _deliver(self) -> None:
-        self._tell()
+    def _raise_failure(self) -> None:
+        self._call_settled()
         if self._failure is not None:
             raise self._failure
 
-    def _tell(self) -> None:
+    def _call_settled(self) -> None:
         while self._settled:
             batch = self._settled.popleft()
             self._on_settled(batch.token, Settled(rows=batch.rows, refused=batch.refused))
-
-    # --- the threads ---------------------------------------------------------------------------
 
     def _run(self, part: _Part) -> None:
         refused: Mapping[int, str] = {}
@@ -262,7 +254,7 @@ class ServerSink:
         try:
             refused = self._delivery.deliver(part.points, part.rows)
         except BaseException as error:
-            # It is the submitting thread's: raised there, and nothing more is sent.
+            # The submitting thread raises it; nothing more is sent.
             failure = error
             self._delivery.stop()
         with self._changed:
@@ -284,7 +276,7 @@ class ServerSink:
 
 
 def _without_repeats(ids: Sequence[PointId], refused: Mapping[int, str]) -> list[list[int]]:
-    """The rows to send, in order, in runs in which no id comes twice."""
+    """Return the rows to send, in order, in runs in which no id comes twice."""
     rows = [row for row in range(len(ids)) if row not in refused]
     if len({ids[row] for row in rows}) == len(rows):
         return [rows] if rows else []
@@ -300,10 +292,7 @@ def _without_repeats(ids: Sequence[PointId], refused: Mapping[int, str]) -> list
 
 
 def _even(rows: list[int], most: int) -> list[list[int]]:
-    """Parts of about the same length, none above ``most``."""
+    """Divide rows into parts of about the same length, none above ``most``."""
     count = -(-len(rows) // most)
     cuts = [len(rows) * part // count for part in range(count + 1)]
     return [rows[begin:end] for begin, end in pairwise(cuts)]
-
-
-__all__ = ["MAX_BATCH_BYTES", "RetryPolicy", "ServerSink", "Settled"]

@@ -1,4 +1,4 @@
-"""Batch + vectors -> points -> the engine."""
+"""Stores batches of vectors in the engine, and builds its indexes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def store(
     """Store a batch, and wait for the acknowledgement.
 
     Args:
-        client: Where to.
+        client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection.
         ids: n point ids.
         vectors: n vectors of each name.
@@ -150,7 +150,7 @@ def build_index(
     Args:
         client: An `EdgeClient` builds now; a server builds by itself and is waited for.
         collection: The collection.
-        progress: Hears how far it is while an embedded collection is built. It is then built by
+        progress: Called while the index of an embedded collection is built. It is then built by
             another process, because the engine stops every thread of the process that it works
             in; without ``progress`` it is built here.
         waiting: Called with the progress while a server builds.
@@ -172,7 +172,7 @@ def _points(
         named: dict[str, Any] = {name: matrix[row] for name, matrix in dense.items()}
         if terms is not None and terms.pointers[row] < terms.pointers[row + 1]:
             named[BM25] = _sparse_vector(terms.row(row))
-        # Ours are valid; validating them again would cost more than storing them.
+        # These are valid; validating them again would cost more than storing them.
         yield models.PointStruct.model_construct(id=point, vector=named, payload=payload)
 
 

@@ -23,7 +23,7 @@ from qdrant_static.clients.indexing import (
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.encoders.sparsevectors import SparseRows
 from qdrant_static.errors import AccessDeniedError, SpecMismatchError
-from qdrant_static.sinks.payloadbytes import MAX_DEPTH
+from qdrant_static.sinks.pointbytes import MAX_DEPTH
 from qdrant_static.sinks.serversink import ServerSink, Settled
 from qdrant_static.sinks.sink import EncodedBatch
 from tests.server.own_server import OwnServer, needs_binary

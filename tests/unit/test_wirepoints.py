@@ -13,8 +13,15 @@ from qdrant_client import grpc
 from qdrant_client.conversions.conversion import grpc_to_payload, payload_to_grpc
 
 from qdrant_static.encoders.sparsevectors import SparseRows
-from qdrant_static.sinks.payloadbytes import MAX_DEPTH, UnfitPayloadError, entries, varint
-from qdrant_static.sinks.pointbytes import PointBytes, packed_varints, request_head
+from qdrant_static.sinks.pointbytes import (
+    MAX_DEPTH,
+    PointBytes,
+    UnfitPayloadError,
+    entries,
+    packed_varints,
+    request_head,
+    varint,
+)
 
 SCALARS = (
     st.none()

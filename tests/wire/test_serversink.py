@@ -242,7 +242,7 @@ def test_names_and_shapes_that_do_not_fit_are_said_and_nothing_is_sent(wire):
     ids, vectors, payloads = batch(0)
     full = vectors.dense["full"]
     for dense, given, said in [
-        ({"ful": full}, payloads, "vectors: given: ful; the collection has: full"),
+        ({"ful": full}, payloads, "vectors: the batch has ful; the collection has full"),
         ({}, payloads, "vectors: given: none"),
         ({"full": full[:, :4]}, payloads, r"vectors.full: shape \(100, 4\), not \(100, 8\)"),
         ({"full": full}, payloads[:9], "payloads: 9 for 100 ids"),

@@ -1,15 +1,17 @@
-"""A ledger's rows, found again in the collection itself."""
+"""Prepares a collection for a run: creates it, and finds out which points it holds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from qdrant_static.clients.scroll import pages
+from qdrant_static.collection.create import create_collection, read_spec, write_spec
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.digests import DIGEST_BYTES, as_digests, payload_digest, text_digests
 from qdrant_static.ids import id_digest, plain_id
+from qdrant_static.ingestion.modes import Mode
 from qdrant_static.ledger.ledger import Ledger
-from qdrant_static.ledger.records import Rows
+from qdrant_static.ledger.records import Rows, Run
 from qdrant_static.ledger.runidentity import encoding_key
 
 if TYPE_CHECKING:
@@ -19,6 +21,39 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 _UNKNOWN = bytes(DIGEST_BYTES)
+
+
+def prepare_collection(mode: Mode, record: Run, spec: CollectionSpec) -> None:
+    """Create or update the collection of a run, and find out which points it holds.
+
+    Args:
+        mode: Where the collection is.
+        record: The ledger's record of the run.
+        spec: The collection's spec.
+    """
+    ledger = mode.workspace.ledger
+    if not mode.client.collection_exists(mode.collection):
+        ledger.rows.clear()  # of a collection that was deleted since
+        ledger.runs.forget_unreadable(before=record.id)
+        create_collection(mode.client, mode.collection, spec, shards=mode.shards)
+    elif read_spec(mode.client, mode.collection) != spec:
+        write_spec(mode.client, mode.collection, spec)
+    if record.points_before is not None:
+        return
+    before = mode.count()
+    moved = mode.is_other_collection(record, spec) or mode.other is not None
+    complete = before == ledger.rows.count() and not moved
+    if mode.request.options.sync and not complete:
+        why = "" if mode.other is None else ", to which a job with another ledger has written"
+        mode.workspace.display.say(
+            f"the ledger does not know the {before:,} points of {mode.collection!r}{why}: "
+            "reading them"
+        )
+        before = rebuild(mode.client, mode.collection, ledger, spec)
+        complete = True
+    if complete or not moved:
+        mode.note_collection(spec, complete=complete)
+    ledger.runs.update(record.id, points_before=before, complete=complete)
 
 
 def rebuild(
