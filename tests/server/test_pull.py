@@ -400,7 +400,7 @@ def test_a_collection_comes_as_it_is(kind, server, there, local):
     assert copied.config.metadata == {"owner": "somebody"}
     assert copied.payload_schema == info.payload_schema
     edited(local, "copy", one)
-    local.close()
+    local.release()
     assert local.count("copy").count == POINTS - 3
 
 
@@ -619,7 +619,7 @@ def test_the_command(server, there, tmp_path):
     assert done.code == 0, done.err
     assert '"complete": false' in done.out
     again = run_cli(*arguments, "--as", "mine", cwd=tmp_path)
-    assert (again.code, "already" in again.err) == (2, True)
+    assert (again.code, "exists" in again.err) == (2, True)
     whole = run_cli(*arguments, cwd=tmp_path)
     assert (whole.code, "100 points" in whole.out) == (0, True), whole.err
     missing = run_cli("pull", "nowhere", *arguments[2:], cwd=tmp_path)
