@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from qdrant_static.clients.aliases import point_alias
     from qdrant_static.clients.connect import connect
     from qdrant_static.clients.retry import RetryPolicy
+    from qdrant_static.collection.applydiff import apply, ensure_collection
     from qdrant_static.collection.capacity import Corpus
     from qdrant_static.collection.cluster import Machine
     from qdrant_static.collection.create import create_collection
-    from qdrant_static.collection.diff import apply, diff, ensure_collection
+    from qdrant_static.collection.diff import diff
     from qdrant_static.collection.fields import Fields
     from qdrant_static.collection.foreign import foreign_spec
     from qdrant_static.collection.layouts import capacity

@@ -404,7 +404,8 @@ class Collection:
         Returns:
             What was changed.
         """
-        from qdrant_static.collection.diff import CollectionDiff, apply
+        from qdrant_static.collection.applydiff import apply
+        from qdrant_static.collection.diff import CollectionDiff
 
         found = spec if isinstance(spec, CollectionDiff) else self.diff(spec)
         with self._changing():

@@ -10,8 +10,9 @@ from qdrant_static import RunOptions, ingest
 from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.clients.statefolder import StateFolder
+from qdrant_static.collection.applydiff import apply
 from qdrant_static.collection.create import read_spec
-from qdrant_static.collection.diff import apply, diff
+from qdrant_static.collection.diff import diff
 from qdrant_static.collection.generations import read_metadata
 from qdrant_static.errors import (
     GateRefusedError,

@@ -116,8 +116,8 @@ def apply(
     """
     from qdrant_static import connect
     from qdrant_static.clients.indexing import wait_until_indexed
+    from qdrant_static.collection.applydiff import apply as change
     from qdrant_static.collection.create import read_spec
-    from qdrant_static.collection.diff import apply as change
     from qdrant_static.collection.diff import diff as compare
     from qdrant_static.measuring.assess import assess
     from qdrant_static.querying.filters import index_warnings

@@ -1,4 +1,4 @@
-"""What BM25 needs to know of a collection's texts: how to divide them, and how long they are."""
+"""Makes the BM25 encoder of a collection, and measures the settings it needs from texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLIPPED = 20
 
 
 def bm25_encoder(sparse: SparseSpec) -> Bm25Encoder:
-    """The encoder of a collection's BM25 vector.
+    """Return the encoder of a collection's BM25 vector.
 
     Raises:
         ArgumentError: If the language is unknown.
@@ -44,12 +44,12 @@ def measured(
         whole: Whether the sample is all there is.
 
     Returns:
-        Settings with tokenizer and mean length, and what a person should know of them.
+        Settings with tokenizer and mean length, and notes for the user.
     """
     notes: list[str] = []
     if sparse.tokenizer is None:
         chosen, notes = choose_tokenizer(texts, sparse.language)
-        # What earlier versions took, and took for granted.
+        # None means "word", the only tokenizer of earlier versions.
         sparse = replace(sparse, tokenizer=None if chosen == "word" else chosen)
     if sparse.mean_length is None:
         lengths = bm25_encoder(sparse).lengths(texts)

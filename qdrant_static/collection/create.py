@@ -1,4 +1,4 @@
-"""Spec -> collection: created, read back, compared. Nothing is ever dropped."""
+"""Creates a collection from its spec, reads the spec back, and checks it. Drops nothing."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ def create_collection(
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
-        collection: Its name.
-        spec: What it is to be.
-        metadata: What its metadata holds from the first moment, beside the spec.
+        collection: The collection's name.
+        spec: The spec.
+        metadata: Metadata beside the spec, set from the first moment.
         shards: How many shards, in the place of the spec's number; one of an `EdgeClient` that
             has several is for shipping, and cannot be searched. None: as the spec says on a
             server, one embedded.
 
     Raises:
-        CollectionExistsError: If it is there; it is left as it is.
+        CollectionExistsError: If it exists; it is left as it is.
         ArgumentError: If no search could use it: an unknown language, a plan that it cannot serve.
     """
     check_plan(default_plan(spec), spec)
@@ -102,16 +102,16 @@ def create_collection(
 
 
 def knows_tiers(client: Client) -> bool:
-    """Whether the engine tells pinned, cached and cold data apart (`models.Memory`)."""
+    """Return whether the engine distinguishes pinned, cached and cold data (`models.Memory`)."""
     version = server_version(client)
     return version is None or version >= _TIERS_SINCE
 
 
 def check_version(client: Client, spec: CollectionSpec) -> None:
-    """Refuse what the server is too old for, before it ignores it.
+    """Refuse settings that an older server would ignore.
 
     Raises:
-        ArgumentError: If it is; it names the vector.
+        ArgumentError: If the server is too old for one; the error names the vector.
     """
     version = server_version(client)
     if version is None:
@@ -135,13 +135,13 @@ def check_version(client: Client, spec: CollectionSpec) -> None:
 
 
 def read_spec(client: Client, collection: str) -> CollectionSpec:
-    """The spec that a collection carries in its metadata.
+    """Return the spec in a collection's metadata.
 
     A plan whose evidence was measured on another layout is left out (`search.measured`).
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        NotAPlannedCollectionError: If it carries none.
+        NotAPlannedCollectionError: If its metadata has none.
     """
     info = info_of(client, collection)
     metadata = info.config.metadata or {}
@@ -151,7 +151,7 @@ def read_spec(client: Client, collection: str) -> CollectionSpec:
 
 
 def info_of(client: Client, collection: str) -> models.CollectionInfo:
-    """What the engine says of a collection.
+    """Return a collection's info (`get_collection`).
 
     Raises:
         CollectionNotFoundError: If there is no such collection; it lists those that are.
@@ -168,12 +168,12 @@ def info_of(client: Client, collection: str) -> models.CollectionInfo:
 
 
 def _is_missing(error: Exception) -> bool:
-    """Whether a client's error means that there is no such collection; asking costs a request."""
+    """Return whether an error means that there is no such collection, without a request."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code == HTTPStatus.NOT_FOUND
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
         return bool(error.code() == grpc.StatusCode.NOT_FOUND)
-    # The client's own local mode; an `EdgeClient` raises what is wanted.
+    # The client's own local mode; an `EdgeClient` raises `CollectionNotFoundError` itself.
     return isinstance(error, ValueError) and "not found" in str(error)
 
 

@@ -1,4 +1,4 @@
-"""Names of payload fields, as people and as Qdrant write them.
+"""Converts names of payload fields between the user's notation and Qdrant's keys.
 
 Qdrant's key is a path: names joined by dots, ``[]`` for the items of a list, and quotes around a
 name that has anything but letters, digits, ``_`` and ``-`` in it.
@@ -18,7 +18,7 @@ _ITEMS = re.compile(r"\[\d*\]")
 
 
 def parse_key(key: str) -> Path | None:
-    """The path that a key of Qdrant's means; None if it is no valid key."""
+    """Return the path of a Qdrant key; None if it is not a valid key."""
     path: list[str] = []
     at = 0
     while True:
@@ -38,7 +38,7 @@ def parse_key(key: str) -> Path | None:
 
 
 def key_of(path: Path) -> str:
-    """A path as Qdrant's key."""
+    """Return a path as Qdrant's key."""
     key = ""
     for step in path:
         if _ITEMS.fullmatch(step):
@@ -50,14 +50,14 @@ def key_of(path: Path) -> str:
 
 
 def as_key(name: str) -> str:
-    """A name as a key of Qdrant's: as it is where it is one, else in quotes."""
+    """Return a name as a Qdrant key: unchanged where it is one, else in quotes."""
     if parse_key(name) is not None or '"' in name or not name:
         return name
     return key_of((name,))
 
 
 def candidates(name: str) -> list[Path]:
-    """What a name may mean: a field of just that name first, then a path.
+    """Return the paths that a name can mean: a field of exactly that name first, then a path.
 
     As everywhere in this package, a name with dots is a name before it is a path.
     """
@@ -71,7 +71,7 @@ def candidates(name: str) -> list[Path]:
 
 
 def values_at(value: Any, path: Path) -> Iterator[Any]:
-    """The values at a path, those of lists one by one."""
+    """Yield the values at a path, those of lists one by one."""
     if not path:
         if isinstance(value, list):
             for one in value:
@@ -89,7 +89,7 @@ def values_at(value: Any, path: Path) -> Iterator[Any]:
 
 
 def names_in(payload: Mapping[str, Any], before: Path = ()) -> Iterator[Path]:
-    """The paths of all fields of a payload, objects and lists of objects opened."""
+    """Yield the paths of all fields of a payload, also within objects and lists of objects."""
     for name, value in payload.items():
         path = (*before, name)
         if isinstance(value, Mapping):

@@ -12,12 +12,12 @@ from qdrant_static.errors import ArgumentError
 
 
 def value_at(record: Mapping[str, Any], path: str, missing: Any = None) -> Any:
-    """The value at a dotted path; a name with dots is a name before it is a path.
+    """Return the value at a dotted path; a field of exactly that name comes first.
 
     Args:
         record: An object, with objects in it.
         path: ``"title"`` or ``"meta.title"``.
-        missing: What stands for a value that is not there.
+        missing: Returned where there is no value.
     """
     if path in record:
         return record[path]
@@ -77,7 +77,7 @@ class Template:
         return cls(pieces=tuple(pieces), columns=tuple(columns))
 
     def fill(self, parts: Sequence[str]) -> str:
-        """The text of n parts; one that is missing is given as an empty string."""
+        """Return the text of n parts; a missing one is given as an empty string."""
         woven = [self.pieces[0]]
         for part, piece in zip(parts, self.pieces[1:], strict=True):
             woven += (part, piece)
@@ -132,14 +132,14 @@ class Fields:
         return self.columns or self.text
 
     def key_of(self, payload: Mapping[str, Any]) -> Any:
-        """The key that a payload holds: a value, a tuple of several, or None."""
+        """Return the key in a payload: a value, a tuple of several, or None."""
         if isinstance(self.key, tuple):
             parts = tuple(value_at(payload, name) for name in self.key)
             return None if None in parts else parts
         return None if self.key is None else value_at(payload, self.key)
 
     def text_of(self, payload: Mapping[str, Any]) -> str:
-        """The text that a payload holds, as far as it does."""
+        """Return the text in a payload, as far as it is stored."""
         parts = {}
         for column, name in self._stored().items():
             part = value_at(payload, name)
@@ -150,7 +150,7 @@ class Fields:
         return self.template.fill([parts.get(column, "") for column in self.template.columns])
 
     def require_text(self, collection: str, purpose: str) -> None:
-        """Refuse to make texts again where the payload does not hold all of them.
+        """Refuse to remake texts where the payload does not hold all of their columns.
 
         Args:
             collection: The collection, for the error.
@@ -174,7 +174,7 @@ class Fields:
             )
 
     def agrees(self, other: Fields) -> bool:
-        """Whether both take the same key and columns of text; templates may differ.
+        """Return whether both have the same key and columns of text; templates may differ.
 
         A column may have another name in another input, if it is stored under the same; and it
         may be stored by one and not by the other, if it has the same name in both inputs.
@@ -189,7 +189,7 @@ class Fields:
         return all(mine[one] == theirs[one] for one in mine.keys() & theirs.keys())
 
     def same_text(self, other: Fields) -> bool:
-        """Whether both make the same text of the same columns, as far as both say how."""
+        """Return whether both make the same text from the same columns, as far as both say how."""
         if not self.agrees(other) or not (self.is_complete and other.is_complete):
             return self.agrees(other)
         if self.mixed or other.mixed:
@@ -199,12 +199,12 @@ class Fields:
         return mine == theirs
 
     def same_payload(self, other: Fields) -> bool:
-        """Whether both find the same key and make the same text of the same payload fields."""
+        """Return whether both read the same key and text from the same payload fields."""
         stored = (self.text, self.unstored) == (other.text, other.unstored)
         return stored and self.same_text(other)
 
     def with_points_of(self, other: Fields) -> Fields:
-        """What holds for all points where some come from another job, which `agrees`.
+        """Return the fields that hold for all points where some come from another, agreeing job.
 
         A column that one of them does not store is in no text that is made again from payloads.
         """
@@ -248,7 +248,7 @@ class Fields:
         return f"{text} ({', '.join(self.unstored)} not stored)" if self.unstored else text
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-like data."""
+        """Return the fields as JSON-like data."""
         key = list(self.key) if isinstance(self.key, tuple) else self.key
         found: dict[str, Any] = {"key": key, "text": list(self.text)}
         if self.is_complete:

@@ -1,4 +1,4 @@
-"""The client's models -> specs: what the engine says that a collection is. `params` backwards."""
+"""Converts the client's models to specs; the reverse of `params`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qdrant_static.errors import ArgumentError
 
 
 def dense_params(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
-    """Dense vectors by name, multi-vectors too; the unnamed one is ``""``."""
+    """Return dense vectors by name, with multi-vectors; the unnamed one is ``""``."""
     vectors = info.config.params.vectors
     if vectors is None:
         return {}
@@ -24,22 +24,22 @@ def dense_params(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
 
 
 def sparse_names(info: models.CollectionInfo) -> tuple[str, ...]:
-    """The names of the sparse vectors."""
+    """Return the names of the sparse vectors."""
     return tuple(info.config.params.sparse_vectors or {})
 
 
 def vector_spec(
     name: str, info: models.CollectionInfo, *, scale: float | None = None
 ) -> VectorSpec:
-    """A dense vector as the engine has it, what it inherits from the collection included.
+    """Return a dense vector as the engine has it, with what it inherits from the collection.
 
     Args:
         name: The vector's name.
         info: What `get_collection` gave.
-        scale: Of a uint8 vector: only who filled it knows.
+        scale: The scale of a uint8 vector, which the engine does not know.
 
     Raises:
-        ArgumentError: If it is something that a `VectorSpec` cannot say.
+        ArgumentError: If a `VectorSpec` cannot express it.
     """
     given = dense_params(info)[name]
     place = _placement(given.memory, given.on_disk, default="cached")
@@ -58,7 +58,7 @@ def vector_spec(
 
 
 def quantization(given: Any) -> Quantization | None:
-    """A quantization, with the engine's defaults where nothing is said.
+    """Return a quantization, with the engine's defaults where the model has none.
 
     Raises:
         ArgumentError: If it is of a kind that is not known.
@@ -84,22 +84,22 @@ def quantization(given: Any) -> Quantization | None:
 
 
 def actual(there: CollectionSpec, info: models.CollectionInfo, *, server: bool) -> CollectionSpec:
-    """The spec in a collection's metadata, with what the engine says about itself in its place.
+    """Return the metadata's spec with the values that the engine really has.
 
     Args:
-        there: What the metadata says. What only it can know (encoder, scale, language) is kept.
+        there: The spec in the metadata. What only it knows (encoder, scale, language) is kept.
         info: What `get_collection` gave.
         server: Whether it is a server's.
 
     Raises:
-        ArgumentError: If somebody dropped its first vector, or put another in the place of one.
+        ArgumentError: If its first vector was dropped, or a vector was replaced by another kind.
     """
     dense = dense_params(info)
     first = there.vectors[0].name
     if first not in dense:
         raise ArgumentError(
             field=f"vectors.{first}",
-            problem="the metadata name it, but the collection lacks it: somebody dropped it. "
+            problem="is in the metadata, but the collection lacks it: it was dropped. "
             "Build the collection anew",
         )
     vectors = tuple(
@@ -108,33 +108,33 @@ def actual(there: CollectionSpec, info: models.CollectionInfo, *, server: bool) 
         if vector.name in dense
     )
     sparse, late = there.sparse, there.late
-    said = (info.config.params.sparse_vectors or {}).get(BM25)
-    if sparse is not None and said is not None:
-        index = said.index
+    bm25 = (info.config.params.sparse_vectors or {}).get(BM25)
+    if sparse is not None and bm25 is not None:
+        index = bm25.index
         place = (index.memory, index.on_disk) if index else (None, None)
         sparse = replace(sparse, placement=_placement(*place, default="ram"))
     if late is not None and LATE in dense:
         late = _late(late, dense[LATE])
     config = info.config.params
-    told = ServerSpec(
+    settings = ServerSpec(
         shards=config.shard_number,
         replicas=config.replication_factor,
-        # More than there are replicas is allowed to a server's own setting, not to a spec.
+        # A server allows more than there are replicas, a spec does not.
         write_consistency=min(config.write_consistency_factor or 1, config.replication_factor or 1),
         on_disk_payload=config.on_disk_payload,
     )
     return replace(
         there,
         vectors=vectors,
-        sparse=sparse if said is not None else None,
+        sparse=sparse if bm25 is not None else None,
         late=late if LATE in dense else None,
         payload_indexes=payload_indexes(info),
-        server=told if server else there.server,
+        server=settings if server else there.server,
     )
 
 
 def payload_indexes(info: models.CollectionInfo) -> dict[str, str]:
-    """Payload field -> type of its index."""
+    """Return payload field -> type of its index."""
     return {name: index.data_type.value for name, index in (info.payload_schema or {}).items()}
 
 

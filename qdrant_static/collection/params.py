@@ -1,4 +1,4 @@
-"""Spec -> the client's models: what `create_collection` is called with."""
+"""Converts a spec to the client's models, the arguments of ``create_collection``."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ TIERS: Mapping[Placement, models.Memory] = {
 
 
 def vector_params(vector: VectorSpec, *, tiers: bool) -> models.VectorParams:
-    """A dense vector.
+    """Return the model of a dense vector.
 
     Args:
-        vector: What it is to be.
-        tiers: Whether the engine knows the placements apart (`models.Memory`: a server from 1.19
+        vector: The vector's spec.
+        tiers: Whether the engine distinguishes the placements (`models.Memory`: a server from 1.19
             on, and Edge); an older one knows "on disk or not".
     """
     return models.VectorParams(
@@ -53,7 +53,7 @@ def vector_params(vector: VectorSpec, *, tiers: bool) -> models.VectorParams:
 
 
 def hnsw_config(hnsw: Hnsw | None, *, tiers: bool) -> models.HnswConfigDiff:
-    """A graph; none is one without links."""
+    """Return the model of a graph; without one, a graph of no links."""
     if hnsw is None:
         return models.HnswConfigDiff(m=0)
     return models.HnswConfigDiff(
@@ -62,7 +62,7 @@ def hnsw_config(hnsw: Hnsw | None, *, tiers: bool) -> models.HnswConfigDiff:
 
 
 def quantization_config(quantization: Quantization | None, codes: Placement, *, tiers: bool) -> Any:
-    """Quantization, and where its codes lie."""
+    """Return the model of a quantization, with the placement of its codes."""
     place: dict[str, Any] = {"memory": TIERS[codes]} if tiers else {"always_ram": codes != "disk"}
     match quantization:
         case None:
@@ -95,7 +95,7 @@ def quantization_config(quantization: Quantization | None, codes: Placement, *, 
 
 
 def sparse_params(sparse: SparseSpec, *, tiers: bool) -> models.SparseVectorParams:
-    """The BM25 vector; the engine applies the IDF."""
+    """Return the model of the BM25 vector; the engine applies the IDF."""
     index = None
     if sparse.placement != "ram":
         index = models.SparseIndexParams(**_place(sparse.placement, tiers=tiers))
@@ -103,7 +103,7 @@ def sparse_params(sparse: SparseSpec, *, tiers: bool) -> models.SparseVectorPara
 
 
 def late_params(late: LateSpec, *, tiers: bool) -> models.VectorParams:
-    """The late-interaction vector: MaxSim, no graph."""
+    """Return the model of the late-interaction vector: MaxSim, no graph."""
     return models.VectorParams(
         size=late.size,
         distance=models.Distance.COSINE,
@@ -117,7 +117,7 @@ def late_params(late: LateSpec, *, tiers: bool) -> models.VectorParams:
 
 
 def server_arguments(spec: CollectionSpec) -> dict[str, Any]:
-    """What a server alone is told."""
+    """Return the arguments that a server alone takes."""
     server = spec.server
     given = {
         "shard_number": server.shards,

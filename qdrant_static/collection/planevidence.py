@@ -1,9 +1,9 @@
-"""What was measured of a plan is bound to what the plan did then: codes, graphs, candidates.
+"""Binds measurements of a plan to the codes, graphs and candidates that it was measured with.
 
-Recall that was measured with other codes says nothing. So evidence carries a fingerprint of the
-passes over dense vectors that the plan made, and is dropped where the plan would make others now:
-after `quantize`, `apply`, or a change through the client alone. A vector that the plan does not
-look at may come or go.
+Recall that was measured with other codes means nothing. So evidence holds a fingerprint of the
+plan's passes over dense vectors, and is dropped where the plan would make other passes now: after
+`quantize`, `apply`, or a change through the client alone. A vector that the plan does not use may
+be added or removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qdrant_static.collection.passes import Pass
     from qdrant_static.collection.spec import CollectionSpec
 
-#: What was measured of the collection's own plan, where that says how many candidates it takes.
+#: The key of what was measured of the collection's own plan, where that sets its candidates.
 OWN = "plan"
 #: The key of the fingerprint in what was measured.
 LAYOUT = "layout"
@@ -37,11 +37,11 @@ _LOGGER = logging.getLogger("qdrant_static.querying")
 
 
 def layout_fingerprint(plan: SearchPlan, spec: CollectionSpec) -> str:
-    """Digest of what a plan does with dense vectors, and of who made them.
+    """Return a digest of a plan's passes over dense vectors, and of the encoder.
 
     Args:
-        plan: One that the collection can serve.
-        spec: The collection's, as the engine has it (`fromparams.actual`).
+        plan: A plan that the collection can serve.
+        spec: The collection's spec, as the engine has it (`fromparams.actual`).
     """
     passes = [] if plan.kind == "bm25" else dense_passes(plan, spec, _LIMIT)
     content = {"encoder": spec.encoder.fingerprint, "passes": [_pass_data(one) for one in passes]}
@@ -50,7 +50,7 @@ def layout_fingerprint(plan: SearchPlan, spec: CollectionSpec) -> str:
 
 
 def layout_of(plan: SearchPlan, spec: CollectionSpec, info: models.CollectionInfo) -> str | None:
-    """The same of a live collection; None if a vector that the plan needs is gone."""
+    """Return that digest for a live collection; None if it lacks a vector of the plan."""
     try:
         return layout_fingerprint(plan, fromparams.actual(spec, info, server=False))
     except ArgumentError:
@@ -58,7 +58,7 @@ def layout_of(plan: SearchPlan, spec: CollectionSpec, info: models.CollectionInf
 
 
 def current(spec: CollectionSpec, info: models.CollectionInfo, collection: str) -> CollectionSpec:
-    """A spec as its metadata have it, without what was measured on another layout.
+    """Return the metadata's spec without what was measured on another layout.
 
     A plan that was set without evidence stays. So does what an earlier version wrote,
     which bound nothing.
@@ -96,7 +96,7 @@ def _outdated(
     spec: CollectionSpec,
     info: models.CollectionInfo,
 ) -> bool:
-    """Whether something was measured with passes that the plan no longer makes."""
+    """Return whether evidence is of passes that the plan no longer makes."""
     bound = None if evidence is None else evidence.get(LAYOUT)
     if bound is None or plan is None:
         return False

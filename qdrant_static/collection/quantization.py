@@ -153,12 +153,12 @@ SHORT_NAMES: Mapping[str, Quantization] = {
 def parse(
     value: str | Mapping[str, Any] | Quantization | None, field: str = "quantization"
 ) -> Quantization | None:
-    """A quantization from its short name, from what `to_dict` gave, or as it is.
+    """Return a quantization from its short name, from what `to_dict` gave, or as it is.
 
     Args:
         value: ``"binary"``, ``"turbo4"``, ``{"kind": "binary", "bits": 1.5}``, an instance, or
             None or ``"none"`` for no quantization.
-        field: How the value is called in an error.
+        field: The value's name in an error.
 
     Raises:
         ArgumentError: If it is none of these; it lists what is known.
@@ -192,7 +192,7 @@ def parse(
 
 
 def to_dict(value: Quantization | None) -> dict[str, Any] | None:
-    """The quantization as JSON-like data."""
+    """Return the quantization as JSON-like data."""
     return None if value is None else {"kind": value.kind, **asdict(value)}
 
 

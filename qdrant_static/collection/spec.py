@@ -1,7 +1,7 @@
-"""CollectionSpec: which vectors, quantized how, filled from what, searched how by default.
+"""Defines `CollectionSpec`: a collection's vectors, quantization, fields and default plan.
 
-Pure data and its rules; no client. A spec lies in its collection's metadata, under
-:data:`METADATA_KEY`, so that a later process can search with the collection's name alone.
+Pure data and its rules, without a client. A spec is stored in its collection's metadata, under
+:data:`METADATA_KEY`, so that a later process needs the collection's name alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
-    """What a server alone has; an embedded collection is one shard and has none of it.
+    """Settings of a server's collection; an embedded one is one shard and has none of them.
 
     Attributes:
         shards: Number of shards; None leaves it to the server.
@@ -70,7 +70,7 @@ class ServerSpec:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """What is set, as JSON-like data."""
+        """Return the settings that are set, as JSON-like data."""
         return {
             name: value for name in self.__slots__ if (value := getattr(self, name)) is not None
         }
@@ -78,24 +78,24 @@ class ServerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSpec:
-    """What a collection is, as `create_collection` makes it.
+    """The description of a collection, from which `create_collection` makes it.
 
     Attributes:
-        encoder: Who made the dense vectors.
+        encoder: The encoder of the dense vectors.
         vectors: The dense vectors: ``full`` first, then the Matryoshka sizes, descending.
         sparse: The BM25 vector, or None.
         late: The late-interaction vector, or None.
         payload_indexes: Payload field -> type of its index. A dot is a step into an object; a
             name with anything but letters, digits, ``_`` and ``-`` gets Qdrant's quotes.
         server: Shards, replicas and the like.
-        fields: Where key and text lie; filled in by the first ingest.
+        fields: The payload fields of key and text; filled in by the first ingest.
         plan: The default search plan: a name, or the plan as a plain dictionary; None means
             hybrid where there is BM25, else dense.
-        planned: False for a collection that others made: its vectors have any names and sizes,
-            and the first is the one that is searched where nobody says.
-        evidence: Why that plan, as `tune` measured it: plain data, for people to read.
-        measured: What searches with the usual number of candidates find, as the end of an ingest
-            measured it, and how many more they take therefore (`search.assess`).
+        planned: False for a collection made without this package: its vectors have any names and
+            sizes, and the first is the one that is searched by default.
+        evidence: What `tune` measured of that plan: plain data, for people to read.
+        measured: Recall with the default number of candidates, measured at the end of an ingest,
+            and the factor by which searches take more of them (`measuring.assess`).
     """
 
     encoder: EncoderInfo
@@ -170,7 +170,7 @@ class CollectionSpec:
         """The spec of a collection for an encoder.
 
         Args:
-            encoder: Who will make the vectors, its name, or its `EncoderInfo`.
+            encoder: The encoder, its name, or its `EncoderInfo`.
             matryoshka: Sizes of further vectors ``mrl_<size>``: prefixes of the full vector,
                 renormalized, in falling order.
             quantization: ``"auto"`` takes the preset of each vector's size; a short name
@@ -179,7 +179,7 @@ class CollectionSpec:
             graph: The vectors that have an HNSW graph; None: the smallest Matryoshka size from
                 256 dimensions on, else the full vector. A vector that only rescores the
                 candidates of another needs none.
-            placement: Where the original vectors lie; codes and graphs stay in RAM.
+            placement: Where the original vectors are; codes and graphs stay in RAM.
             sparse: ``"bm25"``, its settings, or None for no sparse vector.
             late: The vector of a late-interaction encoder.
             payload_indexes: Payload field -> type (``"keyword"``, ``"integer"``, ...).
@@ -187,7 +187,7 @@ class CollectionSpec:
             plan: The default search plan; None means hybrid with BM25, else dense.
 
         Raises:
-            ArgumentError: If it cannot work; it names the field.
+            ArgumentError: If a value is impossible; the error names the field.
         """
         if sparse not in (None, BM25) and not isinstance(sparse, SparseSpec):
             raise ArgumentError(
@@ -222,7 +222,7 @@ class CollectionSpec:
         )
 
     def vector(self, name: str) -> VectorSpec:
-        """The dense vector of that name.
+        """Return the dense vector of that name.
 
         Raises:
             ArgumentError: If there is none.
@@ -236,7 +236,7 @@ class CollectionSpec:
         )
 
     def candidates_factor(self, side: str) -> float:
-        """How many times the usual number of candidates searches take here, as was measured.
+        """Return the measured factor of candidates that searches take here, times the default.
 
         Args:
             side: ``"dense"`` or ``"cascade"``.
@@ -246,14 +246,14 @@ class CollectionSpec:
         return float(factor) if is_number(factor) and factor >= 1 else 1.0
 
     def with_source(self, *, fields: Fields, mean_length: float | None) -> Self:
-        """The same spec, with what an ingest found out."""
+        """Return the spec with the fields and the mean length that an ingest found."""
         sparse = self.sparse
         if sparse is not None and sparse.mean_length is None:
             sparse = replace(sparse, mean_length=mean_length)
         return replace(self, fields=fields, sparse=sparse)
 
     def to_dict(self) -> dict[str, Any]:
-        """The spec as JSON-like data."""
+        """Return the spec as JSON-like data."""
         return {
             "version": VERSION,
             "encoder": self.encoder.identity(),
@@ -275,7 +275,7 @@ class CollectionSpec:
 
         Args:
             data: JSON-like data.
-            where: What an error calls it.
+            where: The spec's name in errors.
 
         Raises:
             ArgumentError: If it is of another version, or damaged; it names the part.

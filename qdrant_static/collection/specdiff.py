@@ -1,4 +1,4 @@
-"""What two collection specs differ in, and what it takes to get from one to the other. Pure."""
+"""Compares two collection specs, and finds what it takes to get from one to the other."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _REFILL = "filled from the points that are there"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One attribute in which a collection is not what is wanted.
+    """One attribute in which a collection differs from the wanted spec.
 
     Attributes:
         field: The attribute's path in the spec: ``"vectors.full.quantization"``.
-        is_: What it is, in words.
-        wanted: What is asked for, in words.
+        is_: The collection's value, for display.
+        wanted: The wanted value, for display.
         remedy: ``"in place"``: a setting that `apply` changes on the live collection.
             ``"new vector"``: a named vector that `apply` adds. ``"migration"``: another
             collection must be built.
-        reason: Why, or what follows.
+        reason: Why that remedy, or what follows from it.
     """
 
     field: str
@@ -39,7 +39,7 @@ class Difference:
     reason: str
 
     def __str__(self) -> str:
-        """As in ``vector full: quantization is turbo4, asked none``."""
+        """Return a sentence such as ``vector full: quantization is turbo4, asked none``."""
         subject, attribute = _subject(self.field)
         text = f"{attribute} is" if attribute else "is"
         return f"{subject}: {text} {self.is_}, asked {self.wanted}"
@@ -48,15 +48,16 @@ class Difference:
 def compare(
     there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool = True
 ) -> tuple[Difference, ...]:
-    """All differences between two specs, in the order of the spec.
+    """Return all differences between two specs, in the order of the spec.
 
-    What the wanted spec leaves open (mean length, fields, plan, a server's defaults) is none.
+    What the wanted spec leaves open (mean length, fields, plan, a server's defaults) is no
+    difference.
 
     Args:
-        there: What the collection is.
-        wanted: What it should be.
-        tiers: Whether the engine tells pinned, cached and cold data apart; without, RAM and cache
-            are the same.
+        there: The collection's spec.
+        wanted: The wanted spec.
+        tiers: Whether the engine distinguishes pinned, cached and cold data; otherwise RAM and
+            cache are the same.
     """
     return (
         *_encoders(there, wanted),
@@ -86,12 +87,12 @@ def _vectors(there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool) -> I
     for name in [*want, *(name for name in have if name not in want)]:
         if name not in have:
             yield Difference(
-                field=f"vectors.{name}", is_="absent", wanted=_told(want[name]),
+                field=f"vectors.{name}", is_="absent", wanted=_describe(want[name]),
                 remedy="new vector", reason=f"{_REFILL}, as prefixes of {there.vectors[0].name!r}",
             )  # fmt: skip
         elif name not in want:
             yield Difference(
-                field=f"vectors.{name}", is_=_told(have[name]), wanted="absent",
+                field=f"vectors.{name}", is_=_describe(have[name]), wanted="absent",
                 remedy="migration", reason=_KEPT,
             )  # fmt: skip
         else:
@@ -112,12 +113,12 @@ def _vector(there: VectorSpec, wanted: VectorSpec, *, tiers: bool) -> Iterator[D
     if not _same_graph(there.hnsw, wanted.hnsw, tiers=tiers):
         gone = wanted.hnsw is None
         yield _differ(
-            f"{where}.hnsw", _graph_told(there.hnsw), _graph_told(wanted.hnsw),
+            f"{where}.hnsw", _describe_graph(there.hnsw), _describe_graph(wanted.hnsw),
             remedy="in place", reason="the graph is dropped" if gone else "the graph is built anew",
         )  # fmt: skip
     if there.quantization != wanted.quantization:
         yield _differ(
-            f"{where}.quantization", _codes_told(there), _codes_told(wanted),
+            f"{where}.quantization", _describe_codes(there), _describe_codes(wanted),
             remedy="in place", reason="the codes are made anew; the originals stay",
         )  # fmt: skip
     elif there.quantization is not None and not _same_place(there.codes, wanted.codes, tiers=tiers):
@@ -135,7 +136,7 @@ def _sparse(
     if there is None or wanted is None:
         new = there is None
         yield _differ(
-            "sparse", _terms_told(there), _terms_told(wanted),
+            "sparse", _describe_terms(there), _describe_terms(wanted),
             remedy="new vector" if new else "migration",
             reason=f"{_REFILL}, by their texts" if new else _KEPT,
         )  # fmt: skip
@@ -152,7 +153,7 @@ def _sparse(
         )  # fmt: skip
     if there.stop_words != wanted.stop_words:
         yield _differ(
-            "sparse.stop_words", _words_told(there), _words_told(wanted),
+            "sparse.stop_words", _describe_words(there), _describe_words(wanted),
             remedy="migration", reason=reason,
         )  # fmt: skip
     if None not in (there.mean_length, wanted.mean_length) and (
@@ -175,7 +176,7 @@ def _late(there: LateSpec | None, wanted: LateSpec | None, *, tiers: bool) -> It
     if there is None or wanted is None:
         new = there is None
         yield _differ(
-            "late", _late_told(there), _late_told(wanted),
+            "late", _describe_late(there), _describe_late(wanted),
             remedy="new vector" if new else "migration",
             reason="empty until the records are ingested again" if new else _KEPT,
         )  # fmt: skip
@@ -227,7 +228,7 @@ def _source(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Differenc
 
 
 def _fields_text(fields: Fields) -> str:
-    """Key and text, and of a text that is made otherwise than by joining them, how."""
+    """Describe key and text, with the template and the columns that are not stored."""
     text = f"key={fields.key_label} text={','.join(fields.text)}"
     if fields.template is not None:
         text += f" template={str(fields.template)!r}"
@@ -240,10 +241,10 @@ def _differ(field: str, is_: Any, wanted: Any, *, remedy: Remedy, reason: str) -
 
 
 def _subject(field: str) -> tuple[str, str]:
-    """A field's path as subject and attribute of a sentence."""
+    """Split a field's path in subject and attribute of a sentence."""
     head, _, rest = field.partition(".")
     if head == "vectors":
-        # A vector that others named may have a dot in it; an attribute has none.
+        # The name of a vector may have a dot in it; an attribute has none.
         name, dot, attribute = rest.rpartition(".")
         known = ("hnsw", *VectorSpec.__slots__)
         if not dot or attribute not in known:
@@ -269,31 +270,31 @@ def _same_graph(there: Hnsw | None, wanted: Hnsw | None, *, tiers: bool) -> bool
     )
 
 
-def _told(vector: VectorSpec) -> str:
-    graph = "no graph" if vector.hnsw is None else f"graph {_graph_told(vector.hnsw)}"
+def _describe(vector: VectorSpec) -> str:
+    graph = "no graph" if vector.hnsw is None else f"graph {_describe_graph(vector.hnsw)}"
     codes = quantizations.describe(vector.quantization)
     return f"{vector.size}-d {vector.datatype}, {codes}, {graph}, {vector.placement}"
 
 
-def _graph_told(hnsw: Hnsw | None) -> str:
+def _describe_graph(hnsw: Hnsw | None) -> str:
     if hnsw is None:
         return "none"
     return f"m={hnsw.m} ef_construct={hnsw.ef_construct} {hnsw.placement}"
 
 
-def _codes_told(vector: VectorSpec) -> str:
+def _describe_codes(vector: VectorSpec) -> str:
     return "none" if vector.quantization is None else quantizations.describe(vector.quantization)
 
 
-def _words_told(sparse: SparseSpec) -> str:
+def _describe_words(sparse: SparseSpec) -> str:
     return "the language's own" if sparse.stop_words is None else f"{len(sparse.stop_words)} words"
 
 
-def _terms_told(sparse: SparseSpec | None) -> str:
+def _describe_terms(sparse: SparseSpec | None) -> str:
     if sparse is None:
         return "absent"
-    return f"{sparse.language}, stop words {_words_told(sparse)}, {sparse.placement}"
+    return f"{sparse.language}, stop words {_describe_words(sparse)}, {sparse.placement}"
 
 
-def _late_told(late: LateSpec | None) -> str:
+def _describe_late(late: LateSpec | None) -> str:
     return "absent" if late is None else f"{late.size}-d {late.datatype} of {late.encoder}"

@@ -32,8 +32,8 @@ TERMS_FROM_FILES = (
 )
 #: An older server cannot add a vector to a collection that is there.
 VECTOR_NAMES_SINCE = (1, 18, 0)
-#: The key in a collection's metadata of the vector that is being filled: after a crash it tells
-#: a vector of ours, half filled, from one that others made.
+#: The key in a collection's metadata of the vector that is being filled. After a crash it
+#: distinguishes our half-filled vector from one made without this package.
 FILLING_KEY = "qdrant_static_filling"
 _NONE = models.Disabled.DISABLED
 
@@ -46,8 +46,8 @@ def change_vectors(
 ) -> None:
     """Change vectors' settings, in one request.
 
-    What a vector is to lose, and the collection gives to all of its vectors, is taken from the
-    collection, and given to each of the others instead.
+    Where a vector loses a quantization that the collection sets for all of its vectors, that is
+    removed from the collection and set for each of the others.
     """
     info = client.get_collection(collection)
     inherited = info.config.quantization_config
@@ -64,7 +64,7 @@ def change_vectors(
 
 
 def vector_diff(vector: VectorSpec, *, tiers: bool) -> models.VectorParamsDiff:
-    """A vector's settings, as `update_collection` takes them."""
+    """Return a vector's settings as the model of `update_collection`."""
     given = params.vector_params(vector, tiers=tiers)
     return models.VectorParamsDiff(
         hnsw_config=given.hnsw_config,
@@ -91,7 +91,7 @@ def create_dense_vector(
 
 
 def create_terms_vector(client: Client, collection: str) -> None:
-    """Add the BM25 vector, to be filled; one that was half filled when somebody died is taken up.
+    """Add the BM25 vector, to be filled; one that a crashed process left half filled is reused.
 
     Raises:
         ArgumentError: If there is a sparse vector of that name that is not ours.
@@ -110,8 +110,8 @@ def create_terms_vector(client: Client, collection: str) -> None:
 
 
 def terms_are_filled(client: Client, collection: str) -> None:
-    """Take the mark of `create_terms_vector` away."""
-    # A server's metadata lose no key, but a value.
+    """Remove the mark of `create_terms_vector`."""
+    # A server deletes no key of the metadata, so the value becomes empty.
     client.update_collection(collection, metadata={FILLING_KEY: ""})
 
 
@@ -196,7 +196,7 @@ def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fiel
 
 
 def _mean_length(client: Client, collection: str, sparse: SparseSpec, fields: Fields) -> float:
-    """The mean length of all texts: points may be sorted by it."""
+    """Return the mean length of all texts; the first ones may be shorter, if points are sorted."""
     encoder = bm25_encoder(sparse)
     terms = texts = 0
     for page in pages(client, collection, with_payload=True):

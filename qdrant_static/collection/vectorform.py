@@ -1,4 +1,4 @@
-"""Encoder's rows -> the numbers that a named vector stores, and is asked with."""
+"""Converts the encoder's rows to the numbers that a vector stores and is searched with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def stored_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDArray[np.float32]:
-    """The form in which a vector holds rows; points and queries must take the same.
+    """Convert rows to the form in which a vector stores them; queries need the same form.
 
     Args:
         matrix: ``(n, dim)``, the encoder's rows; dim is at least the vector's size. Rows of
@@ -39,7 +39,7 @@ def stored_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDArra
 
 
 def original_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDArray[np.float32]:
-    """What `stored_form` was given, as far as the stored numbers tell.
+    """Convert stored numbers back to the encoder's rows, as exactly as they allow.
 
     Args:
         matrix: ``(n, size)``, as stored.
@@ -55,7 +55,7 @@ def original_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDAr
 
 
 def vector_of(point: Any, name: str) -> list[float] | None:
-    """A point's dense vector; the unnamed one is ``""``."""
+    """Return a point's dense vector of that name; the unnamed one is ``""``."""
     given = point.vector
     if isinstance(given, dict):
         given = given.get(name)

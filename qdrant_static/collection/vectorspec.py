@@ -1,4 +1,4 @@
-"""One vector of a collection: dense, sparse (BM25), or many per text (late interaction)."""
+"""Defines the vectors of a collection: dense, sparse (BM25), and late interaction."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Placement = Literal["ram", "cached", "disk"]
 DISTANCES: tuple[Distance, ...] = get_args(Distance)
 DATATYPES: tuple[Datatype, ...] = get_args(Datatype)
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
-#: What a uint8 vector adds after scaling, so that negative numbers survive.
+#: Added to a uint8 vector after scaling, so that negative numbers are kept.
 UINT8_OFFSET = 128
 _MAX_SIZE = 65_536
 
 
 def matryoshka_name(size: int) -> str:
-    """The name of the vector of the first ``size`` dimensions."""
+    """Return the name of the vector of the first ``size`` dimensions."""
     return f"mrl_{size}"
 
 
@@ -44,7 +44,7 @@ class Hnsw:
     Attributes:
         m: Links of a node, at least 2 (a vector without a graph has no `Hnsw` at all).
         ef_construct: Candidates looked at per inserted node, at least 4.
-        placement: Where the links lie.
+        placement: Where the links are.
     """
 
     m: int = 16
@@ -62,20 +62,20 @@ class VectorSpec:
     """One dense named vector.
 
     Attributes:
-        name: ``"full"`` or ``"mrl_<size>"``; any other in a collection that others made, where
-            ``""`` is the unnamed vector.
+        name: ``"full"`` or ``"mrl_<size>"``; any other in a collection made without this package,
+            where ``""`` is the unnamed vector.
         size: Dimensions: the encoder's, or a Matryoshka prefix of them, renormalized.
         distance: How two vectors are compared.
         datatype: Of the stored originals. ``"uint8"`` needs a `scale`, since it cuts fractions
             off: without one every unit vector would become zeros.
         scale: uint8 alone: ``round(x * scale) + 128`` is stored. Distances must then be Euclidean,
             which the offset does not change (for unit vectors the order is that of cosine).
-        placement: Where the originals lie: in RAM, on disk behind the operating system's cache,
+        placement: Where the originals are: in RAM, on disk behind the operating system's cache,
             or on disk alone.
         hnsw: The graph; None for none: a first pass then compares every code, and a vector that
             only rescores candidates needs none.
         quantization: The codes that a first pass compares; None to compare originals.
-        codes: Where the codes lie.
+        codes: Where the codes are.
     """
 
     name: str
@@ -149,7 +149,7 @@ class VectorSpec:
         return self.code_bytes or self.bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """The vector as JSON-like data."""
+        """Return the vector as JSON-like data."""
         return {
             "name": self.name,
             "size": self.size,
@@ -187,7 +187,7 @@ class SparseSpec:
         stop_words: Words that are left out, in place of the language's own; None: those.
         mean_length: Mean number of terms of a text, after stop words and stemming; None until
             the first ingest has measured it. Later appends and all shards share it.
-        placement: Where the postings lie.
+        placement: Where the postings are.
         tokenizer: How texts are divided into words: ``"word"`` at all but letters and digits,
             ``"multilingual"`` also where there are no spaces (Chinese, Japanese, Thai; slower),
             ``"whitespace"``, ``"prefix"`` or ``"code"``. None lets the first ingest choose by the
@@ -221,7 +221,7 @@ class SparseSpec:
         check_choice("sparse.placement", self.placement, PLACEMENTS)
 
     def to_dict(self) -> dict[str, Any]:
-        """The sparse vector as JSON-like data."""
+        """Return the sparse vector as JSON-like data."""
         words = None if self.stop_words is None else list(self.stop_words)
         data = {**asdict(self), "stop_words": words}
         for later in (
@@ -243,7 +243,7 @@ class LateSpec:
         encoder: fastembed's name of the model, such as ``"colbert-ir/colbertv2.0"``.
         size: Dimensions of a row.
         datatype: Of the stored rows.
-        placement: Where they lie.
+        placement: Where they are.
     """
 
     encoder: str
@@ -262,7 +262,7 @@ class LateSpec:
         return stored_bytes(self.size, self.datatype)
 
     def to_dict(self) -> dict[str, Any]:
-        """The multi-vector as JSON-like data."""
+        """Return the multi-vector as JSON-like data."""
         return asdict(self)
 
 
@@ -277,7 +277,7 @@ def stored_bytes(size: int, datatype: str) -> int:
 
 
 def uint8_scale(size: int) -> float:
-    """A scale for unit vectors: 5 standard deviations of their numbers fill the range.
+    """Return a scale for unit vectors: 5 standard deviations of their numbers fill the range.
 
     A number of a unit vector has the standard deviation ``1 / sqrt(size)``.
     """

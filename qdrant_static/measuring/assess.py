@@ -52,7 +52,7 @@ _SAME = 0.002
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What one way through the dense vectors finds.
+    """The measured recall of one plan over the dense vectors.
 
     Attributes:
         name: ``"dense"`` (also of a hybrid), ``"cascade"``, or ``"plan"``: the collection's own,
@@ -90,7 +90,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """What was measured of a collection.
+    """The measurements of a collection.
 
     Attributes:
         spec: The collection's, with what was measured in it.
@@ -103,7 +103,7 @@ class Assessment:
     queries: int
 
     def lines(self) -> list[str]:
-        """A sentence for each side."""
+        """Return a sentence for each side."""
         return [f"{side}; {self.queries} of its own points asked" for side in self.sides]
 
 
@@ -114,7 +114,7 @@ def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) ->
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
         spec: The collection's, as its metadata has it.
-        by: Who measures, for the metadata.
+        by: The command that measures, for the metadata.
 
     Returns:
         What was found; None if nothing is approximate there, or there are too few points, or
@@ -157,12 +157,12 @@ def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) ->
 
 
 def is_assessed(spec: CollectionSpec) -> bool:
-    """Whether all that is approximate there has been measured, on the layout that is there."""
+    """Return whether all approximate plans were measured, on the present layout."""
     return all(side in (spec.measured or {}) for side in _approximate(spec))
 
 
 def _approximate(spec: CollectionSpec) -> dict[str, SearchPlan]:
-    """The ways through the dense vectors that compare codes."""
+    """Return the plans over the dense vectors that compare codes."""
     plans = {"dense": SearchPlan(kind="dense")}
     if len(spec.vectors) > 1 and spec.planned:
         plans["cascade"] = SearchPlan(kind="cascade")
@@ -204,7 +204,7 @@ def _side(measurement: Measurement, name: str, plan: SearchPlan) -> Side:
 
 
 def _advice(collection: str, passes: Sequence[Pass], promised: float) -> str:
-    """Codes that are expected to keep the promise, of more bits than those that are there."""
+    """Return a recommendation of codes with more bits that are expected to keep the promise."""
     coded = next(one.vector for one in passes if one.codes)
     now = coded.quantization
     if now is None:

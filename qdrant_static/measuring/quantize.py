@@ -1,4 +1,4 @@
-"""Quantize a live collection, whoever made it, and keep that only if it still finds enough."""
+"""Quantizes a live collection, and keeps the codes only if it still finds enough."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def quantize(
     dry_run: bool = False,
     notify: Callable[[str], None] | None = None,
 ) -> QuantizeReport:
-    """Add quantization to a live collection, measure it, and take it back if it falls short.
+    """Add quantization to a live collection, measure it, and remove it if it falls short.
 
     Recall is against the exact search, on vectors of the collection itself, the point itself left
     out. The originals stay in any case. If the process dies half-way, the collection keeps the
@@ -60,7 +60,7 @@ def quantize(
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
-        collection: Any collection, also one that others made.
+        collection: Any collection, also one made without this package.
         quantization: ``"auto"`` is the preset of the vector's size; None takes codes away.
         vector: Which dense vector, ``""`` for the unnamed one; None takes the only one, or the
             full one of a collection of ours.
@@ -139,7 +139,7 @@ def _try_codes(
     target: float,
     notify: Callable[[str], None],
 ) -> tuple[Measured, bool, bool]:
-    """What was measured; whether there are codes now; whether they were changed."""
+    """Return the measurement, whether there are codes now, and whether they were changed."""
     new, old = (quantizations.describe(one.quantization) for one in (wanted, now))
     notify(f"building {new}")
     try:
@@ -162,7 +162,7 @@ def _try_codes(
 
 
 def _vector(client: Client, collection: str, name: str | None) -> tuple[CollectionSpec, VectorSpec]:
-    """The spec, and the vector as the engine has it."""
+    """Return the spec, and the vector as the engine has it."""
     carried = carried_spec(client, collection)
     if carried is None or not carried.planned:
         spec = foreign_spec(client, collection, vector=name)
@@ -179,7 +179,7 @@ def _codes(asked: Any, vector: VectorSpec) -> Quantization | None:
 
 
 def _fields(spec: CollectionSpec, text: Sequence[str]) -> Fields:
-    """Where the text is: as the collection was filled, unless others made it."""
+    """Return the fields of the text: those of the ingest, else the given ones."""
     if spec.fields.all_columns and tuple(text) in (spec.fields.text, spec.fields.all_columns):
         return spec.fields
     return Fields(text=tuple(text))
@@ -212,10 +212,10 @@ def _add_terms(
 def _note_in_metadata(
     client: Client, collection: str, before: CollectionSpec, wanted: VectorSpec
 ) -> str:
-    """Write down the codes that a vector has now; what was measured with others goes.
+    """Write the new codes to the metadata, without what was measured with others.
 
     Returns:
-        What a person should know of it.
+        A note for the report.
     """
     carried = carried_spec(client, collection)
     if carried is None:

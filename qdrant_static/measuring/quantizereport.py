@@ -1,4 +1,4 @@
-"""What `quantize` tells."""
+"""Defines `QuantizeReport`, the result of `quantize`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a collection's first pass costs, and what it finds.
+    """The cost and the recall of a collection's first pass.
 
     Attributes:
         quantization: The codes, in words.
@@ -32,7 +32,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizeReport:
-    """What quantization brought, and whether it stayed.
+    """The measurements before and after, and whether the codes were kept.
 
     Attributes:
         collection: The collection's name.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.clients.indexing import wait_until_indexed
 from qdrant_static.clients.scroll import exact_count
+from qdrant_static.collection.applydiff import apply
 from qdrant_static.collection.create import read_spec
-from qdrant_static.collection.diff import apply, diff
+from qdrant_static.collection.diff import diff
 from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.updates import fill_prefix, fill_terms
 from qdrant_static.collection.vectorspec import BM25, SparseSpec

@@ -1,4 +1,4 @@
-"""What a plan does, and about what it costs: stages, candidates, bytes; in words and as data."""
+"""Explains a plan: its stages, candidates and about how many bytes it reads."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ExplainedStage:
     """One step of a search.
 
     Attributes:
-        what: What is done, in words.
-        vector: The vector that it looks at; empty for fusion and cross-encoder.
+        what: What is done, for display.
+        vector: The vector that it compares; empty for fusion and cross-encoder.
         compared: About how many points it compares; None where that depends on data or on the
             number of points, which is not given.
-        passed_on: How many points it passes on at most.
+        passed_on: Number of points that it passes on, at most.
         bytes_read: About how many bytes of codes and vectors it reads; None likewise.
     """
 
@@ -45,12 +45,12 @@ class ExplainedStage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A plan, explained; ``str()`` tells it in words.
+    """The explanation of a plan; ``str()`` is a text for display.
 
     Attributes:
         stages: In the order of the work.
-        requests: How many requests a search is.
-        request: The request as JSON-like data, with words in the place of the query's numbers.
+        requests: Number of requests of a search.
+        request: The request as JSON-like data, with words instead of the query's numbers.
     """
 
     stages: tuple[ExplainedStage, ...]
@@ -67,7 +67,7 @@ class Explanation:
         return sum(known) * self.requests if known else None
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON-like data."""
+        """Return the explanation as JSON-like data."""
         return {
             "stages": [asdict(stage) for stage in self.stages],
             "requests": self.requests,
@@ -78,11 +78,11 @@ class Explanation:
     def __str__(self) -> str:
         lines = []
         for number, stage in enumerate(self.stages, 1):
-            told = [] if stage.compared is None else [f"compares about {stage.compared:,}"]
-            told.append(f"passes on {stage.passed_on:,}")
+            details = [] if stage.compared is None else [f"compares about {stage.compared:,}"]
+            details.append(f"passes on {stage.passed_on:,}")
             if stage.bytes_read is not None:
-                told.append(f"reads about {_size(stage.bytes_read)}")
-            lines.append(f"{number}. {stage.what}: {', '.join(told)}")
+                details.append(f"reads about {_size(stage.bytes_read)}")
+            lines.append(f"{number}. {stage.what}: {', '.join(details)}")
         total = self.bytes_read
         read = "" if total is None else f", about {_size(total)} of codes and vectors"
         what = "one request" if self.requests == 1 else f"{self.requests} requests"
@@ -188,7 +188,7 @@ def _pass(one: Pass, coming: int | None) -> list[ExplainedStage]:
 
 
 def _visited(one: Pass, rows: int | None) -> int:
-    """Comparisons along a graph, roughly.
+    """Estimate the comparisons along a graph.
 
     On the way down one node's links a layer; in the lowest layer the links of ``ef`` nodes, of
     which about half were compared before.
@@ -225,28 +225,28 @@ def _size(count: int) -> str:
 
 
 def _as_data(plan: SearchPlan, spec: CollectionSpec, limit: int) -> dict[str, Any]:
-    """The request of a query whose numbers nobody wants to read."""
+    """Return the request for a query, with words instead of its numbers."""
     query = Query(
         dense=np.ones(spec.encoder.dimension, np.float32),
         sparse=SparseQuery(indices=np.zeros(1, np.uint32), values=np.ones(1, np.float32)),
         late=None if spec.late is None else np.ones((1, spec.late.size), np.float32),
     )
     arguments = compile_request(plan, query, spec, limit=limit)
-    told: dict[str, Any] = _told(arguments)
-    return told
+    data: dict[str, Any] = _without_numbers(arguments)
+    return data
 
 
-def _told(value: Any) -> Any:
+def _without_numbers(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json", exclude_none=True)
     if isinstance(value, dict):
         if set(value) == {"indices", "values"}:
             return "the query's terms"
-        return {name: _told(one) for name, one in value.items()}
+        return {name: _without_numbers(one) for name, one in value.items()}
     if isinstance(value, list):
         if value and isinstance(value[0], float):
             return f"{len(value)} numbers"
         if value and isinstance(value[0], list):
             return f"rows of {len(value[0])} numbers"
-        return [_told(one) for one in value]
+        return [_without_numbers(one) for one in value]
     return value

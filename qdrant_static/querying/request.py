@@ -1,4 +1,4 @@
-"""Plan + query -> the arguments of one ``query_points``."""
+"""Compiles a plan and a query to the arguments of one ``query_points``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from qdrant_static.querying.query import Query
 
 _IGNORED = models.QuantizationSearchParams(ignore=True)
-#: Every candidate by its original. ``exact`` matters in later stages too: over many candidates
-#: the engine would take the graph, filtered by their ids.
+#: Compares every candidate by its original. ``exact`` matters in later stages too: with many
+#: candidates the engine would use the graph, filtered by their ids.
 _EXACT = models.SearchParams(exact=True, quantization=_IGNORED)
 _MERGED = {"dbsf": models.Fusion.DBSF, "complete": models.Fusion.DBSF, "rrf": models.Fusion.RRF}
 
@@ -54,7 +54,7 @@ def compile_request(
     else:
         stage = _dense(plan, query, spec, wanted)
     if query_filter is not None:
-        stage = _narrowed(stage, query_filter)
+        stage = _filtered(stage, query_filter)
     arguments = {
         "prefetch": stage.prefetch,
         "query": stage.query,
@@ -67,7 +67,7 @@ def compile_request(
 
 
 def _dense(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> models.Prefetch:
-    """The dense side, each pass the prefetch of the next."""
+    """Compile the dense side: each pass is the prefetch of the next."""
     before: models.Prefetch | None = None
     for one in dense_passes(plan, spec, limit):
         before = _stage(
@@ -83,7 +83,7 @@ def _dense(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> 
 
 
 def _stage(**fields: Any) -> models.Prefetch:
-    """A prefetch as it is: checking a thousand numbers again in each stage takes a while."""
+    """Make a prefetch without validation, which would check a thousand numbers per stage."""
     return models.Prefetch.model_construct(**fields)
 
 
@@ -107,12 +107,12 @@ def _terms(query: Query, limit: int) -> models.Prefetch:
 
 
 def _hybrid(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> models.Prefetch:
-    """Both sides, fused.
+    """Compile both sides and their fusion.
 
-    Completely: both scorers judge every candidate of either, then DBSF. Two prefetches of one
-    stage are their union. DBSF over the two lists as they come would take a document that one
-    list missed for one that scored nothing there. It has no weights, but a stage that is listed
-    twice counts twice.
+    Complete fusion: both sides score every candidate of either, then DBSF. Two prefetches of one
+    stage are their union. DBSF over the two lists alone would treat a document that one list
+    missed as one with no score there. DBSF has no weights, but a stage that is listed twice counts
+    twice.
     """
     count = max(plan.candidates, limit)
     dense, terms = _dense(plan, query, spec, count), _terms(query, count)
@@ -124,7 +124,7 @@ def _hybrid(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) ->
         terms = _stage(prefetch=both, query=terms.query, using=BM25, limit=2 * count)
     last = dense_passes(plan, spec, count)[-1].vector
     if plan.fusion != "rrf" and last.distance in SMALL_IS_NEAR:
-        dense = _turned(dense)
+        dense = _negated(dense)
     return _stage(
         prefetch=[dense] * plan.dense_weight + [terms] * plan.sparse_weight,
         query=models.FusionQuery(fusion=_MERGED[plan.fusion]),
@@ -132,8 +132,8 @@ def _hybrid(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) ->
     )
 
 
-def _turned(stage: models.Prefetch) -> models.Prefetch:
-    """Distances, negated: the engine's DBSF takes the larger score for the better, always."""
+def _negated(stage: models.Prefetch) -> models.Prefetch:
+    """Negate distances, since the engine's DBSF always takes the larger score for the better."""
     return _stage(
         prefetch=[stage],
         query=models.FormulaQuery(formula=models.NegExpression(neg="$score")),
@@ -142,7 +142,7 @@ def _turned(stage: models.Prefetch) -> models.Prefetch:
 
 
 def _late(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> models.Prefetch:
-    """The candidates of both sides, as far as the query has them, by MaxSim."""
+    """Compile MaxSim over the candidates of the sides that the query has."""
     if query.late is None:
         raise ArgumentError(field="plan", problem="needs the query's late-interaction rows")
     count = max(plan.late_candidates, limit)
@@ -163,9 +163,9 @@ def _numbers(query: Query, vector: VectorSpec) -> list[float]:
     return values
 
 
-def _narrowed(stage: models.Prefetch, condition: models.Filter) -> models.Prefetch:
-    """Put a filter where candidates are chosen: on the innermost stages."""
+def _filtered(stage: models.Prefetch, condition: models.Filter) -> models.Prefetch:
+    """Put a filter on the innermost stages, which choose the candidates."""
     if isinstance(stage.prefetch, list):
-        inner = [_narrowed(one, condition) for one in stage.prefetch]
+        inner = [_filtered(one, condition) for one in stage.prefetch]
         return stage.model_copy(update={"prefetch": inner})
     return stage.model_copy(update={"filter": condition})

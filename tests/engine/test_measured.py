@@ -12,8 +12,9 @@ from qdrant_client import models
 
 from qdrant_static import CollectionSpec, EdgeClient, create_collection, ingest, tune
 from qdrant_static.clients.indexing import wait_until_indexed
+from qdrant_static.collection.applydiff import apply
 from qdrant_static.collection.create import read_spec, write_spec
-from qdrant_static.collection.diff import apply, diff
+from qdrant_static.collection.diff import diff
 from qdrant_static.collection.foreign import carried_spec, foreign_spec
 from qdrant_static.collection.passes import dense_passes
 from qdrant_static.collection.plan import SearchPlan

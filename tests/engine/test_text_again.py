@@ -7,8 +7,9 @@ import pytest
 
 from qdrant_static import CollectionSpec, LiveWriter, Migration, Record, ingest
 from qdrant_static.clients.aliases import point_alias
+from qdrant_static.collection.applydiff import apply
 from qdrant_static.collection.create import read_spec
-from qdrant_static.collection.diff import apply, diff
+from qdrant_static.collection.diff import diff
 from qdrant_static.collection.passes import default_plan
 from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.collection.specfile import spec_from_toml, spec_to_toml

@@ -11,8 +11,9 @@ from qdrant_client import QdrantClient
 
 from qdrant_static import CollectionSpec, create_collection
 from qdrant_static.clients.connect import server_version
+from qdrant_static.collection.applydiff import apply
 from qdrant_static.collection.create import read_spec
-from qdrant_static.collection.diff import apply, diff
+from qdrant_static.collection.diff import diff
 from qdrant_static.collection.quantization import SHORT_NAMES
 from qdrant_static.collection.spec import ServerSpec
 from qdrant_static.errors import ArgumentError

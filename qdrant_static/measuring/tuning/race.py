@@ -1,8 +1,8 @@
-"""Many plans, few measurements: successive halving, with a deadline. Pure; the clock is given.
+"""Chooses among many plans with few measurements: successive halving with a deadline.
 
-Every plan answers a few queries; those that cannot be the answer any more leave, and the rest
-answer more. A plan leaves for certain reasons only: its recall is out of reach, or another that
-is cheaper has reached it. (Jamieson and Talwalkar, 2016, arXiv:1502.07943, halve by rank alone.)
+Every plan answers a few queries; plans that can no longer win are dropped, and the rest answer
+more. A plan is dropped only if its recall cannot reach the target, or a cheaper one reached it.
+(Jamieson and Talwalkar, 2016, arXiv:1502.07943, halve by rank alone.)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FIRST = 24
 _SAME_TIME = 1.05
 #: A sure plan drops those that are so much costlier after a few queries.
 _CLEARLY = 1.25
-#: With judgements, whoever is so near the best is as good, and the cheapest of them wins.
+#: With judgements, plans within this share of the best are as good, and the cheapest wins.
 AS_GOOD = 0.995
 #: So many finalists answer all judged queries.
 _FINALISTS = 6
@@ -36,7 +36,7 @@ _FINALISTS = 6
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Trial:
-    """A plan, and what was measured of it so far.
+    """A plan and its measurements so far.
 
     Attributes:
         plan: The plan.
@@ -60,7 +60,7 @@ class Trial:
         return float(np.percentile(self.seconds, percentile)) * 1e3
 
     def cost(self, by: Cost) -> float:
-        """What it costs; a plan whose bytes are unknown is the costliest."""
+        """Return its cost; a plan whose bytes are unknown costs most."""
         if by == "time":
             return self.milliseconds(50)
         return math.inf if self.bytes_read is None else float(self.bytes_read)
@@ -123,7 +123,7 @@ class Race:
             alive = self._hopeful(alive, target)
         dropped = [one for one in trials if one not in alive and one.values]
         dropped = [one for one in dropped if self.interval(one).high >= target]
-        # Whoever left for a cheaper plan comes back if that one fails on more queries.
+        # A plan dropped for a cheaper one comes back if that one fails on more queries.
         for trial in [*self._by_cost(alive), *self._by_cost(dropped)]:
             if self.extend(trial, self._total) and self.interval(trial).low >= target:
                 break  # what follows is costlier
@@ -176,7 +176,7 @@ class Race:
         if sure:
             limit = min(sure) * (_CLEARLY if self.by == "time" else 1.0)
             hopeful = [one for one in hopeful if one.cost(self.by) <= limit]
-        # Nobody can reach it: find out how far the best of them get.
+        # No plan can reach it: measure how near the best ones come.
         return hopeful or sorted(measured, key=lambda one: -one.mean)[:_FINALISTS]
 
     def _by_cost(self, trials: Sequence[Trial]) -> list[Trial]:

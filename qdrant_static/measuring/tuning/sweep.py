@@ -1,4 +1,4 @@
-"""Which plans `tune` tries: pure, from a collection's spec and the plan that it starts from."""
+"""Lists the plans that `tune` tries, from a collection's spec and the plan it starts from."""
 
 from __future__ import annotations
 

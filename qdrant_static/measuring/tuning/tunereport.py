@@ -1,4 +1,4 @@
-"""What `tune` found: the table, the choice, and the evidence that is stored with it."""
+"""Defines `TuneReport`: the table of measured plans, the choice, and its check."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def as_fresh(interval: Interval) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneReport:
-    """What `tune` found.
+    """The result of `tune`.
 
     Attributes:
         collection: The collection.
@@ -168,7 +168,7 @@ class TuneReport:
 
     def _verdict(self) -> list[str]:
         if self.choice is None:
-            return ["nothing was measured in the time: give it more"]
+            return ["nothing was measured within the budget: give more time"]
         one = self.choice
         lines = []
         if self.reached:
@@ -179,7 +179,7 @@ class TuneReport:
         else:
             lines.append(f"worse than the plan that is there, on other queries: {one.words}")
         if self.fresh is not None:
-            lines.append(self._fresh_told(self.fresh))
+            lines.append(self._describe_fresh(self.fresh))
         if self.target is not None and self.exact is not None and self.exact.plan != one.plan:
             factor = self.exact.p50_ms / one.p50_ms if one.p50_ms else float("inf")
             lines.append(
@@ -193,14 +193,14 @@ class TuneReport:
         )
         return lines
 
-    def _fresh_told(self, fresh: Fresh) -> str:
-        told = (
+    def _describe_fresh(self, fresh: Fresh) -> str:
+        text = (
             f"on {fresh.queries:,} queries that had no part in it: {self.metric} "
             f"{fresh.value:.4f} ({fresh.low:.3f}-{fresh.high:.3f})"
         )
         if fresh.before is not None and fresh.p_value is not None:
-            told += f", before {fresh.before:.4f} (paired test p = {fresh.p_value:.3f})"
-        return told
+            text += f", before {fresh.before:.4f} (paired test p = {fresh.p_value:.3f})"
+        return text
 
 
 def _clipped(words: str) -> str:

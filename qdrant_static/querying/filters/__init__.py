@@ -1,4 +1,4 @@
-"""Filters as text: ``year>=2000 and lang=en,de`` -> a filter of Qdrant's, by the stored types."""
+"""Filters as text: ``year>=2000 and lang=en,de`` becomes a Qdrant filter, by the stored types."""
 
 from __future__ import annotations
 

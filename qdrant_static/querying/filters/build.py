@@ -1,4 +1,4 @@
-"""A filter in any form -> a filter of Qdrant's, checked against what the collection holds."""
+"""Builds a Qdrant filter from any form, checked against the fields of the collection."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _together(parts: list[models.Filter]) -> models.Filter | None:
 
 
 def _alternatives(text: str, asked: Comparison, fields: StoredFields) -> list[models.Condition]:
-    """Conditions of which any must hold; for ``!=``, none may."""
+    """Return conditions of which any must hold; for ``!=``, none may."""
     field = fields.find(asked.field)
     kinds = _kinds(field, asked, fields)
     found: list[models.Condition] = []
@@ -143,7 +143,7 @@ def _alternatives(text: str, asked: Comparison, fields: StoredFields) -> list[mo
 
 
 def _kinds(field: StoredField, asked: Comparison, fields: StoredFields) -> frozenset[str]:
-    """What the values of a field are, as far as this comparison is concerned."""
+    """Return the types of a field's values for this comparison."""
     if field.index == "keyword" and asked.operator not in ("=", "!="):
         # The index has no order, but dates that are stored as texts are compared without one.
         stored = fields.stored(parse_key(field.key) or ())
@@ -152,7 +152,7 @@ def _kinds(field: StoredField, asked: Comparison, fields: StoredFields) -> froze
 
 
 def _readings(kinds: frozenset[str], value: Value, *, known: bool, indexed: bool) -> Sequence[Kind]:
-    """The types by which a value is read, in turn."""
+    """Return the types that a value is tried as, in order."""
     if not known:
         return ("string",) if value.quoted else _ANY
     if not indexed and kinds & {"integer", "float"}:
@@ -169,7 +169,7 @@ def _unfit(
     kinds: frozenset[str],
     reasons: Sequence[str],
 ) -> str:
-    """Why a value says nothing to its field."""
+    """Explain why a value does not fit its field."""
     if not kinds - {"geo", "object"}:
         what = "places" if kinds == {"geo"} else "objects"
         return f"{asked.field!r} holds {what}, which Qdrant's own JSON alone can compare"
@@ -237,7 +237,7 @@ def _conditions_in(one: Any) -> Iterator[Any]:
 
 
 def _numbers(condition: Any) -> tuple[int, int, list[int]]:
-    """The whole numbers that a condition matches, and how small and large they may be."""
+    """Return the integers that a condition matches, and their smallest and largest values."""
     low, high, values = SMALLEST, LARGEST, []
     match = getattr(condition, "match", None)
     if isinstance(condition, models.HasIdCondition):

@@ -1,4 +1,4 @@
-"""The text of a filter -> its comparisons; nothing is known of the collection yet.
+"""Parses the text of a filter to comparisons, without the collection.
 
 ::
 

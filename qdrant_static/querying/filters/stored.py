@@ -1,4 +1,4 @@
-"""Which payload fields a collection's points have, and of which types."""
+"""Finds the payload fields of a collection's points, and their types."""
 
 from __future__ import annotations
 
