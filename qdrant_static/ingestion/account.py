@@ -148,7 +148,7 @@ class Account:
     ) -> IngestReport:
         """Close a run whose collection was not created, as no row of the input could be stored."""
         if ended:
-            self.mode.workspace.display.say(
+            self.mode.workspace.display.note(
                 f"collection {self.mode.collection!r} was not made: no row of the input could be "
                 "stored"
             )

@@ -28,9 +28,9 @@ def begin(mode: Mode) -> tuple[Run, bool]:
         changes = _changes(mode, last)
         if not changes:
             ledger.resume(last.id)
-            display.say(f"going on with run {last.id}, which did not end")
+            display.note(f"going on with run {last.id}, which did not end")
             return find_run(ledger, last.id), True
-        display.say(
+        display.note(
             f"run {last.id} did not end, and is not continued: {'; '.join(changes)}. "
             "Everything is read from the beginning"
         )

@@ -97,7 +97,7 @@ class Finish:
             return
         if points := self.ledger.rows.count_vanished(self.run):
             have = "1 point has" if points == 1 else f"{points:,} points have"
-            self.display.say(
+            self.display.note(
                 f"{have} no row or passage in this input that could be stored: what earlier runs "
                 "stored stays, and is found. If this is the whole input, --sync --delete-missing "
                 "deletes it"
@@ -171,12 +171,12 @@ class Finish:
         try:
             found = assess(self.client, self.collection, spec, by="ingest")
         except Exception as error:  # all is stored: a missing figure fails no job
-            self.display.say(f"recall could not be measured: {error}")
+            self.display.note(f"recall could not be measured: {error}")
             return spec
         if found is None:
             return spec
         for line in found.lines():
-            self.display.say(line)
+            self.display.note(line)
         return found.spec
 
     def check_indexes(self) -> None:
@@ -189,7 +189,7 @@ class Finish:
             "reading the payload indexes",
             partial(index_warnings, self.client, self.collection),
         ):
-            self.display.say(f"warning: {warning}")
+            self.display.note(f"warning: {warning}")
 
     def _must_stop(self) -> bool:
         return self.stop is not None and self.stop.is_set()

@@ -125,7 +125,7 @@ class IngestReport:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The report that `to_dict` has told; what else a manifest holds is left alone."""
+        """Read a report from `to_dict` or a manifest, whose other keys are ignored."""
         known = {name: data[name] for name in cls.__slots__ if name in data}
         paths = ("rejects_path", "ledger", "manifest")
         return cls(
@@ -233,7 +233,7 @@ class IngestReport:
 
     @property
     def nothing_to_do(self) -> str:
-        """Why nothing was written, for a person."""
+        """The reason why nothing was written."""
         files = "1 file is" if self.files == 1 else f"{self.files:,} files are"
         return (
             f"nothing to do: {files} unchanged since {self.unchanged_since}; --again writes "

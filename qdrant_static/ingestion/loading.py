@@ -164,7 +164,7 @@ class Load:
         for column, note in prepared.batch.notes.items():
             if column not in self.noted:
                 self.noted.add(column)
-                self.workspace.display.say(note)
+                self.workspace.display.note(note)
         decided = decide(
             self.workspace.ledger,
             self.run,

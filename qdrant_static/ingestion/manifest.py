@@ -1,4 +1,4 @@
-"""manifest-<run>.json: what a finished run did, for whoever asks later."""
+"""Writes ``manifest-<run>.json``, which records what a finished run did."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PACKAGES = ("qdrant-client", "qdrant-edge-py", "numpy", "pyarrow", "numba", "to
 
 
 def versions() -> dict[str, str]:
-    """Of this package, Python, the system and the packages that decide the result."""
+    """Return the versions of this package, Python, the system, and the packages that matter."""
     found = {"qdrant-static": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -37,7 +37,7 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory_bytes() -> int | None:
-    """The largest resident size of this process so far; None where the system does not tell."""
+    """Return the peak resident size of this process; None where the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -85,7 +85,7 @@ def write_manifest(
 
 
 def rewrite_manifest(path: Path, report: IngestReport) -> None:
-    """Have the manifest of a run tell of what was done since: that it was shipped.
+    """Update the manifest of a run with what was done since: that it was shipped.
 
     Args:
         path: The file; it is replaced whole.

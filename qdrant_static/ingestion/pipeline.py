@@ -1,4 +1,4 @@
-"""The main path: read -> decide -> encode -> write -> settle -> verify."""
+"""The function `ingest`: opens the input, resolves what is asked for, and runs it."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _mode(
     journaled = open_job_writer(client, request.name, request.collection, request.encoder)
     if journaled is not None:
         stack.callback(journaled.close)
-        workspace.display.say(journaled.notice)
+        workspace.display.note(journaled.notice)
     return DirectMode(client=client, request=request, workspace=workspace, journaled=journaled)
 
 
@@ -218,7 +218,7 @@ def _fit(
     encoder: Encoder,
     late_encoder: LateInteractionEncoder | str | None,
 ) -> tuple[Passages, list[str]]:
-    """Passages that the encoders read to their end, and what a person should know of it."""
+    """Limit passages to what the encoders read; return them and notes for the user."""
     if on_duplicate == "last":
         raise ArgumentError(
             field="passages", problem="the last row of a key cannot replace passages of the first"
@@ -227,15 +227,15 @@ def _fit(
 
 
 def _show_notes(display: Progress, source: AnySource, lines: Sequence[str]) -> None:
-    """Show what the user should know before anything is read."""
+    """Show notes for the user before anything is read."""
     for one in source.left_out:
         display.status(f"column {one!r} is binary and is left out of the payload")
     for line in lines:
-        display.say(line)
+        display.note(line)
 
 
 def _target(client: Client, name: str, build: Builder | None) -> str:
-    """The collection of a name, looked up once.
+    """Return the collection that a name stands for, looked up once.
 
     An alias may be moved while a job runs, and the job's rows must all go to one place.
     """
@@ -243,12 +243,12 @@ def _target(client: Client, name: str, build: Builder | None) -> str:
 
 
 def _threads(*, embedded: bool) -> int:
-    """One per processor; the engine in the process needs one for itself, and is the bottleneck."""
+    """Return one thread for each processor; an engine in this process needs one for itself."""
     return max(1, core_count() - 1) if embedded else core_count()
 
 
 def _check_build(client: Client, options: RunOptions) -> None:
-    """Refuse what makes no sense with a collection that is built here."""
+    """Refuse options that make no sense with a collection that is built here."""
     if not is_remote(client):
         raise ArgumentError(
             field="build",
@@ -267,7 +267,7 @@ def _check_build(client: Client, options: RunOptions) -> None:
 
 
 def _rejects_path(rejects: PathLike | None, source: AnySource) -> Path | None:
-    """Where rejects go, if that is said; never over a file of the input."""
+    """Return the rejects file that the caller named; it must not be a file of the input."""
     if rejects is None:
         return None
     path = Path(rejects).expanduser()

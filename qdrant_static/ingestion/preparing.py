@@ -45,7 +45,7 @@ def prepare_collection(mode: Mode, record: Run, spec: CollectionSpec) -> None:
     complete = before == ledger.rows.count() and not moved
     if mode.request.options.sync and not complete:
         why = "" if mode.other is None else ", to which a job with another ledger has written"
-        mode.workspace.display.say(
+        mode.workspace.display.note(
             f"the ledger does not know the {before:,} points of {mode.collection!r}{why}: "
             "reading them"
         )
@@ -74,7 +74,7 @@ def rebuild(
         collection: The collection.
         ledger: The ledger.
         spec: The collection's.
-        on_progress: Hears how many points were read.
+        on_progress: Called with the number of points read.
 
     Returns:
         How many points were found.

@@ -83,7 +83,7 @@ class Progress:
     # --- rows --------------------------------------------------------------------------------
 
     def resume(self, rows: int, stored: int, rejected: int) -> None:
-        """Take in rows that earlier attempts have settled; no rate counts them."""
+        """Add rows that earlier attempts have settled; rates do not count them."""
         self._earlier += rows
         self._rows += rows
         self._stored, self._rejected = stored, rejected
@@ -122,17 +122,17 @@ class Progress:
             )
 
     def _part(self) -> float | None:
-        """Which part of the rows is settled; None if that is not known."""
+        """Return the settled part of the rows; None if that is not known."""
         if self._total:
             return self._rows / self._total
         return None if self.read_part is None else self.read_part()
 
     def _rate(self) -> float:
-        """Rows of this attempt a second."""
+        """Return the rows of this attempt per second."""
         return (self._rows - self._earlier) / max(1e-9, time.monotonic() - self._started)
 
     def _left(self, part: float | None) -> str | None:
-        """The time that the rest takes if it goes on like this."""
+        """Return the remaining time at the present rate."""
         if part is None or self._from is None or not self._from < part < 1:
             return None
         seconds = (time.monotonic() - self._started) * (1 - part) / (part - self._from)
@@ -232,7 +232,7 @@ class Progress:
 
     # --- notes and log lines -----------------------------------------------------------------
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         """Show a note to the user now, and keep it for the report."""
         self.notes.append(line)
         self.status(line)

@@ -14,21 +14,21 @@ from qdrant_static.errors import ArgumentError, SourceNotFoundError, StorageErro
 from qdrant_static.reading.batchbuilder import RejectedError
 from qdrant_static.reading.csvfile import read_again
 
-#: Reasons that no repetition mends: another row has the key; a file is no row.
+#: Reasons for which a retry is useless: another row has the key; a file is no row.
 LEFT_ALONE = frozenset({"duplicate_key", "unreadable_file"})
-#: In their place, for rows that the rejects file does not hold whole.
+#: The reason for rows that the rejects file does not hold completely.
 CUT = "not_whole"
-#: And for lines of CSV that are still none.
+#: The reason for lines of CSV that are still invalid.
 NOT_CSV = "not_csv"
 #: How bytes that are not UTF-8 are shown in a cell.
 _BYTES_SHOWN = re.compile(r"\\x[89a-f][0-9a-f]")
-#: Earlier versions wrote so many characters of a line that was no record.
+#: Earlier versions wrote this many characters of a line that was no record.
 _EARLIER_CUT = 2000
 
 
 @dataclass(slots=True, kw_only=True)
 class CopiedRows:
-    """The rows of a rejects file, one a line, in a file of their own.
+    """The rows of a rejects file, copied one a line into a file of their own.
 
     Attributes:
         target: That file.
@@ -98,7 +98,7 @@ def _read(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _is_whole(reject: Mapping[str, Any]) -> bool:
-    """Whether the whole row is there. Earlier versions cut rows without a word."""
+    """Return whether the whole row is there; earlier versions cut rows without a mark."""
     value = reject["value"]
     if value is None or reject.get("cut"):
         return False
@@ -124,7 +124,7 @@ def _note_options(copied: CopiedRows, number: int, options: Mapping[str, Any] | 
 
 
 def _read_cells(reject: dict[str, Any]) -> str | None:
-    """Make a line of CSV, or its cells, the record that it is now; what is wrong if it is none."""
+    """Read a line of CSV, or its cells, as a record again; return what is wrong with it."""
     value, divided = reject["value"], reject.get("csv")
     if divided is None or not isinstance(value, str | list):
         return None
@@ -140,10 +140,10 @@ def _read_cells(reject: dict[str, Any]) -> str | None:
 
 
 def _row(reject: Mapping[str, Any]) -> tuple[bytes, Iterable[str]]:
-    """A row as it was, and the names of its columns.
+    """Return a row as it was, and the names of its columns.
 
     Of a line that was no record the rejects file has the text, which may be a record now. It stays
-    as it is, so that the reader judges it; what its file's folders say is added.
+    as it is, so that the reader checks it; the columns from its folders' names are added.
     """
     value, partition = reject["value"], reject.get("partition") or {}
     if isinstance(value, dict):

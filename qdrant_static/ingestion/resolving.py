@@ -137,7 +137,7 @@ def _fits(one: CollectionSpec, spec: CollectionSpec | None, encoder: AnyEncoder 
 def with_types_of(
     source: AnySource, client: Client, collection: str, spec: CollectionSpec
 ) -> AnySource:
-    """A source whose partition columns have the types that the collection has.
+    """Give the partition columns of a source the types that the collection has.
 
     A folder that is new must not change the type of a column: under an index of integers strings
     are not found. There a value of another type rejects its rows; where there is no index it is
@@ -170,7 +170,7 @@ def with_types_of(
 
 
 def _stored(client: Client, collection: str, fields: Collection[str]) -> dict[str, CellType]:
-    """Field -> the type of its value in the first of some points that has one."""
+    """Return the type of each field, taken from the first point that has a value."""
     points, _ = call_with_retries(
         client,
         collection,

@@ -1,4 +1,4 @@
-"""A rejects file, read again: what was wrong may have been mended."""
+"""Retries the rows of a rejects file, which may have been corrected by hand."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def retry_rejects(
 def _as_read(
     path: Path, found: list[tuple[int, Mapping[str, Any] | None]], spec: CollectionSpec
 ) -> tuple[SourceOptions, Passages | None]:
-    """How the rows were read: as the file says, or as the collection was filled.
+    """Return how the rows were read: from the file, or else as the collection was filled.
 
     Raises:
         ArgumentError: If not all were read in the same way.
@@ -151,7 +151,7 @@ def _as_read(
 
 
 def _source(copied: CopiedRows, options: SourceOptions, spec: CollectionSpec) -> Source:
-    """The rows as a source. That no row has some column of the job's is no error here."""
+    """Open the rows as a source, in which columns of the job may be missing."""
     selection = select((), "the rejects", options)
     selection = replace(selection, flat=frozenset(copied.flat))
     if options.vectors is not None:

@@ -80,7 +80,7 @@ def sample_texts(
     sparse, notes = measured(spec.sparse, texts, whole=whole)
     workspace.ledger.encoded.start_counting_terms(sparse.mean_length or 1.0)
     for line in notes:
-        workspace.display.say(line)
+        workspace.display.note(line)
     return items, replace(spec, sparse=sparse)
 
 
@@ -110,7 +110,7 @@ def note_zero_vectors(
         note = (
             f"{zeros:,} texts have no token that the encoder knows: their vectors are zeros{known}"
         )
-    workspace.display.say(note)
+    workspace.display.note(note)
 
 
 def correct_mean_length(
@@ -127,35 +127,35 @@ def correct_mean_length(
     Returns:
         The spec with the mean length that its weights have; None if the run was stopped before.
     """
-    notes, say = mode.workspace.ledger.notes, mode.workspace.display.say
-    sparse, tried = spec.sparse, notes.get(SAMPLED)
+    ledger_notes, note = mode.workspace.ledger.notes, mode.workspace.display.note
+    sparse, tried = spec.sparse, ledger_notes.get(SAMPLED)
     if tried is None or sparse is None or sparse.mean_length is None:
         return spec
     used = sparse.mean_length
     if used not in tried:  # of a collection that was deleted since
-        del notes[SAMPLED]
+        del ledger_notes[SAMPLED]
         return spec
     true = max(1.0, terms / texts) if texts else used
     off = used / true - 1
     lengths = f"BM25's mean length is {used:.1f} terms by a sample, {true:.1f} by all texts"
     if abs(off) <= CORRECTED and tried == [used]:
         if abs(off) > REPORTED:
-            say(f"{lengths}: {off:+.0%}, too little to matter")
-        del notes[SAMPLED]
+            note(f"{lengths}: {off:+.0%}, too little to matter")
+        del ledger_notes[SAMPLED]
         return spec
     # An attempt that died in the middle has left weights of several mean lengths.
     means = [used, *(one for one in tried if one != used)]
-    notes[SAMPLED] = [*means, true]
-    say(f"{lengths} ({off:+.0%}): its weights are made again")
+    ledger_notes[SAMPLED] = [*means, true]
+    note(f"{lengths} ({off:+.0%}): its weights are made again")
     unclear = _reweigh(mode, [*means, true], true)
     if unclear is None:
         return None
     if unclear:
-        say(f"{unclear:,} texts keep the BM25 weights of the sampled mean length")
+        note(f"{unclear:,} texts keep the BM25 weights of the sampled mean length")
     first = sparse.sampled_length or used
     spec = replace(spec, sparse=replace(sparse, mean_length=true, sampled_length=first))
     write_spec(mode.client, mode.collection, spec)
-    del notes[SAMPLED]
+    del ledger_notes[SAMPLED]
     return spec
 
 

@@ -1,4 +1,4 @@
-"""Is everything in? Counts, points that are missing, and samples read back."""
+"""Verifies a collection: counts, missing points, and samples that are read back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LEAST_COSINE_SHORT = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """A row that the ledger has stored and the collection has not.
+    """A row that is in the ledger and not in the collection.
 
     Attributes:
         id: Its point id.
@@ -52,7 +52,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What a check found.
+    """The findings of `verify`.
 
     Attributes:
         collection: The collection.
@@ -78,7 +78,7 @@ class Verification:
 
     @property
     def is_sound(self) -> bool:
-        """Whether all of the input was read, and is there as it was stored."""
+        """Whether the whole input was read, and the collection has it as it was stored."""
         return not self.missing and not self.different and not self.never_read
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def verify(
 
 
 class _Check:
-    """A comparison under way: its counters, and the points that are not as they should be."""
+    """A comparison: its counters, and the points that differ or are missing."""
 
     def __init__(self, client: Client, collection: str, ledger: Ledger) -> None:
         self._client = client
@@ -226,7 +226,7 @@ def check_samples(
     *,
     exact: bool = True,
 ) -> tuple[int, list[Missing]]:
-    """Read stored rows back, and compare payload and vectors with what encoding gives again.
+    """Read stored rows back, and compare payloads and vectors with a new encoding.
 
     Args:
         client: Where the collection is.
@@ -268,7 +268,9 @@ def check_samples(
             least = _LEAST_COSINE_SHORT if short or not exact else _LEAST_COSINE
             if not _agree(kept, encoded.dense[vector.name][0], least):
                 wrong.append((row.id, f"its vector {vector.name!r} is not what encoding gives"))
-    return len(rows), [Missing(id=i, file=None, position=None, problem=told) for i, told in wrong]
+    return len(rows), [
+        Missing(id=i, file=None, position=None, problem=problem) for i, problem in wrong
+    ]
 
 
 def _agree(kept: Any, encoded: Any, least: float) -> bool:
@@ -286,7 +288,7 @@ def _agree(kept: Any, encoded: Any, least: float) -> bool:
 def _records(
     client: Client, collection: str, ids: Sequence[PointId], *, payload: bool
 ) -> dict[PointId, Mapping[str, Any]]:
-    """The points of some ids that are there, with their payloads if these are wanted."""
+    """Return the existing points of some ids, with their payloads on request."""
     if not ids:
         return {}
     found = client.retrieve(collection, list(ids), with_payload=payload, with_vectors=False)

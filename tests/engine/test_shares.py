@@ -51,7 +51,7 @@ class Heard(Progress):
         super().__init__(None, progress=False)
         self.lines: list[str] = []
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         self.lines.append(line)
 
 

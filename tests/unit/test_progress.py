@@ -87,7 +87,7 @@ def test_a_terminal_gets_a_bar_that_fits_it(monkeypatch):
         display.resume(50_000_000, 49_000_000, 1_000_000)
         now[0] += 1000
         display.advance(10_000_000, 58_000_000, 2_000_000)
-        display.say("a note")
+        display.note("a note")
         display.phase("index: building it ...")
         display.building(12, expected_s=48, detail="200 MB on disk")
     frames = [one for one in screen.frames() if one]
@@ -150,7 +150,7 @@ def test_a_shipment_is_told_by_phases_and_bytes_now_and_then(capsys, monkeypatch
 
 def test_silence_is_silence(capsys):
     with Progress(10, progress=False) as display:
-        display.say("a")
+        display.note("a")
         display.advance(10, 10, 0)
         display.phase("b")
         display.building(1, expected_s=None, detail="d")

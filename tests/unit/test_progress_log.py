@@ -15,7 +15,7 @@ from tests.unit.test_report import report
 def test_a_line_of_a_log_has_the_time_the_job_and_the_run(capsys):
     with Progress(None, progress=True, job="nightly.toml articles") as display:
         display.run = 7
-        display.say("going on")
+        display.note("going on")
     (line,) = capsys.readouterr().err.splitlines()
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ nightly.toml articles run 7: going on", line
@@ -33,7 +33,7 @@ def test_a_line_that_was_told_is_not_told_again_at_the_end(capsys, monkeypatch):
 def test_what_is_not_shown_is_logged_and_noted(caplog, capsys):
     caplog.set_level(logging.INFO, logger="qdrant_static")
     with Progress(10, progress=False, job="articles") as display:
-        display.say("a note")
+        display.note("a note")
         display.status("compiling")
         display.phase("indexing")
     assert display.notes == ["a note"]
@@ -47,7 +47,7 @@ def test_what_is_not_shown_is_logged_and_noted(caplog, capsys):
 def test_the_end_of_a_run_tells_its_sum_and_gives_the_notes_to_the_report(capsys):
     with Progress(10, progress=True, job="articles") as display:
         display.advance(10, 10, 0)
-        display.say("one")
+        display.note("one")
         ended = display.ended(report())
     assert ended.notes == ("one",)
     told = capsys.readouterr().err.splitlines()[-1]

@@ -243,7 +243,7 @@ def test_names_and_shapes_that_do_not_fit_are_said_and_nothing_is_sent(wire):
     full = vectors.dense["full"]
     for dense, given, said in [
         ({"ful": full}, payloads, "vectors: the batch has ful; the collection has full"),
-        ({}, payloads, "vectors: given: none"),
+        ({}, payloads, "vectors: the batch has none"),
         ({"full": full[:, :4]}, payloads, r"vectors.full: shape \(100, 4\), not \(100, 8\)"),
         ({"full": full}, payloads[:9], "payloads: 9 for 100 ids"),
     ]:

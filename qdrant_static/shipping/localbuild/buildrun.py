@@ -105,7 +105,7 @@ class BuildHereRun:
         if self._is_noted(folder):
             return
         if (before := notes.get(NOTE)) is not None:
-            self.workspace.display.say(
+            self.workspace.display.note(
                 f"what an earlier attempt has built stays in {before['folder']}"
             )
         if folder.exists():
@@ -196,7 +196,7 @@ class BuildHereRun:
                 earlier = self._earlier(local)
                 if earlier is None:
                     raise
-                self.workspace.display.say(
+                self.workspace.display.note(
                     f"it was proved before, and others have written since: {error}"
                 )
                 shipment = earlier | {"points": built.points_after}

@@ -98,7 +98,7 @@ class _ProgressMessages(Progress):
         super().indexing(rows)
         send(self._out, indexing=rows)
 
-    def say(self, line: str) -> None:
+    def note(self, line: str) -> None:
         send(self._out, note=line)
 
     def status(self, line: str) -> None:

@@ -85,7 +85,7 @@ class SharedRun:
             except SingleProcessError as error:
                 why = str(error)
         if why:
-            self._display.say(f"one process builds all shards: {why}")
+            self._display.note(f"one process builds all shards: {why}")
         self._parts.remove()
         return self.run.load_and_finish(run, rejected)
 

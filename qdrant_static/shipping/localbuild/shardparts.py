@@ -206,7 +206,7 @@ class PartProgress:
                 self._display.unreadable(file)
             self.unreadable.add(file)
         if "note" in message:
-            self._display.say(f"shard {shard}: {message['note']}")
+            self._display.note(f"shard {shard}: {message['note']}")
         if "status" in message:
             self._display.status(f"shard {shard}: {message['status']}")
         counts = message.get("resumed") or message.get("counts")
