@@ -31,7 +31,16 @@ from qdrant_static.migration.adopt import keep_name
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.shipping.targets.aliasswitch import AliasSwitch
 from tests.fakes import grouped, write_jsonl
-from tests.migration_suite import NEW, OLD, Place, assert_generation, model, record
+from tests.migration_suite import (
+    NEW,
+    OLD,
+    CrashError,
+    Place,
+    assert_generation,
+    crashing,
+    model,
+    record,
+)
 
 
 class MigrationJobsSuite:
@@ -226,6 +235,17 @@ class MigrationJobsSuite:
         place.start()
         assert place.verify().passed
         place.step("cutover")
+
+    def test_a_job_after_a_start_that_crashed_before_green_was_created(
+        self, client, place, monkeypatch
+    ):
+        with monkeypatch.context() as patched:
+            crashing(patched, client, "create_collection", [1], after=False)
+            with pytest.raises(CrashError):
+                place.start()
+        self.sync(place, OLD, {**model(range(60)), **model([3], 9)})
+        place.start()
+        assert_generation(client, place.green, NEW, {**model(range(60)), **model([3], 9)})
 
     def test_a_migration_that_begins_before_a_jobs_first_write_is_seen(
         self, client, place, monkeypatch

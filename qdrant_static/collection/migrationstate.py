@@ -103,6 +103,7 @@ class MigrationState:
         encoder: Green's encoder: name and fingerprint.
         frozen: Whether the applications promised not to write.
         journal: The identity of its applications' journal.
+        journal_place: Where that journal is, for jobs; empty if an earlier version began.
         gates: The gates of the last verification.
         switched: When the alias was last moved, in seconds since 1970.
         writers: The jobs that had written to blue directly when green was last filled, each with
@@ -120,6 +121,7 @@ class MigrationState:
     encoder: Mapping[str, str]
     frozen: bool = False
     journal: str = ""
+    journal_place: str = ""
     gates: Sequence[Mapping[str, Any]] = ()
     switched: float | None = None
     writers: Mapping[str, str] | None = None

@@ -91,7 +91,7 @@ def _journal_of(client: Client, state: MigrationState, collection: str) -> Write
     noted: Mapping[str, Any] = {}
     for name in (state.green, state.blue):
         noted = noted or metadata_of(client, name).get(JOURNAL_KEY) or {}
-    place = str(noted.get("place") or "")
+    place = str(noted.get("place") or state.journal_place)
     if place.startswith(IN_COLLECTION):
         return open_journal(client, place)
     for path in (default_journal(client, state.alias), Path(place)):

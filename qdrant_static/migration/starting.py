@@ -147,6 +147,7 @@ def _begin(session: MigrationSession, wanted: NextGeneration) -> MigrationState:
         encoder={"name": encoder.name, "fingerprint": encoder.fingerprint},
         frozen=wanted.frozen,
         journal=session.journal.identity,
+        journal_place=session.journal.place,
     )
     _direct_writers(session, blue, frozen=wanted.frozen)  # refuses before anything is created
     if is_embedded(client):
