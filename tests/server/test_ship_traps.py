@@ -569,7 +569,7 @@ def test_an_alias_that_somebody_moves_meanwhile_is_left_alone(sending) -> None:
     with pytest.raises(AliasMovedError) as caught:
         sending.ship(progress=meanwhile)
     assert caught.value.found == other
-    assert f"{sending.name!r} is there, whole and proved: repeat the command" in str(caught.value)
+    assert f"{sending.name!r} is complete and verified: repeat the command" in str(caught.value)
     assert "the alias where it was put" in TRAPS["alias moved"].left
     assert sending.pointed_at() == other
     assert sending.server.count(sending.name, exact=True).count == SHARDS * EACH
