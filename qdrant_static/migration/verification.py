@@ -14,7 +14,7 @@ from qdrant_static.collection.migrationstate import MigrationState, Phase, write
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import plain_id
 from qdrant_static.measuring.judged import read_queries
-from qdrant_static.measuring.queries import QuerySet, of_texts
+from qdrant_static.measuring.queries import QuerySet, beginning, of_texts
 from qdrant_static.migration.comparison import ExpectedVectors, draw
 from qdrant_static.migration.gates import Gate, Thresholds, at_most, check_accepted
 from qdrant_static.migration.integrity import Integrity
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 #: With so many sampled queries of applications, none are made of points.
 _ENOUGH_SAMPLED = 20
-#: A query made of a point is so many of its first words.
-_WORDS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +149,8 @@ def _choose_queries(
     points = draw(client, blue, 2 * checks.query_count)
     for number in np.random.default_rng(0).permutation(len(points)):
         point = points[number]
-        words = spec.fields.text_of(point.payload or {})[: 40 * _WORDS].split()[:_WORDS]
-        if words:
-            own.setdefault(" ".join(words), plain_id(point.id))
+        if words := beginning(spec.fields.text_of(point.payload or {})):
+            own.setdefault(words, plain_id(point.id))
         if len(own) >= checks.query_count:
             break
     if not own:
