@@ -10,7 +10,7 @@ import pytest
 from fastembed import TextEmbedding
 from qdrant_client.fastembed_common import FastEmbedMisc
 
-from qdrant_static import install, load_encoder, plugin, uninstall
+from qdrant_static import install, load_encoder, plugin, staticmodels, uninstall
 from qdrant_static.errors import (
     ArgumentError,
     EncoderNotFoundError,
@@ -57,7 +57,7 @@ def test_a_second_call_adds_names_and_keeps_those_that_are_there(name, tmp_path)
     names = install(names=[other])
     assert {name, str(other), "wordllama"} <= set(names)
     assert list(names) == sorted(names)
-    assert set(names) == {model for model, _ in plugin._installed.names.values()}
+    assert set(names) == {model for model, _ in staticmodels.INSTALLED.names.values()}
     assert len(names) == len(plugin.KNOWN_MODELS) + 2
 
 
@@ -141,7 +141,7 @@ def test_the_rows_are_the_encoders(name):
 
 
 def test_long_input_is_encoded_block_by_block(name, monkeypatch):
-    monkeypatch.setattr(plugin, "_BLOCK", 2)
+    monkeypatch.setattr(staticmodels, "_BLOCK", 2)
     rows = np.stack(list(TextEmbedding(name).embed(TEXTS)))
     assert np.array_equal(rows, load_encoder(name).encode(TEXTS))
 
@@ -194,9 +194,9 @@ def test_a_lazy_model_is_loaded_at_its_first_use(name, monkeypatch):
         return load_encoder(path)
 
     uninstall()
-    monkeypatch.setattr(plugin, "load_encoder", load)
+    monkeypatch.setattr(staticmodels, "load_encoder", load)
     plugin.install()
-    plugin._installed.add({name: DIMENSION})
+    staticmodels.INSTALLED.add({name: DIMENSION})
     model = TextEmbedding(name, lazy_load=True)
     assert loaded == []
     assert len(list(model.embed("the cat"))) == 1
@@ -215,7 +215,7 @@ def test_what_is_no_text_is_an_error_of_ours(name):
 
 
 def test_any_encoder_can_be_installed(monkeypatch):
-    monkeypatch.setattr(plugin, "load_encoder", lambda name: FakeEncoder(name))
+    monkeypatch.setattr(staticmodels, "load_encoder", lambda name: FakeEncoder(name))
     assert "mine" in install(names=["mine"])
     rows = np.stack(list(TextEmbedding("mine", dimensions=8, threads=1).embed(TEXTS)))
     assert np.allclose(rows, truncate(FakeEncoder().encode(TEXTS), 8))
