@@ -14,7 +14,7 @@ from qdrant_static.cli.ingest import DEFAULT_ENCODER
 from qdrant_static.cli.reporting import reported
 
 if TYPE_CHECKING:
-    from qdrant_static.cli.demo_corpus import Entry
+    from qdrant_static.cli.demo_corpus import DocEntry
     from qdrant_static.clients.connect import Client
     from qdrant_static.encoders.base import Encoder
 
@@ -65,7 +65,7 @@ def command(
     typer.echo(f"  qdrant-static ingest YOUR.parquet --db {place / 'db'} --collection yours")
 
 
-def _collect() -> list[Entry]:
+def _collect() -> list[DocEntry]:
     from qdrant_static.cli.demo_corpus import collect
 
     started = time.perf_counter()
@@ -79,7 +79,7 @@ def _collect() -> list[Entry]:
     return entries
 
 
-def _write(entries: list[Entry], path: Path) -> None:
+def _write(entries: list[DocEntry], path: Path) -> None:
     from dataclasses import asdict
 
     import pyarrow as pa

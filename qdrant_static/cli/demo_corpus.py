@@ -26,7 +26,7 @@ _MAX_SIGNATURE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class DocEntry:
     """A documented module, class or function.
 
     Attributes:
@@ -46,15 +46,15 @@ class Entry:
     doc: str
 
 
-def collect() -> list[Entry]:
+def collect() -> list[DocEntry]:
     """Return all documented objects by name; of a name that comes twice, the first."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, DocEntry] = {}
     for entry in (*_standard_library(), *_compiled(), *_packages()):
         entries.setdefault(entry.name, entry)
     return sorted(entries.values(), key=lambda entry: entry.name)
 
 
-def _standard_library() -> Iterator[Entry]:
+def _standard_library() -> Iterator[DocEntry]:
     root = Path(sysconfig.get_paths()["stdlib"])
     for file in sorted(root.rglob("*.py")):
         parts = file.relative_to(root).parts
@@ -62,7 +62,7 @@ def _standard_library() -> Iterator[Entry]:
             yield from _parsed(file, _module_name(parts))
 
 
-def _packages() -> Iterator[Entry]:
+def _packages() -> Iterator[DocEntry]:
     for name in sorted(_dependencies("qdrant-static")):
         for file in metadata.distribution(name).files or ():
             if file.suffix == ".py" and not _SKIPPED_FOLDERS.intersection(file.parts):
@@ -96,7 +96,7 @@ def _module_name(parts: tuple[str, ...]) -> str:
     return ".".join(names[:-1] if names[-1] == "__init__" else names)
 
 
-def _parsed(file: Path, module: str) -> Iterator[Entry]:
+def _parsed(file: Path, module: str) -> Iterator[DocEntry]:
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
@@ -107,7 +107,7 @@ def _parsed(file: Path, module: str) -> Iterator[Entry]:
     yield from _members(tree.body, module, module)
 
 
-def _members(body: Iterable[ast.stmt], prefix: str, module: str) -> Iterator[Entry]:
+def _members(body: Iterable[ast.stmt], prefix: str, module: str) -> Iterator[DocEntry]:
     for node in body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             name = f"{prefix}.{node.name}"
@@ -123,7 +123,7 @@ def _members(body: Iterable[ast.stmt], prefix: str, module: str) -> Iterator[Ent
                 yield from _entry(name, "function", signature, module, ast.get_docstring(node))
 
 
-def _compiled() -> Iterator[Entry]:
+def _compiled() -> Iterator[DocEntry]:
     """Yield modules without a Python source: built-in ones, and compiled extensions."""
     names = {name for name in sys.builtin_module_names if not name.startswith("_")}
     folder = sysconfig.get_config_var("DESTSHARED")
@@ -141,7 +141,7 @@ def _compiled() -> Iterator[Entry]:
                 yield from _inspected(f"{name}.{member}", value, name)
 
 
-def _inspected(name: str, value: Any, module: str) -> Iterator[Entry]:
+def _inspected(name: str, value: Any, module: str) -> Iterator[DocEntry]:
     if inspect.isclass(value):
         yield from _entry(name, "class", _signature(value), module, inspect.getdoc(value))
         for member, inner in sorted(vars(value).items()):
@@ -159,9 +159,11 @@ def _signature(value: Any) -> str:
         return ""
 
 
-def _entry(name: str, kind: str, signature: str, module: str, doc: str | None) -> Iterator[Entry]:
+def _entry(
+    name: str, kind: str, signature: str, module: str, doc: str | None
+) -> Iterator[DocEntry]:
     if doc and doc.strip():
-        yield Entry(
+        yield DocEntry(
             name=name,
             kind=kind,
             signature=signature[:_MAX_SIGNATURE],

@@ -173,7 +173,7 @@ def _empty(n_slots: int, n_bytes: int, n_ids: int) -> Tables:
 
 
 @dataclass(slots=True, eq=False)
-class Workspace:
+class ScanBuffers:
     """Buffers of one thread, kept between blocks: the scan allocates nothing per row."""
 
     ids: Ids = field(default_factory=lambda: np.empty(1 << 16, np.int32))

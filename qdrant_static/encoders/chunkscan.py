@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdrant_static.encoders.chunkmemo import ChunkMemo, Workspace
+from qdrant_static.encoders.chunkmemo import ChunkMemo, ScanBuffers
 from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class ChunkScanner:
         self._limit = _NO_LIMIT if limit is None else limit
 
     def scan(
-        self, data: Bytes, starts: Positions, stops: Positions, workspace: Workspace
+        self, data: Bytes, starts: Positions, stops: Positions, workspace: ScanBuffers
     ) -> ChunkTokenRows:
         """Tokenize a block of texts (a megabyte or so: unknown chunks are learned once per block).
 
@@ -138,7 +138,7 @@ class ChunkScanner:
         rows: ChunkTokenRows,
         state: Bytes,
         end: int,
-        workspace: Workspace,
+        workspace: ScanBuffers,
     ) -> tuple[int, int]:
         """Run the kernel over the pending rows; grow the ids as needed."""
         from qdrant_static.encoders import chunkscankernels as kernels
@@ -180,7 +180,7 @@ class ChunkScanner:
         chosen: Positions,
         rows: ChunkTokenRows,
         end: int,
-        workspace: Workspace,
+        workspace: ScanBuffers,
     ) -> None:
         texts = [
             data[i:j].tobytes().decode()
@@ -198,7 +198,7 @@ class ChunkScanner:
             end += len(kept)
 
 
-def _grow(workspace: Workspace, size: int) -> None:
+def _grow(workspace: ScanBuffers, size: int) -> None:
     grown: Any = np.empty(size, np.int32)
     grown[: len(workspace.ids)] = workspace.ids
     workspace.ids = grown

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from qdrant_static import rules
-from qdrant_static.encoders.chunkmemo import ChunkMemo, Workspace
+from qdrant_static.encoders.chunkmemo import ChunkMemo, ScanBuffers
 from qdrant_static.encoders.chunkscan import NO_LETTERS, ChunkScanner, ChunkTokenRows
 from qdrant_static.encoders.sparsevectors import SparseQuery, SparseRows
 from qdrant_static.encoders.textblocks import read_texts
@@ -71,7 +71,7 @@ _ROWS_PER_THREAD = 256
 class _Scratch:
     """Buffers of one thread, kept between blocks: new memory takes longer than its use."""
 
-    workspace: Workspace = field(default_factory=Workspace)
+    workspace: ScanBuffers = field(default_factory=ScanBuffers)
     slots: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
     indices: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     values: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))

@@ -20,7 +20,7 @@ from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.chunktokenizer import SAMPLE
 from qdrant_static.encoders.lazytokenizer import LazyTokenizer
 from qdrant_static.encoders.modelfiles import check_tokenizer
-from qdrant_static.encoders.statistics import EncodedBatch, EncodingStatistics, observe
+from qdrant_static.encoders.statistics import EncodedTexts, EncodingStatistics, observe
 from qdrant_static.encoders.textblocks import TextBlock, TextSource, read_texts, with_prompt
 from qdrant_static.encoders.threads import core_count, map_blocks
 from qdrant_static.encoders.tokenroutes import TokenRules, unknown_id
@@ -196,7 +196,7 @@ class StaticEncoder:
         sizes: Sequence[int] = (),
         threads: int | None = None,
         statistics: bool = False,
-    ) -> EncodedBatch:
+    ) -> EncodedTexts:
         """Encode texts to several widths in one pass.
 
         Args:
@@ -220,7 +220,7 @@ class StaticEncoder:
         tokens = self._tokens.few_rows(source)
         if tokens is not None:
             norms = self._table.pool_few(tokens, vectors)
-            return EncodedBatch(
+            return EncodedTexts(
                 vectors=vectors, statistics=observe(tokens, norms) if statistics else None
             )
         self._tokens.load()
@@ -233,7 +233,7 @@ class StaticEncoder:
         spans = list(source.ranges(rows))
         seen = map_blocks(work, spans, min(threads, len(spans)))
         total = sum((part for part in seen if part is not None), EncodingStatistics())
-        return EncodedBatch(vectors=vectors, statistics=total if statistics else None)
+        return EncodedTexts(vectors=vectors, statistics=total if statistics else None)
 
     def tokenize(self, texts: Texts) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """Return the token ids that are pooled.

@@ -74,7 +74,7 @@ class EncodingStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EncodedBatch:
+class EncodedTexts:
     """Vectors of texts.
 
     Attributes:

@@ -152,9 +152,9 @@ class ChunkMemoRoute:
 
     def new_workspace(self) -> Any:
         """Return buffers for one thread."""
-        from qdrant_static.encoders.chunkmemo import Workspace
+        from qdrant_static.encoders.chunkmemo import ScanBuffers
 
-        return Workspace()
+        return ScanBuffers()
 
     def scan(self, block: TextBlock, workspace: Any) -> TokenRows:
         """Tokenize a block of texts."""

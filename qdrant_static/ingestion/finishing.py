@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 WATCHED_BUILD_ROWS = 20_000
 
 
-class _StoppedError(BaseException):
+class _IndexingStoppedError(BaseException):
     """Raised by a progress callback to stop the building of an index."""
 
 
@@ -122,13 +122,13 @@ class Finish:
 
         def show_local(seen: BuildProgress) -> None:
             if self._must_stop():
-                raise _StoppedError
+                raise _IndexingStoppedError
             size = f"{seen.disk_bytes / 1e6:,.0f} MB on disk"
             self.display.building(seen.elapsed_s, expected_s=expected, detail=size)
 
         def show_server(seen: IndexProgress) -> None:
             if self._must_stop():
-                raise _StoppedError
+                raise _IndexingStoppedError
             elapsed = time.monotonic() - started
             part = indexed_part(seen, points)
             self.display.building(
@@ -144,7 +144,7 @@ class Finish:
                 progress=show_local if watched else None,
                 waiting=show_server,
             )
-        except _StoppedError:
+        except _IndexingStoppedError:
             return False
         except EngineError:
             # The signal may have ended the process that builds as well.

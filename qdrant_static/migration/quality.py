@@ -39,7 +39,7 @@ _BATCH = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class ComparedGeneration:
     """One of the two collections, with its searcher and its default plan.
 
     Attributes:
@@ -55,7 +55,7 @@ class Side:
     plan: SearchPlan
 
     @classmethod
-    def of(cls, client: Client, collection: str, searcher: Searcher) -> Side:
+    def of(cls, client: Client, collection: str, searcher: Searcher) -> ComparedGeneration:
         """Make one of a collection, with its default plan but without its cross-encoder."""
         from dataclasses import replace
 
@@ -104,8 +104,8 @@ class Quality:
         low: The queries on which both agree least, for the report.
     """
 
-    blue: Side
-    green: Side
+    blue: ComparedGeneration
+    green: ComparedGeneration
     queries: QuerySet
     thresholds: Thresholds
     same_encoder: bool
@@ -259,7 +259,7 @@ def _top(points: Sequence[Any], own: PointId | None) -> list[PointId]:
     return [one for point in points if (one := plain_id(point.id)) != own][:K]
 
 
-def _ndcg_of(side: Side, queries: QuerySet) -> list[float]:
+def _ndcg_of(side: ComparedGeneration, queries: QuerySet) -> list[float]:
     relevant = queries.relevant or []
     return side.measurement(queries).values(
         side.plan, range(len(queries)), lambda number, found: ndcg(found, relevant[number], K)

@@ -20,7 +20,7 @@ from qdrant_static.migration.gates import Gate, Thresholds, at_most, check_accep
 from qdrant_static.migration.integrity import Integrity
 from qdrant_static.migration.livesearcher import QUERIES, read_shadow
 from qdrant_static.migration.migrationreport import Verified
-from qdrant_static.migration.quality import Quality, Side, of_shadow
+from qdrant_static.migration.quality import ComparedGeneration, Quality, of_shadow
 from qdrant_static.querying.run import Searcher
 from qdrant_static.sinks.sink import build_index
 
@@ -96,7 +96,7 @@ def _evaluate(
     gates.append(integrity.indexed())
     queries = _choose_queries(client, blue, blue_spec, checks, session.folder / QUERIES)
     sides = [
-        Side.of(
+        ComparedGeneration.of(
             client,
             name,
             Searcher(client, name, spec=session.spec(name), encoder=session.encoder(name)),

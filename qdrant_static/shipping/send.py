@@ -16,7 +16,7 @@ from qdrant_static.errors import CannotShipError, EngineError, ServerUnavailable
 from qdrant_static.shipping.nodes.node import collection_path
 from qdrant_static.shipping.packing.shardsnapshot import EmptySnapshot, ShardSnapshot
 from qdrant_static.shipping.progress import Phase, ShipProgress
-from qdrant_static.shipping.throttle import RateLimit, StoppableUpload, StoppedError
+from qdrant_static.shipping.throttle import RateLimit, StoppableUpload, UploadStoppedError
 
 if TYPE_CHECKING:
     from qdrant_static.shipping.nodes.peers import Peers
@@ -126,7 +126,7 @@ class Sender:
             pool.shutdown(wait=True, cancel_futures=True)
         errors = [future.exception() for future in futures if not future.cancelled()]
         for error in errors:
-            if error is not None and not isinstance(error, StoppedError):
+            if error is not None and not isinstance(error, UploadStoppedError):
                 raise error
 
     def _run(self, shard: BuiltShard) -> None:
@@ -141,7 +141,7 @@ class Sender:
         attempts, furthest = Attempts(self._retry), 0
         while True:
             if self._stop.is_set():
-                raise StoppedError
+                raise UploadStoppedError
             self._sent[shard.number] = 0
             try:
                 self._attempt(shard, attempts.failures)

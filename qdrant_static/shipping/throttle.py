@@ -43,7 +43,7 @@ class RateLimit:
             self._wait(begin - now)
 
 
-class StoppedError(Exception):
+class UploadStoppedError(Exception):
     """The upload was stopped: another shard failed, or the user interrupted it."""
 
 
@@ -64,6 +64,6 @@ class StoppableUpload:
         """Yield the content in chunks."""
         for chunk in self._content.chunks():
             if self._stop.is_set():
-                raise StoppedError
+                raise UploadStoppedError
             self._rate.take(len(chunk))
             yield chunk

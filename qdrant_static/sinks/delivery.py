@@ -73,7 +73,7 @@ class Pace:
             self.points = min(self.points, self._most)
 
 
-class StoppedError(Exception):
+class SinkStoppedError(Exception):
     """The sink gave up or was stopped: what is left is not sent."""
 
 
@@ -139,7 +139,7 @@ class Delivery:
             The rows that were refused, each with the reason; all others are acknowledged.
 
         Raises:
-            StoppedError: If `stop` was called; whether the rows are stored is not known.
+            SinkStoppedError: If `stop` was called; whether the rows are stored is not known.
             QdrantStaticError: As `ServerSink.submit`.
         """
         refused: dict[int, str] = {}
@@ -281,4 +281,4 @@ class Delivery:
     def _wait_until(self, moment: float) -> None:
         wait = moment - time.monotonic()
         if self._stopped.wait(wait) if wait > 0 else self._stopped.is_set():
-            raise StoppedError
+            raise SinkStoppedError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from qdrant_static import rules
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.collection.spec import BM25, CollectionSpec
-from qdrant_static.sinks.delivery import Delivery, Pace, StoppedError
+from qdrant_static.sinks.delivery import Delivery, Pace, SinkStoppedError
 from qdrant_static.sinks.requests import Points, check_shapes, requests_for, unfit_rows
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class ServerSink:
             self._parts -= 1
             if failure is None:
                 self._answered(part.batch)
-            elif not isinstance(failure, StoppedError) and self._failure is None:
+            elif not isinstance(failure, SinkStoppedError) and self._failure is None:
                 self._failure = failure
             self._changed.notify_all()
 

@@ -3,7 +3,7 @@
 ::
 
     class TestMine(ClientConformance):
-        differences = {"test_info__tells_the_version": Difference("it has no version")}
+        differences = {"test_info__tells_the_version": Deviation("it has no version")}
 
         @pytest.fixture
         def client(self):
@@ -12,12 +12,12 @@
 
 from qdrant_static.testing.aliases import AliasConformance
 from qdrant_static.testing.collections import CollectionConformance
-from qdrant_static.testing.differences import Difference
+from qdrant_static.testing.differences import Deviation
 from qdrant_static.testing.points import PointConformance
 from qdrant_static.testing.queries import QueryConformance
 from qdrant_static.testing.reading import ReadingConformance
 
-__all__ = ["ClientConformance", "Difference"]
+__all__ = ["ClientConformance", "Deviation"]
 
 
 class ClientConformance(

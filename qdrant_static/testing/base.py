@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from qdrant_static.testing.differences import Difference
+from qdrant_static.testing.differences import Deviation
 
 #: Size of the dense vectors of the suite.
 SIZE = 8
@@ -26,7 +26,7 @@ class Conformance:
         refusals: Exceptions that the client raises for a request that it refuses.
     """
 
-    differences: ClassVar[Mapping[str, Difference]] = {}
+    differences: ClassVar[Mapping[str, Deviation]] = {}
     refusals: ClassVar[tuple[type[BaseException], ...]] = (Exception,)
 
     @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdrant_static.encoders.chunkmemo import ChunkMemo, Workspace
+from qdrant_static.encoders.chunkmemo import ChunkMemo, ScanBuffers
 from qdrant_static.encoders.chunkscan import ChunkScanner
 from qdrant_static.errors import ArgumentError
 
@@ -45,13 +45,13 @@ def plain(texts: list[str]) -> list[list[int]]:
 
 
 def scan(
-    scanner: ChunkScanner, texts: Sequence[str], workspace: Workspace | None = None
+    scanner: ChunkScanner, texts: Sequence[str], workspace: ScanBuffers | None = None
 ) -> list[list[int]]:
     raw = [text.encode() for text in texts]
     data = np.frombuffer(b"".join(raw), np.uint8)
     ends = np.cumsum([len(text) for text in raw], dtype=np.int64)
     starts = ends - np.array([len(text) for text in raw], np.int64)
-    rows = scanner.scan(data, starts, ends, workspace or Workspace())
+    rows = scanner.scan(data, starts, ends, workspace or ScanBuffers())
     return [
         rows.ids[start : start + count].tolist()
         for start, count in zip(rows.starts, rows.counts, strict=True)
@@ -116,7 +116,7 @@ def test_limit_and_dropped_ids() -> None:
     assert scan(scanner, texts) == [[1, 2, 2], [3, 4, 5, 3], [], [2, 2, 2, 2], [], []]
     raw = b"one unk two"
     rows = scanner.scan(
-        np.frombuffer(raw, np.uint8), np.array([0]), np.array([len(raw)]), Workspace()
+        np.frombuffer(raw, np.uint8), np.array([0]), np.array([len(raw)]), ScanBuffers()
     )
     assert rows.dropped.tolist() == [1]
 
@@ -140,7 +140,7 @@ def test_kinds_are_learned_apart() -> None:
 def test_many_chunks_grow_the_memo_and_more_start_it_afresh() -> None:
     memo = ChunkMemo(learn, max_bytes=1 << 20)
     scanner = ChunkScanner(memo, plain)
-    workspace = Workspace()
+    workspace = ScanBuffers()
     for block in range(20):
         texts = [" ".join(f"{block}-{row}-{i}" for i in range(100)) for row in range(40)]
         assert scan(scanner, texts, workspace) == plain(texts)
@@ -165,7 +165,7 @@ def test_threads_share_a_memo_while_it_grows() -> None:
     wrong: list[str] = []
 
     def work(seed: int) -> None:
-        workspace = Workspace()
+        workspace = ScanBuffers()
         random = np.random.default_rng(seed)
         for _ in range(30):
             numbers = random.integers(0, 30_000, (20, 50))

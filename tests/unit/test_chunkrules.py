@@ -25,7 +25,7 @@ from tokenizers import (
     trainers,
 )
 
-from qdrant_static.encoders.chunkmemo import Workspace
+from qdrant_static.encoders.chunkmemo import ScanBuffers
 from qdrant_static.encoders.chunkrules import prove
 from qdrant_static.encoders.chunktokenizer import SAMPLE, chunk_scanner, decide
 from tests.unit.test_chunkmemo import scan
@@ -224,7 +224,7 @@ def test_ordinary_text_does_not_fall_back() -> None:
         tokenizer = built(name)
         scanner = chunk_scanner(tokenizer, decide(tokenizer))
         data = np.frombuffer(text.encode(), np.uint8)
-        rows = scanner.scan(data, np.array([0]), np.array([len(data)]), Workspace())
+        rows = scanner.scan(data, np.array([0]), np.array([len(data)]), ScanBuffers())
         assert not len(rows.plain), name
 
 

@@ -190,7 +190,7 @@ class BuildHereRun:
                     discard_unfinished=build.discard_unfinished,
                     progress=_ShipProgress(request=request, display=self.workspace.display),
                 ).to_dict()
-            except _StoppedError:
+            except _ShipmentStoppedError:
                 return replace(built, interrupted=True)
             except ShipmentRefusedError as error:
                 earlier = self._earlier(local)
@@ -271,7 +271,7 @@ class BuildHereRun:
         self.workspace.ledger.notes.pop(NOTE, None)
 
 
-class _StoppedError(BaseException):
+class _ShipmentStoppedError(BaseException):
     """Ends a shipment whose job is stopped; the same command continues it."""
 
 
@@ -284,5 +284,5 @@ class _ShipProgress:
 
     def __call__(self, progress: ShipProgress) -> None:
         if self.request.must_stop and progress.phase in ("preparing", "sending"):
-            raise _StoppedError
+            raise _ShipmentStoppedError
         self.display.shipping(progress.phase, sent=progress.sent_bytes, total=progress.total_bytes)

@@ -31,7 +31,7 @@ from qdrant_static.ingestion.run import IngestRun
 from qdrant_static.ingestion.runspec import RunSpec, Workspace
 from qdrant_static.ledger.ledger import Ledger
 from qdrant_static.reading.sources import AnySource
-from qdrant_static.shipping.localbuild.shardparts import Part
+from qdrant_static.shipping.localbuild.shardparts import ShardPart
 from qdrant_static.shipping.localbuild.shardsource import Share
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ShardJob:
         options: How its run works, with the limit of rejects at which it stops by itself.
     """
 
-    part: Part
+    part: ShardPart
     spec: CollectionSpec
     source: AnySource
     threads: int

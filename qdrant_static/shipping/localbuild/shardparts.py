@@ -31,7 +31,7 @@ _SUMMED = ("read", "stored", "rejected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ShardPart:
     """A collection of one shard, which becomes a shard of another collection.
 
     Attributes:
@@ -91,10 +91,10 @@ class Parts:
         return self.folder / STATE_FOLDER / self.collection / "parts"
 
     @property
-    def all(self) -> list[Part]:
+    def all(self) -> list[ShardPart]:
         """The parts, by shard."""
         return [
-            Part(
+            ShardPart(
                 root=self.home / f"{shard}-of-{self.shards}",
                 collection=self.collection,
                 shard=shard,
