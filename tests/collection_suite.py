@@ -171,14 +171,14 @@ class CollectionSuite:
         client.create_payload_index(name, "n", models.PayloadSchemaType.INTEGER)
         told = diff(client, name, spec)
         assert [str(one) for one in told.differences] == [
-            "vector full: quantization is none, asked turbo4",
-            "payload index n: is integer, asked absent",
+            "vector full: quantization is none, wanted turbo4",
+            "payload index n: is integer, wanted absent",
         ]
         assert "the metadata says turbo4: it was changed since" in told.differences[0].reason
         as_it_is = vectors(replace(spec, payload_indexes={"n": "integer"}), quantization=None)
         followed = diff(client, name, as_it_is)
         assert {one.remedy for one in followed.differences} == {"in place"}
-        assert all("metadata follows" in one.reason for one in followed.differences)
+        assert all("only the metadata changes" in one.reason for one in followed.differences)
         apply(client, name, followed)
         assert read_spec(client, name) == as_it_is
         assert diff(client, name, as_it_is).differences == ()
@@ -199,7 +199,7 @@ class CollectionSuite:
         write_spec(client, name, replace(spec, sparse=None))
         wanted = vectors(replace(spec, sparse=None), "mrl_8", quantization=Scalar(quantile=None))
         told = diff(client, name, wanted)
-        assert "vector full: quantization is scalar quantile=None, asked none" in map(
+        assert "vector full: quantization is scalar quantile=None, wanted none" in map(
             str, told.differences
         )
         apply(client, name, told)
@@ -382,12 +382,12 @@ class CollectionSuite:
         small = FakeEncoder(dimension=16)
         assert foreign_spec(client, name, encoder=small).vectors[0].name == "image"
         for options, told in [
-            ({}, "more than one dense vector; name one: there are:"),
+            ({}, "more than one dense vector; name one of: "),
             ({"encoder": ENCODER}, "more than one dense vector of the encoder's 32 dimensions"),
             ({"encoder": FakeEncoder(dimension=64)}, "no dense vector of the encoder's 64"),
             ({"vector": "full"}, "'full' is not a dense vector here"),
             ({"vector": "tokens"}, "'tokens' is not a dense vector here"),
-            ({"vector": "raw"}, "how its numbers were scaled is not stored anywhere"),
+            ({"vector": "raw"}, "the scale of its numbers is not stored anywhere"),
             ({"vector": "text", "encoder": small}, "'text' has 32 dimensions, and the encoder"),
         ]:
             with pytest.raises(ArgumentError, match=told):
@@ -518,7 +518,7 @@ class CollectionSuite:
             "bm25",
             models.SparseVectorNameConfig(sparse=models.SparseVectorConfig(modifier="idf")),
         )
-        with pytest.raises(ArgumentError, match="nobody knows"):
+        with pytest.raises(ArgumentError, match="this package did not make"):
             quantize(client, name, queries=5, text=("body",))
 
     def test_a_text_field_that_is_not_there_is_told(self, client, name):

@@ -1,4 +1,4 @@
-"""Changes a live collection to what a spec wants, as far as that is possible in place."""
+"""Changes a live collection to match a spec, as far as that is possible in place."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def ensure_collection(
     client: Client, collection: str, spec: CollectionSpec, *, apply: bool = False
 ) -> CollectionDiff:
-    """Create the collection, or check that it is as the spec says.
+    """Create the collection, or check that it matches the spec.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
@@ -55,74 +55,76 @@ def ensure_collection(
         The differences that were changed; none if there were none.
 
     Raises:
-        SpecMismatchError: If it differs, and ``apply`` is not given or does not help; nothing
+        SpecMismatchError: If it differs, and ``apply`` is False or cannot change that; nothing
             was changed.
         NotAPlannedCollectionError: If it was made without this package.
     """
     if not client.collection_exists(collection):
         create_collection(client, collection, spec)
         return CollectionDiff(collection=collection, wanted=spec, differences=())
-    found = diff(client, collection, spec)
-    if found and not apply:
-        raise _refused(collection, found.differences)
-    apply_diff(client, collection, found)
-    return found
+    changes = diff(client, collection, spec)
+    if changes and not apply:
+        raise _refused(collection, changes.differences)
+    apply_diff(client, collection, changes)
+    return changes
 
 
 def apply(
     client: Client,
     collection: str,
-    found: CollectionDiff,
+    changes: CollectionDiff,
     *,
     notify: Callable[[str], None] | None = None,
 ) -> None:
-    """Change a collection in place to what a diff wants.
+    """Change a collection in place so that it matches the spec of a diff.
 
     A server then rebuilds its indexes in the background, an embedded collection at its next
     `optimize`. A new Matryoshka size is filled with prefixes of the full
     vector, BM25 with terms of the texts in the payload; a late-interaction vector stays empty
     until the records are ingested again. The metadata is written last, so no search uses a vector
-    that is half filled; after a crash, `diff` shows what is left, and repeating is harmless.
+    that is half filled; after a crash, `diff` shows what remains, and repeating is harmless.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        found: What `diff` gave.
-        notify: Called with a line for each difference before it is changed.
+        changes: What `diff` returned.
+        notify: Called with one line per difference, before anything is changed.
 
     Raises:
         SpecMismatchError: If a difference needs a migration; nothing was changed.
-        MigrationWritesError: If a migration is about to judge or replace the collection.
-        ArgumentError: If the server is too old for what is wanted, or the collection's texts are
+        MigrationWritesError: If a migration is about to compare or replace the collection.
+        ArgumentError: If the server is too old for the spec, or the collection's texts are
             not in its payload, so that BM25 cannot be filled; nothing was changed.
     """
-    if impossible := found.needing("migration"):
+    if impossible := changes.needing("migration"):
         raise _refused(collection, impossible)
-    if not found:
+    if not changes:
         return
     refuse_layout_change(client, collection, "changing its layout")
-    wanted = found.wanted
+    wanted = changes.wanted
     check_version(client, wanted)
     stored = read_spec(client, collection)
     fields = stored.fields if stored.fields.all_columns else wanted.fields
-    terms_missing = any(one.field == "sparse" for one in found.needing("new vector"))
+    terms_missing = any(
+        difference.field == "sparse" for difference in changes.needing("new vector")
+    )
     if terms_missing:
         fields.require_text(collection, TERMS_FROM_FILES)
     if terms_missing and not fields.text:
         raise ArgumentError(
             field="fields.text",
             problem="nothing was ingested yet, so the fields of the texts are not known: BM25 "
-            "cannot be added. Create the collection anew, or give the fields",
+            "cannot be added. Create the collection again, or give the fields",
         )
     notify = notify or (lambda _: None)
-    for one in found.differences:
-        notify(str(one))
+    for difference in changes.differences:
+        notify(str(difference))
     before = info_of(client, collection)
-    _change_settings(client, collection, found)
-    _change_payload_indexes(client, collection, found)
-    sparse = _add_vectors(client, collection, found, stored, fields)
+    _change_settings(client, collection, changes)
+    _change_payload_indexes(client, collection, changes)
+    sparse = _add_vectors(client, collection, changes, stored, fields)
     spec = _merged(wanted, stored, fields=fields, sparse=sparse)
-    if found.changes_layout:
+    if changes.changes_layout:
         spec = _without_evidence(spec, stored, before, info_of(client, collection), notify)
     write_spec(client, collection, spec)
     if terms_missing:
@@ -133,10 +135,10 @@ def apply(
 apply_diff = apply
 
 
-def _change_settings(client: Client, collection: str, found: CollectionDiff) -> None:
+def _change_settings(client: Client, collection: str, changes: CollectionDiff) -> None:
     """Change all settings of existing vectors in one request."""
-    wanted, tiers = found.wanted, knows_tiers(client)
-    fields = [one.field for one in found.needing("in place")]
+    wanted, tiers = changes.wanted, knows_tiers(client)
+    fields = [difference.field for difference in changes.needing("in place")]
     vectors = {
         vector.name: vector_diff(vector, tiers=tiers)
         for vector in wanted.vectors
@@ -162,36 +164,36 @@ def _change_settings(client: Client, collection: str, found: CollectionDiff) -> 
         change_vectors(client, collection, vectors, **arguments)
 
 
-def _change_payload_indexes(client: Client, collection: str, found: CollectionDiff) -> None:
-    there = fromparams.payload_indexes(client.get_collection(collection))
-    wanted = found.wanted.payload_indexes
-    for one in found.needing("in place"):
-        head, _, name = one.field.partition(".")
-        if head != "payload_indexes" or there.get(name) == wanted.get(name):
+def _change_payload_indexes(client: Client, collection: str, changes: CollectionDiff) -> None:
+    existing = fromparams.payload_indexes(client.get_collection(collection))
+    wanted = changes.wanted.payload_indexes
+    for difference in changes.needing("in place"):
+        head, _, name = difference.field.partition(".")
+        if head != "payload_indexes" or existing.get(name) == wanted.get(name):
             continue
-        if name in there:
+        if name in existing:
             client.delete_payload_index(collection, name)
         if name in wanted:
             client.create_payload_index(collection, name, models.PayloadSchemaType(wanted[name]))
 
 
 def _add_vectors(
-    client: Client, collection: str, found: CollectionDiff, stored: CollectionSpec, fields: Fields
+    client: Client, collection: str, changes: CollectionDiff, stored: CollectionSpec, fields: Fields
 ) -> SparseSpec | None:
     """Create and fill the missing vectors, and return the resulting BM25 settings."""
-    wanted, tiers = found.wanted, knows_tiers(client)
+    wanted, tiers = changes.wanted, knows_tiers(client)
     sparse = wanted.sparse
     if sparse is not None and stored.sparse is not None and sparse.mean_length is None:
         sparse = replace(sparse, mean_length=stored.sparse.mean_length)
-    for one in found.needing("new vector"):
-        if one.field == "late" and wanted.late is not None:
+    for difference in changes.needing("new vector"):
+        if difference.field == "late" and wanted.late is not None:
             given = params.late_params(wanted.late, tiers=tiers)
             create_dense_vector(client, collection, LATE, given)
-        elif one.field == "sparse" and sparse is not None:
+        elif difference.field == "sparse" and sparse is not None:
             create_terms_vector(client, collection)
             sparse = fill_terms(client, collection, sparse, fields)
         else:
-            vector = wanted.vector(one.field.removeprefix("vectors."))
+            vector = wanted.vector(difference.field.removeprefix("vectors."))
             create_dense_vector(
                 client, collection, vector.name, params.vector_params(vector, tiers=tiers)
             )
@@ -205,7 +207,7 @@ def _add_vectors(
 def _merged(
     wanted: CollectionSpec, stored: CollectionSpec, *, fields: Fields, sparse: SparseSpec | None
 ) -> CollectionSpec:
-    """Return the spec for the metadata: the wanted one, with the old values where that is open."""
+    """Return the spec for the metadata: the wanted one, with the old values where it has none."""
     settings = {**stored.server.to_dict(), **wanted.server.to_dict()}
     return replace(
         wanted,
@@ -225,20 +227,22 @@ def _without_evidence(
     after: models.CollectionInfo,
     notify: Callable[[str], None],
 ) -> CollectionSpec:
-    """Return the spec without measurements, and a tuned plan, of the layout before."""
+    """Return the spec without the measurements and the tuned plan of the previous layout."""
     if stored.evidence is not None and LAYOUT not in stored.evidence and stored.plan is not None:
-        # Evidence of an earlier version names no layout: it was of the one before.
+        # Evidence of an earlier version has no fingerprint: it was of the previous layout.
         plan = SearchPlan.of(stored.plan)
         evidence = {**stored.evidence, LAYOUT: layout_of(plan, stored, before)}
         spec = replace(spec, evidence=None if spec.evidence is None else evidence)
-    found = current(spec, after, "")
-    if spec.evidence is not None and found.evidence is None:
+    checked = current(spec, after, "")
+    if spec.evidence is not None and checked.evidence is None:
         notify(DROPPED)
-    return found
+    return checked
 
 
 def _refused(collection: str, differences: Iterable[Difference]) -> SpecMismatchError:
     return SpecMismatchError(
         collection=collection,
-        differences=tuple(f"{one} [{one.remedy}: {one.reason}]" for one in differences),
+        differences=tuple(
+            f"{difference} [{difference.remedy}: {difference.reason}]" for difference in differences
+        ),
     )

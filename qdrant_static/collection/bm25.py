@@ -1,4 +1,4 @@
-"""Makes the BM25 encoder of a collection, and measures the settings it needs from texts."""
+"""Makes the BM25 encoder of a collection, and derives its settings from texts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from qdrant_static.collection.vectorspec import SparseSpec
 from qdrant_static.encoders.sparse import Bm25Encoder
 from qdrant_static.encoders.writingsystems import choose_tokenizer
 
-#: A sampled text counts as so many times as long as the middle one, at most: one text of 2 MB
-#: would else double the mean of 4,000.
+#: The length of a sampled text is capped at this multiple of the median: a single text of 2 MB
+#: would otherwise double the mean of 4,000 texts.
 _CLIPPED = 20
 
 
@@ -36,12 +36,12 @@ def bm25_encoder(sparse: SparseSpec) -> Bm25Encoder:
 def measured(
     sparse: SparseSpec, texts: Sequence[str], *, whole: bool = False
 ) -> tuple[SparseSpec, list[str]]:
-    """Complete the settings of BM25 by the texts; what is set already stays.
+    """Complete the settings of BM25 from texts; settings that have a value are kept.
 
     Args:
         sparse: The settings.
         texts: A sample of the texts, not empty.
-        whole: Whether the sample is all there is.
+        whole: Whether the sample holds all texts.
 
     Returns:
         Settings with tokenizer and mean length, and notes for the user.

@@ -1,4 +1,4 @@
-"""Computes the bytes that a collection takes in RAM and on disk, part by part, from its spec.
+"""Computes from a spec the bytes that each part of a collection takes in RAM and on disk.
 
 Pure arithmetic, without a client; the figures are in `capacityfigures`. Tests compare the sums with
 the bytes that Qdrant Edge takes (disk within 15%, memory within 20%).
@@ -198,7 +198,7 @@ def _placed(
 
 
 def _vector(vector: VectorSpec, rows: int, bits: int, *, indexed: bool) -> Iterator[Part]:
-    """Yield originals, codes and graph; a small segment has no graph, and codes of some kinds."""
+    """Yield originals, codes and graph; a small segment has no graph and only some codes."""
     name = vector.name or "vector"
     source = f"{vector.datatype}, file format" if indexed else "not indexed: files of 32 MiB"
     chunked = not indexed or vector.datatype.startswith("turbo")
@@ -291,10 +291,10 @@ def _log(spec: CollectionSpec, corpus: Corpus) -> Part:
     # An entry (a batch) is never split; the rest of a file stays empty.
     per_segment = max(1, int(figures.WAL_SEGMENT / batch))
     closed, rest = divmod(corpus.rows * point, per_segment * batch)
-    kept = min(closed, 1) * per_segment * batch + rest
+    size = min(closed, 1) * per_segment * batch + rest
     return Part(
         name="log",
-        disk=kept,
-        ram=kept + figures.WAL_HEAP * batch,
+        disk=size,
+        ram=size + figures.WAL_HEAP * batch,
         source="CBOR of the last writes, measured; read at opening",
     )

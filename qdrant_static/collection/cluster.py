@@ -1,4 +1,4 @@
-"""Computes how many machines and shards of a server a footprint needs."""
+"""Computes the number of machines and shards that a collection needs on servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creates a collection from its spec, reads the spec back, and checks it. Drops nothing."""
+"""Creates a collection from its spec, reads the spec back, and checks it; it drops nothing."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def create_collection(
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
         spec: The spec.
-        metadata: Metadata beside the spec, set from the first moment.
-        shards: How many shards, in the place of the spec's number; one of an `EdgeClient` that
-            has several is for shipping, and cannot be searched. None: as the spec says on a
-            server, one embedded.
+        metadata: More metadata, set in the request that creates the collection.
+        shards: Number of shards, instead of the spec's; an embedded collection of several shards
+            is for shipping and cannot be searched. None takes the spec's number on a server, and
+            one shard embedded.
 
     Raises:
-        CollectionExistsError: If it exists; it is left as it is.
+        CollectionExistsError: If it exists; it is not changed.
         ArgumentError: If no search could use it: an unknown language, a plan that it cannot serve.
     """
     check_plan(default_plan(spec), spec)
@@ -118,10 +118,10 @@ def check_version(client: Client, spec: CollectionSpec) -> None:
         return
     for vector in spec.vectors:
         if vector.datatype.startswith("turbo"):
-            what, since, instead = str(vector.datatype), _TURBO_DATATYPES_SINCE, "'float16'"
+            setting, since, instead = str(vector.datatype), _TURBO_DATATYPES_SINCE, "'float16'"
             field = f"vectors.{vector.name}.datatype"
         elif isinstance(vector.quantization, Turbo):
-            what, instead = quantizations.describe(vector.quantization), "'int8' or 'binary2'"
+            setting, instead = quantizations.describe(vector.quantization), "'int8' or 'binary2'"
             since = _TURBO_8_SINCE if vector.quantization.bits == 8 else _TURBO_SINCE
             field = f"vectors.{vector.name}.quantization"
         else:
@@ -130,14 +130,14 @@ def check_version(client: Client, spec: CollectionSpec) -> None:
             needed, here = (".".join(map(str, numbers)) for numbers in (since, version))
             raise ArgumentError(
                 field=field,
-                problem=f"{what} needs Qdrant {needed}; this server is {here}. Take {instead}",
+                problem=f"{setting} needs Qdrant {needed}; this server is {here}. Take {instead}",
             )
 
 
 def read_spec(client: Client, collection: str) -> CollectionSpec:
     """Return the spec in a collection's metadata.
 
-    A plan whose evidence was measured on another layout is left out (`search.measured`).
+    A plan whose evidence was measured on another layout is dropped (`planevidence`).
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
@@ -154,14 +154,14 @@ def info_of(client: Client, collection: str) -> models.CollectionInfo:
     """Return a collection's info (`get_collection`).
 
     Raises:
-        CollectionNotFoundError: If there is no such collection; it lists those that are.
+        CollectionNotFoundError: If there is no such collection; it lists the existing ones.
     """
     try:
         return client.get_collection(collection)
     except Exception as error:
         if not _is_missing(error):
             raise
-        names = sorted(one.name for one in client.get_collections().collections)
+        names = sorted(description.name for description in client.get_collections().collections)
         raise CollectionNotFoundError(
             collection=collection, where=address(client), collections=tuple(names)
         ) from error
@@ -182,32 +182,32 @@ def write_spec(client: Client, collection: str, spec: CollectionSpec) -> None:
     client.update_collection(collection, metadata={METADATA_KEY: spec.to_dict()})
 
 
-def check_encoder(collection: str, expected: EncoderInfo, given: EncoderInfo) -> None:
+def check_encoder(collection: str, expected: EncoderInfo, encoder: EncoderInfo) -> None:
     """Refuse an encoder that is not the collection's.
 
     Raises:
         EncoderMismatchError: If the fingerprints differ.
     """
-    if expected.fingerprint != given.fingerprint:
+    if expected.fingerprint != encoder.fingerprint:
         raise EncoderMismatchError(
             collection=collection,
             expected=expected.name,
             expected_fingerprint=expected.fingerprint,
-            given=given.name,
-            given_fingerprint=given.fingerprint,
+            given=encoder.name,
+            given_fingerprint=encoder.fingerprint,
         )
 
 
-def check_spec(collection: str, there: CollectionSpec, wanted: CollectionSpec) -> None:
+def check_spec(collection: str, existing: CollectionSpec, wanted: CollectionSpec) -> None:
     """Refuse a spec that is not the collection's.
 
-    What the wanted spec leaves open (mean length, fields, the default plan, a server's own
-    settings) is no difference.
+    Values that the wanted spec leaves open (mean length, fields, the default plan, a server's own
+    settings) are not compared.
 
     Raises:
         EncoderMismatchError: If the encoders differ.
-        SpecMismatchError: If anything else does; it names all differences.
+        SpecMismatchError: If anything else differs; it names all differences.
     """
-    check_encoder(collection, there.encoder, wanted.encoder)
-    if differences := compare(there, wanted):
+    check_encoder(collection, existing.encoder, wanted.encoder)
+    if differences := compare(existing, wanted):
         raise SpecMismatchError(collection=collection, differences=tuple(map(str, differences)))

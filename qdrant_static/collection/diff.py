@@ -1,7 +1,7 @@
-"""Compares a collection with a spec, and finds what each difference takes to change.
+"""Compares a collection with a spec, and returns how each difference can be removed.
 
 Three things are compared: the wanted spec, the spec in the collection's metadata, and the engine's
-own configuration, which may have been changed since.
+own configuration, which may have been changed later.
 """
 
 from __future__ import annotations
@@ -50,23 +50,26 @@ class CollectionDiff:
     def changes_layout(self) -> bool:
         """Whether codes, graphs or vectors change, and not only where they are stored."""
         return any(
-            one.field in ("sparse", "late")
+            difference.field in ("sparse", "late")
             or (
-                one.field.startswith("vectors.")
-                and not one.field.endswith((".placement", ".codes"))
+                difference.field.startswith("vectors.")
+                and not difference.field.endswith((".placement", ".codes"))
             )
-            for one in self.differences
+            for difference in self.differences
         )
 
     def needing(self, remedy: Remedy) -> tuple[Difference, ...]:
         """Return the differences with that remedy."""
-        return tuple(one for one in self.differences if one.remedy == remedy)
+        return tuple(difference for difference in self.differences if difference.remedy == remedy)
 
     def __str__(self) -> str:
         """Return a line for every difference, with its remedy."""
         if not self:
             return f"{self.collection}: no difference"
-        return "\n".join(f"{one} [{one.remedy}: {one.reason}]" for one in self.differences)
+        return "\n".join(
+            f"{difference} [{difference.remedy}: {difference.reason}]"
+            for difference in self.differences
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the differences as JSON-like data."""
@@ -74,7 +77,8 @@ class CollectionDiff:
         return {
             "collection": self.collection,
             "differences": [
-                {name.rstrip("_"): getattr(one, name) for name in names} for one in self.differences
+                {name.rstrip("_"): getattr(difference, name) for name in names}
+                for difference in self.differences
             ],
         }
 
@@ -85,8 +89,8 @@ def diff(client: Client, collection: str, spec: CollectionSpec) -> CollectionDif
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        spec: What it should be. What it leaves open (mean length, fields, default plan, a
-            server's settings) is no difference.
+        spec: The wanted spec. Values that it leaves open (mean length, fields, default plan, a
+            server's settings) are not compared.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
@@ -99,44 +103,45 @@ def diff(client: Client, collection: str, spec: CollectionSpec) -> CollectionDif
     tiers = knows_tiers(client)
     real = fromparams.actual(stored, info, server=server)
     drift = {
-        one.field: one
-        for one in compare(stored, real, tiers=tiers)
-        # Settings of a server that the metadata leaves open have a value in the engine.
-        if not one.field.startswith("server.")
+        difference.field: difference
+        for difference in compare(stored, real, tiers=tiers)
+        # A server has values for all settings, also for those that the metadata leaves open.
+        if not difference.field.startswith("server.")
     }
-    found = []
-    for one in compare(real, wanted, tiers=tiers):
-        changed = drift.pop(one.field, None)
+    differences = []
+    for difference in compare(real, wanted, tiers=tiers):
+        changed = drift.pop(difference.field, None)
         if changed is None:
-            found.append(one)
-        elif (changed.is_, changed.wanted) == ("absent", one.is_):
-            found.append(one)  # an index or a vector that was added since
+            differences.append(difference)
+        elif (changed.is_, changed.wanted) == ("absent", difference.is_):
+            differences.append(difference)  # an index or a vector that was added later
         else:
-            reason = f"{one.reason} (the metadata says {changed.is_}: it was changed since)"
-            found.append(replace(one, reason=reason))
-    found += [
+            reason = f"{difference.reason} (the metadata says {changed.is_}: it was changed since)"
+            differences.append(replace(difference, reason=reason))
+    differences += [
         Difference(
-            field=field, is_=f"{one.is_} in the metadata", wanted=one.wanted, remedy="in place",
-            reason="the engine has it so already; the metadata follows",
+            field=field, is_=f"{difference.is_} in the metadata", wanted=difference.wanted,
+            remedy="in place",
+            reason="the engine has this value already; only the metadata changes",
         )
-        for field, one in drift.items()
+        for field, difference in drift.items()
     ]  # fmt: skip
     if wanted.plan is not None and wanted.plan != stored.plan:
-        found.append(
+        differences.append(
             Difference(
                 field="plan", is_=str(stored.plan or "open"), wanted=str(wanted.plan),
-                remedy="in place", reason="it is in the metadata alone",
+                remedy="in place", reason="only the metadata changes",
             )
         )  # fmt: skip
     version = server_version(client)
     if version is not None and version < VECTOR_NAMES_SINCE:
-        found = [_without_new_vectors(one, version) for one in found]
-    return CollectionDiff(collection=collection, wanted=spec, differences=tuple(found))
+        differences = [_without_new_vectors(difference, version) for difference in differences]
+    return CollectionDiff(collection=collection, wanted=spec, differences=tuple(differences))
 
 
-def _without_new_vectors(one: Difference, version: Sequence[int]) -> Difference:
-    if one.remedy != "new vector":
-        return one
+def _without_new_vectors(difference: Difference, version: Sequence[int]) -> Difference:
+    if difference.remedy != "new vector":
+        return difference
     needed, here = (".".join(map(str, numbers)) for numbers in (VECTOR_NAMES_SINCE, version))
     reason = f"adding a vector to a collection needs Qdrant {needed}; this server is {here}"
-    return replace(one, remedy="migration", reason=reason)
+    return replace(difference, remedy="migration", reason=reason)

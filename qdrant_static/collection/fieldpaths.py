@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-#: Names and, for the items of a list, ``[]`` or ``[3]``.
+#: Names of fields; ``[]`` or ``[3]`` stands for all items of a list, or for one.
 Path: TypeAlias = tuple[str, ...]
 
 _STEP = re.compile(r'(?P<name>[\w-]+)|"(?P<quoted>[^"]+)"')
@@ -57,33 +57,33 @@ def as_key(name: str) -> str:
 
 
 def candidates(name: str) -> list[Path]:
-    """Return the paths that a name can mean: a field of exactly that name first, then a path.
+    """Return the paths that a name can mean: first a field of exactly that name, then a path.
 
-    As everywhere in this package, a name with dots is a name before it is a path.
+    Everywhere in this package, a field of that name takes precedence over a path.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     if '"' not in name:
-        found.append((name,))
+        paths.append((name,))
     path = parse_key(name)
-    if path is not None and path not in found:
-        found.append(path)
-    return found
+    if path is not None and path not in paths:
+        paths.append(path)
+    return paths
 
 
 def values_at(value: Any, path: Path) -> Iterator[Any]:
     """Yield the values at a path, those of lists one by one."""
     if not path:
         if isinstance(value, list):
-            for one in value:
-                yield from values_at(one, path)
+            for item in value:
+                yield from values_at(item, path)
         else:
             yield value
         return
     head, rest = path[0], path[1:]
     if _ITEMS.fullmatch(head):
         items = value if isinstance(value, list) else []
-        for one in items if head == "[]" else items[int(head[1:-1]) :][:1]:
-            yield from values_at(one, rest)
+        for item in items if head == "[]" else items[int(head[1:-1]) :][:1]:
+            yield from values_at(item, rest)
     elif isinstance(value, Mapping) and head in value:
         yield from values_at(value[head], rest)
 
@@ -94,9 +94,9 @@ def names_in(payload: Mapping[str, Any], before: Path = ()) -> Iterator[Path]:
         path = (*before, name)
         if isinstance(value, Mapping):
             yield from names_in(value, path)
-        elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
-            for one in value:
-                if isinstance(one, Mapping):
-                    yield from names_in(one, (*path, "[]"))
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            for item in value:
+                if isinstance(item, Mapping):
+                    yield from names_in(item, (*path, "[]"))
         else:
             yield path

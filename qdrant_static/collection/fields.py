@@ -1,4 +1,4 @@
-"""Fields: where the payload of a collection holds key and text, and how the text was made."""
+"""Defines `Fields`: which payload fields hold key and text, and how the text was made."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qdrant_static.errors import ArgumentError
 
 
 def value_at(record: Mapping[str, Any], path: str, missing: Any = None) -> Any:
-    """Return the value at a dotted path; a field of exactly that name comes first.
+    """Return the value at a dotted path; a field of exactly that name takes precedence.
 
     Args:
-        record: An object, with objects in it.
+        record: A mapping, possibly nested.
         path: ``"title"`` or ``"meta.title"``.
         missing: Returned where there is no value.
     """
@@ -32,11 +32,11 @@ def value_at(record: Mapping[str, Any], path: str, missing: Any = None) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """Columns between fixed pieces.
+    """Makes a text of columns, with fixed pieces of text between them.
 
     Attributes:
         pieces: n + 1 fixed pieces: before, between and after the columns.
-        columns: n columns, in the order of the text; one may come twice.
+        columns: n columns, in the order of the text; a column may occur twice.
     """
 
     pieces: tuple[str, ...]
@@ -46,15 +46,16 @@ class Template:
         if len(self.pieces) != len(self.columns) + 1:
             raise ArgumentError(
                 field="pieces",
-                problem=f"{len(self.pieces)} do not stand around {len(self.columns)} columns",
+                problem=f"{len(self.columns)} columns need {len(self.columns) + 1} pieces, "
+                f"not {len(self.pieces)}",
             )
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a template; ``{{`` and ``}}`` stand for braces.
+        """Parse a template; ``{{`` and ``}}`` stand for braces.
 
         Raises:
-            ArgumentError: If it names no column, or cannot be read.
+            ArgumentError: If it names no column, or is not a template.
         """
         pieces, columns = [""], []
         try:
@@ -77,7 +78,7 @@ class Template:
         return cls(pieces=tuple(pieces), columns=tuple(columns))
 
     def fill(self, parts: Sequence[str]) -> str:
-        """Return the text of n parts; a missing one is given as an empty string."""
+        """Return the text of n parts, in the columns' order; a missing part is an empty string."""
         woven = [self.pieces[0]]
         for part, piece in zip(parts, self.pieces[1:], strict=True):
             woven += (part, piece)
@@ -102,15 +103,15 @@ class Fields:
         key: The field of the key, or several; None if the key is a digest of the text.
         text: The fields that hold the text, in its order: joined by one space, unless there is a
             template.
-        template: How the text is made; its columns are called as in the input.
-        columns: All columns of the text as the input calls them, in its order, where that is not
-            what `text` says: some have other names in the payload, or are not stored.
+        template: How the text is made; its columns have the names of the input.
+        columns: All columns of the text, with the names of the input and in its order, where
+            these differ from `text`: some are renamed in the payload, or are not stored.
         unstored: Those of the columns that the payload does not hold. Where there are any, the
             text cannot be made again from the payload.
-        ready_vectors: Whether vectors were given with the rows, in place of the encoder's.
+        ready_vectors: Whether the rows came with vectors, which the encoder then did not make.
         mixed: Whether jobs of different templates have stored points: which point has which
             text is not known.
-        is_complete: False where an earlier version wrote this, which kept key and `text` only.
+        is_complete: False if an earlier version wrote this, which stored `key` and `text` only.
     """
 
     key: str | tuple[str, ...] | None = None
@@ -128,7 +129,7 @@ class Fields:
 
     @property
     def all_columns(self) -> tuple[str, ...]:
-        """The columns of the text as the input calls them, stored or not."""
+        """All columns of the text, with the names of the input, stored or not."""
         return self.columns or self.text
 
     def key_of(self, payload: Mapping[str, Any]) -> Any:
@@ -150,11 +151,11 @@ class Fields:
         return self.template.fill([parts.get(column, "") for column in self.template.columns])
 
     def require_text(self, collection: str, purpose: str) -> None:
-        """Refuse to remake texts where the payload does not hold all of their columns.
+        """Raise an error where texts cannot be made again from the payload.
 
         Args:
             collection: The collection, for the error.
-            purpose: What cannot be done, and what to do instead.
+            purpose: What therefore cannot be done, and what to do instead.
 
         Raises:
             ArgumentError: If some columns of the text are not stored; it names them.
@@ -186,16 +187,18 @@ class Fields:
         if self.all_columns != other.all_columns:
             return (self.text, self.unstored) == (other.text, other.unstored)
         mine, theirs = self._stored(), other._stored()
-        return all(mine[one] == theirs[one] for one in mine.keys() & theirs.keys())
+        return all(mine[column] == theirs[column] for column in mine.keys() & theirs.keys())
 
     def same_text(self, other: Fields) -> bool:
-        """Return whether both make the same text from the same columns, as far as both say how."""
+        """Return whether both make the same text of the same columns, as far as that is known."""
         if not self.agrees(other) or not (self.is_complete and other.is_complete):
             return self.agrees(other)
         if self.mixed or other.mixed:
             return False
         named_alike = self.all_columns == other.all_columns
-        mine, theirs = (one.template if named_alike else one.in_payload for one in (self, other))
+        mine, theirs = (
+            fields.template if named_alike else fields.in_payload for fields in (self, other)
+        )
         return mine == theirs
 
     def same_payload(self, other: Fields) -> bool:
@@ -204,9 +207,9 @@ class Fields:
         return stored and self.same_text(other)
 
     def with_points_of(self, other: Fields) -> Fields:
-        """Return the fields that hold for all points where some come from another, agreeing job.
+        """Return the fields of a collection whose points come from two jobs that agree.
 
-        A column that one of them does not store is in no text that is made again from payloads.
+        A column that one of the jobs does not store is not used when texts are made again.
         """
         ready = self.ready_vectors or other.ready_vectors
         if not (self.is_complete and other.is_complete):
@@ -218,20 +221,20 @@ class Fields:
         stored = self._stored()
         return replace(
             self,
-            text=tuple(name for one, name in stored.items() if one not in missing),
+            text=tuple(name for column, name in stored.items() if column not in missing),
             columns=self.all_columns,
-            unstored=tuple(one for one in self.all_columns if one in missing),
+            unstored=tuple(column for column in self.all_columns if column in missing),
             ready_vectors=ready,
             mixed=mixed,
         )
 
     @property
     def in_payload(self) -> Template | None:
-        """The template with the names of the payload in the place of the input's."""
+        """The template with the payload's names of the columns instead of the input's."""
         if self.template is None:
             return None
         names = self._stored()
-        columns = tuple(names.get(one, one) for one in self.template.columns)
+        columns = tuple(names.get(column, column) for column in self.template.columns)
         return replace(self.template, columns=columns)
 
     @property
@@ -250,24 +253,24 @@ class Fields:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-like data."""
         key = list(self.key) if isinstance(self.key, tuple) else self.key
-        found: dict[str, Any] = {"key": key, "text": list(self.text)}
+        data: dict[str, Any] = {"key": key, "text": list(self.text)}
         if self.is_complete:
-            found["unstored"] = list(self.unstored)
+            data["unstored"] = list(self.unstored)
         if self.columns:
-            found["columns"] = list(self.columns)
+            data["columns"] = list(self.columns)
         if self.template is not None:
-            found["template"] = {
+            data["template"] = {
                 "pieces": list(self.template.pieces), "columns": list(self.template.columns),
             }  # fmt: skip
         if self.ready_vectors:
-            found["ready_vectors"] = True
+            data["ready_vectors"] = True
         if self.mixed:
-            found["mixed"] = True
-        return found
+            data["mixed"] = True
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "fields") -> Self:
-        """Read what `to_dict` gave, in an earlier version too.
+        """Read what `to_dict` returned, also that of an earlier version.
 
         Raises:
             ArgumentError: If a name is unknown or a value is of another type.
@@ -275,10 +278,10 @@ class Fields:
         for name in ("key", "text"):
             if isinstance(data, Mapping) and name not in data:
                 raise ArgumentError(field=f"{where}.{name}", problem="is missing")
-        found = plaindata.build(cls, data, where)
-        return replace(found, is_complete="unstored" in data)
+        fields = plaindata.build(cls, data, where)
+        return replace(fields, is_complete="unstored" in data)
 
     def _stored(self) -> dict[str, str]:
-        """Column of the text, as the input calls it -> the payload field that holds it."""
-        stored = [one for one in self.all_columns if one not in self.unstored]
+        """Return the payload field of each stored column, by the input's name of the column."""
+        stored = [column for column in self.all_columns if column not in self.unstored]
         return dict(zip(stored, self.text, strict=False))

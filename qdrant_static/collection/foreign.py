@@ -1,4 +1,4 @@
-"""Reads the spec of any collection, also of one that was made without this package.
+"""Reads the spec of any collection, including those that were made without this package.
 
 Such a collection may have an unnamed vector, any names and ids, and none of our metadata.
 """
@@ -46,9 +46,9 @@ def spec_of(
         encoder: The encoder that made the vectors, or its name, for a collection that was made
             without this package.
         vector: As in `foreign_spec`; ignored where the collection has its own spec.
-        text: Likewise.
-        key: Likewise.
-        info: The collection's info if it was read already.
+        text: As in `foreign_spec`; ignored likewise.
+        key: As in `foreign_spec`; ignored likewise.
+        info: What `get_collection` returned, if it was called already.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
@@ -56,10 +56,10 @@ def spec_of(
         ArgumentError: If the encoder does not fit its vectors.
     """
     info = info_of(client, collection) if info is None else info
-    carried = _carried(info, collection)
-    if carried is not None and carried.planned:
-        return carried
-    if encoder is None and (carried is None or carried.encoder.name == UNKNOWN_ENCODER):
+    stored = _carried(info, collection)
+    if stored is not None and stored.planned:
+        return stored
+    if encoder is None and (stored is None or stored.encoder.name == UNKNOWN_ENCODER):
         raise NotAPlannedCollectionError(collection=collection)
     return foreign_spec(
         client, collection, encoder=encoder, vector=vector, text=text, key=key, info=info
@@ -84,51 +84,53 @@ def foreign_spec(
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        encoder: The encoder that made the vectors, or its name; without one the spec can be used
-            where no text is encoded.
+        encoder: The encoder that made the vectors, or its name; a spec without one cannot encode
+            texts.
         vector: The dense vector that is searched, ``""`` for the unnamed one; None takes the only
             one, or the only one of the encoder's dimension.
         text: The payload fields of the text.
         key: The payload field of the record's key; None takes the point's id.
-        info: The collection's info if it was read already.
+        info: What `get_collection` returned, if it was called already.
 
     Returns:
         A spec with ``planned=False``; its first vector is the one that is searched.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        ArgumentError: If the vector does not exist or does not fit the encoder, or several do.
+        ArgumentError: If the vector does not exist or does not fit the encoder, or several fit.
     """
     info = info_of(client, collection) if info is None else info
-    carried = _carried(info, collection)
+    stored = _carried(info, collection)
     if encoder is not None:
-        maker: EncoderInfo | None = as_encoder(encoder).info
-    elif carried is not None and carried.encoder.name != UNKNOWN_ENCODER:
-        maker = carried.encoder
+        encoder_info: EncoderInfo | None = as_encoder(encoder).info
+    elif stored is not None and stored.encoder.name != UNKNOWN_ENCODER:
+        encoder_info = stored.encoder
     else:
-        maker = None
-    chosen = _chosen(info, vector, maker)
-    # Vectors of other encoders mean nothing to this one; without one, any may be searched.
-    others = () if maker is not None or vector is not None else _others(info, chosen.name)
+        encoder_info = None
+    chosen = _chosen(info, vector, encoder_info)
+    # Vectors of other encoders cannot be compared with this one's; without an encoder, any may
+    # be searched.
+    others = () if encoder_info is not None or vector is not None else _others(info, chosen.name)
     fields = (text,) if isinstance(text, str) else tuple(text or ())
     spec = CollectionSpec(
-        encoder=maker or EncoderInfo(name=UNKNOWN_ENCODER, dimension=chosen.size, fingerprint=""),
+        encoder=encoder_info
+        or EncoderInfo(name=UNKNOWN_ENCODER, dimension=chosen.size, fingerprint=""),
         vectors=(chosen, *others),
         payload_indexes=fromparams.payload_indexes(info),
         fields=Fields(key=key, text=fields),
         planned=False,
     )
-    if carried is None:
+    if stored is None:
         return spec
     return replace(
         spec,
-        sparse=carried.sparse if BM25 in fromparams.sparse_names(info) else None,
+        sparse=stored.sparse if BM25 in fromparams.sparse_names(info) else None,
         fields=replace(
-            Fields(text=fields) if fields else carried.fields, key=key or carried.fields.key
+            Fields(text=fields) if fields else stored.fields, key=key or stored.fields.key
         ),
-        plan=carried.plan,
-        evidence=carried.evidence,
-        measured=carried.measured,
+        plan=stored.plan,
+        evidence=stored.evidence,
+        measured=stored.measured,
     )
 
 
@@ -142,7 +144,7 @@ def carried_spec(client: Client, collection: str) -> CollectionSpec | None:
 
 
 def with_terms(spec: CollectionSpec, sparse: SparseSpec, fields: Fields) -> CollectionSpec:
-    """Return the spec of a collection to which BM25 was added."""
+    """Return the spec with a BM25 vector, keeping the field of the key."""
     return replace(spec, sparse=sparse, fields=replace(fields, key=spec.fields.key))
 
 
@@ -157,22 +159,24 @@ def _chosen(
     info: models.CollectionInfo, name: str | None, encoder: EncoderInfo | None
 ) -> VectorSpec:
     sizes = {
-        one: given.size
-        for one, given in fromparams.dense_params(info).items()
-        if given.multivector_config is None
+        known_name: vector.size
+        for known_name, vector in fromparams.dense_params(info).items()
+        if vector.multivector_config is None
     }
-    known = ", ".join(f"{one!r} ({size}-d)" for one, size in sizes.items()) or "none"
+    known = ", ".join(f"{known_name!r} ({size}-d)" for known_name, size in sizes.items()) or "none"
     if name is not None and name not in sizes:
         raise ArgumentError(
             field="vector", problem=f"{name!r} is not a dense vector here; there are: {known}"
         )
-    fitting = [one for one, size in sizes.items() if encoder is None or size == encoder.dimension]
+    fitting = [
+        known_name
+        for known_name, size in sizes.items()
+        if encoder is None or size == encoder.dimension
+    ]
     if name is None and len(fitting) != 1:
         fits = "" if encoder is None else f" of the encoder's {encoder.dimension} dimensions"
         count = "no dense vector" if not fitting else "more than one dense vector"
-        raise ArgumentError(
-            field="vector", problem=f"there is {count}{fits}; name one: there are: {known}"
-        )
+        raise ArgumentError(field="vector", problem=f"there is {count}{fits}; name one of: {known}")
     name = fitting[0] if name is None else name
     if encoder is not None and sizes[name] > encoder.dimension:
         raise ArgumentError(
@@ -183,7 +187,7 @@ def _chosen(
     if fromparams.dense_params(info)[name].datatype == models.Datatype.UINT8:
         raise ArgumentError(
             field="vector",
-            problem=f"{name!r} is of uint8: how its numbers were scaled is not stored anywhere",
+            problem=f"{name!r} is of uint8: the scale of its numbers is not stored anywhere",
         )
     return fromparams.vector_spec(name, info)
 
@@ -191,9 +195,9 @@ def _chosen(
 def _others(info: models.CollectionInfo, chosen: str) -> tuple[VectorSpec, ...]:
     return tuple(
         fromparams.vector_spec(name, info)
-        for name, given in fromparams.dense_params(info).items()
-        # How the numbers of a uint8 vector were scaled is not stored anywhere.
+        for name, vector in fromparams.dense_params(info).items()
+        # The scale of a uint8 vector is not stored anywhere.
         if name != chosen
-        and given.multivector_config is None
-        and given.datatype != models.Datatype.UINT8
+        and vector.multivector_config is None
+        and vector.datatype != models.Datatype.UINT8
     )

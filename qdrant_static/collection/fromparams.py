@@ -16,7 +16,7 @@ from qdrant_static.errors import ArgumentError
 
 
 def dense_params(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
-    """Return dense vectors by name, with multi-vectors; the unnamed one is ``""``."""
+    """Return the dense vectors by name, multi-vectors included; the unnamed one is ``""``."""
     vectors = info.config.params.vectors
     if vectors is None:
         return {}
@@ -31,39 +31,39 @@ def sparse_names(info: models.CollectionInfo) -> tuple[str, ...]:
 def vector_spec(
     name: str, info: models.CollectionInfo, *, scale: float | None = None
 ) -> VectorSpec:
-    """Return a dense vector as the engine has it, with what it inherits from the collection.
+    """Return the spec of a dense vector in the engine, with what it inherits from the collection.
 
     Args:
         name: The vector's name.
-        info: What `get_collection` gave.
+        info: What `get_collection` returned.
         scale: The scale of a uint8 vector, which the engine does not know.
 
     Raises:
         ArgumentError: If a `VectorSpec` cannot express it.
     """
-    given = dense_params(info)[name]
-    place = _placement(given.memory, given.on_disk, default="cached")
-    codes = given.quantization_config or info.config.quantization_config
+    vector = dense_params(info)[name]
+    place = _placement(vector.memory, vector.on_disk, default="cached")
+    codes = vector.quantization_config or info.config.quantization_config
     return VectorSpec(
         name=name,
-        size=given.size,
-        distance=_key(params.DISTANCES, given.distance),
-        datatype="float32" if given.datatype is None else given.datatype.value,
+        size=vector.size,
+        distance=_key(params.DISTANCES, vector.distance),
+        datatype="float32" if vector.datatype is None else vector.datatype.value,
         scale=scale,
         placement=place,
-        hnsw=_graph(given.hnsw_config, info.config.hnsw_config),
+        hnsw=_graph(vector.hnsw_config, info.config.hnsw_config),
         quantization=quantization(codes),
         codes=_codes_place(codes, place),
     )
 
 
-def quantization(given: Any) -> Quantization | None:
-    """Return a quantization, with the engine's defaults where the model has none.
+def quantization(model: Any) -> Quantization | None:
+    """Return the spec of a quantization, with the engine's defaults where the model has none.
 
     Raises:
-        ArgumentError: If it is of a kind that is not known.
+        ArgumentError: If its kind is unknown.
     """
-    match given:
+    match model:
         case None | models.Disabled():
             return None
         case models.BinaryQuantization(binary=binary):
@@ -80,34 +80,37 @@ def quantization(given: Any) -> Quantization | None:
         case models.TurboQuantization(turbo=turbo):
             bits = 4.0 if turbo.bits is None else float(turbo.bits.value[4:].replace("_", "."))
             return Turbo(bits=bits)
-    raise ArgumentError(field="quantization", problem=f"{type(given).__name__} is unknown here")
+    raise ArgumentError(
+        field="quantization", problem=f"{type(model).__name__} is unknown to this version"
+    )
 
 
-def actual(there: CollectionSpec, info: models.CollectionInfo, *, server: bool) -> CollectionSpec:
-    """Return the metadata's spec with the values that the engine really has.
+def actual(stored: CollectionSpec, info: models.CollectionInfo, *, server: bool) -> CollectionSpec:
+    """Return the stored spec with the engine's values instead of the stored ones.
 
     Args:
-        there: The spec in the metadata. What only it knows (encoder, scale, language) is kept.
-        info: What `get_collection` gave.
-        server: Whether it is a server's.
+        stored: The spec in the metadata. Its encoder, scale and language are kept: the engine does
+            not know them.
+        info: What `get_collection` returned.
+        server: Whether the collection is on a server.
 
     Raises:
         ArgumentError: If its first vector was dropped, or a vector was replaced by another kind.
     """
     dense = dense_params(info)
-    first = there.vectors[0].name
+    first = stored.vectors[0].name
     if first not in dense:
         raise ArgumentError(
             field=f"vectors.{first}",
             problem="is in the metadata, but the collection lacks it: it was dropped. "
-            "Build the collection anew",
+            "Create the collection again",
         )
     vectors = tuple(
         vector_spec(vector.name, info, scale=vector.scale)
-        for vector in there.vectors
+        for vector in stored.vectors
         if vector.name in dense
     )
-    sparse, late = there.sparse, there.late
+    sparse, late = stored.sparse, stored.late
     bm25 = (info.config.params.sparse_vectors or {}).get(BM25)
     if sparse is not None and bm25 is not None:
         index = bm25.index
@@ -119,31 +122,31 @@ def actual(there: CollectionSpec, info: models.CollectionInfo, *, server: bool) 
     settings = ServerSpec(
         shards=config.shard_number,
         replicas=config.replication_factor,
-        # A server allows more than there are replicas, a spec does not.
+        # A server accepts a factor above the number of replicas, a spec does not.
         write_consistency=min(config.write_consistency_factor or 1, config.replication_factor or 1),
         on_disk_payload=config.on_disk_payload,
     )
     return replace(
-        there,
+        stored,
         vectors=vectors,
         sparse=sparse if bm25 is not None else None,
         late=late if LATE in dense else None,
         payload_indexes=payload_indexes(info),
-        server=settings if server else there.server,
+        server=settings if server else stored.server,
     )
 
 
 def payload_indexes(info: models.CollectionInfo) -> dict[str, str]:
-    """Return payload field -> type of its index."""
+    """Return the type of the index of each payload field."""
     return {name: index.data_type.value for name, index in (info.payload_schema or {}).items()}
 
 
-def _late(late: LateSpec, given: models.VectorParams) -> LateSpec:
+def _late(late: LateSpec, vector: models.VectorParams) -> LateSpec:
     return replace(
         late,
-        size=given.size,
-        datatype="float32" if given.datatype is None else given.datatype.value,
-        placement=_placement(given.memory, given.on_disk, default="cached"),
+        size=vector.size,
+        datatype="float32" if vector.datatype is None else vector.datatype.value,
+        placement=_placement(vector.memory, vector.on_disk, default="cached"),
     )
 
 
@@ -161,8 +164,8 @@ def _graph(own: models.HnswConfigDiff | None, inherited: models.HnswConfig) -> H
     )
 
 
-def _codes_place(given: Any, originals: Placement) -> Placement:
-    inner = next(iter(vars(given).values()), None) if given is not None else None
+def _codes_place(codes: Any, originals: Placement) -> Placement:
+    inner = next(iter(vars(codes).values()), None) if codes is not None else None
     memory = getattr(inner, "memory", None)
     if memory is not None:
         return _placement(memory, None, default="ram")

@@ -1,4 +1,4 @@
-"""Names of generations, and metadata of collections.
+"""Makes and parses the names of generations, and reads the metadata of collections.
 
 A generation is one of the collections that an alias points at over time: ``articles__v1``,
 ``articles__v2``, …
@@ -22,8 +22,8 @@ _NAME = re.compile(r"(?P<base>.+)__v(?P<number>[1-9][0-9]*)")
 
 def split_name(collection: str) -> tuple[str, int | None]:
     """Split ``articles__v2`` into ``("articles", 2)``; the number is None where there is none."""
-    found = _NAME.fullmatch(collection)
-    return (found["base"], int(found["number"])) if found else (collection, None)
+    match = _NAME.fullmatch(collection)
+    return (match["base"], int(match["number"])) if match else (collection, None)
 
 
 def generation_name(alias: str, number: int) -> str:
@@ -34,10 +34,10 @@ def generation_name(alias: str, number: int) -> str:
 def generations_of(client: Client, alias: str) -> dict[str, int]:
     """Return the numbers of an alias's existing generations, by name."""
     numbers = {}
-    for one in client.get_collections().collections:
-        base, number = split_name(one.name)
+    for description in client.get_collections().collections:
+        base, number = split_name(description.name)
         if base == alias and number is not None:
-            numbers[one.name] = number
+            numbers[description.name] = number
     return dict(sorted(numbers.items(), key=lambda item: item[1]))
 
 
@@ -48,7 +48,7 @@ def next_generation(client: Client, alias: str, blue: str) -> str:
 
 
 def read_metadata(client: Client, collection: str) -> Mapping[str, Any]:
-    """Read a collection's metadata; an embedded one's also while another process has it open.
+    """Read a collection's metadata; an embedded one may be open in another process.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
@@ -65,7 +65,7 @@ def read_metadata(client: Client, collection: str) -> Mapping[str, Any]:
         except Exception:  # REST and gRPC have different errors for a missing collection
             if client.collection_exists(collection):
                 raise
-    names = sorted(one.name for one in client.get_collections().collections)
+    names = sorted(description.name for description in client.get_collections().collections)
     raise CollectionNotFoundError(
         collection=collection, where=address(client), collections=tuple(names)
     )

@@ -34,7 +34,7 @@ def expected(size: int, codes: str, target: float) -> Expected:
     """Return the fewest candidates that reach a recall, or the most that were measured.
 
     Args:
-        size: Dimensions; between two measured sizes the figures of both are mixed.
+        size: Dimensions; between two measured sizes, recall is interpolated.
         codes: Short name, or ``"none"``.
         target: recall@10.
     """
@@ -45,12 +45,13 @@ def expected(size: int, codes: str, target: float) -> Expected:
 
 
 def expected_cascade(short: int, size: int, codes: str, target: float) -> Expected:
-    """Return the same for a short vector whose candidates the full one orders.
+    """Return the same for a short vector whose candidates the full one rescores.
 
     Args:
         short: Dimensions of the short vector.
         size: Dimensions of the full one. Its share counts: a quarter of 1,024 dimensions is
-            taken to be as a quarter of 256, where it was measured; it is more likely better.
+            assumed to lose as much as a quarter of 256, where that was measured; it is more
+            likely to lose less.
         codes: Of the short vector: a key of `CASCADES`.
         target: recall@10.
     """
@@ -78,7 +79,7 @@ def _reaching(curve: tuple[float, ...], candidates: tuple[int, ...], target: flo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A layout before it is sized.
+    """A layout whose bytes are not computed yet.
 
     Attributes:
         name: Such as ``"full turbo4, originals on disk"``.
@@ -98,25 +99,25 @@ class Candidate:
 def candidates(
     size: int, matryoshka: Sequence[int], target: float, *, sparse: bool
 ) -> Iterator[Candidate]:
-    """Yield all layouts, not yet sized."""
+    """Yield all layouts, before their bytes are computed."""
     for place, where in _PLACES:
         for codes in ("none", *CODES):
             if codes == "none" and place == "disk":
                 continue  # every step through the graph would read from disk
             name = "full" if codes == "none" else f"full {codes}"
-            found = expected(size, codes, target)
-            one = Candidate(
+            recall = expected(size, codes, target)
+            candidate = Candidate(
                 name=f"{name}, originals {where}",
                 vectors=(_dense(FULL, size, place, codes, graph=True),),
-                expected=found,
-                disk_reads=found.candidates if place == "disk" else 0,
+                expected=recall,
+                disk_reads=recall.candidates if place == "disk" else 0,
             )
-            yield one
+            yield candidate
             if sparse and place == "disk":
                 yield replace(
-                    one,
+                    candidate,
                     name=f"{name}, originals, BM25 {where}",
-                    disk_reads=one.disk_reads + figures.QUERY_TERMS,
+                    disk_reads=candidate.disk_reads + figures.QUERY_TERMS,
                     postings="disk",
                 )
         for short in matryoshka:
@@ -124,16 +125,16 @@ def candidates(
                 if codes == "none" and place == "disk":
                     continue
                 name = matryoshka_name(short)
-                found = expected_cascade(short, size, codes, target)
+                recall = expected_cascade(short, size, codes, target)
                 yield Candidate(
                     name=(name if codes == "none" else f"{name} {codes}") + f", then full {where}",
                     vectors=(
                         _dense(FULL, size, place, "none", graph=False),
                         _dense(name, short, place, codes, graph=True),
                     ),
-                    expected=found,
+                    expected=recall,
                     # The short vector is rescored too, from twice as many.
-                    disk_reads=3 * found.candidates if place == "disk" else 0,
+                    disk_reads=3 * recall.candidates if place == "disk" else 0,
                 )
 
 

@@ -1,4 +1,4 @@
-"""Compares layouts of a collection by their bytes and expected recall, and recommends one.
+"""Compares layouts of a collection by size and expected recall, and recommends one.
 
 The recommendation is the cheapest layout that is expected to reach the target: fewest machines,
 then fewest reads from disk in a search, then fewest bytes compared, then least RAM and disk.
@@ -30,7 +30,7 @@ from qdrant_static.errors import ArgumentError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A layout of a collection, with what it takes and finds.
+    """A layout of a collection, with its size and its expected recall.
 
     Attributes:
         name: Such as ``"full turbo4, originals on disk"``.
@@ -40,7 +40,7 @@ class Layout:
         cluster: Machines and shards.
         disk_reads: Reads from disk in a search for 10 hits, where no cache helps.
         compared_bytes: Bytes of codes and vectors that such a search compares.
-        fits: Whether it fits the memory that was given.
+        fits: Whether it fits the `memory` argument of `capacity`.
     """
 
     name: str
@@ -90,7 +90,7 @@ def capacity(
     payload_indexes: Mapping[str, str] | None = None,
     embedded: bool = False,
 ) -> CapacityPlan:
-    """Compute what a collection takes in each layout, and choose the cheapest that finds enough.
+    """Compute the size of a collection in each layout, and choose the cheapest of enough recall.
 
     Args:
         encoder: The encoder; only its dimension matters.
@@ -99,7 +99,7 @@ def capacity(
         memory: Bytes that one copy may hold in RAM, all machines together; None: no limit.
         machine: Memory and disk of a server's machine.
         replicas: Copies of each shard.
-        matryoshka: Sizes that a short vector may have to find what the full one then orders.
+        matryoshka: Sizes that a short vector may have, whose candidates the full one rescores.
         sparse: The BM25 vector, or None.
         late: The late-interaction vector, or None.
         payload_indexes: Payload field -> type.
@@ -114,22 +114,24 @@ def capacity(
         raise ArgumentError(field="memory", problem=f"{memory} is below 1 byte")
     host = machine or Machine()
     layouts = []
-    for one in candidates(encoder.dimension, matryoshka, target_recall, sparse=sparse is not None):
+    for candidate in candidates(
+        encoder.dimension, matryoshka, target_recall, sparse=sparse is not None
+    ):
         spec = CollectionSpec(
             encoder=encoder,
-            vectors=one.vectors,
-            sparse=None if sparse is None else replace(sparse, placement=one.postings),
+            vectors=candidate.vectors,
+            sparse=None if sparse is None else replace(sparse, placement=candidate.postings),
             late=late,
             payload_indexes=payload_indexes or {},
         )
-        taken = footprint(
+        one_copy = footprint(
             spec,
             corpus,
             embedded=embedded,
             rows_per_segment=None if embedded else figures.MAX_ROWS_PER_SHARD,
         )
-        needed = cluster(taken, machine=host, replicas=replicas)
-        fits = memory is None or taken.ram <= memory
+        needed = cluster(one_copy, machine=host, replicas=replicas)
+        fits = memory is None or one_copy.ram <= memory
         if embedded:
             fits = fits and needed.machines == 1
         else:
@@ -137,17 +139,17 @@ def capacity(
             spec = replace(spec, server=server)
         layouts.append(
             Layout(
-                name=one.name,
+                name=candidate.name,
                 spec=spec,
-                taken=taken,
-                expected=one.expected,
+                taken=one_copy,
+                expected=candidate.expected,
                 cluster=needed,
-                disk_reads=one.disk_reads,
-                compared_bytes=compared_bytes(one),
+                disk_reads=candidate.disk_reads,
+                compared_bytes=compared_bytes(candidate),
                 fits=fits,
             )
         )
-    layouts.sort(key=lambda one: _price(one, target_recall))
+    layouts.sort(key=lambda layout: _price(layout, target_recall))
     best = layouts[0]
     chosen = best if best.fits and best.reaches(target_recall) else None
     reasons = (
@@ -183,28 +185,28 @@ def _reasons(
     embedded: bool,
 ) -> Iterator[str]:
     """Yield why a layout was chosen, one sentence each."""
-    found = chosen.expected
-    rescored = found.candidates > 10 or chosen.spec.vectors[-1].quantized
-    source = f" from {found.candidates} candidates" if rescored else ""
+    expectation = chosen.expected
+    rescored = expectation.candidates > 10 or chosen.spec.vectors[-1].quantized
+    source = f" from {expectation.candidates} candidates" if rescored else ""
     yield (
-        f"it is expected to keep {found.recall:.3f} of the exact top ten{source} "
+        f"it is expected to keep {expectation.recall:.3f} of the exact top ten{source} "
         f"(target {target:g})"
     )
-    able = [one for one in layouts if one.fits and one.reaches(target)]
-    machines = {one.cluster.machines for one in able}
+    able = [layout for layout in layouts if layout.fits and layout.reaches(target)]
+    machines = {layout.cluster.machines for layout in able}
     if not embedded and len(machines) > 1:
         yield f"it needs {chosen.cluster.machines} machines; others need up to {max(machines)}"
     if chosen.disk_reads:
-        too_large = any(not one.fits and not one.disk_reads for one in layouts)
+        too_large = any(not layout.fits and not layout.disk_reads for layout in layouts)
         instead = "not fit the memory" if too_large else "take more machines"
         times = chosen.disk_reads
         yield f"a search reads from disk {times} times: with all in RAM it would {instead}"
     else:
         yield "originals are in RAM: no search waits for the disk"
     if not is_indexed(chosen.spec, corpus):
-        yield "so few rows are searched one by one: the engine builds no graph below 10 MB"
+        yield "the engine builds no graph below 10 MB: so few rows are compared one by one"
         return
-    most = max((one.compared_bytes for one in able), default=0)
+    most = max((layout.compared_bytes for layout in able), default=0)
     if most > 1.2 * chosen.compared_bytes:
         yield (
             f"a search compares about {chosen.compared_bytes / 1000:,.0f} kB; without its codes "
@@ -219,21 +221,21 @@ def _failures(
     layouts: Sequence[Layout], target: float, memory: int | None, *, embedded: bool
 ) -> Iterator[str]:
     """Yield why no layout was chosen, one sentence each."""
-    able = [one for one in layouts if one.fits]
+    able = [layout for layout in layouts if layout.fits]
     if not able:
-        least = min(layouts, key=lambda one: one.taken.ram)
+        least = min(layouts, key=lambda layout: layout.taken.ram)
         limit = "one machine" if memory is None else _gb(memory)
         yield f"nothing fits {limit}: the smallest, {least.name!r}, holds {_gb(least.taken.ram)}"
         if embedded:
             yield "an embedded collection is one process on one machine; a server can be sharded"
         return
-    best = max(able, key=lambda one: one.expected.recall)
+    best = max(able, key=lambda layout: layout.expected.recall)
     yield (
         f"nothing that fits is expected to reach {target:g}: the best, {best.name!r}, keeps "
         f"{best.expected.recall:.3f}"
     )
-    if enough := [one for one in layouts if one.reaches(target)]:
-        least = min(enough, key=lambda one: one.taken.ram)
+    if enough := [layout for layout in layouts if layout.reaches(target)]:
+        least = min(enough, key=lambda layout: layout.taken.ram)
         yield f"{least.name!r} reaches it with {_gb(least.taken.ram)}"
 
 

@@ -1,8 +1,9 @@
 """Checks whether a collection is part of a migration, before it is written to or changed.
 
 On a folder the states of migrations are files. On a server green's metadata holds the state, and
-blue's metadata has a pointer to green, so that a job finds out with one request about its own
-collection. The pointer is written before the first row is read for green; green may be gone since.
+blue's metadata has a pointer to green, so that a job needs only one request, for its own
+collection. The pointer is written before the first row is read for green; green may have been
+deleted since.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _KEPT_GENERATIONS = 5
 
 
 def under_way(client: Client, name: str) -> MigrationState | None:
-    """Return the migration that a collection, or an alias's collection, is part of; else None.
+    """Return the migration that a collection (or that of an alias) is part of; else None.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
@@ -46,20 +47,20 @@ def under_way(client: Client, name: str) -> MigrationState | None:
 
 
 def other_generations(client: Client, collection: str) -> list[CollectionSpec]:
-    """Return the specs of a collection's other generations: earlier ones, and one beside it."""
+    """Return the specs of earlier generations, and of the other one of a migration."""
     data = list(metadata_of(client, collection).get(EARLIER_KEY) or ())
     state = under_way(client, collection)
     for name in () if state is None else (state.blue, state.green):
         if name != collection:
             data.append(metadata_of(client, name).get(METADATA_KEY))
-    return [CollectionSpec.from_dict(one) for one in data if one]
+    return [CollectionSpec.from_dict(spec) for spec in data if spec]
 
 
 def earlier(client: Client, blue: str) -> list[dict[str, Any]]:
     """Return the specs of blue and of earlier generations, the latest first, for green."""
     metadata = metadata_of(client, blue)
     specs = [metadata.get(METADATA_KEY), *(metadata.get(EARLIER_KEY) or ())]
-    return [one for one in specs if one][:_KEPT_GENERATIONS]
+    return [spec for spec in specs if spec][:_KEPT_GENERATIONS]
 
 
 def refuse_layout_change(client: Client, name: str, change: str) -> None:

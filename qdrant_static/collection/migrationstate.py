@@ -128,7 +128,7 @@ class MigrationState:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-like data."""
-        return {"version": VERSION, **asdict(self), "gates": [dict(one) for one in self.gates]}
+        return {"version": VERSION, **asdict(self), "gates": [dict(gate) for gate in self.gates]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -144,7 +144,7 @@ class MigrationState:
                 phase=str(data.get("phase")),
                 problem=f"it was written in version {data.get('version')}: upgrade qdrant-static",
             )
-        known = {one.name for one in fields(cls)}
+        known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
 
     @property
@@ -196,36 +196,36 @@ def forget_state(client: Client, state: MigrationState) -> None:
 def find_states(client: Client, alias: str | None = None) -> list[MigrationState]:
     """Return all stored states, of one alias or of all, the oldest first."""
     states = _in_files(client) if is_embedded(client) else _in_metadata(client)
-    chosen = [one for one in states if alias is None or one.alias == alias]
-    return sorted(chosen, key=lambda one: one.started)
+    chosen = [state for state in states if alias is None or state.alias == alias]
+    return sorted(chosen, key=lambda state: state.started)
 
 
 def running_state(client: Client, alias: str) -> MigrationState | None:
     """Return the migration of an alias that is not over; None if there is none."""
-    states = [one for one in find_states(client, alias) if not one.is_over]
+    states = [state for state in find_states(client, alias) if not state.is_over]
     return states[-1] if states else None
 
 
 def _in_metadata(client: Client) -> list[MigrationState]:
-    found = []
-    for one in client.get_collections().collections:
+    states = []
+    for description in client.get_collections().collections:
         try:
-            data = read_metadata(client, one.name).get(KEY)
+            data = read_metadata(client, description.name).get(KEY)
         except CollectionNotFoundError:  # deleted since the list was read
             continue
         if data:
-            found.append(MigrationState.from_dict(data))
-    return found
+            states.append(MigrationState.from_dict(data))
+    return states
 
 
 def _in_files(client: Client) -> list[MigrationState]:
-    found = []
+    states = []
     for path in sorted((_root(client) / STATE_FOLDER).glob(f"*/{FILE}")):
         try:
-            found.append(MigrationState.from_dict(json.loads(path.read_bytes())[KEY]))
+            states.append(MigrationState.from_dict(json.loads(path.read_bytes())[KEY]))
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(path=str(path), problem=f"cannot be read ({error})") from error
-    return found
+    return states
 
 
 def _root(client: Client) -> Path:

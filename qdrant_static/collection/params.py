@@ -40,7 +40,7 @@ def vector_params(vector: VectorSpec, *, tiers: bool) -> models.VectorParams:
     Args:
         vector: The vector's spec.
         tiers: Whether the engine distinguishes the placements (`models.Memory`: a server from 1.19
-            on, and Edge); an older one knows "on disk or not".
+            on, and Edge); an older server only knows whether data is on disk.
     """
     return models.VectorParams(
         size=vector.size,
@@ -53,7 +53,7 @@ def vector_params(vector: VectorSpec, *, tiers: bool) -> models.VectorParams:
 
 
 def hnsw_config(hnsw: Hnsw | None, *, tiers: bool) -> models.HnswConfigDiff:
-    """Return the model of a graph; without one, a graph of no links."""
+    """Return the model of a graph; no graph is one without links (``m=0``)."""
     if hnsw is None:
         return models.HnswConfigDiff(m=0)
     return models.HnswConfigDiff(
@@ -117,15 +117,15 @@ def late_params(late: LateSpec, *, tiers: bool) -> models.VectorParams:
 
 
 def server_arguments(spec: CollectionSpec) -> dict[str, Any]:
-    """Return the arguments that a server alone takes."""
+    """Return the arguments of ``create_collection`` that only a server takes."""
     server = spec.server
-    given = {
+    settings = {
         "shard_number": server.shards,
         "replication_factor": server.replicas,
         "write_consistency_factor": server.write_consistency,
         "on_disk_payload": server.on_disk_payload,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _place(placement: Placement, *, tiers: bool) -> dict[str, Any]:

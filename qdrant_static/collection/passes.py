@@ -1,6 +1,6 @@
-"""Applies a search plan to a collection: the default plan, whether one can run, and its passes.
+"""Applies search plans to a collection: finds the default plan, checks a plan, lists its passes.
 
-A pass is one comparison of a dense vector with the query, with every number filled in.
+A pass is one comparison of a dense vector with the query, with all defaults filled in.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from qdrant_static.collection.plan import Stage
     from qdrant_static.collection.spec import CollectionSpec
 
-#: Distances of which the smaller is the nearer.
+#: Distances for which a smaller value is nearer.
 SMALL_IS_NEAR = ("euclid", "manhattan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """A stage of a plan with every number filled in.
+    """A stage of a plan with all defaults filled in.
 
     Attributes:
         vector: The vector that is compared.
@@ -91,8 +91,8 @@ def dense_passes(plan: SearchPlan, spec: CollectionSpec, limit: int) -> list[Pas
         *before, last = plan.stages
         limits = [max(stage.limit or limit, limit) for stage in before]
         return [
-            _stage_pass(plan, spec, stage, number=number, limit=one)
-            for number, (stage, one) in enumerate(
+            _stage_pass(plan, spec, stage, number=number, limit=size)
+            for number, (stage, size) in enumerate(
                 zip([*before, last], [*limits, limit], strict=True)
             )
         ]
@@ -137,11 +137,11 @@ def _vectors(plan: SearchPlan, spec: CollectionSpec) -> list[VectorSpec]:
 
 
 def _usual(spec: CollectionSpec) -> list[VectorSpec]:
-    """Return the vectors by which the nearest by the full vector are found."""
+    """Return the vectors that the default plan compares: the one with the graph, then the full."""
     full = spec.vectors[0]
     if full.hnsw is not None:
         return [full]
-    # The graph of a smaller vector finds what a pass over all codes of the full one would find.
+    # The graph of a smaller vector replaces a pass over all codes of the full one.
     with_graph = [vector for vector in spec.vectors if vector.hnsw is not None]
     return [with_graph[-1], full] if with_graph else [full]
 
@@ -149,7 +149,7 @@ def _usual(spec: CollectionSpec) -> list[VectorSpec]:
 def _passed_on(
     plan: SearchPlan, vector: VectorSpec, limit: int, following: int, factor: float
 ) -> int:
-    """Return the default number of points that a pass passes on."""
+    """Return the default number of points that a pass hands to the next."""
     if following == 0:
         return limit
     if plan.oversampling is None:
@@ -183,15 +183,15 @@ def _pass(
     exact: bool = False,
 ) -> Pass:
     codes = vector.quantized and not exact and (first or not rescore)
-    again = codes and first and rescore
+    rescored = codes and first and rescore
     wanted = presets.oversampling(vector.quantization) if oversampling is None else oversampling
     return Pass(
         vector=vector,
         limit=limit,
         first=first,
         codes=codes,
-        rescore=again,
-        oversampling=wanted if again else None,
+        rescore=rescored,
+        oversampling=wanted if rescored else None,
         ef=ef if first and not exact and vector.hnsw is not None else None,
         exact=exact or (not first and not codes),
     )

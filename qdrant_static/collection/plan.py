@@ -27,14 +27,14 @@ _STAGED = ("cascade", "hybrid", "late")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One pass over a dense vector: the first over all points, later ones over what is left.
+    """One pass over a dense vector: the first over all points, later ones over its candidates.
 
     Attributes:
         vector: The vector that is compared.
-        limit: Number of points that it passes on; None in the last stage alone, which passes on
+        limit: Number of points that it passes on; None in the last stage only, which passes on
             as many as the plan wants.
         oversampling: First stage: candidates by codes per point passed on, before rescoring; None
-            takes the plan's, else what the codes want (`presets.oversampling`).
+            takes the plan's, else the default of the codes (`presets.oversampling`).
         rescore: First stage: whether the originals rescore the candidates of the codes. Later
             stages: whether originals are compared, instead of codes.
         ef: First stage: number of candidates that the graph keeps; None takes the plan's, else
@@ -76,21 +76,22 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPlan:
-    """How a query is answered; every plan is one request (with feedback: two).
+    """Describes how a query is answered; every plan is one request (with feedback: two).
 
     Attributes:
         kind: ``"exact"``: every vector is compared, unquantized. ``"dense"``: candidates by
             quantized codes and the graph, rescored with the originals; where the graph is on a
             smaller vector, candidates by that one, rescored with the full vector. ``"cascade"``:
-            several dense vectors, each comparing what the one before found. ``"bm25"``: terms
-            alone. ``"hybrid"``: dense and BM25, fused. ``"late"``: candidates of the dense side,
-            and of BM25 where there is one, reordered by the late-interaction vector.
+            several dense vectors, each comparing the candidates of the one before.
+            ``"bm25"``: terms only. ``"hybrid"``: dense and BM25, fused. ``"late"``: candidates
+            of the dense side, and of BM25 where there is one, reordered by the late-interaction
+            vector.
         vector: The dense vector that is searched; None: the full one for ``"exact"``, else the
             one with the graph, and then the full one.
         stages: The dense side of a cascade, hybrid or late plan, first to last; empty: one or
             two stages as `vector` implies; of a cascade: all vectors of the collection, ascending.
         oversampling: Candidates by codes per wanted hit, at least 1, before rescoring; None:
-            what the vector's codes want. At 1 the originals only reorder the same hits.
+            the default of the codes. At 1 the originals only reorder the same hits.
         rescore: Whether the originals rescore the candidates.
         ef: Number of candidates that the graph keeps; None takes the collection's.
         candidates: Hybrid: candidates from each side. 50 are as good as 100 on the four judged
@@ -98,8 +99,8 @@ class SearchPlan:
         fusion: Hybrid: ``"complete"``: each side scores the candidates of both, and the scores
             are added after normalization; ``"dbsf"`` adds normalized scores of two lists, where
             missing in one list counts as nothing; ``"rrf"`` adds reciprocal ranks.
-        dense_weight: Hybrid: how often the dense score counts.
-        sparse_weight: Hybrid: how often the BM25 score counts.
+        dense_weight: Hybrid: weight of the dense score, a whole number.
+        sparse_weight: Hybrid: weight of the BM25 score, a whole number.
         repeated_terms: Weight of a query term that occurs ``c`` times: ``"sqrt"`` of c,
             ``"one"``, or c (``"count"``).
         feedback: Rocchio: weight of the mean vector of the best hits, which is added to the
@@ -155,7 +156,7 @@ class SearchPlan:
         self._check_stages()
 
     def _check_stages(self) -> None:
-        """Check what is known of stages without the collection."""
+        """Check the stages as far as that needs no collection."""
         if not self.stages:
             if self.kind == "cascade" and self.vector is not None:
                 raise ArgumentError(
@@ -203,8 +204,8 @@ class SearchPlan:
         return self.kind == "late"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan as JSON-like data, without what is left to the collection (None)."""
-        data = {one.name: getattr(self, one.name) for one in fields(self)}
+        """Return the plan as JSON-like data, without the fields that are None."""
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
         data["stages"] = [
             {name: value for name, value in asdict(stage).items() if value is not None}
             for stage in self.stages
@@ -213,7 +214,7 @@ class SearchPlan:
 
     @classmethod
     def of(cls, plan: str | Mapping[str, Any] | SearchPlan) -> Self | SearchPlan:
-        """Return a plan from its kind, from what `to_dict` gave, or the plan itself.
+        """Return a plan from its kind, from what `to_dict` returned, or the plan itself.
 
         Raises:
             ArgumentError: If the kind or a field is unknown, or the plan impossible.
@@ -225,7 +226,7 @@ class SearchPlan:
         if not isinstance(plan, Mapping) or "kind" not in plan:
             raise ArgumentError(
                 field="plan",
-                problem=f"{plan!r} is not a plan; one is named by: {', '.join(PLAN_KINDS)}",
+                problem=f"{plan!r} is not a plan; known: {', '.join(PLAN_KINDS)}",
             )
         rules.check_fields("plan", plan, cls)
         return cls(**plan)
@@ -263,7 +264,7 @@ def _check_name(field: str, value: object) -> None:
 
 
 def _size_by_name(name: str) -> float | None:
-    """Return the dimensions that a vector's name tells, infinity for the full vector."""
+    """Return the dimensions in a vector's name, infinity for the full vector."""
     if name == FULL:
         return math.inf
     head, _, digits = name.partition("_")

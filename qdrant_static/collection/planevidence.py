@@ -1,7 +1,7 @@
 """Binds measurements of a plan to the codes, graphs and candidates that it was measured with.
 
-Recall that was measured with other codes means nothing. So evidence holds a fingerprint of the
-plan's passes over dense vectors, and is dropped where the plan would make other passes now: after
+Recall that was measured with other codes does not apply. So evidence holds a fingerprint of the
+plan's passes over dense vectors, and is dropped when these passes have changed: after
 `quantize`, `apply`, or a change through the client alone. A vector that the plan does not use may
 be added or removed.
 """
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from qdrant_static.collection.passes import Pass
     from qdrant_static.collection.spec import CollectionSpec
 
-#: The key of what was measured of the collection's own plan, where that sets its candidates.
+#: The key, in `measured`, of the collection's own plan, if that sets its candidates.
 OWN = "plan"
-#: The key of the fingerprint in what was measured.
+#: The key of the fingerprint in a measurement.
 LAYOUT = "layout"
-#: Hits for which the passes are counted.
+#: Number of hits for which the passes are computed.
 _LIMIT = 10
 _LOGGER = logging.getLogger("qdrant_static.querying")
 
@@ -44,7 +44,10 @@ def layout_fingerprint(plan: SearchPlan, spec: CollectionSpec) -> str:
         spec: The collection's spec, as the engine has it (`fromparams.actual`).
     """
     passes = [] if plan.kind == "bm25" else dense_passes(plan, spec, _LIMIT)
-    content = {"encoder": spec.encoder.fingerprint, "passes": [_pass_data(one) for one in passes]}
+    content = {
+        "encoder": spec.encoder.fingerprint,
+        "passes": [_pass_data(dense_pass) for dense_pass in passes],
+    }
     text = json.dumps(content, sort_keys=True)
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -58,29 +61,29 @@ def layout_of(plan: SearchPlan, spec: CollectionSpec, info: models.CollectionInf
 
 
 def current(spec: CollectionSpec, info: models.CollectionInfo, collection: str) -> CollectionSpec:
-    """Return the metadata's spec without what was measured on another layout.
+    """Return the stored spec without measurements that were made on another layout.
 
-    A plan that was set without evidence stays. So does what an earlier version wrote,
-    which bound nothing.
+    A plan that was set without evidence stays, and so does evidence of an earlier version,
+    which has no fingerprint.
 
     Args:
-        spec: From the metadata.
-        info: What `get_collection` gave.
-        collection: The collection's name, for the log; empty: the caller warns.
+        spec: The spec in the metadata.
+        info: What `get_collection` returned.
+        collection: The collection's name, for the log; if empty, nothing is logged.
     """
-    found = spec
+    checked = spec
     if _outdated(spec.evidence, spec.plan, spec, info):
         if collection:
             _LOGGER.warning("collection %r: %s", collection, DROPPED)
-        found = replace(found, plan=None, evidence=None)
+        checked = replace(checked, plan=None, evidence=None)
     measured = dict(spec.measured or {})
-    for side in [side for side, one in measured.items() if isinstance(one, Mapping)]:
+    for side in [side for side, figures in measured.items() if isinstance(figures, Mapping)]:
         plan = spec.plan if side == OWN else side
         if _outdated(measured[side], plan, replace(spec, measured=None), info):
             del measured[side]
     if spec.measured is not None and measured != spec.measured:
-        found = replace(found, measured=measured or None)
-    return found
+        checked = replace(checked, measured=measured or None)
+    return checked
 
 
 #: The warning about a plan that was tuned on another layout.
@@ -96,7 +99,7 @@ def _outdated(
     spec: CollectionSpec,
     info: models.CollectionInfo,
 ) -> bool:
-    """Return whether evidence is of passes that the plan no longer makes."""
+    """Return whether evidence is about passes that the plan no longer makes."""
     bound = None if evidence is None else evidence.get(LAYOUT)
     if bound is None or plan is None:
         return False
@@ -106,20 +109,20 @@ def _outdated(
         return True
 
 
-def _pass_data(one: Pass) -> dict[str, Any]:
-    vector = one.vector
+def _pass_data(dense_pass: Pass) -> dict[str, Any]:
+    vector = dense_pass.vector
     return {
         "name": vector.name,
         "size": vector.size,
         "distance": vector.distance,
         "datatype": vector.datatype,
         "scale": vector.scale,
-        # A pass over what came before, or an exact one, has no use for either.
-        "codes": quantizations.to_dict(vector.quantization) if one.codes else None,
+        # A later pass, or an exact one, uses neither codes nor graph.
+        "codes": quantizations.to_dict(vector.quantization) if dense_pass.codes else None,
         "graph": [vector.hnsw.m, vector.hnsw.ef_construct]
-        if vector.hnsw is not None and one.first and not one.exact
+        if vector.hnsw is not None and dense_pass.first and not dense_pass.exact
         else None,
-        "limit": one.limit,
-        "oversampling": one.oversampling,
-        "ef": one.ef,
+        "limit": dense_pass.limit,
+        "oversampling": dense_pass.oversampling,
+        "ef": dense_pass.ef,
     }

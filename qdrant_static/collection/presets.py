@@ -1,4 +1,4 @@
-"""Default codes, graphs and numbers of candidates of vectors, each with its source."""
+"""Defines the default codes, graphs and numbers of candidates, each with its source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.quantization import Binary, Product, Quantization, Turbo
 from qdrant_static.errors import ArgumentError
 
-#: Quantization as an argument: a short name, an object, or one of these per vector's name.
+#: Quantization as an argument: a short name, an object, or a mapping from vectors' names to these.
 QuantizationChoice: TypeAlias = str | Quantization | Mapping[str, Any] | None
 
 #: The Matryoshka size from which a first pass by it is as good as one by the full vector: the
@@ -80,7 +80,7 @@ CASCADE_PROMISED_RECALL = 0.98
 
 def preset(size: int) -> Preset:
     """Return the preset of a vector of ``size`` dimensions."""
-    return next(one for one in PRESETS if size <= one.up_to)
+    return next(candidate for candidate in PRESETS if size <= candidate.up_to)
 
 
 def oversampling(quantization: Quantization | None) -> float:
@@ -109,7 +109,7 @@ def passed_on(size: int, hits: int) -> int:
 
 
 def graph_vector(sizes: tuple[int, ...]) -> int:
-    """Return which of a vector's sizes has the graph.
+    """Return the size that has the graph.
 
     Args:
         sizes: The full size, then the Matryoshka sizes, falling.

@@ -139,7 +139,7 @@ class Turbo:
 
 Quantization: TypeAlias = Binary | Scalar | Product | Turbo
 _KINDS: tuple[type[Quantization], ...] = (Binary, Scalar, Product, Turbo)
-#: Short name -> what it stands for.
+#: Quantizations by their short names.
 SHORT_NAMES: Mapping[str, Quantization] = {
     "binary": Binary(),
     "binary1.5": Binary(bits=1.5),
@@ -153,7 +153,7 @@ SHORT_NAMES: Mapping[str, Quantization] = {
 def parse(
     value: str | Mapping[str, Any] | Quantization | None, field: str = "quantization"
 ) -> Quantization | None:
-    """Return a quantization from its short name, from what `to_dict` gave, or as it is.
+    """Return a quantization from its short name, from what `to_dict` returned, or unchanged.
 
     Args:
         value: ``"binary"``, ``"turbo4"``, ``{"kind": "binary", "bits": 1.5}``, an instance, or
@@ -173,18 +173,18 @@ def parse(
     if not isinstance(value, Mapping):
         raise ArgumentError(field=field, problem=f"{value!r} is neither a name nor a table")
     by_name = {kind.kind: kind for kind in _KINDS}
-    given = dict(value)
-    name = given.pop("kind", None)
+    settings = dict(value)
+    name = settings.pop("kind", None)
     check_choice(f"{field}.kind", name, tuple(by_name))
     kind = by_name[name]
     known = tuple(kind.__slots__)
-    if unknown := sorted(set(given) - set(known)):
+    if unknown := sorted(set(settings) - set(known)):
         raise ArgumentError(
             field=f"{field}.{unknown[0]}",
             problem=f"is unknown; {kind.kind} has: {', '.join(known)}",
         )
     try:
-        return kind(**given)
+        return kind(**settings)
     except ArgumentError as error:
         raise ArgumentError(
             field=f"{field}.{error.field.rpartition('.')[2]}", problem=error.problem
@@ -197,7 +197,7 @@ def to_dict(value: Quantization | None) -> dict[str, Any] | None:
 
 
 def describe(value: Quantization | None) -> str:
-    """Return a quantization in a few words, by its short name where it has one."""
+    """Return a description of a quantization: its short name, if it has one."""
     if value is None:
         return "no quantization"
     name = next((name for name, known in SHORT_NAMES.items() if known == value), None)

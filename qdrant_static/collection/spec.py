@@ -1,7 +1,7 @@
 """Defines `CollectionSpec`: a collection's vectors, quantization, fields and default plan.
 
-Pure data and its rules, without a client. A spec is stored in its collection's metadata, under
-:data:`METADATA_KEY`, so that a later process needs the collection's name alone.
+It is pure data, validated when it is made. It is stored in its collection's metadata, under
+:data:`METADATA_KEY`, so that a later process needs only the collection's name.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
-    """Settings of a server's collection; an embedded one is one shard and has none of them.
+    """Settings of a collection on a server; an embedded collection has one shard and none of these.
 
     Attributes:
         shards: Number of shards; None leaves it to the server.
         replicas: Copies of each shard.
-        write_consistency: Copies that must have a write before it is acknowledged.
+        write_consistency: Replicas that must apply a write before it is acknowledged.
         on_disk_payload: Whether payloads stay on disk.
     """
 
@@ -87,13 +87,13 @@ class CollectionSpec:
         late: The late-interaction vector, or None.
         payload_indexes: Payload field -> type of its index. A dot is a step into an object; a
             name with anything but letters, digits, ``_`` and ``-`` gets Qdrant's quotes.
-        server: Shards, replicas and the like.
+        server: Shards, replicas and other settings of a server.
         fields: The payload fields of key and text; filled in by the first ingest.
         plan: The default search plan: a name, or the plan as a plain dictionary; None means
             hybrid where there is BM25, else dense.
         planned: False for a collection made without this package: its vectors have any names and
             sizes, and the first is the one that is searched by default.
-        evidence: What `tune` measured of that plan: plain data, for people to read.
+        evidence: What `tune` measured of that plan, as plain data for display.
         measured: Recall with the default number of candidates, measured at the end of an ingest,
             and the factor by which searches take more of them (`measuring.assess`).
     """
@@ -167,7 +167,7 @@ class CollectionSpec:
         server: ServerSpec | None = None,
         plan: str | Mapping[str, Any] | None = None,
     ) -> Self:
-        """The spec of a collection for an encoder.
+        """Make the spec of a collection for an encoder.
 
         Args:
             encoder: The encoder, its name, or its `EncoderInfo`.
@@ -183,7 +183,7 @@ class CollectionSpec:
             sparse: ``"bm25"``, its settings, or None for no sparse vector.
             late: The vector of a late-interaction encoder.
             payload_indexes: Payload field -> type (``"keyword"``, ``"integer"``, ...).
-            server: Shards, replicas and the like.
+            server: Shards, replicas and other settings of a server.
             plan: The default search plan; None means hybrid with BM25, else dense.
 
         Raises:
@@ -236,17 +236,17 @@ class CollectionSpec:
         )
 
     def candidates_factor(self, side: str) -> float:
-        """Return the measured factor of candidates that searches take here, times the default.
+        """Return by how much searches multiply the default number of candidates, as measured.
 
         Args:
             side: ``"dense"`` or ``"cascade"``.
         """
-        found = (self.measured or {}).get(side)
-        factor: Any = found.get("factor") if isinstance(found, Mapping) else None
+        figures = (self.measured or {}).get(side)
+        factor: Any = figures.get("factor") if isinstance(figures, Mapping) else None
         return float(factor) if is_number(factor) and factor >= 1 else 1.0
 
     def with_source(self, *, fields: Fields, mean_length: float | None) -> Self:
-        """Return the spec with the fields and the mean length that an ingest found."""
+        """Return the spec with the fields and the BM25 settings that an ingest determined."""
         sparse = self.sparse
         if sparse is not None and sparse.mean_length is None:
             sparse = replace(sparse, mean_length=mean_length)
@@ -271,7 +271,7 @@ class CollectionSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "spec") -> Self:
-        """Read what `to_dict` gave.
+        """Read what `to_dict` returned.
 
         Args:
             data: JSON-like data.
@@ -282,7 +282,7 @@ class CollectionSpec:
         """
         if not isinstance(data, Mapping):
             raise ArgumentError(field=where, problem=f"damaged: a {type(data).__name__}")
-        given = {name: value for name, value in data.items() if name != "version"}
+        content = {name: value for name, value in data.items() if name != "version"}
         version = data.get("version")
         if version != VERSION:
             raise ArgumentError(
@@ -293,7 +293,7 @@ class CollectionSpec:
         for name in ("sparse", "payload_indexes", "fields"):
             if name not in data:
                 raise ArgumentError(field=f"{where}.{name}", problem="is missing")
-        return plaindata.build(cls, given, where)
+        return plaindata.build(cls, content, where)
 
 
 #: What the fields of a spec hold.

@@ -1,4 +1,4 @@
-"""Compares two collection specs, and finds what it takes to get from one to the other."""
+"""Compares two collection specs, and returns how each difference between them can be removed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qdrant_static.collection.vectorspec import Hnsw, LateSpec, Placement, Spars
 
 Remedy = Literal["in place", "new vector", "migration"]
 
-#: Why an attribute cannot be changed where it is.
+#: Why an attribute cannot be changed in place, or what `apply` leaves alone.
 _FIXED = "is fixed when the vector is made"
-_KEPT = "nothing is dropped here; call delete_vector_name yourself if it is to go"
-_REFILL = "filled from the points that are there"
+_KEPT = "nothing is dropped here; call delete_vector_name yourself to remove it"
+_REFILL = "filled from the stored points"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,56 +39,59 @@ class Difference:
     reason: str
 
     def __str__(self) -> str:
-        """Return a sentence such as ``vector full: quantization is turbo4, asked none``."""
+        """Return a sentence such as ``vector full: quantization is turbo4, wanted none``."""
         subject, attribute = _subject(self.field)
         text = f"{attribute} is" if attribute else "is"
-        return f"{subject}: {text} {self.is_}, asked {self.wanted}"
+        return f"{subject}: {text} {self.is_}, wanted {self.wanted}"
 
 
 def compare(
-    there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool = True
+    current: CollectionSpec, wanted: CollectionSpec, *, tiers: bool = True
 ) -> tuple[Difference, ...]:
     """Return all differences between two specs, in the order of the spec.
 
-    What the wanted spec leaves open (mean length, fields, plan, a server's defaults) is no
-    difference.
+    Values that the wanted spec leaves open (mean length, fields, plan, a server's defaults) are
+    not compared.
 
     Args:
-        there: The collection's spec.
+        current: The collection's spec.
         wanted: The wanted spec.
         tiers: Whether the engine distinguishes pinned, cached and cold data; otherwise RAM and
             cache are the same.
     """
     return (
-        *_encoders(there, wanted),
-        *_vectors(there, wanted, tiers=tiers),
-        *_sparse(there.sparse, wanted.sparse, tiers=tiers),
-        *_late(there.late, wanted.late, tiers=tiers),
-        *_payload_indexes(there, wanted),
-        *_server(there, wanted),
-        *_source(there, wanted),
+        *_encoders(current, wanted),
+        *_vectors(current, wanted, tiers=tiers),
+        *_sparse(current.sparse, wanted.sparse, tiers=tiers),
+        *_late(current.late, wanted.late, tiers=tiers),
+        *_payload_indexes(current, wanted),
+        *_server(current, wanted),
+        *_source(current, wanted),
     )
 
 
-def _encoders(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
-    if there.encoder.fingerprint != wanted.encoder.fingerprint:
+def _encoders(current: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
+    if current.encoder.fingerprint != wanted.encoder.fingerprint:
         yield Difference(
             field="encoder",
-            is_=f"{there.encoder.name} ({there.encoder.fingerprint})",
+            is_=f"{current.encoder.name} ({current.encoder.fingerprint})",
             wanted=f"{wanted.encoder.name} ({wanted.encoder.fingerprint})",
             remedy="migration",
             reason="vectors of two encoders cannot be compared",
         )
 
 
-def _vectors(there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool) -> Iterator[Difference]:
-    have = {vector.name: vector for vector in there.vectors}
+def _vectors(
+    current: CollectionSpec, wanted: CollectionSpec, *, tiers: bool
+) -> Iterator[Difference]:
+    have = {vector.name: vector for vector in current.vectors}
     want = {vector.name: vector for vector in wanted.vectors}
     for name in [*want, *(name for name in have if name not in want)]:
         if name not in have:
             yield Difference(
                 field=f"vectors.{name}", is_="absent", wanted=_describe(want[name]),
-                remedy="new vector", reason=f"{_REFILL}, as prefixes of {there.vectors[0].name!r}",
+                remedy="new vector",
+                reason=f"{_REFILL}, as prefixes of {current.vectors[0].name!r}",
             )  # fmt: skip
         elif name not in want:
             yield Difference(
@@ -99,102 +102,105 @@ def _vectors(there: CollectionSpec, wanted: CollectionSpec, *, tiers: bool) -> I
             yield from _vector(have[name], want[name], tiers=tiers)
 
 
-def _vector(there: VectorSpec, wanted: VectorSpec, *, tiers: bool) -> Iterator[Difference]:
-    where = f"vectors.{there.name}"
+def _vector(current: VectorSpec, wanted: VectorSpec, *, tiers: bool) -> Iterator[Difference]:
+    where = f"vectors.{current.name}"
     for name in ("size", "distance", "datatype", "scale"):
-        pair = (getattr(there, name), getattr(wanted, name))
+        pair = (getattr(current, name), getattr(wanted, name))
         if pair[0] != pair[1]:
             yield _differ(f"{where}.{name}", *pair, remedy="migration", reason=_FIXED)
-    if not _same_place(there.placement, wanted.placement, tiers=tiers):
+    if not _same_place(current.placement, wanted.placement, tiers=tiers):
         yield _differ(
-            f"{where}.placement", there.placement, wanted.placement,
+            f"{where}.placement", current.placement, wanted.placement,
             remedy="in place", reason="the vectors are rewritten",
         )  # fmt: skip
-    if not _same_graph(there.hnsw, wanted.hnsw, tiers=tiers):
+    if not _same_graph(current.hnsw, wanted.hnsw, tiers=tiers):
         gone = wanted.hnsw is None
         yield _differ(
-            f"{where}.hnsw", _describe_graph(there.hnsw), _describe_graph(wanted.hnsw),
-            remedy="in place", reason="the graph is dropped" if gone else "the graph is built anew",
+            f"{where}.hnsw", _describe_graph(current.hnsw), _describe_graph(wanted.hnsw),
+            remedy="in place", reason="the graph is dropped" if gone else "the graph is rebuilt",
         )  # fmt: skip
-    if there.quantization != wanted.quantization:
+    if current.quantization != wanted.quantization:
         yield _differ(
-            f"{where}.quantization", _describe_codes(there), _describe_codes(wanted),
-            remedy="in place", reason="the codes are made anew; the originals stay",
+            f"{where}.quantization",
+            *(v.quantization and quantizations.describe(v.quantization) for v in (current, wanted)),
+            remedy="in place", reason="the codes are recomputed; the originals stay",
         )  # fmt: skip
-    elif there.quantization is not None and not _same_place(there.codes, wanted.codes, tiers=tiers):
+    elif current.quantization is not None and not _same_place(
+        current.codes, wanted.codes, tiers=tiers
+    ):
         yield _differ(
-            f"{where}.codes", there.codes, wanted.codes,
-            remedy="in place", reason="the codes are read from elsewhere",
+            f"{where}.codes", current.codes, wanted.codes,
+            remedy="in place", reason="the codes move; the originals stay",
         )  # fmt: skip
 
 
 def _sparse(
-    there: SparseSpec | None, wanted: SparseSpec | None, *, tiers: bool
+    current: SparseSpec | None, wanted: SparseSpec | None, *, tiers: bool
 ) -> Iterator[Difference]:
-    if there is None and wanted is None:
-        return
-    if there is None or wanted is None:
-        new = there is None
-        yield _differ(
-            "sparse", _describe_terms(there), _describe_terms(wanted),
-            remedy="new vector" if new else "migration",
-            reason=f"{_REFILL}, by their texts" if new else _KEPT,
-        )  # fmt: skip
+    if current is None or wanted is None:
+        if current is not wanted:
+            new = current is None
+            yield _differ(
+                "sparse", _describe_terms(current), _describe_terms(wanted),
+                remedy="new vector" if new else "migration",
+                reason=f"{_REFILL}, by their texts" if new else _KEPT,
+            )  # fmt: skip
         return
     reason = "every weight of the vector was made with it"
-    if there.language != wanted.language:
+    if current.language != wanted.language:
         yield _differ(
-            "sparse.language", there.language, wanted.language, remedy="migration", reason=reason
+            "sparse.language", current.language, wanted.language, remedy="migration", reason=reason
         )
-    if wanted.tokenizer is not None and (there.tokenizer or "word") != wanted.tokenizer:
+    if wanted.tokenizer is not None and (current.tokenizer or "word") != wanted.tokenizer:
         yield _differ(
-            "sparse.tokenizer", there.tokenizer or "word", wanted.tokenizer,
+            "sparse.tokenizer", current.tokenizer or "word", wanted.tokenizer,
             remedy="migration", reason=reason,
         )  # fmt: skip
-    if there.stop_words != wanted.stop_words:
+    if current.stop_words != wanted.stop_words:
         yield _differ(
-            "sparse.stop_words", _describe_words(there), _describe_words(wanted),
+            "sparse.stop_words", _describe_words(current), _describe_words(wanted),
             remedy="migration", reason=reason,
         )  # fmt: skip
-    if None not in (there.mean_length, wanted.mean_length) and (
-        there.mean_length != wanted.mean_length
+    if None not in (current.mean_length, wanted.mean_length) and (
+        current.mean_length != wanted.mean_length
     ):
         yield _differ(
-            "sparse.mean_length", there.mean_length, wanted.mean_length,
+            "sparse.mean_length", current.mean_length, wanted.mean_length,
             remedy="migration", reason=reason,
         )  # fmt: skip
-    if not _same_place(there.placement, wanted.placement, tiers=tiers):
+    if not _same_place(current.placement, wanted.placement, tiers=tiers):
         yield _differ(
-            "sparse.placement", there.placement, wanted.placement,
+            "sparse.placement", current.placement, wanted.placement,
             remedy="in place", reason="the postings are rewritten",
         )  # fmt: skip
 
 
-def _late(there: LateSpec | None, wanted: LateSpec | None, *, tiers: bool) -> Iterator[Difference]:
-    if there is None and wanted is None:
-        return
-    if there is None or wanted is None:
-        new = there is None
-        yield _differ(
-            "late", _describe_late(there), _describe_late(wanted),
-            remedy="new vector" if new else "migration",
-            reason="empty until the records are ingested again" if new else _KEPT,
-        )  # fmt: skip
+def _late(
+    current: LateSpec | None, wanted: LateSpec | None, *, tiers: bool
+) -> Iterator[Difference]:
+    if current is None or wanted is None:
+        if current is not wanted:
+            new = current is None
+            yield _differ(
+                "late", _describe_late(current), _describe_late(wanted),
+                remedy="new vector" if new else "migration",
+                reason="empty until the records are ingested again" if new else _KEPT,
+            )  # fmt: skip
         return
     for name in ("encoder", "size", "datatype"):
-        pair = (getattr(there, name), getattr(wanted, name))
+        pair = (getattr(current, name), getattr(wanted, name))
         if pair[0] != pair[1]:
             yield _differ(f"late.{name}", *pair, remedy="migration", reason=_FIXED)
-    if not _same_place(there.placement, wanted.placement, tiers=tiers):
+    if not _same_place(current.placement, wanted.placement, tiers=tiers):
         yield _differ(
-            "late.placement", there.placement, wanted.placement,
+            "late.placement", current.placement, wanted.placement,
             remedy="in place", reason="the vectors are rewritten",
         )  # fmt: skip
 
 
-def _payload_indexes(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
-    for name in sorted({*there.payload_indexes, *wanted.payload_indexes}):
-        pair = [spec.payload_indexes.get(name, "absent") for spec in (there, wanted)]
+def _payload_indexes(current: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
+    for name in sorted({*current.payload_indexes, *wanted.payload_indexes}):
+        pair = [spec.payload_indexes.get(name, "absent") for spec in (current, wanted)]
         if pair[0] != pair[1]:
             dropped = "the index is dropped; the payload stays"
             made = "the index is built from the payload; filtered searches by a graph gain from "
@@ -204,24 +210,22 @@ def _payload_indexes(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[
             )  # fmt: skip
 
 
-def _server(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
+def _server(current: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
     for name in wanted.server.__slots__:
-        pair = (getattr(there.server, name), getattr(wanted.server, name))
+        pair = (getattr(current.server, name), getattr(wanted.server, name))
         if pair[1] is None or pair[0] == pair[1]:
             continue
-        if name == "shards":
-            yield _differ(
-                "server.shards", *pair, remedy="migration",
-                reason="points are spread over the shards when they are stored",
-            )  # fmt: skip
-        else:
-            yield _differ(f"server.{name}", *pair, remedy="in place", reason="a setting")
+        moves = name == "shards"
+        yield _differ(
+            f"server.{name}", *pair, remedy="migration" if moves else "in place",
+            reason="points are assigned to shards when they are stored" if moves else "a setting",
+        )  # fmt: skip
 
 
-def _source(there: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
-    filled = there.fields.all_columns and wanted.fields.all_columns
-    if filled and not there.fields.agrees(wanted.fields):
-        pair = [_fields_text(spec.fields) for spec in (there, wanted)]
+def _source(current: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
+    filled = current.fields.all_columns and wanted.fields.all_columns
+    if filled and not current.fields.agrees(wanted.fields):
+        pair = [_fields_text(spec.fields) for spec in (current, wanted)]
         yield _differ(
             "fields", *pair, remedy="migration", reason="the vectors were made from other text"
         )
@@ -241,7 +245,7 @@ def _differ(field: str, is_: Any, wanted: Any, *, remedy: Remedy, reason: str) -
 
 
 def _subject(field: str) -> tuple[str, str]:
-    """Split a field's path in subject and attribute of a sentence."""
+    """Split a field's path into the subject and the attribute of a sentence."""
     head, _, rest = field.partition(".")
     if head == "vectors":
         # The name of a vector may have a dot in it; an attribute has none.
@@ -256,17 +260,17 @@ def _subject(field: str) -> tuple[str, str]:
     return names.get(head, head), rest.replace("_", " ")
 
 
-def _same_place(there: Placement, wanted: Placement, *, tiers: bool) -> bool:
+def _same_place(current: Placement, wanted: Placement, *, tiers: bool) -> bool:
     if tiers:
-        return there == wanted
-    return (there == "disk") == (wanted == "disk")
+        return current == wanted
+    return (current == "disk") == (wanted == "disk")
 
 
-def _same_graph(there: Hnsw | None, wanted: Hnsw | None, *, tiers: bool) -> bool:
-    if there is None or wanted is None:
-        return there is wanted
-    return (there.m, there.ef_construct) == (wanted.m, wanted.ef_construct) and _same_place(
-        there.placement, wanted.placement, tiers=tiers
+def _same_graph(current: Hnsw | None, wanted: Hnsw | None, *, tiers: bool) -> bool:
+    if current is None or wanted is None:
+        return current is wanted
+    return (current.m, current.ef_construct) == (wanted.m, wanted.ef_construct) and _same_place(
+        current.placement, wanted.placement, tiers=tiers
     )
 
 
@@ -280,10 +284,6 @@ def _describe_graph(hnsw: Hnsw | None) -> str:
     if hnsw is None:
         return "none"
     return f"m={hnsw.m} ef_construct={hnsw.ef_construct} {hnsw.placement}"
-
-
-def _describe_codes(vector: VectorSpec) -> str:
-    return "none" if vector.quantization is None else quantizations.describe(vector.quantization)
 
 
 def _describe_words(sparse: SparseSpec) -> str:

@@ -1,7 +1,7 @@
 """Reads and writes a collection spec as TOML, in a long and a short form.
 
-The long form says everything; `spec_to_toml` writes it. The short form holds the arguments of
-`CollectionSpec.for_encoder`, as people write them.
+The long form is the complete spec; `spec_to_toml` writes it. The short form has the arguments of
+`CollectionSpec.for_encoder` and is written by hand.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def spec_to_toml(spec: CollectionSpec, *, short: bool = False) -> str:
 
 def _short(spec: CollectionSpec) -> dict[str, Any]:
     names = {value: name for name, value in SHORT_NAMES.items()}
-    found: dict[str, Any] = {
+    data: dict[str, Any] = {
         "matryoshka": [vector.size for vector in spec.vectors[1:]],
         "graph": next(vector.name for vector in spec.vectors if vector.hnsw is not None),
         "placement": spec.vectors[0].placement,
@@ -52,7 +52,7 @@ def _short(spec: CollectionSpec) -> dict[str, Any]:
         "server": spec.server.to_dict(),
         "sparse": {"placement": spec.sparse.placement} if spec.sparse else "none",
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in data.items() if value}
 
 
 def read_spec_file(
@@ -102,7 +102,7 @@ def from_data(
 
 
 def short_form(data: object, where: str) -> dict[str, Any]:
-    """Convert the short form to typed arguments; whether they can work depends on the encoder.
+    """Convert the short form to typed arguments; the encoder is needed to check them further.
 
     Raises:
         ArgumentError: If a key is unknown or a value is of another type.
@@ -121,10 +121,10 @@ def _from_data(
         if isinstance(fields := data.get("fields", {}), Mapping):
             long["fields"] = {"key": None, "text": [], **fields}
         return CollectionSpec.from_dict(long, where)
-    given = short_form(data, where)
+    arguments = short_form(data, where)
     if encoder is None:
         raise ArgumentError(field="encoder", problem="the spec names no encoder; give one")
-    return CollectionSpec.for_encoder(encoder, **given)
+    return CollectionSpec.for_encoder(encoder, **arguments)
 
 
 def is_long(data: Mapping[str, Any]) -> bool:
@@ -133,7 +133,7 @@ def is_long(data: Mapping[str, Any]) -> bool:
 
 
 def dumps(data: Mapping[str, Any]) -> str:
-    """Write nested tables as TOML; None is left out, since TOML has no null."""
+    """Write nested tables as TOML; keys with None are omitted, since TOML has no null."""
     return tomli_w.dumps(_without_none(data))
 
 
@@ -141,7 +141,7 @@ def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
     tables: dict[str, Any] = {}
     for name, value in data.items():
         if value is None:
-            # A graph that is left out would be read as the default one.
+            # A missing graph would be read as the default graph.
             if name == "hnsw":
                 tables[name] = False
         elif isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Changes a live collection's vectors: their settings, new vectors, and filling these."""
+"""Changes the vectors of a live collection: changes their settings, adds vectors and fills them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Of more texts the first do not tell the mean length in BM25 terms: all are counted first.
+#: With more texts than this, the first ones do not determine the mean length in BM25 terms: all
+#: texts are counted first.
 _SAMPLE = 20_000
-#: What to do where BM25 cannot be filled.
+#: Advice where BM25 cannot be filled.
 TERMS_FROM_FILES = (
-    "BM25 cannot be filled from there. Build a collection with BM25 of the files (ingest, or "
+    "BM25 cannot be filled from it. Make a collection with BM25 from the files (ingest, or "
     "migrate start with files)"
 )
-#: An older server cannot add a vector to a collection that is there.
+#: An older server cannot add a vector to an existing collection.
 VECTOR_NAMES_SINCE = (1, 18, 0)
 #: The key in a collection's metadata of the vector that is being filled. After a crash it
 #: distinguishes our half-filled vector from one made without this package.
@@ -44,7 +45,7 @@ def change_vectors(
     vectors: Mapping[str, models.VectorParamsDiff],
     **arguments: Any,
 ) -> None:
-    """Change vectors' settings, in one request.
+    """Change the settings of vectors in one request.
 
     Where a vector loses a quantization that the collection sets for all of its vectors, that is
     removed from the collection and set for each of the others.
@@ -52,11 +53,11 @@ def change_vectors(
     info = client.get_collection(collection)
     inherited = info.config.quantization_config
     changes = dict(vectors)
-    loses = [one for one in changes.values() if one.quantization_config == _NONE]
+    loses = [change for change in changes.values() if change.quantization_config == _NONE]
     if loses and inherited is not None:
         arguments["quantization_config"] = _NONE
-        for name, given in fromparams.dense_params(info).items():
-            if name not in changes and given.quantization_config is None:
+        for name, vector in fromparams.dense_params(info).items():
+            if name not in changes and vector.quantization_config is None:
                 changes[name] = models.VectorParamsDiff(quantization_config=inherited)
     if changes:
         arguments["vectors_config"] = changes
@@ -65,44 +66,44 @@ def change_vectors(
 
 def vector_diff(vector: VectorSpec, *, tiers: bool) -> models.VectorParamsDiff:
     """Return a vector's settings as the model of `update_collection`."""
-    given = params.vector_params(vector, tiers=tiers)
+    model = params.vector_params(vector, tiers=tiers)
     return models.VectorParamsDiff(
-        hnsw_config=given.hnsw_config,
-        quantization_config=given.quantization_config or _NONE,
-        on_disk=given.on_disk,
-        memory=given.memory,
+        hnsw_config=model.hnsw_config,
+        quantization_config=model.quantization_config or _NONE,
+        on_disk=model.on_disk,
+        memory=model.memory,
     )
 
 
 def create_dense_vector(
-    client: Client, collection: str, name: str, given: models.VectorParams
+    client: Client, collection: str, name: str, model: models.VectorParams
 ) -> None:
-    """Add a named dense vector; the same one again is no error."""
+    """Add a named dense vector; adding the same one again is no error."""
     config = models.DenseVectorConfig(
-        size=given.size,
-        distance=given.distance,
-        multivector_config=given.multivector_config,
-        # The client has two enumerations for one thing.
+        size=model.size,
+        distance=model.distance,
+        multivector_config=model.multivector_config,
+        # The client has two enumerations of data types.
         datatype=None
-        if given.datatype is None
-        else models.VectorStorageDatatype(given.datatype.value),
+        if model.datatype is None
+        else models.VectorStorageDatatype(model.datatype.value),
     )
     client.create_vector_name(collection, name, models.DenseVectorNameConfig(dense=config))
 
 
 def create_terms_vector(client: Client, collection: str) -> None:
-    """Add the BM25 vector, to be filled; one that a crashed process left half filled is reused.
+    """Add an empty BM25 vector, or reuse one that a crashed process left half filled.
 
     Raises:
-        ArgumentError: If there is a sparse vector of that name that is not ours.
+        ArgumentError: If there is a sparse vector of that name that this package did not make.
     """
     info = client.get_collection(collection)
     ours = (info.config.metadata or {}).get(FILLING_KEY) == BM25
     if BM25 in fromparams.sparse_names(info) and not ours:
         raise ArgumentError(
             field=BM25,
-            problem=f"{collection!r} has a sparse vector of that name already, and nobody knows "
-            "what its numbers stand for; it is left as it is",
+            problem=f"{collection!r} has a sparse vector of that name already, which this package "
+            "did not make; it is not changed",
         )
     client.update_collection(collection, metadata={FILLING_KEY: BM25})
     config = models.SparseVectorConfig(modifier=models.Modifier.IDF)
@@ -110,7 +111,7 @@ def create_terms_vector(client: Client, collection: str) -> None:
 
 
 def terms_are_filled(client: Client, collection: str) -> None:
-    """Remove the mark of `create_terms_vector`."""
+    """Remove the mark that `create_terms_vector` set in the metadata."""
     # A server deletes no key of the metadata, so the value becomes empty.
     client.update_collection(collection, metadata={FILLING_KEY: ""})
 
@@ -125,7 +126,7 @@ def fill_prefix(client: Client, collection: str, source: VectorSpec, vector: Vec
         vector: The new one.
 
     Returns:
-        How many points have got it.
+        Number of points that now have it.
     """
     filled = 0
     for page in pages(client, collection, with_vectors=[source.name]):
@@ -159,7 +160,7 @@ def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fiel
         The settings, with the mean length.
 
     Raises:
-        ArgumentError: If no point has a text there, or only a part of it.
+        ArgumentError: If no payload holds a text, or the payloads hold only parts of the texts.
     """
     fields.require_text(collection, TERMS_FROM_FILES)
     if sparse.mean_length is None:
@@ -196,20 +197,20 @@ def fill_terms(client: Client, collection: str, sparse: SparseSpec, fields: Fiel
 
 
 def _mean_length(client: Client, collection: str, sparse: SparseSpec, fields: Fields) -> float:
-    """Return the mean length of all texts; the first ones may be shorter, if points are sorted."""
+    """Return the mean length of all texts; the first ones alone may be shorter than most."""
     encoder = bm25_encoder(sparse)
     terms = texts = 0
     for page in pages(client, collection, with_payload=True):
-        found = [text for point in page if (text := fields.text_of(point.payload or {}))]
-        terms += int(encoder.lengths(found).sum())
-        texts += len(found)
+        page_texts = [text for point in page if (text := fields.text_of(point.payload or {}))]
+        terms += int(encoder.lengths(page_texts).sum())
+        texts += len(page_texts)
     return max(1.0, terms / max(1, texts))
 
 
 def _texts(client: Client, collection: str, fields: Fields) -> list[str]:
-    found: list[str] = []
+    texts: list[str] = []
     for page in pages(client, collection, with_payload=True):
-        found += [text for point in page if (text := fields.text_of(point.payload or {}))]
-        if len(found) >= _SAMPLE:
+        texts += [text for point in page if (text := fields.text_of(point.payload or {}))]
+        if len(texts) >= _SAMPLE:
             break
-    return found
+    return texts

@@ -1,4 +1,4 @@
-"""Converts the encoder's rows to the numbers that a vector stores and is searched with."""
+"""Converts the encoder's vectors to the stored form of a named vector, and back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stored_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDArra
 
     Args:
         matrix: ``(n, dim)``, the encoder's rows; dim is at least the vector's size. Rows of
-            exactly that size are taken as they are, longer ones are cut and renormalized.
+            exactly that size are not changed, longer ones are truncated and renormalized.
         vector: The named vector.
 
     Returns:
@@ -39,7 +39,7 @@ def stored_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDArra
 
 
 def original_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDArray[np.float32]:
-    """Convert stored numbers back to the encoder's rows, as exactly as they allow.
+    """Convert stored vectors back to the encoder's rows; uint8 rounding remains.
 
     Args:
         matrix: ``(n, size)``, as stored.
@@ -56,7 +56,7 @@ def original_form(matrix: NDArray[np.floating[Any]], vector: VectorSpec) -> NDAr
 
 def vector_of(point: Any, name: str) -> list[float] | None:
     """Return a point's dense vector of that name; the unnamed one is ``""``."""
-    given = point.vector
-    if isinstance(given, dict):
-        given = given.get(name)
-    return given if isinstance(given, list) else None
+    vector = point.vector
+    if isinstance(vector, dict):
+        vector = vector.get(name)
+    return vector if isinstance(vector, list) else None

@@ -164,18 +164,18 @@ class VectorSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "vectors") -> Self:
-        """Read what `to_dict` gave; what is not said is as in a new spec, ``hnsw = false`` is none.
+        """Read what `to_dict` returned; missing keys take defaults, ``hnsw = false`` is no graph.
 
         Raises:
             ArgumentError: If a name is unknown or a value is of another type.
         """
-        given = dict(data)
-        where = f"{where.partition('[')[0]}.{given.get('name', '?')}"
-        graph = given.get("hnsw", True)
+        fields = dict(data)
+        where = f"{where.partition('[')[0]}.{fields.get('name', '?')}"
+        graph = fields.get("hnsw", True)
         if graph is None or isinstance(graph, bool):
-            given["hnsw"] = Hnsw() if graph else None
-        codes = quantizations.parse(given.get("quantization"), f"{where}.quantization")
-        return plaindata.build(cls, given | {"quantization": codes}, where)
+            fields["hnsw"] = Hnsw() if graph else None
+        codes = quantizations.parse(fields.get("quantization"), f"{where}.quantization")
+        return plaindata.build(cls, fields | {"quantization": codes}, where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,17 +183,17 @@ class SparseSpec:
     """The BM25 vector.
 
     Attributes:
-        language: Of stop words and stemming.
-        stop_words: Words that are left out, in place of the language's own; None: those.
+        language: The language of stop words and stemming.
+        stop_words: Words that are not indexed; None takes the language's own list.
         mean_length: Mean number of terms of a text, after stop words and stemming; None until
             the first ingest has measured it. Later appends and all shards share it.
         placement: Where the postings are.
         tokenizer: How texts are divided into words: ``"word"`` at all but letters and digits,
             ``"multilingual"`` also where there are no spaces (Chinese, Japanese, Thai; slower),
             ``"whitespace"``, ``"prefix"`` or ``"code"``. None lets the first ingest choose by the
-            texts' scripts; where it left it so, or an earlier version did, it is ``"word"``.
-        sampled_length: What a sample gave for the mean length, if that was corrected since; the
-            ledger's digests were made with it.
+            texts' scripts; after that, None means ``"word"``.
+        sampled_length: The mean length of a sample, if the mean was corrected later; the digests
+            in the ledger were made with it.
     """
 
     language: str = "english"
@@ -227,7 +227,7 @@ class SparseSpec:
         for later in (
             "tokenizer",
             "sampled_length",
-        ):  # specs of earlier versions, and their digests, have none
+        ):  # specs of earlier versions, and their digests, lack these keys
             if data[later] is None:
                 del data[later]
         return data
@@ -277,7 +277,7 @@ def stored_bytes(size: int, datatype: str) -> int:
 
 
 def uint8_scale(size: int) -> float:
-    """Return a scale for unit vectors: 5 standard deviations of their numbers fill the range.
+    """Return a scale for unit vectors: the range of uint8 covers 5 standard deviations.
 
     A number of a unit vector has the standard deviation ``1 / sqrt(size)``.
     """

@@ -63,7 +63,7 @@ def test_what_show_prints_is_no_difference(run, ours, tmp_path):
 def test_a_short_spec_is_compared_and_applied(run, ours, tmp_path):
     (tmp_path / "s.toml").write_text('matryoshka = [8]\nquantization = "int8"\n')
     told = run("diff", "c", "--spec", "s.toml", code=4).stdout
-    assert "vector full: quantization is turbo4, asked int8 [in place: " in told
+    assert "vector full: quantization is turbo4, wanted int8 [in place: " in told
     differences = json.loads(run("diff", "c", "--spec", "s.toml", "--json", code=4).stdout)[
         "differences"
     ]
@@ -143,7 +143,7 @@ def test_ingest_without_options_takes_the_collection_as_it_is(run, model_folder,
     path = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": "cat dog"}])
     run("ingest", path, "-c", "c")
     told = run("ingest", path, "-c", "c", "--quantization", "int8", code=2).stderr
-    assert "vector full: quantization is turbo4, asked int8" in told
+    assert "vector full: quantization is turbo4, wanted int8" in told
     with EdgeClient("data") as client:
         assert read_spec(client, "c").vectors == (special,)
         assert client.count("c").count == 1

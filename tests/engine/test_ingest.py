@@ -381,21 +381,21 @@ def test_a_collection_that_was_created_beforehand_is_filled(client, encoder, tmp
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"matryoshka": (16,)}, "vector mrl_16: is absent, asked 16-d"),
+        ({"matryoshka": (16,)}, "vector mrl_16: is absent, wanted 16-d"),
         (
             {"matryoshka": ()},
-            "vector mrl_8: is 8-d float32, turbo4, no graph, cached, asked absent",
+            "vector mrl_8: is 8-d float32, turbo4, no graph, cached, wanted absent",
         ),
         (
             {"quantization": None},
-            "vector full: quantization is turbo4, asked none",
+            "vector full: quantization is turbo4, wanted none",
         ),
-        ({"sparse": None}, "bm25: is english, stop words the language's own, ram, asked absent"),
+        ({"sparse": None}, "bm25: is english, stop words the language's own, ram, wanted absent"),
         (
             {"sparse": SparseSpec(language="german")},
-            "bm25: language is english, asked german",
+            "bm25: language is english, wanted german",
         ),
-        ({"payload_indexes": {"n": "integer"}}, "payload index n: is absent, asked integer"),
+        ({"payload_indexes": {"n": "integer"}}, "payload index n: is absent, wanted integer"),
     ],
 )
 def test_a_difference_to_what_is_there_is_named_and_nothing_changes(
@@ -803,7 +803,7 @@ def test_texts_without_spaces_are_found_by_their_words(client, encoder, tmp_path
     again = ingest(client, "c", path, encoder=encoder, spec=spec, run_options=RunOptions(sync=True))
     assert again.unchanged == 2
     asked = CollectionSpec.for_encoder(encoder, sparse=SparseSpec(tokenizer="word"))
-    with pytest.raises(SpecMismatchError, match="bm25: tokenizer is multilingual, asked word"):
+    with pytest.raises(SpecMismatchError, match="bm25: tokenizer is multilingual, wanted word"):
         ingest(client, "e", path, encoder=encoder, spec=asked)
 
 
