@@ -452,7 +452,7 @@ class CollectionSuite:
         if report.reached:
             pytest.fail("one bit of 64 dimensions should not find everything")
         assert report.kept is True  # the codes that it had
-        assert "taken back" in report.note
+        assert "undone: recall" in report.note
         assert self._codes(client, name) == Scalar()
         assert found(client, name, rows[5].tolist(), "", 1) == [5]
 
@@ -472,7 +472,7 @@ class CollectionSuite:
         assert self._codes(client, name) == Scalar()
         report = quantize(client, name, quantization=None, queries=5)
         assert self._codes(client, name) is None
-        assert (report.note, report.kept) == ("the codes are gone", True)
+        assert (report.note, report.kept) == ("the codes are removed", True)
 
     def test_a_named_vector_of_another_distance(self, client, name):
         params = {"v": models.VectorParams(size=64, distance=models.Distance.EUCLID)}

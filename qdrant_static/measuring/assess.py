@@ -1,11 +1,11 @@
-"""Measure what a collection's searches find, and widen them until they keep the promise.
+"""Measures the recall of a collection's searches, and raises their candidates where it is low.
 
 1. Points of the collection, drawn at random, are the queries; exact search is the truth.
 2. The dense side of the default plan, and the cascade where there are several vectors, answer
    them with the usual number of candidates, then with twice, four and eight times as many, until
    recall@10 is what the preset promises.
-3. The factor is kept in the collection's metadata, where every plan that names no number of
-   candidates takes it from, with the recall, bound to the layout (`measured`).
+3. The factor is stored in the collection's metadata with the recall, bound to the layout
+   (`measured`). Every plan that names no number of candidates uses it.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 QUERIES = 200
 #: Hits: recall@10.
 LIMIT = 10
-#: A smaller collection is as good as compared whole.
+#: In a smaller collection, nearly all points are compared anyway.
 FEWEST_POINTS = 500
-#: Times the usual number of candidates.
+#: Multiples of the default number of candidates.
 _FACTORS = (1, 2, 4, 8)
-#: Seconds that exact search may take, and fewest queries that are worth a figure.
+#: Seconds that exact search may take, and the fewest queries that give a usable figure.
 _EXACT_S, _FEWEST_QUERIES = 1.0, 30
-#: Two figures that are so near are the same.
+#: Recalls that differ by no more than this count as equal.
 _SAME = 0.002
 
 
@@ -55,13 +55,13 @@ class Side:
     """The measured recall of one plan over the dense vectors.
 
     Attributes:
-        name: ``"dense"`` (also of a hybrid), ``"cascade"``, or ``"plan"``: the collection's own,
-            where that says how many candidates it takes.
+        name: ``"dense"`` (also for a hybrid), ``"cascade"``, or ``"plan"``: the collection's own,
+            if that sets its number of candidates.
         recall: Mean recall@10 against exact search by the full vector.
-        factor: How many times the usual number of candidates it takes.
-        usual: The recall with the usual number.
-        promised: What it should be.
-        advice: Which codes would keep the promise; empty where it is kept, or none would.
+        factor: The multiple of the default number of candidates that it uses.
+        usual: The recall with the default number.
+        promised: The recall that the preset promises.
+        advice: Codes that would keep the promise; empty where it is kept, or no codes would.
     """
 
     name: str
@@ -77,8 +77,8 @@ class Side:
         return self.recall >= self.promised
 
     def __str__(self) -> str:
-        what = "its own plan" if self.name == OWN else repr(self.name)
-        sentence = f"recall@{LIMIT} of {what} against exact search: {self.recall:.3f}"
+        plan = "its own plan" if self.name == OWN else repr(self.name)
+        sentence = f"recall@{LIMIT} of {plan} against exact search: {self.recall:.3f}"
         if self.factor > 1:
             sentence += f" with {self.factor} times the usual candidates ({self.usual:.3f} without)"
         if not self.kept:
@@ -93,9 +93,9 @@ class Assessment:
     """The measurements of a collection.
 
     Attributes:
-        spec: The collection's, with what was measured in it.
-        sides: Each way that was measured.
-        queries: How many of its own points asked.
+        spec: The collection's spec, with the measurements in it.
+        sides: The measured plans.
+        queries: Number of its points that were the queries.
     """
 
     spec: CollectionSpec
@@ -103,22 +103,22 @@ class Assessment:
     queries: int
 
     def lines(self) -> list[str]:
-        """Return a sentence for each side."""
+        """Return one sentence for each side."""
         return [f"{side}; {self.queries} of its own points asked" for side in self.sides]
 
 
 def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) -> Assessment | None:
-    """Measure a collection's recall, and keep the figures and what they take in its metadata.
+    """Measure a collection's recall, and store it with the factors of candidates in its metadata.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        spec: The collection's, as its metadata has it.
+        spec: The collection's spec in its metadata.
         by: The command that measures, for the metadata.
 
     Returns:
-        What was found; None if nothing is approximate there, or there are too few points, or
-        exact search is too slow here to be compared with.
+        The measurements; None if no search is approximate, or there are too few points, or exact
+        search takes too long.
     """
     spec = replace(spec, measured=None)
     plans = _approximate(spec)
@@ -151,9 +151,9 @@ def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) ->
             for side in sides
         },
     }  # fmt: skip
-    found = replace(spec, measured=measured)
-    write_spec(client, collection, found)
-    return Assessment(spec=found, sides=tuple(sides), queries=queries)
+    assessed = replace(spec, measured=measured)
+    write_spec(client, collection, assessed)
+    return Assessment(spec=assessed, sides=tuple(sides), queries=queries)
 
 
 def is_assessed(spec: CollectionSpec) -> bool:
@@ -172,12 +172,12 @@ def _approximate(spec: CollectionSpec) -> dict[str, SearchPlan]:
     return {
         side: plan
         for side, plan in plans.items()
-        if any(one.codes for one in dense_passes(plan, spec, LIMIT))
+        if any(dense_pass.codes for dense_pass in dense_passes(plan, spec, LIMIT))
     }
 
 
 def _side(measurement: Measurement, name: str, plan: SearchPlan) -> Side:
-    """Measure a plan with the least factor that keeps the promise, else with the best."""
+    """Measure a plan with the smallest factor that keeps the promise, else with the best one."""
     spec, numbers = measurement.spec, sorted(measurement.neighbors)
     passes = dense_passes(plan, spec, LIMIT)
     promised = (
@@ -185,19 +185,21 @@ def _side(measurement: Measurement, name: str, plan: SearchPlan) -> Side:
         if len(passes) > 1
         else presets.preset(passes[0].vector.size).promised_recall
     )
-    found: dict[int, float] = {}
+    recalls: dict[int, float] = {}
     for factor in _FACTORS if name != OWN else (1,):
         wider = replace(measurement, spec=replace(spec, measured={name: {"factor": factor}}))
-        found[factor] = float(np.mean(wider.values(plan, numbers)))
-        if found[factor] >= promised:
+        recalls[factor] = float(np.mean(wider.values(plan, numbers)))
+        if recalls[factor] >= promised:
             break
-    best = max(found.values())
-    factor = next(one for one, recall in found.items() if recall >= min(promised, best - _SAME))
+    best = max(recalls.values())
+    factor = next(
+        times for times, recall in recalls.items() if recall >= min(promised, best - _SAME)
+    )
     return Side(
         name=name,
-        recall=found[factor],
+        recall=recalls[factor],
         factor=factor,
-        usual=found[1],
+        usual=recalls[1],
         promised=promised,
         advice="" if name == OWN else _advice(measurement.collection, passes, promised),
     )
@@ -205,7 +207,7 @@ def _side(measurement: Measurement, name: str, plan: SearchPlan) -> Side:
 
 def _advice(collection: str, passes: Sequence[Pass], promised: float) -> str:
     """Return a recommendation of codes with more bits that are expected to keep the promise."""
-    coded = next(one.vector for one in passes if one.codes)
+    coded = next(dense_pass.vector for dense_pass in passes if dense_pass.codes)
     now = coded.quantization
     if now is None:
         return ""
@@ -218,12 +220,12 @@ def _advice(collection: str, passes: Sequence[Pass], promised: float) -> str:
     )
     for bits, name in finer:
         usual = presets.oversampling(quantizations.SHORT_NAMES[name])
-        found = expected(coded.size, name, promised)
-        if found.recall >= promised and found.candidates <= usual * LIMIT:
+        expectation = expected(coded.size, name, promised)
+        if expectation.recall >= promised and expectation.candidates <= usual * LIMIT:
             return (
                 f": the codes ({quantizations.describe(now)}) are too coarse for these vectors. "
                 f"{name!r}, {bits:g} bits a dimension, is expected to keep "
-                f"{found.recall:.3f}: qdrant-static quantize {collection} --quantization {name}"
-                f"{'' if coded.name == 'full' else f' --vector {coded.name}'}"
+                f"{expectation.recall:.3f}: qdrant-static quantize {collection} "
+                f"--quantization {name}{'' if coded.name == 'full' else f' --vector {coded.name}'}"
             )
     return ""

@@ -1,4 +1,4 @@
-"""Tries codes on a vector of a live collection, or on a sample of it, and measures them."""
+"""Tries codes on a vector of a live collection, or on a sample of it, and measures recall."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 #: Hits of a query: recall@10.
 LIMIT = 10
-#: Queries that are drawn from the collection; the recall's standard error is then below 0.01.
+#: Queries that are drawn from the collection: the standard error of the recall is below 0.01.
 QUERIES = 200
 #: Rows of a dry run's sample, at most.
 _SAMPLED = 5_000
-#: Times the preset's oversampling that are tried before the codes are removed again.
+#: Multiples of the preset's oversampling that are tried before the codes are removed again.
 LADDER = (1, 2, 4)
 
 
@@ -57,10 +57,10 @@ class CodeTrial:
     def measured(
         self, vector: VectorSpec, ladder: Sequence[float | None], target: float
     ) -> Measured:
-        """Measure with the least oversampling that reaches the target, else with the most.
+        """Measure with the least oversampling that reaches the target, else with the largest.
 
         Args:
-            vector: The vector as it is now.
+            vector: The vector with its present codes.
             ladder: The oversamplings to try, ascending; None without codes.
             target: The recall to reach.
         """
@@ -93,8 +93,8 @@ class CodeTrial:
     def change(self, vector: VectorSpec) -> None:
         """Give the vector its quantization, and wait until it is indexed."""
         client, collection = self.measurement.client, self.measurement.collection
-        given = vector_diff(vector, tiers=knows_tiers(client)).quantization_config
-        changes = {vector.name: models.VectorParamsDiff(quantization_config=given)}
+        codes = vector_diff(vector, tiers=knows_tiers(client)).quantization_config
+        changes = {vector.name: models.VectorParamsDiff(quantization_config=codes)}
         change_vectors(client, collection, changes)
         wait_until_indexed(client, collection)
 
@@ -120,7 +120,7 @@ class CodeTrial:
             sample.create_collection(
                 "sample",
                 {"": params.vector_params(alone, tiers=True)},
-                # Some kinds of codes come with an index alone, and a sample is too small for one.
+                # Some codes are made with an index only; without this, a sample would get none.
                 optimizers_config=models.OptimizersConfigDiff(indexing_threshold=1),
             )
             sample.upload_collection("sample", vectors={"": matrix}, ids=range(len(matrix)))
@@ -137,8 +137,8 @@ class CodeTrial:
                 ),
                 points=self.points,
             )
-            found = trial.measured(alone, oversamplings(alone, LADDER), target)
-        return replace(found, p50_ms=None, p95_ms=None, disk_bytes=None), len(matrix)
+            measured = trial.measured(alone, oversamplings(alone, LADDER), target)
+        return replace(measured, p50_ms=None, p95_ms=None, disk_bytes=None), len(matrix)
 
 
 def oversamplings(vector: VectorSpec, ladder: Sequence[int]) -> Sequence[float | None]:

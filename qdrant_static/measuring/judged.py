@@ -1,4 +1,4 @@
-"""Judged data sets in BEIR's form: a corpus, queries, and which document answers which query.
+"""Reads judged data sets in BEIR's form: corpus, queries, and relevance judgements.
 
     scifact/
       corpus.jsonl       {"_id": "4983", "title": "...", "text": "..."}
@@ -24,12 +24,12 @@ _HEADER = ("query-id", "corpus-id", "score")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedQuery:
-    """A query, and which documents answer it.
+    """A query and its relevance judgements.
 
     Attributes:
-        id: Its name in the data set.
+        id: Its id in the data set.
         text: The query.
-        relevant: Document's key -> judgement; at least one is above 0.
+        relevant: The judgement of each document, by its key; at least one is above 0.
     """
 
     id: str
@@ -42,10 +42,10 @@ class JudgedSet:
     """The judged queries of a data set; its corpus stays on disk.
 
     Attributes:
-        folder: Where it was read.
-        split: Which judgements: ``"test"``, ``"dev"``, ``"train"``, ...
-        queries: Those with a relevant document, in the order of their file.
-        left_out: Judged queries that were left out, since nothing is relevant to them.
+        folder: The data set's folder.
+        split: The split of the judgements: ``"test"``, ``"dev"``, ``"train"``, ...
+        queries: The queries with a relevant document, in the order of their file.
+        left_out: Number of judged queries that were dropped, since no document is relevant.
     """
 
     folder: Path
@@ -65,10 +65,10 @@ def read_judged(folder: str | os.PathLike[str], *, split: str = "test") -> Judge
     Args:
         folder: Holds ``queries.jsonl`` and ``qrels/<split>.tsv``; ``corpus.jsonl`` is not read,
             and may be missing where its documents are in a collection already.
-        split: Which judgements.
+        split: The split of the judgements.
 
     Raises:
-        SourceNotFoundError: If a file is missing; it says which, and which splits there are.
+        SourceNotFoundError: If a file is missing; it names the file and the existing splits.
         ArgumentError: If a line cannot be read; it names file and line.
     """
     root = Path(os.path.expanduser(folder))
@@ -88,17 +88,19 @@ def read_judged(folder: str | os.PathLike[str], *, split: str = "test") -> Judge
     for query, document, score in _judgements(qrels):
         judged.setdefault(query, {})[document] = score
     queries = []
-    for one, text in _queries(texts):
-        relevant = judged.pop(one, None)
+    for name, text in _queries(texts):
+        relevant = judged.pop(name, None)
         if relevant is not None and any(score > 0 for score in relevant.values()):
-            queries.append(JudgedQuery(id=one, text=text, relevant=relevant))
+            queries.append(JudgedQuery(id=name, text=text, relevant=relevant))
         elif relevant is not None:
-            judged[one] = relevant
-    useful = [one for one, scores in judged.items() if any(score > 0 for score in scores.values())]
+            judged[name] = relevant
+    useful = [
+        name for name, scores in judged.items() if any(score > 0 for score in scores.values())
+    ]
     if useful:
         raise ArgumentError(
             field=str(qrels),
-            problem=f"query {useful[0]!r} is judged and not in {texts.name} "
+            problem=f"query {useful[0]!r} is judged but missing in {texts.name} "
             f"({len(useful)} such queries)",
         )
     if not queries:
@@ -107,7 +109,7 @@ def read_judged(folder: str | os.PathLike[str], *, split: str = "test") -> Judge
 
 
 def read_queries(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Read queries: JSON Lines with a field ``text``, or one query a line.
+    """Read a file of queries: JSON Lines with a field ``text``, or one query per line.
 
     Raises:
         SourceNotFoundError: If there is no such file.
@@ -117,12 +119,12 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[str, ...]:
     if not file.is_file():
         raise SourceNotFoundError(path=str(path), problem="there is no such file of queries")
     if file.suffix == ".jsonl":
-        found = tuple(text for _, text in _queries(file, named=False))
+        queries = tuple(text for _, text in _queries(file, named=False))
     else:
-        found = tuple(line.strip() for _, line in _lines(file))
-    if not found:
-        raise ArgumentError(field=str(file), problem="holds no query")
-    return found
+        queries = tuple(line.strip() for _, line in _lines(file))
+    if not queries:
+        raise ArgumentError(field=str(file), problem="contains no query")
+    return queries
 
 
 def _queries(path: Path, *, named: bool = True) -> Iterator[tuple[str, str]]:
@@ -132,16 +134,16 @@ def _queries(path: Path, *, named: bool = True) -> Iterator[tuple[str, str]]:
         try:
             record: Any = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ArgumentError(field=where, problem=f"is no JSON: {error}") from error
+            raise ArgumentError(field=where, problem=f"is not JSON: {error}") from error
         if not isinstance(record, dict):
-            raise ArgumentError(field=where, problem="is no JSON object")
+            raise ArgumentError(field=where, problem="is not a JSON object")
         text, name = record.get("text"), record.get("_id", "")
         if not isinstance(text, str) or not text.strip():
             raise ArgumentError(field=where, problem="has no 'text'")
         if named and (not isinstance(name, str) or not name):
-            raise ArgumentError(field=where, problem="has no '_id', or one that is no string")
+            raise ArgumentError(field=where, problem="has no '_id', or one that is not a string")
         if named and name in seen:
-            raise ArgumentError(field=where, problem=f"the query {name!r} comes twice")
+            raise ArgumentError(field=where, problem=f"the query {name!r} occurs twice")
         seen.add(name)
         yield name, text
 
@@ -160,19 +162,19 @@ def _judgements(path: Path) -> Iterator[tuple[str, str, float]]:
             continue
         if len(parts) != len(_HEADER):
             raise ArgumentError(
-                field=where, problem=f"has {len(parts)} columns, separated by tabs, and needs 3"
+                field=where, problem=f"has {len(parts)} columns separated by tabs instead of 3"
             )
         try:
             score = float(parts[2])
         except ValueError as error:
-            raise ArgumentError(field=where, problem=f"{parts[2]!r} is no number") from error
+            raise ArgumentError(field=where, problem=f"{parts[2]!r} is not a number") from error
         if not abs(score) < float("inf"):
-            raise ArgumentError(field=where, problem=f"{parts[2]!r} is no finite number")
+            raise ArgumentError(field=where, problem=f"{parts[2]!r} is not a finite number")
         yield parts[0], parts[1], score
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not empty, counted from 1."""
+    """Yield the lines that are not empty, with their numbers from 1."""
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):

@@ -1,4 +1,4 @@
-"""Puts queries to a collection by any plan, and measures recall, latency and bytes.
+"""Runs queries on a collection by any plan, and measures recall, latency and bytes.
 
 Recall is measured against exact search, which `Measurement.find_neighbors` runs once per query.
 Where a query is a point of the collection, that point is left out of its own answer.
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from qdrant_static.querying.query import Query
     from qdrant_static.querying.run import Searcher
 
-#: Queries in one request, where no times are taken.
+#: Queries in one request, where no times are measured.
 BATCH = 16
-#: Queries that a plan answers before its times count.
+#: Queries that a plan answers before its times are measured.
 _WARM_UP = 3
 
 
 @dataclass(kw_only=True)
 class Measurement:
-    """One set of queries, put to one collection.
+    """Measures plans with one set of queries on one collection.
 
     Attributes:
         client: An `EdgeClient` or a `QdrantClient`.
@@ -47,7 +47,8 @@ class Measurement:
         k: Depth of the metrics.
         condition: A filter that all queries have.
         searcher: Encodes queries that are texts; None where they are points.
-        neighbors: Number of a query -> id -> score of its exact neighbors; higher is nearer.
+        neighbors: For each query's number the scores of its exact neighbors by id; higher is
+            nearer.
     """
 
     client: Client
@@ -84,14 +85,14 @@ class Measurement:
         """Return the points that a plan finds for some queries, sent in one request."""
         encoded = self.encoded(plan)
         return answer(
-            self.client, self.collection, self.spec, plan, [encoded[one] for one in numbers],
+            self.client, self.collection, self.spec, plan, [encoded[number] for number in numbers],
             limit=self.limit if limit is None else limit, query_filter=self.condition,
         )  # fmt: skip
 
     def ids(self, number: int, points: Sequence[models.ScoredPoint]) -> list[PointId]:
         """Return the ids of the first k points of an answer, without the query's own point."""
         own = None if self.queries.own is None else self.queries.own[number]
-        return [one for point in points if (one := plain_id(point.id)) != own][: self.k]
+        return [point_id for point in points if (point_id := plain_id(point.id)) != own][: self.k]
 
     def find_neighbors(
         self,
@@ -100,18 +101,18 @@ class Measurement:
         stop: Callable[[], bool] = lambda: False,
         tick: Callable[[], None] = lambda: None,
     ) -> list[int]:
-        """Search exactly for the queries, in batches, and keep what is found in `neighbors`.
+        """Run the queries by exact search, in batches, and keep the results in `neighbors`.
 
         Args:
-            exact: The plan whose answers are right by definition.
-            stop: Asked before each batch whether to stop.
+            exact: The plan whose answers are the reference.
+            stop: Called before each batch; True stops.
             tick: Called after each batch.
 
         Returns:
             The numbers of the queries that have an answer.
         """
-        # More than k, since points that are as near as the k-th are as right as it is. A fused
-        # plan has no more than its candidates.
+        # More than k, since points that are as near as the k-th are right too. A fused plan has
+        # no more than its candidates.
         depth = 2 * self.k + 11
         most = {"hybrid": exact.candidates, "late": exact.late_candidates}.get(exact.kind, depth)
         depth = max(self.k + 1, min(depth, most))
@@ -121,9 +122,9 @@ class Measurement:
             for number, points in zip(batch, self.answers(exact, batch, depth), strict=True):
                 own = None if self.queries.own is None else self.queries.own[number]
                 scores = {
-                    one: nearness(point.score, exact, self.spec, unit=False)
+                    point_id: nearness(point.score, exact, self.spec, unit=False)
                     for point in points
-                    if (one := plain_id(point.id)) != own
+                    if (point_id := plain_id(point.id)) != own
                 }
                 if scores:
                     self.neighbors[number] = scores
@@ -148,8 +149,8 @@ class Measurement:
         Args:
             plan: The plan.
             numbers: The queries.
-            quality: Number of a query and found ids -> quality; None for the recall.
-            stop: Asked before each batch whether to stop; then there are fewer values.
+            quality: Called with the number of a query and the ids found; None takes the recall.
+            stop: Called before each batch; True stops, and there are fewer values.
             tick: Called after each batch.
         """
         quality = quality or self.recall
@@ -165,13 +166,13 @@ class Measurement:
     def timed(self, plan: SearchPlan, number: int) -> tuple[list[PointId], float]:
         """Answer one query alone, and return the ids found and the seconds it took.
 
-        Encoding is not in the time. A plan's first queries warm caches and are not timed.
+        The time excludes encoding. A plan's first queries warm caches and are not timed.
         """
         self.encoded(plan)
         if plan not in self._warm:
             self._warm.add(plan)
-            for one in range(min(_WARM_UP, len(self.queries))):
-                self.answers(plan, [one])
+            for warm_up in range(min(_WARM_UP, len(self.queries))):
+                self.answers(plan, [warm_up])
         started = time.perf_counter()
         (points,) = self.answers(plan, [number])
         seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""Quantizes a live collection, and keeps the codes only if it still finds enough."""
+"""Quantizes a live collection, and keeps the codes only if recall reaches a target."""
 
 from __future__ import annotations
 
@@ -52,32 +52,31 @@ def quantize(
 ) -> QuantizeReport:
     """Add quantization to a live collection, measure it, and remove it if it falls short.
 
-    Recall is against the exact search, on vectors of the collection itself, the point itself left
-    out. The originals stay in any case. If the process dies half-way, the collection keeps the
-    new codes, or goes on making them: it is searched as before, and repeating is harmless (the
-    settings that were there before are then those of the codes: ``quantization=None`` takes them
-    away).
+    Recall is measured against exact search. The queries are vectors of the collection itself,
+    whose own points are left out. The originals always stay. If the process dies half-way, the
+    collection keeps the new codes, or continues to make them: it can be searched, and repeating is
+    harmless. A repeated call then regards the new codes as the previous setting;
+    ``quantization=None`` removes them.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: Any collection, also one made without this package.
-        quantization: ``"auto"`` is the preset of the vector's size; None takes codes away.
-        vector: Which dense vector, ``""`` for the unnamed one; None takes the only one, or the
-            full one of a collection of ours.
-        target_recall: recall@10 below which it is taken back, above 0 up to 1.
-        text: Payload fields of the text: adds BM25 too, filled from there. Its settings then go
-            into the collection's metadata, also in a collection that others made.
+        quantization: ``"auto"`` is the preset of the vector's size; None removes the codes.
+        vector: The dense vector's name, ``""`` for the unnamed one; None takes the only one, or
+            the full one of a collection that this package made.
+        target_recall: recall@10 below which the change is undone, above 0 up to 1.
+        text: Payload fields of the text: BM25 is added too, and filled from them. Its settings
+            are stored in the metadata, also of a collection that was made without this package.
         sparse: BM25's settings, with ``text``.
-        queries: How many vectors are drawn.
+        queries: Number of vectors that are drawn as queries.
         dry_run: Change nothing: predict by the same search over a sample of the vectors, in an
             embedded collection in a temporary folder.
-        notify: Called with a line for each step.
+        notify: Called with one line for each step.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
-        MigrationWritesError: If a migration is about to judge or replace the collection.
-        ArgumentError: If the vector cannot be told, the server is too old, or there are too few
-            points.
+        MigrationWritesError: If a migration is about to compare or replace the collection.
+        ArgumentError: If several vectors fit, the server is too old, or there are too few points.
     """
     notify = notify or (lambda _: None)
     if not 0 < target_recall <= 1:
@@ -100,7 +99,7 @@ def quantize(
         raise ArgumentError(
             field="collection", problem=f"{collection!r} has {points} vectors: too few to measure"
         )
-    notify(f"measuring {collection!r} as it is")
+    notify(f"measuring {collection!r} before the change")
     measurement = Measurement(
         client=client, collection=collection, k=LIMIT,
         spec=replace(spec, vectors=(now,), planned=False),
@@ -114,10 +113,10 @@ def quantize(
         "target_recall": target_recall, "before": before,
     }  # fmt: skip
     if dry_run:
-        found, rows = trial.simulated(wanted, target_recall)
-        note = _dry_note(found, rows, points, target_recall, text)
+        predicted, rows = trial.simulated(wanted, target_recall)
+        note = _dry_note(predicted, rows, points, target_recall, text)
         return QuantizeReport(
-            **common, after=found, simulated=rows, kept=False, terms=None, note=note
+            **common, after=predicted, simulated=rows, kept=False, terms=None, note=note
         )
     after, kept, changed = before, now.quantization is not None, False
     if wanted.quantization != now.quantization:
@@ -140,7 +139,7 @@ def _try_codes(
     notify: Callable[[str], None],
 ) -> tuple[Measured, bool, bool]:
     """Return the measurement, whether there are codes now, and whether they were changed."""
-    new, old = (quantizations.describe(one.quantization) for one in (wanted, now))
+    new, old = (quantizations.describe(vector.quantization) for vector in (wanted, now))
     notify(f"building {new}")
     try:
         trial.change(wanted)
@@ -148,7 +147,7 @@ def _try_codes(
         after = trial.measured(wanted, oversamplings(wanted, LADDER), target)
         if after.recall >= target:
             return after, True, True
-        notify(f"recall {after.recall:.3f} is below {target}: taking it back")
+        notify(f"recall {after.recall:.3f} is below {target}: undoing the change")
         trial.change(now)
     except BaseException as error:
         state = (
@@ -163,23 +162,23 @@ def _try_codes(
 
 def _vector(client: Client, collection: str, name: str | None) -> tuple[CollectionSpec, VectorSpec]:
     """Return the spec, and the vector as the engine has it."""
-    carried = carried_spec(client, collection)
-    if carried is None or not carried.planned:
+    spec = carried_spec(client, collection)
+    if spec is None or not spec.planned:
         spec = foreign_spec(client, collection, vector=name)
         return spec, spec.vectors[0]
-    told = carried.vectors[0] if name is None else carried.vector(name)
+    stored = spec.vectors[0] if name is None else spec.vector(name)
     info = client.get_collection(collection)
-    return carried, fromparams.vector_spec(told.name, info, scale=told.scale)
+    return spec, fromparams.vector_spec(stored.name, info, scale=stored.scale)
 
 
-def _codes(asked: Any, vector: VectorSpec) -> Quantization | None:
-    if asked == "auto":
+def _codes(quantization: Any, vector: VectorSpec) -> Quantization | None:
+    if quantization == "auto":
         return preset(vector.size).quantization
-    return quantizations.parse(asked)
+    return quantizations.parse(quantization)
 
 
 def _fields(spec: CollectionSpec, text: Sequence[str]) -> Fields:
-    """Return the fields of the text: those of the ingest, else the given ones."""
+    """Return the fields of the text: those of the ingest if they agree, else only `text`."""
     if spec.fields.all_columns and tuple(text) in (spec.fields.text, spec.fields.all_columns):
         return spec.fields
     return Fields(text=tuple(text))
@@ -190,7 +189,7 @@ def _check_terms(client: Client, spec: CollectionSpec) -> None:
         raise ArgumentError(field="text", problem=f"the collection has {BM25} already")
     version = server_version(client)
     if version is not None and version < VECTOR_NAMES_SINCE:
-        needed, here = (".".join(map(str, one)) for one in (VECTOR_NAMES_SINCE, version))
+        needed, here = (".".join(map(str, numbers)) for numbers in (VECTOR_NAMES_SINCE, version))
         raise ArgumentError(
             field="text",
             problem=f"adding {BM25} to a collection needs Qdrant {needed}; this server is {here}",
@@ -202,8 +201,8 @@ def _add_terms(
 ) -> int:
     create_terms_vector(client, collection)
     filled = fill_terms(client, collection, sparse, fields)
-    carried = carried_spec(client, collection) or spec
-    write_spec(client, collection, with_terms(carried, filled, fields))
+    stored = carried_spec(client, collection) or spec
+    write_spec(client, collection, with_terms(stored, filled, fields))
     terms_are_filled(client, collection)
     wait_until_indexed(client, collection)
     return points_with(client, collection, BM25)
@@ -212,46 +211,48 @@ def _add_terms(
 def _note_in_metadata(
     client: Client, collection: str, before: CollectionSpec, wanted: VectorSpec
 ) -> str:
-    """Write the new codes to the metadata, without what was measured with others.
+    """Write the new codes to the metadata, without measurements of the previous ones.
 
     Returns:
         A note for the report.
     """
-    carried = carried_spec(client, collection)
-    if carried is None:
+    stored = carried_spec(client, collection)
+    if stored is None:
         return ""
     vectors = tuple(
-        replace(one, quantization=wanted.quantization) if one.name == wanted.name else one
-        for one in carried.vectors
+        replace(vector, quantization=wanted.quantization) if vector.name == wanted.name else vector
+        for vector in stored.vectors
     )
-    spec = replace(carried, vectors=vectors)
+    spec = replace(stored, vectors=vectors)
     if spec.evidence is not None and LAYOUT not in spec.evidence:
-        # Evidence of an earlier version names no layout: it was of the one that is gone.
+        # Evidence of an earlier version has no fingerprint: it was of the previous layout.
         spec = replace(spec, plan=None, evidence=None)
-    if spec != carried:
+    if spec != stored:
         write_spec(client, collection, spec)
-    told = [DROPPED] if before.evidence is not None and spec.evidence is None else []
-    if spec.planned and (found := assess(client, collection, spec, by="quantize")) is not None:
-        told += found.lines()
-    return "; ".join(told)
+    notes = [DROPPED] if before.evidence is not None and spec.evidence is None else []
+    if spec.planned and (assessment := assess(client, collection, spec, by="quantize")) is not None:
+        notes += assessment.lines()
+    return "; ".join(notes)
 
 
 def _note(
     now: VectorSpec, wanted: VectorSpec, after: Measured, target: float, *, kept: bool
 ) -> str:
-    told = quantizations.describe(wanted.quantization)
+    new = quantizations.describe(wanted.quantization)
     if wanted.quantization == now.quantization:
-        return f"nothing to change: it has {told} already"
+        return f"nothing to change: it has {new} already"
     if wanted.quantization is None:
-        return "the codes are gone"
+        return "the codes are removed"
     if not kept or after.recall < target:
-        left = quantizations.describe(now.quantization)
-        return f"taken back: recall {after.recall:.3f} is below {target}; it has {left} as before"
+        old = quantizations.describe(now.quantization)
+        return f"undone: recall {after.recall:.3f} is below {target}; it has {old} as before"
     return f"kept: search it with rescoring and oversampling {after.oversampling:g}"
 
 
-def _dry_note(found: Measured, rows: int, points: int, target: float, text: Sequence[str]) -> str:
-    verdict = "reaches" if found.recall >= target else "falls short of"
+def _dry_note(
+    predicted: Measured, rows: int, points: int, target: float, text: Sequence[str]
+) -> str:
+    verdict = "reaches" if predicted.recall >= target else "falls short of"
     note = (
         f"dry run, nothing was changed: a simulation over {rows:,} of {points:,} vectors "
         f"{verdict} {target}"

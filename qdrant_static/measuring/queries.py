@@ -1,6 +1,6 @@
-"""Defines `QuerySet`, the queries that a collection is measured with, and where they come from.
+"""Defines `QuerySet`, the queries that a collection is measured with, and makes such sets.
 
-They are points of the collection drawn at random, texts, or judged queries.
+Queries are points of the collection drawn at random, texts, or judged queries.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 
 #: Points in one response: 500 of 4,096 dimensions are 8 MB.
 _PAGE = 500
-#: Words of a text's beginning, which are the BM25 terms of the point as a query.
+#: Number of first words of a text that make a query of it.
 _WORDS = 12
 
 
 @dataclass(slots=True, kw_only=True)
 class QuerySet:
-    """Queries in random order, and what is known of each.
+    """Queries in random order, with their ids or judgements.
 
     Attributes:
-        source: Where they come from, for reports.
+        source: Where the queries come from, for reports.
         texts: Each query's text; None where they are points.
         points: Each query, encoded, where they are points.
-        own: For each query the id of the point that it is, or None; its answers leave that out.
-            None where no query is a point.
-        relevant: Judged queries: for each query point id -> judgement.
+        own: For each query the id of the point that it is, or None; that point is left out of its
+            answers. None if no query is a point.
+        relevant: Judged queries: for each query the judgements by point id.
     """
 
     source: str = ""
@@ -75,7 +75,7 @@ def of_texts(queries: Sequence[str] | str | os.PathLike[str], most: int, seed: i
         texts, source = tuple(queries), "given"
     texts = tuple(dict.fromkeys(texts))
     if not texts:
-        raise ArgumentError(field="queries", problem="there is none")
+        raise ArgumentError(field="queries", problem="there are none")
     order = np.random.default_rng(seed).permutation(len(texts))[:most]
     return QuerySet(source=source, texts=[texts[number] for number in order])
 
@@ -100,17 +100,18 @@ def sample_points(
         count: Number of points, at most.
         condition: A filter for the points.
         payload: Whether to read payloads.
-        keep: Row and payload -> whether the point counts; all but rows of zeros by default.
+        keep: Called with vector and payload, returns whether the point counts; by default all but
+            vectors of zeros.
         page: Points in one response.
 
     Returns:
-        Point id -> the encoder's row, float32 ``(size,)``, and the payload.
+        By point id, the vector as the encoder made it, float32 ``(size,)``, and the payload.
     """
     having = models.HasVectorCondition(has_vector=vector.name)
     must: list[Any] = [having] if condition is None else [having, condition]
-    found: dict[PointId, tuple[NDArray[np.float32], Mapping[str, Any]]] = {}
+    drawn: dict[PointId, tuple[NDArray[np.float32], Mapping[str, Any]]] = {}
     for _ in range(2 * (count // page + 1)):
-        before = len(found)
+        before = len(drawn)
         for point in client.query_points(
             collection,
             query=models.SampleQuery(sample=models.Sample.RANDOM),
@@ -123,10 +124,10 @@ def sample_points(
             if row is not None:
                 dense = original_form(np.asarray([row], np.float32), vector)[0]
                 if keep(dense, point.payload or {}):
-                    found.setdefault(plain_id(point.id), (dense, point.payload or {}))
-        if len(found) >= count or len(found) == before:
+                    drawn.setdefault(plain_id(point.id), (dense, point.payload or {}))
+        if len(drawn) >= count or len(drawn) == before:
             break
-    return dict(list(found.items())[:count])
+    return dict(list(drawn.items())[:count])
 
 
 def of_vectors(client: Client, collection: str, vector: VectorSpec, count: int) -> QuerySet:
@@ -156,7 +157,7 @@ def of_points(
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
         spec: The collection's spec.
-        base: A plan; for a hybrid the queries have BM25 terms too.
+        base: A plan; if it is a hybrid, the queries have BM25 terms too.
         count: Number of queries, at most.
         condition: A filter for the points.
 
@@ -255,15 +256,15 @@ def _ids(client: Client, collection: str, keys: Sequence[str]) -> dict[str, Poin
         {point_id(key): key for key in keys},
         {int(key): key for key in keys if key.isdecimal() and int(key) < 2**64},
     ]
-    found: dict[str, PointId] = {}
+    ids: dict[str, PointId] = {}
     for form in forms:
-        wanted = [one for one, key in form.items() if key not in found]
+        wanted = [point for point, key in form.items() if key not in ids]
         for start in range(0, len(wanted), _PAGE):
             part = wanted[start : start + _PAGE]
             for record in client.retrieve(collection, part, with_payload=False, with_vectors=False):
                 identity = plain_id(record.id)
-                found[form[identity]] = identity
-    return found
+                ids[form[identity]] = identity
+    return ids
 
 
 def beginning(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Sweep plans against exact search on the user's own data: the cheapest that reaches a target."""
+"""Finds the cheapest search plan that reaches a target, measured on the user's own data."""
 
 from __future__ import annotations
 
@@ -53,55 +53,56 @@ def tune(
     progress: bool | Callable[[TuneProgress], None] | None = None,
     seed: int = 0,
 ) -> TuneReport:
-    """Find the cheapest search plan that is good enough here, and make it the collection's own.
+    """Find the cheapest search plan that is good enough, and make it the collection's own.
 
-    Without judgements, good is what exact search finds: a plan is taken if the whole 95% interval
-    of its recall@k lies at the target or above. The kind of search is kept (a hybrid stays one;
-    its dense side is tuned), since recall cannot tell which kind is better. A third of the
-    queries has no part in the choice, and tells the recall of the choice afterwards.
+    Without judgements, the measure is recall@k against exact search: a plan qualifies if the whole
+    95% interval of its recall lies at the target or above. The kind of search is kept (a hybrid
+    stays one; its dense side is tuned), since recall cannot show which kind is better. A third of
+    the queries is not used for the choice, and measures the recall of the choice afterwards.
 
-    With judgements, good is NDCG@k, of all kinds of plans, their weights and feedback: the
-    cheapest of those within 0.5% of the best on one half of the queries, if it is significantly
-    better than the plan before, or clearly cheaper and not worse. The report is of the other half,
-    and a choice that is significantly worse there than the plan before is refused.
+    With judgements, the measure is NDCG@k of all kinds of plans, their weights and feedback. The
+    choice is the cheapest plan within 0.5% of the best on one half of the queries, if it is
+    significantly better than the previous plan, or clearly cheaper and not worse. The reported
+    figures are of the other half, and a choice that is significantly worse there than the
+    previous plan is refused.
 
     Nothing is stored before the end; interrupting it changes nothing.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        target_recall: Above 0 and below 1.
+        target_recall: The recall@k to reach, above 0 and below 1.
         k: Depth of recall and NDCG.
-        queries: Texts, or a file of them (JSON Lines with ``text``, or one a line). None takes
-            points of the collection: their vectors, each left out of its own answer. Such
-            queries are easier than real ones.
-        sample: So many queries choose; half as many check, where there are enough.
+        queries: Texts, or a file of them (JSON Lines with ``text``, or one per line). None takes
+            vectors of the collection, each point left out of its own answer. Such queries are
+            easier than real ones.
+        sample: Number of queries for the choice; half as many more check it, if there are enough.
         judged: A data set in BEIR's form whose corpus the collection holds.
         plan: The plan to start from; None: the collection's own.
-        filter: A condition that all queries have, as `search` takes it.
-        query_filter: The same, as the client has it.
-        cost: What makes a plan cheap: the median ``"time"`` of a query, measured here one at a
-            time and warm, or the ``"bytes"`` that it reads by its own computation.
-        budget_s: How long it may take, in seconds.
-        spec: What the collection is, if others made it (`foreign_spec`).
-        encoder: The collection's encoder, or its name, if it is at hand and there are texts.
-        late_encoder: Likewise, of the late-interaction vector.
+        filter: A filter for all queries, as in `search`.
+        query_filter: The same as a `models.Filter`.
+        cost: The cost to minimize: the median ``"time"`` of a query, measured one at a time and
+            warm, or the ``"bytes"`` that a query reads, as computed from the plan.
+        budget_s: Time limit, in seconds.
+        spec: The spec of a collection that was made without this package (`foreign_spec`).
+        encoder: The collection's encoder or its name; only texts need one.
+        late_encoder: The encoder of the late-interaction vector; only texts need one.
         store: Whether the choice becomes the collection's own plan.
         progress: True shows progress on standard error; a function is called with a
             `TuneProgress`.
-        seed: Of the order of the queries.
+        seed: Seed of the order of the queries.
 
     Returns:
-        What was measured, the choice, and whether it was stored.
+        The measurements, the choice, and whether it was stored.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
         ArgumentError: If there are too few points or queries to show that recall, the budget is too
-            small for it, or an argument is impossible.
+            small, or an argument is impossible.
     """
     _check(target_recall=target_recall, k=k, sample=sample, budget_s=budget_s, cost=cost)
     if queries is not None and judged is not None:
-        raise ArgumentError(field="judged", problem="has its own queries; leave `queries` out")
+        raise ArgumentError(field="judged", problem="has its own queries; omit `queries`")
     if spec is None:
         spec = carried_spec(client, collection) or foreign_spec(client, collection, encoder=encoder)
     searcher = Searcher(client, collection, spec=spec, encoder=encoder, late_encoder=late_encoder)
@@ -109,20 +110,20 @@ def tune(
     info = info_of(client, collection)
     narrowed = searcher.filter(filter, query_filter)
     with Clock(budget_s, progress=progress, collection=collection) as clock:
-        given = (client, collection, searcher, base, k, narrowed, cost, clock)
+        arguments = (client, collection, searcher, base, k, narrowed, cost, clock)
         run: ByRecall | ByJudgements
         if judged is not None:
-            run = ByJudgements(*given)
+            run = ByJudgements(*arguments)
             run.run(judged, seed)
         else:
-            run = ByRecall(*given)
+            run = ByRecall(*arguments)
             run.run(queries, sample, target_recall, seed)
     storing = store and run.reached and run.choice is not None
     report = run.report(target=None if judged is not None else target_recall, stored=storing)
     if storing and report.choice is not None:
-        # Read again: a tuning takes minutes, and others may have written meanwhile.
-        carried = carried_spec(client, collection)
-        now = spec if carried is None or not carried.planned else carried
+        # Read again: a tuning takes minutes, and another process may have changed it meanwhile.
+        stored = carried_spec(client, collection)
+        now = spec if stored is None or not stored.planned else stored
         write_spec(
             client,
             collection,
@@ -136,8 +137,8 @@ def tune(
 
 
 def evidence(report: TuneReport) -> dict[str, Any]:
-    """What is stored beside a plan: why it was chosen, by what, when, and where."""
-    found = report.choice
+    """Return the evidence that is stored with a plan: the figures, the engine and the date."""
+    choice = report.choice
     return {
         "by": f"qdrant-static {__version__} tune",
         "date": now(),
@@ -148,9 +149,9 @@ def evidence(report: TuneReport) -> dict[str, Any]:
         "target": report.target,
         "source": report.source,
         "queries": report.queries,
-        **({} if found is None else {
-            "value": found.value, "low": found.low, "high": found.high,
-            "p50_ms": found.p50_ms, "p95_ms": found.p95_ms, "bytes_read": found.bytes_read,
+        **({} if choice is None else {
+            "value": choice.value, "low": choice.low, "high": choice.high,
+            "p50_ms": choice.p50_ms, "p95_ms": choice.p95_ms, "bytes_read": choice.bytes_read,
         }),
         "exact_p50_ms": None if report.exact is None else report.exact.p50_ms,
         "fresh": None if report.fresh is None else asdict(report.fresh),
@@ -168,7 +169,7 @@ def _check(*, target_recall: float, k: int, sample: int, budget_s: float, cost: 
         rules.check_integer(name, value)
     if not budget_s > 0:
         raise ArgumentError(
-            field="budget_s", problem=f"{budget_s!r} s is no time to measure anything"
+            field="budget_s", problem=f"{budget_s!r} seconds are not enough to measure anything"
         )
     if cost not in ("time", "bytes"):
         raise ArgumentError.of_choice("cost", cost, "time, bytes")

@@ -1,7 +1,7 @@
-"""How sure a mean over queries is: confidence intervals, and a test of two systems.
+"""Computes confidence intervals of a mean over queries, and tests whether two systems differ.
 
-Queries are what is drawn at random, so a query is the unit throughout: hits of one query succeed
-and fail together, and counting them singly would make every interval too short.
+The unit is a query, since queries are drawn at random: hits of one query succeed and fail
+together, and counting them separately would make every interval too short.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Values: TypeAlias = Sequence[float] | NDArray[np.float64]
 
 #: Random numbers drawn at once, in a matrix of rounds and queries: 32 MB.
 _AT_ONCE = 4_000_000
-#: From so few queries on, all sign patterns are gone through instead of a sample of them.
+#: Up to this number of queries, all sign patterns are tried instead of a sample of them.
 _EXACT_UP_TO = 12
 
 
@@ -30,7 +30,7 @@ class Interval:
     """A mean and the interval that holds the true one with some confidence.
 
     Attributes:
-        mean: Of the queries that were measured.
+        mean: Mean of the measured queries.
         low: The interval's lower end.
         high: Its upper end.
     """
@@ -42,11 +42,11 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedTest:
-    """Whether two systems differ on the same queries.
+    """The result of a test whether two systems differ on the same queries.
 
     Attributes:
         difference: Mean of the first less the mean of the second.
-        p_value: How often chance alone would give a difference as large, in either direction.
+        p_value: Probability of a difference as large, in either direction, between equal systems.
     """
 
     difference: float
@@ -54,18 +54,18 @@ class PairedTest:
 
 
 def recall_interval(values: Values, k: int, *, confidence: float = 0.95) -> Interval:
-    """Wilson's interval of a mean recall@k, for an effective number of observations.
+    """Return Wilson's interval of a mean recall@k, for an effective number of observations.
 
-    Wilson (1927, doi:10.1080/01621459.1927.10502953) holds near 1, where recall lives and where
-    a bootstrap of values that are all 1 would claim certainty. The k hits of a query are no k
+    Wilson (1927, doi:10.1080/01621459.1927.10502953) is valid near 1, the usual range of recall,
+    where a bootstrap of values that are all 1 would claim certainty. The k hits of a query are not
     independent observations; as in surveys of clusters, ``n_eff = n p (1 - p) / s²`` with s² the
     variance between queries (Korn and Graubard, 1998, doi:10.2307/2533847), kept within n and
-    n k. Without any variance there is no sign of clustering, and it is n k.
+    n k. Without any variance there is no sign of clustering, and ``n_eff`` is n k.
 
     Args:
         values: (n,), the recall of each query, in ``[0, 1]``.
         k: Depth.
-        confidence: Of the two-sided interval.
+        confidence: Level of the two-sided interval.
 
     Raises:
         ArgumentError: If there is no value.
@@ -89,16 +89,16 @@ def recall_interval(values: Values, k: int, *, confidence: float = 0.95) -> Inte
 def bootstrap_interval(
     values: Values, *, confidence: float = 0.95, rounds: int = 2000, seed: int = 0
 ) -> Interval:
-    """The percentile bootstrap of a mean over queries.
+    """Return the percentile bootstrap interval of a mean over queries.
 
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13; for retrieval:
     Sakai, 2006, doi:10.1145/1148170.1148261.
 
     Args:
         values: (n,), one per query.
-        confidence: Of the two-sided interval.
-        rounds: Resamples.
-        seed: Of the resampling.
+        confidence: Level of the two-sided interval.
+        rounds: Number of resamples.
+        seed: Seed of the resampling.
 
     Raises:
         ArgumentError: If there is no value.
@@ -120,18 +120,18 @@ def bootstrap_interval(
 def paired_test(
     first: Values, second: Values, *, rounds: int = 10_000, seed: int = 0
 ) -> PairedTest:
-    """The paired randomization test, two-sided.
+    """Run the paired randomization test, two-sided.
 
     If the systems were alike, each query's difference could as well have the other sign. The
     p-value is the share of sign patterns whose mean difference is as large: of all patterns for
-    up to 12 queries, else of a sample, the pattern that was seen counted in. Fisher, 1935; for
+    up to 12 queries, else of a sample, the observed pattern included. Fisher, 1935; for
     retrieval: Smucker, Allan and Carterette, 2007, doi:10.1145/1321440.1321528.
 
     Args:
         first: (n,), one per query.
         second: (n,), of the same queries in the same order.
-        rounds: Sampled patterns.
-        seed: Of the sample.
+        rounds: Number of sampled patterns.
+        seed: Seed of the sample.
 
     Raises:
         ArgumentError: If there is no value, or the lengths differ.

@@ -138,7 +138,7 @@ def test_without_queries_points_ask_and_are_left_out_of_their_answers(client):
     assert report.reached
     assert (report.queries, report.fresh.queries) == (100, 50)
     assert report.exact.value == 1
-    assert any("easier than real ones" in note for note in report.notes)
+    assert any("easier than real queries" in note for note in report.notes)
     # One bit without rescoring would find the point itself, and little else.
     worst = min(report.rows, key=lambda row: row.value)
     assert worst.value < 0.8
@@ -186,7 +186,7 @@ def test_a_target_that_only_exact_search_reaches_is_said_and_nothing_is_stored(t
     assert not report.reached
     assert not report.stored
     assert report.choice.value == max(r.value for r in report.rows if r.plan.kind != "exact")
-    assert "no plan but exact search was shown to reach 0.99" in str(report)
+    assert "no plan except exact search is shown to reach 0.99" in str(report)
     assert "nothing was stored" in str(report)
 
 
@@ -301,15 +301,15 @@ def test_judgements_of_other_documents_are_an_error(client, encoder, tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"budget_s": 0}, "budget_s: 0 s is no time"),
-        ({"budget_s": 1e-9}, "budget_s: 1e-09 s were too short: 0 queries"),
+        ({"budget_s": 0}, "budget_s: 0 seconds are not enough"),
+        ({"budget_s": 1e-9}, "budget_s: 1e-09 s were not enough: 0 queries"),
         ({"target_recall": 1.0}, "by the plan 'exact'"),
         ({"target_recall": 0}, "target_recall"),
         ({"k": 0}, "k: 0"),
         ({"sample": 0}, "sample: 0"),
         ({"sample": 20}, "20 queries .* cannot show a recall@10 of 0.99; 39 are needed"),
-        ({"queries": []}, "queries: there is none"),
-        ({"queries": ["a"], "judged": "x"}, "leave `queries` out"),
+        ({"queries": []}, "queries: there are none"),
+        ({"queries": ["a"], "judged": "x"}, "omit `queries`"),
         ({"cost": "money"}, "cost: 'money' is not valid; valid: time, bytes"),
         ({"plan": "late"}, "late"),
     ],

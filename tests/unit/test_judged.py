@@ -48,8 +48,8 @@ def test_missing_files_are_named(folder, tmp_path):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("{", r"queries\.jsonl:5.*no JSON"),
-        ("[1]", r"queries\.jsonl:5.*no JSON object"),
+        ("{", r"queries\.jsonl:5.*not JSON"),
+        ("[1]", r"queries\.jsonl:5.*not a JSON object"),
         ('{"_id": "q9"}', r"queries\.jsonl:5.*no 'text'"),
         ('{"_id": "q9", "text": " "}', r"queries\.jsonl:5.*no 'text'"),
         ('{"_id": 9, "text": "a"}', r"queries\.jsonl:5.*'_id'"),
@@ -70,7 +70,7 @@ def test_a_bad_query_is_an_error_with_its_line(folder, line, problem):
         ("query-id\tcorpus-id\tscore\nq1 d1 1\n", r"test\.tsv:2.*1 columns"),
         ("query-id\tcorpus-id\tscore\nq1\td1\tyes\n", r"test\.tsv:2.*'yes'"),
         ("query-id\tcorpus-id\tscore\nq1\td1\tinf\n", r"test\.tsv:2.*'inf'"),
-        ("query-id\tcorpus-id\tscore\nq9\td1\t1\n", "'q9' is judged and not in"),
+        ("query-id\tcorpus-id\tscore\nq9\td1\t1\n", "'q9' is judged but missing in"),
         ("query-id\tcorpus-id\tscore\nq1\td1\t0\n", "no query has a relevant document"),
         ("", "no query has a relevant document"),
     ],
@@ -93,7 +93,7 @@ def test_queries_are_lines_or_json_lines(folder, tmp_path):
     assert read_queries(lines) == ("first question", "second")
     assert read_queries(folder / "queries.jsonl")[:2] == ("question 2", "question 1")
     lines.write_text("\n")
-    with pytest.raises(ArgumentError, match="holds no query"):
+    with pytest.raises(ArgumentError, match="contains no query"):
         read_queries(lines)
     with pytest.raises(SourceNotFoundError, match="no such file"):
         read_queries(tmp_path / "none.txt")

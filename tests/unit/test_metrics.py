@@ -53,7 +53,7 @@ def test_reciprocal_rank_by_hand():
 def test_what_has_no_quality_is_an_error(metric):
     with pytest.raises(ArgumentError, match="relevant: no document is relevant"):
         metric(RANKING, {"a": 0.0})
-    with pytest.raises(ArgumentError, match="comes twice"):
+    with pytest.raises(ArgumentError, match="occurs twice"):
         metric(["a", "a"], JUDGED)
     for k in (0, -1, 1.5, True):
         with pytest.raises(ArgumentError, match="is not an integer of at least 1"):

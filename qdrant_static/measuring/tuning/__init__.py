@@ -1,1 +1,1 @@
-"""The parts of `tune`: its questions, the plans it tries, the race between them, its report."""
+"""Contains the parts of `tune`: the plans it tries, the race between them, and its report."""

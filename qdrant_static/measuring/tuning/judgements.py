@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 #: Level of paired tests: a plan must be significantly better to replace the one before, and is
 #: refused if it is significantly worse on the other half.
 _LEVEL = 0.05
-#: A plan that costs at most so much of another is clearly cheaper.
+#: A plan that costs at most this share of another is clearly cheaper.
 _CLEARLY = 0.8
 
 
 class ByJudgements(Session):
-    """A tuning that is judged by what people found relevant."""
+    """A tuning whose measure is NDCG by relevance judgements."""
 
     def run(self, judged: JudgedSet | str | os.PathLike[str], seed: int) -> None:
         """Choose by NDCG on one half of the queries, and report on the other."""
@@ -38,19 +38,21 @@ class ByJudgements(Session):
         self.notes += notes
         chosen, fresh = parts(list(range(len(measurement.queries))), 1 / 2)
         if not chosen or not fresh:
-            raise ArgumentError(field="judged", problem="one query cannot be split in halves")
+            raise ArgumentError(field="judged", problem="one query cannot be split into halves")
         race = self.new_race(chosen, self._ndcg, depth=None)
         first = [self.trial(plan) for plan in kinds(self.spec, self.base)]
         self.trials = first
         self.before = before = first[0]
-        self.exact = next((one for one in first if one.plan.kind == "exact"), None)
+        self.exact = next((trial for trial in first if trial.plan.kind == "exact"), None)
         self.clock.phase(f"{len(first)} kinds and weights")
         best = race.best(first)
         if best is not None:
-            known = {one.plan: one for one in first}
-            wanted = [plan for one in _leaders(best, first) for plan in refinements(self.spec, one)]
+            known = {trial.plan: trial for trial in first}
+            wanted = [
+                plan for trial in _leaders(best, first) for plan in refinements(self.spec, trial)
+            ]
             second = [known.get(plan) or self.trial(plan) for plan in dict.fromkeys(wanted)]
-            self.trials = list({id(one): one for one in [*first, *second]}.values())
+            self.trials = list({id(trial): trial for trial in [*first, *second]}.values())
             self.clock.phase(f"{len(second)} refinements")
             best = race.best(second) or best
         race.extend(before, len(chosen))
@@ -64,8 +66,8 @@ class ByJudgements(Session):
     def _deserves(self, best: Trial, before: Trial) -> bool:
         """Return whether the best plan replaces the one before.
 
-        The best of thirty plans on some queries is a little better than the rest by chance alone:
-        it must be so in a paired test, or be clearly cheaper and not worse.
+        The best of thirty plans on some queries is a little better by chance: it must be better
+        in a paired test, or be clearly cheaper and not worse.
         """
         count = min(len(best.values), len(before.values))
         if best is before or not count:
@@ -76,12 +78,12 @@ class ByJudgements(Session):
         return test.difference >= 0 and best.cost(self.by) <= _CLEARLY * before.cost(self.by)
 
     def _compare(self, best: Trial, fresh: list[int]) -> None:
-        """Compare the choice with the plan before it, on the other half of the queries."""
+        """Compare the choice with the previous plan on the other half of the queries."""
         ours = self.values(best.plan, fresh, self._ndcg)
         theirs = self.values(self.base, fresh, self._ndcg)
         count = min(len(ours), len(theirs))
         if not count:
-            self.notes.append("no time was left to check the choice on the other queries")
+            self.notes.append("there was no time left to check the choice on the other queries")
             return
         test = paired_test(ours[:count], theirs[:count])
         self.reached = not (test.difference < 0 and test.p_value < _LEVEL)
@@ -98,8 +100,8 @@ class ByJudgements(Session):
 
 
 def _leaders(best: Trial, trials: list[Trial]) -> list[SearchPlan]:
-    """Return the best plan, and the best that has settings to refine: BM25 alone has none."""
-    most = max(len(one.values) for one in trials)
-    knobs = [one for one in trials if one.plan.needs_dense and len(one.values) == most]
-    leaders = [best, *sorted(knobs, key=lambda one: -one.mean)[:1]]
-    return list(dict.fromkeys(one.plan for one in leaders))
+    """Return the best plan, and the best that has settings to refine, which BM25 has not."""
+    most = max(len(trial.values) for trial in trials)
+    knobs = [trial for trial in trials if trial.plan.needs_dense and len(trial.values) == most]
+    leaders = [best, *sorted(knobs, key=lambda trial: -trial.mean)[:1]]
+    return list(dict.fromkeys(trial.plan for trial in leaders))

@@ -1,4 +1,4 @@
-"""Tunes by recall: finds the cheapest plan that finds what exact search finds."""
+"""Tunes by recall: finds the cheapest plan with the wanted recall against exact search."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FOR_EXACT = 0.5
 
 
 class ByRecall(Session):
-    """A tuning that is judged by exact search."""
+    """A tuning whose measure is recall against exact search."""
 
     def run(
         self,
@@ -32,7 +32,7 @@ class ByRecall(Session):
         target: float,
         seed: int,
     ) -> None:
-        """Choose the cheapest plan that finds what exact search finds."""
+        """Choose the cheapest plan that reaches the target recall."""
         if self.base.kind == "bm25":
             raise ArgumentError(
                 field="plan",
@@ -46,8 +46,8 @@ class ByRecall(Session):
                 measurement.condition,
             )  # fmt: skip
             self.notes.append(
-                "points as queries are easier than real ones: each lies in the midst of the data; "
-                "give queries if there are some"
+                "points as queries are easier than real queries, since each lies amid the data; "
+                "give queries if you have some"
             )
         else:
             measurement.queries = of_texts(queries, wanted, seed)
@@ -68,25 +68,25 @@ class ByRecall(Session):
         self.exact = self.trial(exact)
         plans = approximations(self.spec, self.base, measurement.k, self.all)
         self.trials = [self.trial(plan) for plan in plans if plan != exact]
-        self.before = next((one for one in self.trials if one.plan == self.base), self.exact)
+        self.before = next((trial for trial in self.trials if trial.plan == self.base), self.exact)
         self.clock.phase(f"{len(self.trials)} plans")
         race.extend(self.exact, race.rungs()[0])
-        found = race.cheapest_that_reaches(self.trials, target)
-        self._decide(race, found)
+        cheapest = race.cheapest_that_reaches(self.trials, target)
+        self._decide(race, cheapest)
         if self.choice is not None and fresh:
             self.clock.phase("check")
             values = self.values(self.choice.plan, fresh, self.measurement.recall)
             if values:
-                found_again = recall_interval(values, measurement.k)
-                self.fresh = Fresh(queries=len(values), **as_fresh(found_again))
-                # A plan that was chosen by chance fails on queries that did not choose it.
-                self.reached = self.reached and found_again.high >= target
+                interval = recall_interval(values, measurement.k)
+                self.fresh = Fresh(queries=len(values), **as_fresh(interval))
+                # A plan chosen by chance fails on queries that were not used for the choice.
+                self.reached = self.reached and interval.high >= target
 
-    def _decide(self, race: Race, found: Trial | None) -> None:
-        """Choose what reached the target, exact search if it costs no more, or else the best."""
-        self.reached = found is not None
-        measured = [one for one in self.trials if one.values]
-        best = found or max(measured, key=lambda one: race.interval(one).low, default=None)
+    def _decide(self, race: Race, cheapest: Trial | None) -> None:
+        """Choose the cheapest that reached the target, else the best; exact search if cheaper."""
+        self.reached = cheapest is not None
+        measured = [trial for trial in self.trials if trial.values]
+        best = cheapest or max(measured, key=lambda trial: race.interval(trial).low, default=None)
         exact = self.exact
         if exact is not None and exact.values:
             if best is None or exact.cost(self.by) <= best.cost(self.by):
@@ -97,7 +97,7 @@ class ByRecall(Session):
         self.choice = best
 
     def _enough(self, count: int, target: float) -> None:
-        """Refuse a target that so few queries cannot show, however good a plan is."""
+        """Raise an error if there are too few queries to show that any plan reaches the target."""
         k = self.measurement.k
         if count and recall_interval([1.0] * count, k).low >= target:
             return
@@ -109,6 +109,6 @@ class ByRecall(Session):
         )
         if self.clock.over(_FOR_EXACT):
             raise ArgumentError(
-                field="budget_s", problem=f"{self.clock.budget_s:g} s were too short: {problem}"
+                field="budget_s", problem=f"{self.clock.budget_s:g} s were not enough: {problem}"
             )
         raise ArgumentError(field="queries", problem=problem)

@@ -21,9 +21,9 @@ _OVERSAMPLING = (1.0, 2.0, 3.0, 4.0, 8.0, 16.0)
 _EF = (32, 64, 128, 256, 512)
 #: Candidates that a smaller vector passes on, per wanted hit.
 _PASSED_ON = (2, 5, 10, 20, 50, 100)
-#: So much more passes the first of three stages on than the second.
+#: Factor by which the first of three stages passes on more than the second.
 _WIDENING = 4
-#: How often the dense score counts, and how often BM25's.
+#: Weights of the dense score and of the BM25 score.
 _WEIGHTS = ((1, 1), (1, 2), (1, 3), (2, 1), (3, 1))
 _REPEATED_TERMS: tuple[RepeatedTerms, ...] = ("sqrt", "one")
 _CANDIDATES = (25, 50, 100, 200)
@@ -31,7 +31,7 @@ _FEEDBACK = (0.0, 0.3, 0.6)
 
 
 def reference(spec: CollectionSpec, base: SearchPlan) -> SearchPlan:
-    """The plan whose answers are right by definition: the base with an exact dense side.
+    """Return the reference plan: the base with an exact dense side.
 
     The recall of a hybrid is that of its dense side, the only one that is approximate: against
     the same fusion, with the same weights and number of candidates.
@@ -45,15 +45,15 @@ def reference(spec: CollectionSpec, base: SearchPlan) -> SearchPlan:
 
 
 def approximations(spec: CollectionSpec, base: SearchPlan, k: int, rows: int) -> list[SearchPlan]:
-    """All plans of the base's family whose recall is worth measuring, the base among them.
+    """Return the plans of the base's kind whose recall is measured, the base included.
 
     Args:
-        spec: The collection's.
-        base: What is kept: the kind of search, and all that is no matter of recall.
-        k: Wanted hits.
+        spec: The collection's spec.
+        base: The plan whose kind and fusion are kept.
+        k: Number of hits.
         rows: Points in the collection.
     """
-    # Within a hybrid the dense side must give its candidates, not the hits that are wanted.
+    # Within a hybrid the dense side returns its candidates, not the final hits.
     depth = {"hybrid": base.candidates, "late": base.late_candidates}.get(base.kind, k)
     plans = [] if base.kind == "exact" else [base]
     for side in dense_sides(spec, max(depth, k), rows):
@@ -62,16 +62,16 @@ def approximations(spec: CollectionSpec, base: SearchPlan, k: int, rows: int) ->
 
 
 def dense_sides(spec: CollectionSpec, depth: int, rows: int) -> Iterator[tuple[Stage, ...]]:
-    """Ways to the nearest by the full vector: alone, or by smaller vectors first.
+    """Yield stages that find the nearest by the full vector: alone, or after smaller vectors.
 
     Args:
-        spec: The collection's.
-        depth: How many points the last stage passes on.
+        spec: The collection's spec.
+        depth: Number of points that the last stage passes on.
         rows: Points in the collection; a stage that passes on most of them saves nothing.
     """
     full = spec.vectors[0]
-    # Of a collection that others made, another vector may be of something else.
-    smaller = [one for one in spec.vectors[1:] if one.name == matryoshka_name(one.size)]
+    # In a collection made without this package, other vectors may be of other content.
+    smaller = [v for v in spec.vectors[1:] if v.name == matryoshka_name(v.size)]
     yield from _alone(full, depth)
     last = Stage(vector=full.name)
     limits = [factor * depth for factor in _PASSED_ON if factor * depth <= rows / 2]
@@ -86,7 +86,7 @@ def dense_sides(spec: CollectionSpec, depth: int, rows: int) -> Iterator[tuple[S
 
 
 def _alone(vector: VectorSpec, depth: int) -> Iterator[tuple[Stage, ...]]:
-    """One vector, by codes or graph; without either, that is exact search."""
+    """Yield stages over one vector by codes or graph; without either, there are none."""
     if vector.quantization is not None:
         for factor in _OVERSAMPLING:
             for ef in _efs(vector, factor * depth):
@@ -98,7 +98,7 @@ def _alone(vector: VectorSpec, depth: int) -> Iterator[tuple[Stage, ...]]:
 
 
 def kinds(spec: CollectionSpec, base: SearchPlan) -> list[SearchPlan]:
-    """The first round with judgements: what to search by, and how to weigh it."""
+    """Return the plans of the first round with judgements: all kinds and weights."""
     plans = [base, SearchPlan(kind="exact"), SearchPlan(kind="dense")]
     if spec.sparse is not None:
         plans += [SearchPlan(kind="bm25", repeated_terms=terms) for terms in _REPEATED_TERMS]
@@ -115,7 +115,7 @@ def kinds(spec: CollectionSpec, base: SearchPlan) -> list[SearchPlan]:
 
 
 def refinements(spec: CollectionSpec, best: SearchPlan) -> list[SearchPlan]:
-    """The second round with judgements: the knobs of the plan that won the first."""
+    """Return the plans of the second round with judgements: variations of the best plan."""
     plans = [best]
     if best.kind == "hybrid":
         plans += [replace(best, candidates=count) for count in _CANDIDATES]
@@ -127,10 +127,12 @@ def refinements(spec: CollectionSpec, best: SearchPlan) -> list[SearchPlan]:
 
 
 def describe(plan: SearchPlan, spec: CollectionSpec) -> str:
-    """Return a plan in a few words: ``mrl_64 x100->full``, ``hybrid 1:2 @50: full 4x ef 128``.
+    """Return a short description of a plan.
 
-    ``x100`` is what a stage passes on, ``4x`` oversampling, ``1:2`` the weights of dense and BM25,
-    ``@50`` the candidates of each, ``one`` how repeated terms count.
+    Examples: ``mrl_64 x100->full``, ``hybrid 1:2 @50: full 4x ef 128``.
+
+    ``x100`` is the number of points that a stage passes on, ``4x`` oversampling, ``1:2`` the
+    weights of dense and BM25, ``@50`` the candidates of each, ``one`` the weight of repeated terms.
     """
     words = _describe_side(plan, spec)
     terms = "" if plan.repeated_terms == "sqrt" else f" {plan.repeated_terms}"
@@ -166,42 +168,42 @@ def _describe_stage(stage: Stage) -> str:
     words += ["exact"] if stage.exact else []
     words += [f"x{stage.limit}"] if stage.limit is not None else []
     words += [f"{stage.oversampling:g}x"] if stage.oversampling is not None else []
-    # A stage that passes on is rescored by what follows.
+    # The candidates of a stage with a limit are rescored by the next stage.
     words += ["codes"] if not stage.rescore and stage.limit is None else []
     words += [f"ef {stage.ef}"] if stage.ef is not None else []
     return " ".join(words)
 
 
 def _with_side(base: SearchPlan, side: tuple[Stage, ...]) -> SearchPlan:
-    """The base with another dense side."""
+    """Return the base with another dense side."""
     if base.kind in ("hybrid", "late"):
         return replace(base, vector=None, stages=side, oversampling=None, rescore=True, ef=None)
-    kept = {"feedback": base.feedback, "feedback_hits": base.feedback_hits}
+    feedback = {"feedback": base.feedback, "feedback_hits": base.feedback_hits}
     if len(side) > 1:
-        return SearchPlan.of({"kind": "cascade", "stages": side, **kept})
+        return SearchPlan.of({"kind": "cascade", "stages": side, **feedback})
     (stage,) = side
     alone = {"oversampling": stage.oversampling, "rescore": stage.rescore, "ef": stage.ef}
-    return SearchPlan.of({"kind": "dense", "vector": stage.vector, **alone, **kept})
+    return SearchPlan.of({"kind": "dense", "vector": stage.vector, **alone, **feedback})
 
 
 def _first(vector: VectorSpec, limit: int, ef: int | None) -> Stage:
-    # The next stage compares more than these originals would tell.
+    # Rescoring here would gain nothing: the next stage compares longer vectors.
     return Stage(vector=vector.name, limit=limit, rescore=vector.quantization is None, ef=ef)
 
 
-def _efs(vector: VectorSpec, found: float) -> list[int | None]:
-    """Settings of a graph, where ``found`` candidates come out of it.
+def _efs(vector: VectorSpec, candidates: float) -> list[int | None]:
+    """Return the values of ``ef`` to try for a graph that returns that many candidates.
 
-    The engine keeps at least that many: of the settings below, one stands for all.
+    The engine keeps at least ``candidates``, so all smaller values are alike and one is tried.
     """
     if vector.hnsw is None:
         return [None]
-    below = [ef for ef in _EF if ef <= found]
-    return [*below[-1:], *(ef for ef in _EF if ef > found)]
+    below = [ef for ef in _EF if ef <= candidates]
+    return [*below[-1:], *(ef for ef in _EF if ef > candidates)]
 
 
 def _pairs(vectors: Iterable[VectorSpec]) -> Iterator[tuple[VectorSpec, VectorSpec]]:
-    """Smaller and larger, from a falling order."""
+    """Yield pairs of a smaller and a larger vector; the vectors are in falling order."""
     falling = list(vectors)
     for number, wide in enumerate(falling):
         for narrow in falling[number + 1 :]:

@@ -1,4 +1,4 @@
-"""Counts the time of a tuning, and reports how much of its budget is used."""
+"""Measures the time of a tuning, and reports how much of its budget is used."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LINE_INTERVAL_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneProgress:
-    """How far a tuning is.
+    """The progress of a tuning.
 
     Attributes:
         phase: What is being measured: ``"exact search"``, ``"12 plans"``, ``"check"``.
         seconds: Time since the start.
-        budget_s: Time that it may take, in seconds.
+        budget_s: Time limit, in seconds.
     """
 
     phase: str
@@ -33,10 +33,10 @@ class TuneProgress:
 
 
 class Clock:
-    """A budget of seconds that reports how much of it is used.
+    """Measures the time against a budget, and reports progress.
 
     Args:
-        budget_s: In seconds.
+        budget_s: Time limit, in seconds.
         progress: True shows a bar on standard error where that is a terminal, else a line for
             every phase and every ten seconds; a function is called with a `TuneProgress`.
         collection: The collection's name, for log lines.
@@ -75,7 +75,7 @@ class Clock:
         self.tick()
 
     def tick(self) -> None:
-        """Report the time that is used up."""
+        """Report the elapsed time."""
         elapsed = self.elapsed
         if self._callback is not None:
             self._callback(TuneProgress(phase=self._phase, seconds=elapsed, budget_s=self.budget_s))

@@ -8,25 +8,25 @@ from typing import Any
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.measuring.uncertainty import Interval
 
-#: So many lines has the table at most; the ends of the front and what is marked always stay.
+#: Maximum number of rows of the table; the Pareto front and marked plans are always shown.
 _MOST_ROWS = 24
 _WORDS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A plan and what was measured of it.
+    """A plan and its measurements.
 
     Attributes:
         plan: The plan.
-        words: The same in a few words.
-        queries: How many queries it answered; those that were hopeless answered fewer.
+        words: A short description of the plan.
+        queries: Number of queries that it answered; plans that were dropped answered fewer.
         value: Mean recall@k, or mean NDCG@k.
         low: Lower end of its 95% interval.
         high: Upper end.
-        p50_ms: Median time of a query, encoding aside: one at a time, warm, in milliseconds.
-        p95_ms: 95th percentile likewise.
-        bytes_read: Codes and vectors that a query reads, as the plan computes them.
+        p50_ms: Median time of a query without encoding, one at a time and warm, in milliseconds.
+        p95_ms: 95th percentile of the same times.
+        bytes_read: Bytes of codes and vectors that a query reads, as computed from the plan.
         front: Whether no other plan is both better and cheaper.
     """
 
@@ -42,7 +42,7 @@ class Measured:
     front: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-like data."""
+        """Return the data as JSON-like values."""
         return {
             **{name: getattr(self, name) for name in self.__slots__}, "plan": self.plan.to_dict()
         }  # fmt: skip
@@ -50,15 +50,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fresh:
-    """The choice on queries that had no part in choosing it.
+    """Figures of the choice on queries that were not used for choosing it.
 
     Attributes:
-        queries: How many.
+        queries: Number of queries.
         value: Mean recall@k, or mean NDCG@k.
         low: Lower end of its 95% interval.
         high: Upper end.
-        before: The same of the plan that the collection had before; judged queries alone.
-        p_value: Of the paired test between the two; judged queries alone.
+        before: The same value of the collection's previous plan; with judged queries only.
+        p_value: p-value of the paired test between the two; with judged queries only.
     """
 
     queries: int
@@ -70,7 +70,7 @@ class Fresh:
 
 
 def as_fresh(interval: Interval) -> dict[str, float]:
-    """An interval under the names that `Fresh` has."""
+    """Return an interval as arguments of `Fresh`."""
     return {"value": interval.mean, "low": interval.low, "high": interval.high}
 
 
@@ -79,23 +79,23 @@ class TuneReport:
     """The result of `tune`.
 
     Attributes:
-        collection: The collection.
-        points: How many it has (of those that the filter lets through).
-        engine: Whose times these are: the engine and its version.
+        collection: The collection's name.
+        points: Number of its points that match the filter.
+        engine: The engine on which it was measured, with its version.
         metric: ``"recall@10"`` or ``"ndcg@10"``.
-        target: The recall that was asked for; None with judged queries.
+        target: The target recall; None with judged queries.
         source: Where the queries come from.
-        queries: How many queries the choice is made by.
-        rows: What was measured, cheapest first; `exact` and `before` are among them.
-        exact: The plan that is right by definition.
-        before: The plan that the collection had.
-        choice: What is recommended; None if nothing was measured.
-        reached: Whether the choice does what was asked for.
+        queries: Number of queries for the choice.
+        rows: The measured plans, cheapest first, `exact` and `before` included.
+        exact: Exact search, the reference.
+        before: The collection's previous plan.
+        choice: The recommended plan; None if nothing was measured.
+        reached: Whether the choice reaches the target, or with judgements is not worse.
         fresh: The choice on other queries; None if the time was up.
         stored: Whether the choice is now the collection's own plan.
         filtered: Whether the queries had a filter.
-        seconds: How long it took.
-        notes: What a reader should know.
+        seconds: Duration in seconds.
+        notes: Remarks for the reader, one sentence each.
     """
 
     collection: str
@@ -117,7 +117,7 @@ class TuneReport:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-like data."""
+        """Return the data as JSON-like values."""
         plain = {name: getattr(self, name) for name in self.__slots__}
         for name in ("exact", "before", "choice"):
             plain[name] = None if plain[name] is None else plain[name].to_dict()
@@ -140,7 +140,7 @@ class TuneReport:
         width = max([4, *(len(_clipped(row.words)) for row in shown)])
         lines = [
             f"  {'plan':<{width}}  {self.metric:>9}  {'95% interval':>12}  {'p50 ms':>7}  "
-            f"{'p95 ms':>7}  {'read':>7} {'asked':>5}"
+            f"{'p95 ms':>7}  {'read':>7} {'count':>5}"
         ]
         for row in shown:
             mark = ">" if self.choice is not None and row.plan == self.choice.plan else ""
@@ -153,12 +153,16 @@ class TuneReport:
         if left := len(self.rows) - len(shown):
             lines.append(f"  ... and {left} more, each beaten by one of these")
         lines.append(
-            "  (> recommended, * no other is both better and cheaper; asked: by how many queries)"
+            "  (> recommended, * no other is both better and cheaper; count: answered queries)"
         )
         return lines
 
     def _shown(self) -> list[Measured]:
-        marked = [one.plan for one in (self.choice, self.exact, self.before) if one is not None]
+        marked = [
+            measured.plan
+            for measured in (self.choice, self.exact, self.before)
+            if measured is not None
+        ]
         kept = [row for row in self.rows if row.front or row.plan in marked]
         rest = [row for row in self.rows if row not in kept]
         rest.sort(key=lambda row: -row.queries)
@@ -169,21 +173,23 @@ class TuneReport:
     def _verdict(self) -> list[str]:
         if self.choice is None:
             return ["nothing was measured within the budget: give more time"]
-        one = self.choice
+        choice = self.choice
         lines = []
         if self.reached:
-            lines.append(f"recommended: {one.words}")
+            lines.append(f"recommended: {choice.words}")
         elif self.target is not None:
-            lines.append(f"no plan but exact search was shown to reach {self.target:g}; the best:")
-            lines.append(f"  {one.words}")
+            lines.append(
+                f"no plan except exact search is shown to reach {self.target:g}; the best is:"
+            )
+            lines.append(f"  {choice.words}")
         else:
-            lines.append(f"worse than the plan that is there, on other queries: {one.words}")
+            lines.append(f"worse than the present plan on the other queries: {choice.words}")
         if self.fresh is not None:
             lines.append(self._describe_fresh(self.fresh))
-        if self.target is not None and self.exact is not None and self.exact.plan != one.plan:
-            factor = self.exact.p50_ms / one.p50_ms if one.p50_ms else float("inf")
+        if self.target is not None and self.exact is not None and self.exact.plan != choice.plan:
+            factor = self.exact.p50_ms / choice.p50_ms if choice.p50_ms else float("inf")
             lines.append(
-                f"time: {one.p50_ms:.2f} ms against {self.exact.p50_ms:.2f} ms of exact search "
+                f"time: {choice.p50_ms:.2f} ms against {self.exact.p50_ms:.2f} ms of exact search "
                 f"({factor:.1f} times as fast)"
             )
         lines.append(
@@ -195,7 +201,7 @@ class TuneReport:
 
     def _describe_fresh(self, fresh: Fresh) -> str:
         text = (
-            f"on {fresh.queries:,} queries that had no part in it: {self.metric} "
+            f"on {fresh.queries:,} queries not used for the choice: {self.metric} "
             f"{fresh.value:.4f} ({fresh.low:.3f}-{fresh.high:.3f})"
         )
         if fresh.before is not None and fresh.p_value is not None:

@@ -1,4 +1,4 @@
-"""Runs the trials of one tuning: their answers are timed and judged, and reported."""
+"""Runs the trials of one tuning: times and rates their answers, and makes the report."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from qdrant_static.measuring.tuning.tuneclock import Clock
     from qdrant_static.querying.run import Searcher
 
-#: Number of a query and the ids that a plan found -> quality in [0, 1].
+#: Called with the number of a query and the ids found; returns the quality in [0, 1].
 Quality: TypeAlias = "Callable[[int, list[PointId]], float]"
 
-#: Share of the budget for all but the check at the end.
+#: Share of the budget for everything except the check at the end.
 _FOR_CHOICE = 0.9
 OUT_OF_TIME = (
     "the time was up before all plans were measured; a larger budget may find a better one"
@@ -41,10 +41,10 @@ class Session:
         collection: The collection's name.
         searcher: The collection, opened for searching.
         base: The plan to start from.
-        k: Depth.
-        condition: A filter that all queries have.
-        by: The cost that is minimized.
-        clock: The budget of time.
+        k: Depth of the metric.
+        condition: A filter for all queries.
+        by: The cost to minimize.
+        clock: The time limit.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class Session:
 
         def measure(plan: SearchPlan, place: int) -> tuple[float, float]:
             number = numbers[place]
-            found, seconds = self.measurement.timed(plan, number)
+            ids, seconds = self.measurement.timed(plan, number)
             self.clock.tick()
-            return quality(number, found), seconds
+            return quality(number, ids), seconds
 
         self.race = Race(
             measure,
@@ -106,7 +106,7 @@ class Session:
         return self.race
 
     def values(self, plan: SearchPlan, numbers: list[int], quality: Quality) -> list[float]:
-        """Return the quality of a plan on some queries, as far as the time is enough."""
+        """Return the quality of a plan on some queries, fewer if the time is up."""
         return self.measurement.values(
             plan, numbers, quality, stop=lambda: self.clock.over(1.0), tick=self.clock.tick
         )
@@ -119,11 +119,11 @@ class Session:
     def report(self, *, target: float | None, stored: bool) -> TuneReport:
         """Return all that was measured."""
         measurement = self.measurement
-        trials = [one for one in self.trials if one.values]
+        trials = [trial for trial in self.trials if trial.values]
         if self.exact is not None and self.exact.values and self.exact not in trials:
             trials.append(self.exact)
         front = [] if self.race is None else self.race.front(trials)
-        trials.sort(key=lambda one: one.cost(self.by))
+        trials.sort(key=lambda trial: trial.cost(self.by))
         version = measurement.client.info()
         if self.rerank is not None:
             self.notes.append(f"{self.rerank} was not measured; it stays in the plan")
@@ -136,7 +136,7 @@ class Session:
             target=target,
             source=measurement.queries.source,
             queries=self.queries,
-            rows=tuple(self._row(one, front) for one in trials),
+            rows=tuple(self._row(trial, front) for trial in trials),
             exact=self._measured(self.exact, front),
             before=self._measured(self.before, front),
             choice=self._measured(self.choice, front),
