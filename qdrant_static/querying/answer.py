@@ -1,4 +1,4 @@
-"""Answers encoded queries by a plan, and turns the points into typed `Hit` objects.
+"""Runs encoded queries by a plan, and converts points to typed `Hit` objects.
 
 The score of a hit is always higher for the nearer point.
 """
@@ -64,9 +64,9 @@ def answer(
 ) -> list[list[models.ScoredPoint]]:
     """Answer queries by a plan.
 
-    A side of a plan for which a query has nothing (only stop words, only unknown tokens) is left
-    out; a query without any side has no hits. Reranking is not part of it, since it needs the
-    text (`search`).
+    A side of a plan for which a query has no vector (only stop words, only unknown tokens) is
+    omitted; a query without any side has no hits. Reranking is done by `search`, since it needs
+    the texts.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
@@ -85,7 +85,7 @@ def answer(
         ArgumentError: If a query lacks a vector that the plan needs.
     """
     if plan.feedback:
-        # The longest vector that the plan compares moves the query.
+        # Feedback uses the longest vector that the plan compares.
         vector = dense_passes(plan, spec, 1)[-1].vector
         points_of = _request_points(
             client, collection, spec, plan, queries, limit=max(limit, plan.feedback_hits),
@@ -103,9 +103,9 @@ def answer(
 
 
 def runnable(plan: SearchPlan, query: Query) -> SearchPlan | None:
-    """Return the plan without the sides for which the query has nothing; None if none is left."""
+    """Return the plan without the sides for which the query has no vector; None if none remains."""
     if plan.kind == "bm25":
-        # Terms that were not encoded (None) are the caller's mistake; `compile_request` says so.
+        # Terms that were not encoded (None) are the caller's mistake: `compile_request` raises.
         return plan if query.sparse is None or query.has_sparse else None
     dense = query.dense is None or query.has_dense
     if plan.kind == "hybrid":
@@ -193,11 +193,11 @@ def _with_feedback(
 ) -> Query:
     """Return the query plus the weighted mean vector of its best points (Rocchio, 1971).
 
-    Where the plan compares a prefix of the encoder's vectors, the new query is one too.
+    If the plan compares a prefix of the encoder's vectors, the new query is a prefix too.
     """
     rows = [
-        one.vector.get(vector.name) if isinstance(one.vector, dict) else one.vector
-        for one in points
+        point.vector.get(vector.name) if isinstance(point.vector, dict) else point.vector
+        for point in points
     ]
     rows = [row for row in rows if row is not None]
     if query.dense is None or not rows or not query.has_dense:

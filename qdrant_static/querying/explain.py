@@ -1,4 +1,4 @@
-"""Explains a plan: its stages, candidates and about how many bytes it reads."""
+"""Explains a search plan: its stages, its candidates, and an estimate of the bytes it reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qdrant_static.collection.plan import SearchPlan
     from qdrant_static.collection.spec import CollectionSpec
 
-#: Rows of a late-interaction vector, where nobody has counted them.
+#: Assumed rows of a late-interaction vector, since they are not counted.
 _LATE_ROWS = 128
 
 
@@ -28,12 +28,12 @@ class ExplainedStage:
     """One step of a search.
 
     Attributes:
-        what: What is done, for display.
+        what: A description of the step, for display.
         vector: The vector that it compares; empty for fusion and cross-encoder.
-        compared: About how many points it compares; None where that depends on data or on the
-            number of points, which is not given.
-        passed_on: Number of points that it passes on, at most.
-        bytes_read: About how many bytes of codes and vectors it reads; None likewise.
+        compared: Estimated number of points that it compares; None if that depends on the data
+            or on the number of points, which is unknown.
+        passed_on: Maximum number of points that it passes on.
+        bytes_read: Estimated bytes of codes and vectors that it reads; None likewise.
     """
 
     what: str
@@ -48,9 +48,9 @@ class Explanation:
     """The explanation of a plan; ``str()`` is a text for display.
 
     Attributes:
-        stages: In the order of the work.
+        stages: The steps, in order.
         requests: Number of requests of a search.
-        request: The request as JSON-like data, with words instead of the query's numbers.
+        request: The request as JSON-like data, with placeholders instead of the query's numbers.
     """
 
     stages: tuple[ExplainedStage, ...]
@@ -59,9 +59,9 @@ class Explanation:
 
     @property
     def bytes_read(self) -> int | None:
-        """Bytes of codes and vectors in all, as far as they can be computed; None if nothing can.
+        """Total bytes of codes and vectors, as far as they can be computed, else None.
 
-        Postings of BM25 terms are not in it: they depend on the terms.
+        Postings of BM25 terms are not included: they depend on the terms.
         """
         known = [stage.bytes_read for stage in self.stages if stage.bytes_read is not None]
         return sum(known) * self.requests if known else None
@@ -97,7 +97,7 @@ def explain(
     Args:
         plan: The plan.
         spec: The collection's spec.
-        rows: Number of points; without it, stages that compare all points have no cost.
+        rows: Number of points; if None, stages that compare all points have no estimate.
         limit: Number of hits wanted.
 
     Raises:
@@ -109,15 +109,15 @@ def explain(
     if plan.rerank is not None:
         stages.append(
             ExplainedStage(
-                what=f"{plan.rerank} reads the query with each text, here",
+                what=f"{plan.rerank} reads the query with each text, on the client",
                 vector="", compared=wanted, passed_on=limit, bytes_read=None,
             )
         )  # fmt: skip
     if plan.feedback:
         stages.append(
             ExplainedStage(
-                what=f"the same again, the query moved by {plan.feedback:g} of the mean vector of "
-                f"the best {plan.feedback_hits}, in a second request",
+                what=f"the same plan again with the query plus {plan.feedback:g} times the mean "
+                f"vector of the best {plan.feedback_hits}, in a second request",
                 vector="", compared=None, passed_on=limit, bytes_read=None,
             )
         )  # fmt: skip
@@ -143,7 +143,7 @@ def _stages(
     if plan.kind == "late":
         late = spec.late
         size = 0 if late is None else _LATE_ROWS * late.bytes
-        what = f"MaxSim of {LATE!r} over both sides, a point taken for {_LATE_ROWS} rows"
+        what = f"MaxSim of {LATE!r} over both sides, assuming {_LATE_ROWS} rows per point"
         stages.append(_step(what, LATE, union, limit, union * size))
         return stages
     if plan.fusion == "complete":
@@ -160,43 +160,49 @@ def _dense(
     plan: SearchPlan, spec: CollectionSpec, rows: int | None, limit: int
 ) -> list[ExplainedStage]:
     stages: list[ExplainedStage] = []
-    coming: int | None = rows
-    for one in dense_passes(plan, spec, limit):
-        stages += _pass(one, coming if not one.first else rows)
-        coming = _capped(one.limit, rows)
+    candidates: int | None = rows
+    for dense_pass in dense_passes(plan, spec, limit):
+        stages += _pass(dense_pass, candidates if not dense_pass.first else rows)
+        candidates = _capped(dense_pass.limit, rows)
     return stages
 
 
-def _pass(one: Pass, coming: int | None) -> list[ExplainedStage]:
-    vector = one.vector
-    size = vector.code_bytes if one.codes else vector.bytes
-    codes = f"codes ({quantizations.describe(vector.quantization)})" if one.codes else "originals"
-    if not one.first:
-        compared, how = coming, f"{codes} of what came before"
-    elif one.exact or vector.hnsw is None:
-        compared, how = coming, f"all {codes}"
+def _pass(dense_pass: Pass, candidates: int | None) -> list[ExplainedStage]:
+    vector = dense_pass.vector
+    size = vector.code_bytes if dense_pass.codes else vector.bytes
+    codes = (
+        f"codes ({quantizations.describe(vector.quantization)})"
+        if dense_pass.codes
+        else "originals"
+    )
+    if not dense_pass.first:
+        compared, how = candidates, f"{codes} of the candidates"
+    elif dense_pass.exact or vector.hnsw is None:
+        compared, how = candidates, f"all {codes}"
     else:
-        compared, how = _visited(one, coming), f"{codes} along the graph"
+        compared, how = _visited(dense_pass, candidates), f"{codes} along the graph"
     what = f"{vector.name or 'the vector'!r}, {vector.size}-d: {how}"
-    found = _capped(one.candidates, coming)
-    stage = _step(what, vector.name, compared, found, None if compared is None else compared * size)
-    if not one.rescore:
+    chosen = _capped(dense_pass.candidates, candidates)
+    stage = _step(
+        what, vector.name, compared, chosen, None if compared is None else compared * size
+    )
+    if not dense_pass.rescore:
         return [stage]
     again = f"{vector.name or 'the vector'!r}, {vector.size}-d: originals of these candidates"
-    kept = _capped(one.limit, coming)
-    return [stage, _step(again, vector.name, found, kept, found * vector.bytes)]
+    kept = _capped(dense_pass.limit, candidates)
+    return [stage, _step(again, vector.name, chosen, kept, chosen * vector.bytes)]
 
 
-def _visited(one: Pass, rows: int | None) -> int:
+def _visited(dense_pass: Pass, rows: int | None) -> int:
     """Estimate the comparisons along a graph.
 
-    On the way down one node's links a layer; in the lowest layer the links of ``ef`` nodes, of
-    which about half were compared before.
+    Upper layers cost the links of one node each; the lowest layer costs the links of ``ef`` nodes,
+    of which about half were compared before.
     """
-    graph = one.vector.hnsw
+    graph = dense_pass.vector.hnsw
     if graph is None:
         return rows or 0
-    ef = max(one.ef or graph.ef_construct, one.candidates)
+    ef = max(dense_pass.ef or graph.ef_construct, dense_pass.candidates)
     layers = math.log(max(rows or 1_000_000, 2)) / math.log(graph.m)
     return _capped(round(ef * graph.m + layers * graph.m), rows)
 
@@ -225,7 +231,7 @@ def _size(count: int) -> str:
 
 
 def _as_data(plan: SearchPlan, spec: CollectionSpec, limit: int) -> dict[str, Any]:
-    """Return the request for a query, with words instead of its numbers."""
+    """Return the request for a query, with placeholders instead of its numbers."""
     query = Query(
         dense=np.ones(spec.encoder.dimension, np.float32),
         sparse=SparseQuery(indices=np.zeros(1, np.uint32), values=np.ones(1, np.float32)),
@@ -242,11 +248,11 @@ def _without_numbers(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {"indices", "values"}:
             return "the query's terms"
-        return {name: _without_numbers(one) for name, one in value.items()}
+        return {name: _without_numbers(item) for name, item in value.items()}
     if isinstance(value, list):
         if value and isinstance(value[0], float):
             return f"{len(value)} numbers"
         if value and isinstance(value[0], list):
             return f"rows of {len(value[0])} numbers"
-        return [_without_numbers(one) for one in value]
+        return [_without_numbers(item) for item in value]
     return value

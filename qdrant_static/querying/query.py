@@ -1,6 +1,6 @@
 """Defines `Query`, a text with the vectors that a plan needs, and encodes texts to queries.
 
-A text is encoded once, whatever the number of stages of the plan.
+A text is encoded once, even if the plan has several stages.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def encode_queries(
     encoder: Encoder | None = None,
     late_encoder: Any = None,
 ) -> list[Query]:
-    """Encode texts for a plan, all of them in one call of each encoder.
+    """Encode texts for a plan, in one call of each encoder.
 
     Args:
         texts: The queries.
@@ -77,7 +77,7 @@ def encode_queries(
             needs its rows.
 
     Raises:
-        ArgumentError: If a text is empty or no text, or an encoder is missing.
+        ArgumentError: If a text is empty or not a string, or an encoder is missing.
     """
     texts = list(texts)
     for text in texts:
@@ -106,10 +106,10 @@ def encode_queries(
 
 
 def check_text(text: object) -> None:
-    """Refuse a query that cannot be encoded.
+    """Raise an error for a query that cannot be encoded.
 
     Raises:
-        ArgumentError: If it is empty, no string, or not valid Unicode.
+        ArgumentError: If it is empty, not a string, or not valid Unicode.
     """
     if not isinstance(text, str) or not text.strip():
         raise ArgumentError(field="query", problem="has no text")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from qdrant_static.querying.query import Query
 
 _IGNORED = models.QuantizationSearchParams(ignore=True)
-#: Compares every candidate by its original. ``exact`` matters in later stages too: with many
-#: candidates the engine would use the graph, filtered by their ids.
+#: Compares every candidate by its original vector. ``exact`` matters in later stages too: with
+#: many candidates the engine would use the graph, filtered by their ids.
 _EXACT = models.SearchParams(exact=True, quantization=_IGNORED)
 _MERGED = {"dbsf": models.Fusion.DBSF, "complete": models.Fusion.DBSF, "rrf": models.Fusion.RRF}
 
@@ -35,11 +35,11 @@ def compile_request(
     """Compile a plan and a query to the arguments of ``query_points``.
 
     Args:
-        plan: How the query is answered.
-        query: The encoded query, with all that the plan needs.
+        plan: The plan.
+        query: The encoded query, with all vectors that the plan needs.
         spec: The collection's spec.
         limit: Number of hits wanted.
-        query_filter: A condition on the payload; it is put where candidates are chosen.
+        query_filter: A condition on the payload; it is applied where candidates are chosen.
 
     Raises:
         ArgumentError: If the query lacks a vector that the plan needs.
@@ -69,16 +69,16 @@ def compile_request(
 def _dense(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> models.Prefetch:
     """Compile the dense side: each pass is the prefetch of the next."""
     before: models.Prefetch | None = None
-    for one in dense_passes(plan, spec, limit):
+    for dense_pass in dense_passes(plan, spec, limit):
         before = _stage(
             prefetch=None if before is None else [before],
-            query=_numbers(query, one.vector),
-            using=one.vector.name or None,
-            params=_params(one),
-            limit=one.limit,
+            query=_numbers(query, dense_pass.vector),
+            using=dense_pass.vector.name or None,
+            params=_params(dense_pass),
+            limit=dense_pass.limit,
         )
     if before is None:
-        raise ArgumentError(field="plan.stages", problem="there is none")
+        raise ArgumentError(field="plan.stages", problem="there are none")
     return before
 
 
@@ -87,15 +87,17 @@ def _stage(**fields: Any) -> models.Prefetch:
     return models.Prefetch.model_construct(**fields)
 
 
-def _params(one: Pass) -> models.SearchParams | None:
-    if one.exact:
+def _params(dense_pass: Pass) -> models.SearchParams | None:
+    if dense_pass.exact:
         return _EXACT
     codes = None
-    if one.vector.quantized:
-        codes = models.QuantizationSearchParams(rescore=one.rescore, oversampling=one.oversampling)
-    if codes is None and one.ef is None:
+    if dense_pass.vector.quantized:
+        codes = models.QuantizationSearchParams(
+            rescore=dense_pass.rescore, oversampling=dense_pass.oversampling
+        )
+    if codes is None and dense_pass.ef is None:
         return None
-    return models.SearchParams(hnsw_ef=one.ef, quantization=codes)
+    return models.SearchParams(hnsw_ef=dense_pass.ef, quantization=codes)
 
 
 def _terms(query: Query, limit: int) -> models.Prefetch:
@@ -109,10 +111,10 @@ def _terms(query: Query, limit: int) -> models.Prefetch:
 def _hybrid(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) -> models.Prefetch:
     """Compile both sides and their fusion.
 
-    Complete fusion: both sides score every candidate of either, then DBSF. Two prefetches of one
-    stage are their union. DBSF over the two lists alone would treat a document that one list
-    missed as one with no score there. DBSF has no weights, but a stage that is listed twice counts
-    twice.
+    Complete fusion: both sides score every candidate of either (a stage with two prefetches gets
+    their union), then DBSF adds the scores. DBSF over the two lists alone would treat a document
+    that one list missed as one with no score there. DBSF has no weights, but a stage that is
+    listed twice counts twice.
     """
     count = max(plan.candidates, limit)
     dense, terms = _dense(plan, query, spec, count), _terms(query, count)
@@ -133,7 +135,7 @@ def _hybrid(plan: SearchPlan, query: Query, spec: CollectionSpec, limit: int) ->
 
 
 def _negated(stage: models.Prefetch) -> models.Prefetch:
-    """Negate distances, since the engine's DBSF always takes the larger score for the better."""
+    """Negate distances, since the engine's DBSF always regards the larger score as better."""
     return _stage(
         prefetch=[stage],
         query=models.FormulaQuery(formula=models.NegExpression(neg="$score")),
@@ -164,8 +166,8 @@ def _numbers(query: Query, vector: VectorSpec) -> list[float]:
 
 
 def _filtered(stage: models.Prefetch, condition: models.Filter) -> models.Prefetch:
-    """Put a filter on the innermost stages, which choose the candidates."""
+    """Apply a filter to the innermost stages, which choose the candidates."""
     if isinstance(stage.prefetch, list):
-        inner = [_filtered(one, condition) for one in stage.prefetch]
+        inner = [_filtered(prefetch, condition) for prefetch in stage.prefetch]
         return stage.model_copy(update={"prefetch": inner})
     return stage.model_copy(update={"filter": condition})

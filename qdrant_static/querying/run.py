@@ -42,13 +42,13 @@ __all__ = [
 class Searcher:
     """A collection opened for many searches: one request each, where `search` needs three.
 
-    The spec is read and the encoder loaded once: open the collection again after its default
+    The spec is read and the encoder is loaded once: open the collection again after its default
     plan was changed.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
-        collection: The collection's name or an alias. An alias is resolved once, now
-            (`LiveSearcher` follows an alias that moves).
+        collection: The collection's name or an alias. An alias is resolved once, at
+            the beginning (`LiveSearcher` follows an alias that moves).
         spec: The collection's spec; None reads it from the metadata, or, of a collection made
             without this package, from its configuration.
         encoder: The collection's encoder or its name; None loads it by name when a plan first
@@ -162,7 +162,7 @@ class Searcher:
     def filter(
         self, condition: FilterLike, query_filter: models.Filter | None = None
     ) -> models.Filter | None:
-        """Read a filter as `search` takes it; the types of the fields are kept for the next one.
+        """Convert a filter as `search` does; the types of the fields are cached.
 
         Raises:
             FilterError: If it cannot be read, or a value does not fit its field.
@@ -171,7 +171,7 @@ class Searcher:
         return one_filter(self._client, self._collection, condition, query_filter, self._fields)
 
     def prepare(self, texts: Sequence[str], plan: PlanChoice = None) -> list[Query]:
-        """Encode texts to queries for a plan, for `answer`."""
+        """Encode texts to queries for a plan, as `answer` takes them."""
         chosen = self.plan(plan)
         return encode_queries(
             texts,
@@ -182,7 +182,7 @@ class Searcher:
         )
 
     def explain(self, plan: PlanChoice = None, *, limit: int = 10) -> Explanation:
-        """Explain a search and its cost with the number of points of now; see `explain`."""
+        """Explain a search and its cost at the present number of points; see `explain`."""
         rows = self._client.count(self._collection, exact=True).count
         return explain(self.plan(plan), self.spec, rows=int(rows), limit=limit)
 
@@ -239,7 +239,7 @@ def search(
         query_filter: A condition on the payload, as in `query_points`.
         encoder: The collection's encoder or its name; None loads it by the name in the
             collection's metadata, once per process.
-        spec: The collection's spec, if known: saves the two requests that read it. For a
+        spec: The collection's spec, if known, which saves the two requests that read it. For a
             collection made without this package, `foreign_spec` names the vector and the text.
         late_encoder: The encoder of the late-interaction vector; None loads it by name.
         cross_encoder: Reorders the top, by ``scores(query, texts)``; None loads the plan's by

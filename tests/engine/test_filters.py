@@ -139,7 +139,7 @@ def test_a_uuid_index_knows_every_spelling(stored):
         ("day>=2024-02-30", 6, "is not a date"),
         ("day>=31.12.2024", 6, "is not a date"),
         ("lang>=en", 7, "only = and != compare that"),
-        ("o=1", 3, "holds objects, which Qdrant's own JSON alone can compare"),
+        ("o=1", 3, "holds objects, which only Qdrant's own JSON can compare"),
     ],
 )
 def test_a_value_that_does_not_fit_is_an_error(stored, text, character, told):

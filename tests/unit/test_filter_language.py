@@ -57,7 +57,7 @@ def test_a_filter_is_read(text, wanted):
         ("year", 1, "after the field 'year' comes one of"),
         ("year 2000", 6, "after the field 'year' comes one of"),
         ("year>=", 7, "a value is missing after '>='"),
-        ("year=>2000", 5, "'=>' is no operator"),
+        ("year=>2000", 5, "'=>' is not an operator"),
         ("=2000", 1, "expected a field before '=2000'"),
         ("(year=1)", 1, "there are no parentheses"),
         ("year=(1,2)", 6, "there are no parentheses"),

@@ -1,4 +1,4 @@
-"""Filters as text: ``year>=2000 and lang=en,de`` becomes a Qdrant filter, by the stored types."""
+"""Converts filters as text, such as ``year>=2000 and lang=en,de``, to Qdrant filters."""
 
 from __future__ import annotations
 

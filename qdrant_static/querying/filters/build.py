@@ -1,4 +1,4 @@
-"""Builds a Qdrant filter from any form, checked against the fields of the collection."""
+"""Converts a filter in any form to a Qdrant filter, checked against the collection's fields."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 #: own filter, or several of these, all of which must hold.
 FilterLike: TypeAlias = "str | Mapping[str, Any] | models.Filter | Sequence[FilterLike] | None"
 
-#: So much of a value is shown in an error, in characters.
+#: Maximum length of a value in an error, in characters.
 _SHOWN = 60
-#: The types that a literal may have where nothing is known of the field.
+#: The types that a value may have if the field's type is unknown.
 _ANY: tuple[Kind, ...] = ("string", "integer", "float", "bool", "datetime")
 
 
 def build_filter(
-    client: Client, collection: str, given: FilterLike, *, fields: StoredFields | None = None
+    client: Client, collection: str, condition: FilterLike, *, fields: StoredFields | None = None
 ) -> models.Filter | None:
-    """Read a filter: docs/filters.md has the language.
+    """Convert a filter to Qdrant's form; docs/filters.md describes the language.
 
-    Fields are looked up in the collection: their types decide what a value means, and a field
-    that no point has is an error. A `models.Filter` is taken as it is.
+    Fields are looked up in the collection: their types decide how a value is read, and a field
+    that no point has is an error. A `models.Filter` is returned unchanged.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         collection: The collection's name.
-        given: Such as ``"year>=2000 and lang=en,de"``, ``{"must": [...]}``, or a list.
-        fields: What is known of the fields already.
+        condition: Such as ``"year>=2000 and lang=en,de"``, ``{"must": [...]}``, or a list.
+        fields: The fields that were looked up already.
 
     Returns:
         The filter; None if none is given.
@@ -59,23 +59,25 @@ def build_filter(
         FilterError: If it cannot be read, or a value does not fit the field's values.
         FieldNotFoundError: If no point has a field of that name.
     """
-    if given is None or isinstance(given, models.Filter):
-        return given
+    if condition is None or isinstance(condition, models.Filter):
+        return condition
     known = StoredFields(client, collection) if fields is None else fields
-    if isinstance(given, list | tuple):
-        parts = [build_filter(client, collection, one, fields=known) for one in given]
-        return _together([one for one in parts if one is not None])
-    if isinstance(given, Mapping) or (isinstance(given, str) and given.lstrip().startswith("{")):
-        return _from_json(given, known)
-    if not isinstance(given, str):
-        kind = type(given).__name__
+    if isinstance(condition, list | tuple):
+        parts = [build_filter(client, collection, item, fields=known) for item in condition]
+        return _together([item for item in parts if item is not None])
+    if isinstance(condition, Mapping) or (
+        isinstance(condition, str) and condition.lstrip().startswith("{")
+    ):
+        return _from_json(condition, known)
+    if not isinstance(condition, str):
+        kind = type(condition).__name__
         raise FilterError(
-            filter=repr(given), problem=f"{kind} is not a filter: give a string or a dict"
+            filter=repr(condition), problem=f"{kind} is not a filter: give a string or a dict"
         )
     must: list[Any] = []
     must_not: list[Any] = []
-    for comparison in parse(given):
-        alternatives = _alternatives(given, comparison, known)
+    for comparison in parse(condition):
+        alternatives = _alternatives(condition, comparison, known)
         if comparison.operator == "!=":
             must_not += alternatives
         elif len(alternatives) == 1:
@@ -88,19 +90,21 @@ def build_filter(
 def one_filter(
     client: Client,
     collection: str,
-    given: FilterLike,
+    condition: FilterLike,
     query_filter: models.Filter | None,
     fields: StoredFields | None = None,
 ) -> models.Filter | None:
-    """The filter of a search, which has two arguments for it: ours, and the client's.
+    """Return the filter of a search from its two arguments: `filter` and the client's own form.
 
     Raises:
         ArgumentError: If both are given.
     """
     if query_filter is None:
-        return build_filter(client, collection, given, fields=fields)
-    if given is not None:
-        raise ArgumentError(field="query_filter", problem="is another name for `filter`: give one")
+        return build_filter(client, collection, condition, fields=fields)
+    if condition is not None:
+        raise ArgumentError(
+            field="query_filter", problem="means the same as `filter`: give one of them"
+        )
     return query_filter
 
 
@@ -113,38 +117,40 @@ def _together(parts: list[models.Filter]) -> models.Filter | None:
 # --- the language --------------------------------------------------------------------------------
 
 
-def _alternatives(text: str, asked: Comparison, fields: StoredFields) -> list[models.Condition]:
+def _alternatives(
+    text: str, comparison: Comparison, fields: StoredFields
+) -> list[models.Condition]:
     """Return conditions of which any must hold; for ``!=``, none may."""
-    field = fields.find(asked.field)
-    kinds = _kinds(field, asked, fields)
-    found: list[models.Condition] = []
-    if any(value.null for value in asked.values):
-        found.append(models.IsEmptyCondition(is_empty=models.PayloadField(key=field.key)))
+    field = fields.find(comparison.field)
+    kinds = _kinds(field, comparison, fields)
+    alternatives: list[models.Condition] = []
+    if any(value.null for value in comparison.values):
+        alternatives.append(models.IsEmptyCondition(is_empty=models.PayloadField(key=field.key)))
     fitting: dict[Kind, list[Value]] = {}
-    for value in asked.values:
+    for value in comparison.values:
         if value.null:
             continue
         reasons = []
         for kind in _readings(kinds, value, known=bool(field.kinds), indexed=bool(field.index)):
             try:
-                conditions(field.key, kind, asked.operator, [value])
+                conditions(field.key, kind, comparison.operator, [value])
             except UnfitError as error:
                 reasons.append(str(error))
             else:
                 fitting.setdefault(kind, []).append(value)
                 if kind == "float":
-                    break  # a whole number of this field is one too
+                    break  # whole numbers are covered by the range of floats
         if not any(value in group for group in fitting.values()):
-            problem = _unfit(asked, field, value, kinds, reasons)
+            problem = _unfit(comparison, field, value, kinds, reasons)
             raise FilterError(filter=text, problem=problem, character=value.at + 1)
     for kind, group in fitting.items():
-        found += conditions(field.key, kind, asked.operator, group)
-    return found
+        alternatives += conditions(field.key, kind, comparison.operator, group)
+    return alternatives
 
 
-def _kinds(field: StoredField, asked: Comparison, fields: StoredFields) -> frozenset[str]:
+def _kinds(field: StoredField, comparison: Comparison, fields: StoredFields) -> frozenset[str]:
     """Return the types of a field's values for this comparison."""
-    if field.index == "keyword" and asked.operator not in ("=", "!="):
+    if field.index == "keyword" and comparison.operator not in ("=", "!="):
         # The index has no order, but dates that are stored as texts are compared without one.
         stored = fields.stored(parse_key(field.key) or ())
         return stored if stored == {"datetime"} else field.kinds
@@ -152,18 +158,18 @@ def _kinds(field: StoredField, asked: Comparison, fields: StoredFields) -> froze
 
 
 def _readings(kinds: frozenset[str], value: Value, *, known: bool, indexed: bool) -> Sequence[Kind]:
-    """Return the types that a value is tried as, in order."""
+    """Return the types by which a value is tried to be read, in order."""
     if not known:
         return ("string",) if value.quoted else _ANY
     if not indexed and kinds & {"integer", "float"}:
-        # A sample that has whole numbers alone does not say that all are.
+        # A sample of whole numbers only does not show that all values are whole.
         numbers: set[str] = {"float", "integer"} if "float" in kinds else {number_kind(value)}
         kinds = kinds - {"integer", "float"} | numbers
     return [kind for kind in FORMS if kind in kinds]
 
 
 def _unfit(
-    asked: Comparison,
+    comparison: Comparison,
     field: StoredField,
     value: Value,
     kinds: frozenset[str],
@@ -171,8 +177,8 @@ def _unfit(
 ) -> str:
     """Explain why a value does not fit its field."""
     if not kinds - {"geo", "object"}:
-        what = "places" if kinds == {"geo"} else "objects"
-        return f"{asked.field!r} holds {what}, which Qdrant's own JSON alone can compare"
+        held_values = "places" if kinds == {"geo"} else "objects"
+        return f"{comparison.field!r} holds {held_values}, which only Qdrant's own JSON can compare"
     known = [kind for kind in FORMS if kind in kinds]
     held = " and ".join(_PLURAL[kind] for kind in known)
     how = f"is indexed as {field.index}" if field.index else f"holds {held}"
@@ -180,9 +186,9 @@ def _unfit(
     special = next((reason for reason in reasons if reason), None)
     if special is None:
         wanted = " or ".join(FORMS[kind] for kind in known)
-        return f"{asked.field!r} {how}, and {shown} is not {wanted}"
+        return f"{comparison.field!r} {how}, and {shown} is not {wanted}"
     if special == NO_ORDER:
-        return f"{asked.field!r} {how}: {special}"
+        return f"{comparison.field!r} {how}: {special}"
     return f"{shown} {special}"
 
 
@@ -195,11 +201,11 @@ _PLURAL: dict[Kind, str] = {
 # --- Qdrant's own JSON ---------------------------------------------------------------------------
 
 
-def _from_json(given: str | Mapping[str, Any], fields: StoredFields) -> models.Filter:
-    shown = given if isinstance(given, str) else repr(dict(given))
+def _from_json(text: str | Mapping[str, Any], fields: StoredFields) -> models.Filter:
+    shown = text if isinstance(text, str) else repr(dict(text))
     try:
-        data = json.loads(given) if isinstance(given, str) else given
-        found = models.Filter.model_validate(data)
+        data = json.loads(text) if isinstance(text, str) else text
+        parsed = models.Filter.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -207,11 +213,11 @@ def _from_json(given: str | Mapping[str, Any], fields: StoredFields) -> models.F
         raise FilterError(filter=shown, problem=problem) from error
     except (ValueError, RecursionError) as error:
         raise FilterError(filter=shown, problem=f"is not valid JSON: {error}") from error
-    for condition in _conditions_in(found):
+    for condition in _conditions_in(parsed):
         low, high, numbers = _numbers(condition)
         for number in numbers:
             if not low <= number <= high:
-                problem = f"{number} is not within {low} to {high}, as far as the engine counts"
+                problem = f"{number} is not within {low} to {high}, the engine's limits"
                 raise FilterError(filter=shown, problem=problem)
         if not isinstance(condition, models.FieldCondition):
             continue
@@ -222,18 +228,18 @@ def _from_json(given: str | Mapping[str, Any], fields: StoredFields) -> models.F
             raise FilterError(filter=shown, problem=problem)
         if condition.is_empty is None and condition.is_null is None:
             fields.find(condition.key)
-    return found
+    return parsed
 
 
-def _conditions_in(one: Any) -> Iterator[Any]:
-    """All conditions; those within a nested one are left out, whose keys start elsewhere."""
-    if isinstance(one, models.Filter):
-        least = one.min_should.conditions if one.min_should is not None else None
-        for group in (one.must, one.should, one.must_not, least):
+def _conditions_in(node: Any) -> Iterator[Any]:
+    """Yield all conditions, except those within a nested one, whose keys are relative."""
+    if isinstance(node, models.Filter):
+        least = node.min_should.conditions if node.min_should is not None else None
+        for group in (node.must, node.should, node.must_not, least):
             for inner in group if isinstance(group, list) else [group]:
                 yield from _conditions_in(inner)
-    elif one is not None:
-        yield one
+    elif node is not None:
+        yield node
 
 
 def _numbers(condition: Any) -> tuple[int, int, list[int]]:
@@ -248,4 +254,4 @@ def _numbers(condition: Any) -> tuple[int, int, list[int]]:
         values = list(match.any)
     elif isinstance(match, models.MatchExcept):
         values = list(match.except_)
-    return low, high, [one for one in values if isinstance(one, int)]
+    return low, high, [value for value in values if isinstance(value, int)]

@@ -1,4 +1,4 @@
-"""Parses the text of a filter to comparisons, without the collection.
+"""Parses the text of a filter to comparisons, without using the collection.
 
 ::
 
@@ -31,9 +31,10 @@ _OPERATORS: dict[str, Operator] = {
 }  # fmt: skip
 _WORD = re.compile(r"[A-Za-z]+")
 _AND = re.compile(r"and(?=\s|[\"'`(]|$)", re.IGNORECASE)
-#: Where the words of a value end.
+#: The end of an unquoted value.
 _END = re.compile(r",|(?<!\S)and(?=\s|$)", re.IGNORECASE)
-#: What a value has only in quotes: an operator, since an "and" may be missing before it, and "or".
+#: What a value may contain only in quotes: an operator, since an "and" may be missing before it,
+#: and "or".
 _SUSPECT = re.compile(r"[=<>]|(?<!\S)or(?!\S)", re.IGNORECASE)
 _KNOWN = "= != >= <= > <, 'is null' or 'is not null'"
 _NO_OR = "there is no 'or': any of several values is field=a,b; all else is Qdrant's own JSON"
@@ -49,12 +50,12 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A value as it is written.
+    """A value in the text of a filter.
 
     Attributes:
-        text: Without its quotes.
-        quoted: Whether it had quotes: ``"null"`` is a text, ``null`` is none.
-        at: Where it begins in the filter, from 0.
+        text: The value without quotes.
+        quoted: Whether it had quotes: ``"null"`` is a text, ``null`` is no value.
+        at: Its position in the filter, from 0.
     """
 
     text: str
@@ -63,19 +64,19 @@ class Value:
 
     @property
     def null(self) -> bool:
-        """Whether it says that there is no value."""
+        """Whether it is ``null``, which means no value."""
         return not self.quoted and self.text.lower() == "null"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A field and what is asked of it.
+    """A comparison of a field with values.
 
     Attributes:
         field: The field's name, without quotes.
-        at: Where it begins in the filter, from 0.
-        operator: How it is compared.
-        values: With what: any of them for ``=``, none of them for ``!=``, else one.
+        at: Its position in the filter, from 0.
+        operator: The operator.
+        values: The values: any of them for ``=``, none of them for ``!=``, else a single one.
     """
 
     field: str
@@ -85,10 +86,10 @@ class Comparison:
 
 
 def parse(text: str) -> tuple[Comparison, ...]:
-    """Read a filter; all its comparisons must hold.
+    """Parse a filter to its comparisons, all of which must hold.
 
     Raises:
-        FilterError: If it is not in the language; it names the position.
+        FilterError: If the syntax is wrong; it names the position.
     """
     return tuple(_Parser(text).comparisons())
 
@@ -120,7 +121,7 @@ class _Parser:
             return self._null(field, at)
         operator = _OPERATORS.get(signs[0])
         if operator is None:
-            raise self._error(f"{signs[0]!r} is no operator; known: {_KNOWN}")
+            raise self._error(f"{signs[0]!r} is not an operator; known: {_KNOWN}")
         self._at = signs.end()
         values = [self._value(operator)]
         while self._rest() and self._text[self._at] == ",":
@@ -152,7 +153,7 @@ class _Parser:
         return match[0]
 
     def _null(self, field: str, at: int) -> Comparison:
-        """``is null`` and ``is not null``, where there is no operator."""
+        """Parse ``is null`` or ``is not null``, where an operator is missing."""
         start = self._at
         words: list[str] = []
         while self._rest() and (word := _WORD.match(self._text, self._at)) and len(words) < 3:
@@ -204,7 +205,7 @@ class _Parser:
         return Value(text=text, quoted=False, at=at)
 
     def _quoted(self) -> str:
-        """What is between quotes; the quote itself is written twice inside."""
+        """Return the text between quotes; inside, the quote itself is written twice."""
         start, quote = self._at, self._text[self._at]
         parts = []
         at = start + 1
@@ -217,7 +218,7 @@ class _Parser:
         raise self._error(f"the quote {quote} is not closed", start)
 
     def _rest(self) -> bool:
-        """Skip spaces; whether anything is left."""
+        """Skip spaces, and return whether anything is left."""
         self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
         return self._at < len(self._text)
 

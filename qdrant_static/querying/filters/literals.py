@@ -1,4 +1,4 @@
-"""A written value -> what the engine compares, by the type of the field's values."""
+"""Converts values in a filter to Qdrant's conditions, by the type of the field."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from qdrant_client import models
 from qdrant_static.querying.filters.language import Operator, Value
 
 Kind = Literal["string", "integer", "float", "bool", "datetime", "uuid"]
-#: How each type is written, for errors.
+#: A description of each type, for errors.
 FORMS: dict[Kind, str] = {
     "string": "a text", "float": "a number", "integer": "an integer", "bool": "true or false",
     "datetime": "a date (2024-05-31, 2024-05, 2024) or a time (2024-05-31T12:00:00Z)",
     "uuid": "a UUID",
 }  # fmt: skip
-#: Whole numbers that the engine matches.
+#: The range of integers that the engine matches.
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
-#: Ranges are compared as float64: whole numbers above are not told apart.
+#: Ranges are compared as float64, which does not distinguish all integers from here on.
 _EXACT = 2**53
 
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
@@ -34,36 +34,37 @@ _TIME = re.compile(
 _UUID = re.compile(r"(urn:uuid:)?\{?[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.I)
 
 
-#: Why texts and the like are not compared by <.
+#: The error where a type without an order is compared by < or >.
 NO_ORDER = "only = and != compare that"
 
 
 class UnfitError(Exception):
-    """A value that says nothing to this type; its text says why, where that is not plain."""
+    """A value does not fit a type; the message gives the reason, unless that is obvious."""
 
 
 def conditions(
     key: str, kind: Kind, operator: Operator, values: Sequence[Value]
 ) -> list[models.Condition]:
-    """Conditions of which any must hold; for ``!=`` those of ``=``, to be negated.
+    """Return conditions of which any must hold; for ``!=`` those of ``=``, to be negated.
 
     Args:
         key: Qdrant's key of the field.
-        kind: What its values are.
-        operator: How they are compared.
-        values: With what; null is not among them.
+        kind: The type of its values.
+        operator: The operator.
+        values: The values to compare with, without null.
 
     Raises:
-        UnfitError: If a value is none of that kind, or the kind has no order.
+        UnfitError: If a value is not of that type, or the type has no order.
     """
     equal = operator in ("=", "!=")
     if kind in ("string", "uuid", "bool", "integer") and equal:
-        found = [_MATCHED[kind](value) for value in values]
-        if len(found) == 1 or kind == "bool":
+        matched = [_MATCHED[kind](value) for value in values]
+        if len(matched) == 1 or kind == "bool":
             return [
-                models.FieldCondition(key=key, match=models.MatchValue(value=one)) for one in found
+                models.FieldCondition(key=key, match=models.MatchValue(value=one))
+                for one in matched
             ]
-        return [models.FieldCondition(key=key, match=models.MatchAny(any=found))]
+        return [models.FieldCondition(key=key, match=models.MatchAny(any=matched))]
     if kind in ("string", "uuid", "bool"):
         raise UnfitError(NO_ORDER)
     if kind == "datetime":
@@ -72,7 +73,7 @@ def conditions(
 
 
 def number_kind(value: Value) -> Kind:
-    """Whether a number is written as a whole one."""
+    """Return ``"integer"`` for a number without a fraction or exponent, else ``"float"``."""
     return (
         "float"
         if _NUMBER.fullmatch(value.text) and not _INTEGER.fullmatch(value.text)
@@ -81,7 +82,7 @@ def number_kind(value: Value) -> Kind:
 
 
 def looks_like_time(text: str) -> bool:
-    """Whether the engine compares a stored text as a date or a time."""
+    """Return whether the engine compares a stored text as a date or a time."""
     return (len(text) >= len("2024-01-01")) and _instants(text) is not None
 
 
@@ -133,16 +134,16 @@ def _in_range(key: str, kind: Kind, operator: Operator, value: Value) -> models.
 
 
 def _in_time(key: str, operator: Operator, value: Value) -> models.FieldCondition:
-    """A date means its day, a month its month, a year its year; a time is an instant."""
-    found = _instants(value.text)
-    if found is None:
+    """Return the condition on a date (the whole day, month or year) or on an instant."""
+    instants = _instants(value.text)
+    if instants is None:
         raise UnfitError
-    start, after = found
+    start, after = instants
     if start == after:
         within = {"gte": start, "lte": start}
         sides = {"<=": {"lte": start}, ">": {"gt": start}}
     else:
-        # After the last day that Python knows, nothing comes.
+        # No date is after the last one that Python can represent.
         within = {"gte": start} if after is None else {"gte": start, "lt": after}
         last = datetime.max.replace(tzinfo=UTC)
         sides = {
@@ -154,7 +155,7 @@ def _in_time(key: str, operator: Operator, value: Value) -> models.FieldConditio
 
 
 def _instants(text: str) -> tuple[datetime, datetime | None] | None:
-    """The first instant of a date and the first after it; of a time, itself twice."""
+    """Return the first instant of a date and the first after it; for a time, itself twice."""
     try:
         if period := _PERIOD.fullmatch(text):
             year, month, day = (None if part is None else int(part) for part in period.groups())
@@ -172,7 +173,7 @@ def _instants(text: str) -> tuple[datetime, datetime | None] | None:
             instant = datetime.fromisoformat(text.replace(" ", "T", 1).replace(" ", "").upper())
             instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
             return (instant := instant.astimezone(UTC)), instant
-    except (ValueError, OverflowError):  # the 31st of February; a zone before the year 1
+    except (ValueError, OverflowError):  # such as the 31st of February
         return None
     return None
 

@@ -1,4 +1,4 @@
-"""Finds the payload fields of a collection's points, and their types."""
+"""Finds the payload fields of a collection's points and their types."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from qdrant_static.suggestions import question
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
 
-#: How many points are sampled for the type of a field without an index.
+#: Number of points that are sampled for the type of a field without an index.
 _SAMPLE = 100
-#: How many points are sampled for the names of fields, for an error.
+#: Number of points that are sampled for the names of fields, for an error.
 _NAMED = 20
-#: So many fields are listed in an error.
+#: Maximum number of fields that an error lists.
 _LISTED = 30
-#: Type of an index -> what its values are.
+#: The type of the values by the type of the index.
 _INDEXED = {
     "keyword": "string", "text": "string", "integer": "integer", "float": "float", "bool": "bool",
     "datetime": "datetime", "uuid": "uuid", "geo": "geo",
 }  # fmt: skip
-#: Index that fits -> values of one kind, in words.
+#: By the type of values: the index that fits, and their name in messages.
 _FITTING = {
     "string": ("keyword", "texts"), "integer": ("integer", "integers"), "geo": ("geo", "places"),
     "float": ("float", "numbers"), "datetime": ("datetime", "dates"), "bool": ("bool", "booleans"),
@@ -50,8 +50,8 @@ class StoredField:
     """A payload field.
 
     Attributes:
-        key: Qdrant's key of it.
-        kinds: What its values are: ``string``, ``integer``, ``float``, ``bool``, ``datetime``,
+        key: Qdrant's key of the field.
+        kinds: The types of its values: ``string``, ``integer``, ``float``, ``bool``, ``datetime``,
             ``uuid``, ``geo``, ``object``; empty where no point has a value.
         index: Type of its index; None without one.
     """
@@ -75,33 +75,33 @@ class StoredFields:
     ) -> None:
         self._client = client
         self._collection = collection
-        # An empty collection may have been filled since.
+        # The info of an empty collection is read again, since the collection may be filled now.
         self._info = info if info is not None and info.points_count else None
         self._known: dict[str, StoredField] = {}
 
     def find(self, name: str) -> StoredField:
-        """The field of that name.
+        """Return the field of that name.
 
         Raises:
             CollectionNotFoundError: If there is no such collection.
-            FieldNotFoundError: If no point has such a field; it names those that are near.
+            FieldNotFoundError: If no point has such a field; it names fields of similar names.
         """
         if name not in self._known:
             self._known[name] = self._found(name)
         return self._known[name]
 
     def stored(self, path: Path) -> frozenset[str]:
-        """The kinds of the values that some points have at a path; empty if none has one."""
+        """Return the types of the values that some points have at a path; empty if none has one."""
         has_value = models.IsEmptyCondition(is_empty=models.PayloadField(key=key_of(path)))
         points = self._scroll(models.Filter(must_not=[has_value]), _SAMPLE, [key_of(path)])
-        return kinds_of(one for point in points for one in values_at(point.payload, path))
+        return kinds_of(value for point in points for value in values_at(point.payload, path))
 
     def names(self) -> tuple[str, ...]:
-        """The fields of some points, and those that have an index, as keys of Qdrant's."""
-        found = {key_of(path) for point in self._scroll(None, _NAMED, True)
+        """Return Qdrant's keys of the fields of some points, and of those with an index."""
+        keys = {key_of(path) for point in self._scroll(None, _NAMED, True)
                  for path in names_in(point.payload or {})}  # fmt: skip
-        found |= {key for key, index in self._schema().items() if index.points}
-        return tuple(sorted(found))
+        keys |= {key for key, index in self._schema().items() if index.points}
+        return tuple(sorted(keys))
 
     def _found(self, name: str) -> StoredField:
         paths = candidates(name)
@@ -147,36 +147,36 @@ class StoredFields:
 
 
 def kinds_of(values: Iterable[Any]) -> frozenset[str]:
-    """What values are; texts that all are dates or times are both."""
-    found: set[str] = set()
+    """Return the types of values; texts are ``datetime`` if all are dates or times."""
+    kinds: set[str] = set()
     texts = []
     for value in values:
         if isinstance(value, bool):
-            found.add("bool")
+            kinds.add("bool")
         elif isinstance(value, int | float):
-            found.add("integer" if isinstance(value, int) else "float")
+            kinds.add("integer" if isinstance(value, int) else "float")
         elif isinstance(value, str):
             texts.append(value)
         elif isinstance(value, dict):
-            found.add("geo" if {"lat", "lon"} <= set(value) else "object")
+            kinds.add("geo" if {"lat", "lon"} <= set(value) else "object")
     if texts:
-        found.add("datetime" if all(map(looks_like_time, texts)) else "string")
-    return frozenset(found)
+        kinds.add("datetime" if all(map(looks_like_time, texts)) else "string")
+    return frozenset(kinds)
 
 
 def near(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Up to three known names that are spelled like a name, the nearest first."""
-    by_form = {one.casefold().replace('"', ""): one for one in known}
-    for form, one in list(by_form.items()):
-        by_form.setdefault(form.replace("[]", ""), one)
-        # Of a long path people also type the last name alone.
-        by_form.setdefault(form.rpartition(".")[2], one)
+    """Return up to three known names of similar spelling, the most similar first."""
+    by_form = {known_name.casefold().replace('"', ""): known_name for known_name in known}
+    for form, known_name in list(by_form.items()):
+        by_form.setdefault(form.replace("[]", ""), known_name)
+        # Users also type only the last name of a path.
+        by_form.setdefault(form.rpartition(".")[2], known_name)
     close = get_close_matches(name.casefold().replace('"', ""), by_form, n=3, cutoff=0.65)
-    return tuple(dict.fromkeys(by_form[one] for one in close))
+    return tuple(dict.fromkeys(by_form[known_name] for known_name in close))
 
 
 def index_warnings(client: Client, collection: str) -> list[str]:
-    """A sentence for each payload index that lacks points which have a value in its field.
+    """Return a warning for each payload index that lacks points with a value in its field.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
@@ -185,21 +185,21 @@ def index_warnings(client: Client, collection: str) -> list[str]:
     fields = StoredFields(client, collection)
     info = info_of(client, collection)
     points = info.points_count or 0
-    found = []
+    warnings = []
     for key, index in sorted((info.payload_schema or {}).items()):
         if index.points >= points:
             continue
         kind = index.data_type.value
         if index.points:
-            found += _partly(client, collection, key, kind, index.points)
+            warnings += _partly(client, collection, key, kind, index.points)
             continue
         start = f"the index on {key!r} ({kind}) holds 0 of {points:,} points: "
-        found.append(start + _reason(fields, key, kind))
-    return found
+        warnings.append(start + _reason(fields, key, kind))
+    return warnings
 
 
 def _partly(client: Client, collection: str, key: str, kind: str, indexed: int) -> list[str]:
-    """Compare an index with the points that have a value in its field."""
+    """Return a warning if fewer points are in an index than have a value in its field."""
     empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
     valued = client.count(collection, models.Filter(must_not=[empty]), exact=True).count
     if valued <= indexed:
@@ -212,7 +212,7 @@ def _partly(client: Client, collection: str, key: str, kind: str, indexed: int) 
 
 
 def _reason(fields: StoredFields, key: str, kind: str) -> str:
-    """Why an index holds nothing, and what to do."""
+    """Return why an index holds no point, and what to do."""
     path = parse_key(key) or (key,)
     kinds = fields.stored(path)
     if kinds:
@@ -224,7 +224,7 @@ def _reason(fields: StoredFields, key: str, kind: str) -> str:
         if "string" in kinds and kind in ("integer", "float", "bool"):
             cell = "boolean" if kind == "bool" else kind
             column = f"{'.'.join(path)}:{cell}"
-            advice += f", or, of a CSV file, read the column so: --types {shlex.quote(column)}"
+            advice += f", or read the column of a CSV file with --types {shlex.quote(column)}"
         return f"the values are {values}" + (f"; {advice}" if advice else "")
     if len(path) > 1 and fields.stored((".".join(path),)):
         return f"""the name has a dot in it, so quote it: '"{".".join(path)}"'"""
