@@ -202,7 +202,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from qdrant_static.suggestions import suggestion
+
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}{suggestion(name, __all__)}"
+        )
     value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
     return value
 

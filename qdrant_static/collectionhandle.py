@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Never, Self
 
 from qdrant_static import rules
 from qdrant_static.errors import ArgumentError, ClientClosedError
@@ -233,8 +233,9 @@ class Collection:
         run_options: RunOptions | None = None,
         passages: Passages | None = None,
         build: Builder | None = None,
-        progress: bool | ProgressCallback = False,
+        progress: bool | ProgressCallback | None = None,
         stop: threading.Event | None = None,
+        **unknown: Never,
     ) -> IngestReport:
         """Read files or rows, encode their texts and store every row; see `qdrant_static.ingest`.
 
@@ -249,7 +250,7 @@ class Collection:
                 self.client, self._name, source, key=key, text=text, encoder=self._encoder,
                 late_encoder=self._late_encoder, spec=self._spec, source_options=source_options,
                 run_options=run_options, passages=passages, build=build, progress=progress,
-                stop=stop,
+                stop=stop, **unknown,
             )  # fmt: skip
 
     def verify(

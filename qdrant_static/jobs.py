@@ -155,7 +155,7 @@ class Job:
     def run(
         self,
         *,
-        progress: bool | ProgressCallback = False,
+        progress: bool | ProgressCallback | None = None,
         stop: threading.Event | None = None,
         **changed: Any,
     ) -> IngestReport:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdrant_static import rules
+from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import invalid_id, uuid_bytes
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def shard_of(ids: Sequence[int | str | UUID], shard_number: int) -> NDArray[np.i
     Raises:
         ArgumentError: If an id is neither, or the number of shards is below 1.
     """
+    if isinstance(ids, str) or not hasattr(ids, "__len__"):
+        raise ArgumentError(field="ids", problem=f"{ids!r} is not a list of ids")
     if shard_number == 1:
         return np.zeros(len(ids), np.int64)
     kinds = set(map(type, ids))

@@ -96,6 +96,15 @@ def check_bool(field: str, value: object) -> None:
         raise ArgumentError(field=field, problem=f"{value!r} is neither true nor false")
 
 
+def check_instance(field: str, value: object, kind: type) -> None:
+    """Raise `ArgumentError` if the value is neither None nor of the class."""
+    if value is not None and not isinstance(value, kind):
+        raise ArgumentError(
+            field=field,
+            problem=f"an object of type {type(value).__name__} is not a {kind.__name__}",
+        )
+
+
 def is_number(value: object) -> bool:
     """Return whether the value is a finite number; true and false are none."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from qdrant_client import models
 
+from qdrant_static.clients.connect import check_client
+
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
 
@@ -34,6 +36,7 @@ def point_alias(client: Client, alias: str, collection: str) -> None:
         CollectionNotFoundError: If the collection does not exist (embedded; a server raises its
             own error).
     """
+    check_client(client, "point_alias(client, alias, collection)")
     client.update_collection_aliases(
         [
             models.CreateAliasOperation(

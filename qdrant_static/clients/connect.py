@@ -102,6 +102,24 @@ def _port(url: str) -> int | None:
         raise ArgumentError(field="target", problem=f"{url!r} is no URL: {error}") from error
 
 
+def check_client(client: object, call: str, *, argument: str = "client") -> None:
+    """Raise `ArgumentError` if ``client`` is not a client, such as a path or a name.
+
+    Args:
+        client: What the caller passed.
+        call: The call with its arguments in order, for the message.
+        argument: The name of the argument.
+    """
+    if hasattr(client, "get_collection"):
+        return
+    is_path = isinstance(client, str | os.PathLike)
+    shown = repr(client) if is_path else f"an object of type {type(client).__name__}"
+    raise ArgumentError(
+        field=argument,
+        problem=f"{shown} is not a client. Call {call}; connect(folder or URL) opens a client",
+    )
+
+
 def is_remote(client: object) -> bool:
     """Return whether the client talks to a server: neither Edge nor the client's local mode."""
     from qdrant_client import QdrantClient

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
+from qdrant_static import rules
+from qdrant_static.clients.connect import check_client
 from qdrant_static.collection import fromparams, params
 from qdrant_static.collection.create import (
     check_version,
@@ -59,6 +61,7 @@ def ensure_collection(
             was changed.
         NotAPlannedCollectionError: If it was made without this package.
     """
+    check_client(client, "ensure_collection(client, collection, spec)")
     if not client.collection_exists(collection):
         create_collection(client, collection, spec)
         return CollectionDiff(collection=collection, wanted=spec, differences=())
@@ -96,6 +99,8 @@ def apply(
         ArgumentError: If the server is too old for the spec, or the collection's texts are
             not in its payload, so that BM25 cannot be filled; nothing was changed.
     """
+    check_client(client, "apply(client, collection, changes)")
+    rules.check_instance("changes", changes, CollectionDiff)
     if impossible := changes.needing("migration"):
         raise _refused(collection, impossible)
     if not changes:

@@ -10,7 +10,8 @@ import grpc
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from qdrant_static.clients.connect import address, is_remote, server_version
+from qdrant_static import rules
+from qdrant_static.clients.connect import address, check_client, is_remote, server_version
 from qdrant_static.clock import now
 from qdrant_static.collection import quantization as quantizations
 from qdrant_static.collection.bm25 import bm25_encoder
@@ -72,6 +73,8 @@ def create_collection(
         CollectionExistsError: If it exists; it is not changed.
         ArgumentError: If no search could use it: an unknown language, a plan that it cannot serve.
     """
+    check_client(client, "create_collection(client, collection, spec)")
+    rules.check_instance("spec", spec, CollectionSpec)
     check_plan(default_plan(spec), spec)
     check_version(client, spec)
     if spec.sparse is not None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.connect import is_remote, server_version
+from qdrant_static import rules
+from qdrant_static.clients.connect import check_client, is_remote, server_version
 from qdrant_static.collection import fromparams
 from qdrant_static.collection.create import (
     knows_tiers,
@@ -96,6 +97,8 @@ def diff(client: Client, collection: str, spec: CollectionSpec) -> CollectionDif
         CollectionNotFoundError: If there is no such collection.
         NotAPlannedCollectionError: If its metadata holds no spec.
     """
+    check_client(client, "diff(client, collection, spec)")
+    rules.check_instance("spec", spec, CollectionSpec)
     stored = read_spec(client, collection)
     info = client.get_collection(collection)
     server = is_remote(client)

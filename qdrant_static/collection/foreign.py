@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from qdrant_client import models
 
+from qdrant_static.clients.connect import check_client
 from qdrant_static.collection import fromparams
 from qdrant_static.collection.create import info_of
 from qdrant_static.collection.planevidence import current
@@ -99,6 +100,7 @@ def foreign_spec(
         CollectionNotFoundError: If there is no such collection.
         ArgumentError: If the vector does not exist or does not fit the encoder, or several fit.
     """
+    check_client(client, "foreign_spec(client, collection)")
     info = info_of(client, collection) if info is None else info
     stored = _carried(info, collection)
     if encoder is not None:

@@ -91,8 +91,8 @@ def as_encoder(given: AnyEncoder, *, load: Callable[[str], Encoder] = load_encod
     if not isinstance(given, Encoder):
         raise ArgumentError(
             field="encoder",
-            problem=f"a {type(given).__name__} is not an encoder: give an encoder, or the name of "
-            "one for load_encoder",
+            problem=f"an object of type {type(given).__name__} is not an encoder: give an "
+            "encoder, or the name of one for load_encoder",
         )
     return given
 

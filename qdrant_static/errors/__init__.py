@@ -63,6 +63,8 @@ own error to its parent.
 
 from __future__ import annotations
 
+from typing import Any
+
 from qdrant_static.errors.base import QdrantStaticError, UsageError
 from qdrant_static.errors.conflict import (
     AliasExistsError,
@@ -187,6 +189,19 @@ __all__ = [
     "UsageError",
     "VerificationError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Name the present class for `SpecError`.
+
+    Raises:
+        ImportError: For `SpecError`; ``from ... import`` hides the message of an `AttributeError`.
+        AttributeError: For any other name.
+    """
+    if name == "SpecError":
+        raise ImportError("SpecError was renamed: import ArgumentError from qdrant_static.errors")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # A traceback names the module that users import from, not the file of the class.
 for _name in __all__:

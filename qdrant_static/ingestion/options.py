@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from qdrant_static import rules
 from qdrant_static.errors import ArgumentError
+from qdrant_static.reading.options import SourceOptions
 
 if TYPE_CHECKING:
     from qdrant_static.ledger.records import Totals
@@ -138,3 +139,15 @@ class RejectLimit:
         if self.share is None or not (at_end or totals.read >= _ENOUGH_ROWS):
             return False
         return totals.rejected > self.share * totals.read
+
+
+def unknown_argument(name: str) -> Exception:
+    """Return the error for a keyword that `ingest` lacks; it names the class that has it."""
+    for argument, kind in (("source_options", SourceOptions), ("run_options", RunOptions)):
+        if any(field.name == name for field in fields(kind)):
+            return ArgumentError(
+                field=name,
+                problem=f"is a field of {kind.__name__}: pass "
+                f"{argument}={kind.__name__}({name}=...)",
+            )
+    return TypeError(f"ingest() got an unexpected keyword argument {name!r}")

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
-from qdrant_static.clients.connect import is_remote
+from qdrant_static import rules
+from qdrant_static.clients.connect import check_client, is_remote
 from qdrant_static.clients.retry import FIRST_CONTACT
 from qdrant_static.clients.statefolder import StateFolder, state_folder
 from qdrant_static.collection.spec import CollectionSpec
@@ -17,7 +18,7 @@ from qdrant_static.encoders.threads import core_count
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.ingestreport import IngestReport, ProgressCallback
 from qdrant_static.ingestion.modes import DirectMode, FillMode, Mode
-from qdrant_static.ingestion.options import OnDuplicate, RunOptions
+from qdrant_static.ingestion.options import OnDuplicate, RunOptions, unknown_argument
 from qdrant_static.ingestion.progress import Progress
 from qdrant_static.ingestion.resolving import resolve, with_types_of
 from qdrant_static.ingestion.run import IngestRun
@@ -49,8 +50,9 @@ def ingest(
     run_options: RunOptions | None = None,
     passages: Passages | None = None,
     build: Builder | None = None,
-    progress: bool | ProgressCallback = False,
+    progress: bool | ProgressCallback | None = None,
     stop: threading.Event | None = None,
+    **unknown: Never,
 ) -> IngestReport:
     """Read files, encode their texts and store them; account for every row.
 
@@ -85,6 +87,8 @@ def ingest(
         progress: True shows the progress on standard error. A function is called with an
             `IngestProgress` instead, in the thread that called `ingest`.
         stop: An event that ends the run after the current batch; what is stored stays.
+        unknown: No other argument is taken. For a field of `SourceOptions` or `RunOptions` the
+            error says where it goes.
 
     Returns:
         The account of the run; `IngestReport.unreadable` names what could not be read.
@@ -104,6 +108,16 @@ def ingest(
         CannotShipError: If what is to be built could not be shipped; it gives the reason.
         ShipmentRefusedError: If a shipment arrived and was not proved; nothing points at it.
     """
+    if unknown:
+        raise unknown_argument(next(iter(unknown)))
+    check_client(client, "ingest(client, collection, source)")
+    rules.check_instance("source_options", source_options, SourceOptions)
+    rules.check_instance("run_options", run_options, RunOptions)
+    rules.check_instance("passages", passages, Passages)
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise ArgumentError(
+            field="progress", problem=f"{progress!r} is neither true, false nor a function"
+        )
     if not isinstance(source, AnySource):
         source = open_data(source, key=key, text=text, options=source_options, stop=stop)
     return run_job(
@@ -133,7 +147,7 @@ def run_job(
     passages: Passages | None = None,
     build: Builder | None = None,
     fills: bool = False,
-    progress: bool | ProgressCallback = False,
+    progress: bool | ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> IngestReport:
     """Run an ingest of an open source; the arguments are those of `ingest`.

@@ -47,7 +47,7 @@ class Progress:
         self,
         total: int | None,
         *,
-        progress: bool | ProgressCallback,
+        progress: bool | ProgressCallback | None,
         done: str = "stored",
         job: str = "",
     ) -> None:

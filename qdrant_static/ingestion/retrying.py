@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static import rules
+from qdrant_static.clients.connect import check_client
 from qdrant_static.clients.statefolder import StateFolder, state_folder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import ArgumentError
@@ -47,7 +48,7 @@ def retry_rejects(
     source_options: SourceOptions | None = None,
     run_options: RunOptions | None = None,
     passages: Passages | None = None,
-    progress: bool | ProgressCallback = False,
+    progress: bool | ProgressCallback | None = None,
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> tuple[IngestReport, Mapping[str, int]]:
@@ -85,6 +86,7 @@ def retry_rejects(
         SourceNotFoundError: If there is no such file, or it is not a rejects file.
         ArgumentError: If its rows were read with different options, or come from a collection.
     """
+    check_client(client, "retry_rejects(client, collection, rejects)")
     notify = notify or _LOG.warning
     run_options = replace(run_options or RunOptions(), again=True)
     path = Path(rules.location("rejects", rejects)).expanduser()

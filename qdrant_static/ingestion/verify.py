@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qdrant_static.clients.connect import check_client
 from qdrant_static.clients.statefolder import StateFolder, state_folder
 from qdrant_static.collection.create import read_spec
 from qdrant_static.errors import ArgumentError
@@ -135,6 +136,7 @@ def verify(
         JobRunningError: If a job is at work on the collection.
         CollectionNotFoundError: If there is no such collection.
     """
+    check_client(client, "verify(client, collection)")
     spec = read_spec(client, collection)
     folder = state_folder(state, client, collection)
     if not anew and not (folder / "ledger.sqlite").exists():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static.clients.connect import server_version
+from qdrant_static.clients.connect import check_client, server_version
 from qdrant_static.clients.indexing import wait_until_indexed
 from qdrant_static.collection import fromparams
 from qdrant_static.collection import quantization as quantizations
@@ -78,6 +78,7 @@ def quantize(
         MigrationWritesError: If a migration is about to compare or replace the collection.
         ArgumentError: If several vectors fit, the server is too old, or there are too few points.
     """
+    check_client(client, "quantize(client, collection)")
     notify = notify or (lambda _: None)
     if not 0 < target_recall <= 1:
         raise ArgumentError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_static import rules
 from qdrant_static._version import __version__
+from qdrant_static.clients.connect import check_client
 from qdrant_static.clock import now
 from qdrant_static.collection.create import info_of, write_spec
 from qdrant_static.collection.foreign import carried_spec, foreign_spec
@@ -100,6 +101,7 @@ def tune(
         ArgumentError: If there are too few points or queries to show that recall, the budget is too
             small, or an argument is impossible.
     """
+    check_client(client, "tune(client, collection)")
     _check(target_recall=target_recall, k=k, sample=sample, budget_s=budget_s, cost=cost)
     if queries is not None and judged is not None:
         raise ArgumentError(field="judged", problem="has its own queries; omit `queries`")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qdrant_static.clients.aliases import resolve_alias
+from qdrant_static.clients.connect import check_client
 from qdrant_static.clients.indexing import wait_until_indexed
 from qdrant_static.clients.scroll import exact_count
 from qdrant_static.collection.applydiff import apply
@@ -64,6 +65,7 @@ def add_vector(
         ArgumentError: If the vector has another name, or the server is too old.
         SpecMismatchError: If the collection has a vector of that name that differs.
     """
+    check_client(client, "add_vector(client, collection, vector)")
     collection = resolve_alias(client, collection)
     wanted = _with(read_spec(client, collection), vector)
     apply(client, collection, diff(client, collection, wanted), notify=notify)

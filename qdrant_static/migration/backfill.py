@@ -162,7 +162,7 @@ def backfill(
     encoder: Encoder,
     moving: bool,
     rate: float | None,
-    progress: bool | ProgressCallback,
+    progress: bool | ProgressCallback | None,
     stop: threading.Event | None,
     build: BuildHere | None = None,
     options: RunOptions,

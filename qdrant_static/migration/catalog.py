@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_static.clients.aliases import aliases_of
-from qdrant_static.clients.connect import address
+from qdrant_static.clients.connect import address, check_client
 from qdrant_static.clients.scroll import exact_count
 from qdrant_static.clients.statefolder import StateFolder, default_state
 from qdrant_static.collection.generations import read_metadata, split_name
@@ -63,6 +63,7 @@ class CollectionLine:
 
 def list_collections(client: Client) -> list[CollectionLine]:
     """Return all collections, with the generations of an alias next to each other."""
+    check_client(client, "list_collections(client)")
     migrations = {state.green: state for state in find_states(client)}
     aliases: dict[str, list[str]] = {}
     for alias, target in aliases_of(client).items():
@@ -177,6 +178,7 @@ def delete_collection(
         JobRunningError: If a job of it is running.
         CollectionLockedError: If another process has it open.
     """
+    check_client(client, "delete_collection(client, collection)")
     folder = check_deletable(client, collection, state=state).state
     if folder is None:
         client.delete_collection(collection)

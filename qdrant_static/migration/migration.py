@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
+from qdrant_static.clients.connect import check_client
 from qdrant_static.clients.scroll import exact_count
 from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import CollectionLockedError
@@ -64,6 +65,7 @@ class Migration:
         encoders: Sequence[AnyEncoder] = (),
         state: str | os.PathLike[str] | None = None,
     ) -> None:
+        check_client(client, "Migration(client, alias)")
         self.client = client
         self.alias = alias
         self._session = MigrationSession(
@@ -79,7 +81,7 @@ class Migration:
         options: SourceOptions | None = None,
         max_rate: float | None = None,
         frozen: bool = False,
-        progress: bool | ProgressCallback = False,
+        progress: bool | ProgressCallback | None = None,
         stop: threading.Event | None = None,
         build: BuildHere | None = None,
         run_options: RunOptions | None = None,

@@ -72,7 +72,7 @@ class Filling:
     """How the new generation is filled; see `Migration.start`."""
 
     max_rate: float | None
-    progress: bool | ProgressCallback
+    progress: bool | ProgressCallback | None
     stop: threading.Event | None
     build: BuildHere | None
     run_options: RunOptions

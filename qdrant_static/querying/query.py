@@ -111,7 +111,9 @@ def check_text(text: object) -> None:
     Raises:
         ArgumentError: If it is empty, not a string, or not valid Unicode.
     """
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str):
+        raise ArgumentError(field="query", problem=f"{text!r} is not a string")
+    if not text.strip():
         raise ArgumentError(field="query", problem="has no text")
     try:
         text.encode()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qdrant_static import rules
 from qdrant_static.clients.aliases import resolve_alias
+from qdrant_static.clients.connect import check_client
 from qdrant_static.collection.create import check_encoder, info_of
 from qdrant_static.collection.foreign import spec_of
 from qdrant_static.collection.passes import check_plan, default_plan
@@ -33,10 +34,7 @@ if TYPE_CHECKING:
 
     PlanChoice: TypeAlias = "str | Mapping[str, Any] | SearchPlan | None"
 
-__all__ = [
-    "Hit", "Query", "Searcher", "answer", "encode_queries", "search",
-    "search_batch",
-]  # fmt: skip
+__all__ = ["Hit", "Query", "Searcher", "answer", "encode_queries", "search", "search_batch"]
 
 
 class Searcher:
@@ -75,6 +73,7 @@ class Searcher:
         late_encoder: Any = None,
         cross_encoder: Any = None,
     ) -> None:
+        check_client(client, "search(client, collection, text)")
         self._client = client
         encoder = None if encoder is None else as_encoder(encoder, load=_load_encoder)
         info = None

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from qdrant_client import models
 
 from qdrant_static.clients.aliases import resolve_alias
-from qdrant_static.clients.connect import is_remote, server_version
+from qdrant_static.clients.connect import check_client, is_remote, server_version
 from qdrant_static.clients.retry import FIRST_CONTACT, RetryPolicy, call_with_retries
 from qdrant_static.clients.scroll import exact_count
 from qdrant_static.edge import EdgeClient
@@ -105,6 +105,8 @@ def pull(
         VerificationError: If the pulled points are not those of the server.
     """
     started = time.monotonic()
+    check_client(server, "pull(server, collection, local)", argument="server")
+    check_client(local, "pull(server, collection, local)", argument="local")
     if not is_remote(server):
         raise ArgumentError(field="server", problem="is not the client of a server")
     if not isinstance(local, EdgeClient):

@@ -11,13 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from qdrant_static import rules
-from qdrant_static.clients.connect import address, is_remote
+from qdrant_static.clients.connect import address, check_client, is_remote
 from qdrant_static.clients.retry import RetryPolicy, retry_unavailable
-from qdrant_static.errors import (
-    ArgumentError,
-    CannotShipError,
-    ShipmentRefusedError,
-)
+from qdrant_static.errors import ArgumentError, CannotShipError, ShipmentRefusedError
 from qdrant_static.shipping.nodes.node import Node, node_of
 from qdrant_static.shipping.nodes.peers import Peers
 from qdrant_static.shipping.packing.segments import BuiltShard, fingerprint, read_shards
@@ -101,6 +97,8 @@ def ship(
         EngineError: If the server refuses a shard: its disk may be full, or a proxy may limit the
             size of uploads.
     """
+    check_client(local, "ship(local, collection, server)", argument="local")
+    check_client(server, "ship(local, collection, server)", argument="server")
     for option, value in (("workers", workers), ("sample", sample), ("replicas", replicas)):
         rules.check_integer(option, value, optional=True)
     if not 0 <= max_mb_s < float("inf"):

@@ -754,7 +754,7 @@ def test_an_encoder_may_be_given_by_its_name_everywhere(client, tmp_path, model_
         assert migration.start(name, frozen=True).stored == 3
     with LiveWriter(client, "c", encoders=[name]) as writer:
         assert writer.upsert(Record(key=9, text="the dog")) == 1
-    with pytest.raises(ArgumentError, match="a dict is not an encoder"):
+    with pytest.raises(ArgumentError, match="an object of type dict is not an encoder"):
         ingest(client, "d", path, encoder={})
 
 

@@ -45,8 +45,17 @@ def test_dir_lists_every_name():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'serch'"):
         qdrant_static.serch  # noqa: B018
+    with pytest.raises(AttributeError, match="did you mean 'search'"):
+        qdrant_static.serch  # noqa: B018
     with pytest.raises(ImportError):
         from qdrant_static import serch  # noqa: F401
+
+
+def test_a_renamed_error_names_its_present_class():
+    with pytest.raises(ImportError, match="import ArgumentError"):
+        from qdrant_static.errors import SpecError  # noqa: F401
+    with pytest.raises(AttributeError, match="no attribute 'NoError'"):
+        qdrant_static.errors.NoError  # noqa: B018
 
 
 def test_star_import_gives_exactly_the_names():

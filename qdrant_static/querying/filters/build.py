@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from pydantic import ValidationError
 from qdrant_client import models
 
+from qdrant_static.clients.connect import check_client
 from qdrant_static.collection.fieldpaths import parse_key
 from qdrant_static.errors import ArgumentError, FilterError
 from qdrant_static.querying.filters.language import Comparison, Value, parse
@@ -61,6 +62,7 @@ def build_filter(
     """
     if condition is None or isinstance(condition, models.Filter):
         return condition
+    check_client(client, "build_filter(client, collection, condition)")
     known = StoredFields(client, collection) if fields is None else fields
     if isinstance(condition, list | tuple):
         parts = [build_filter(client, collection, item, fields=known) for item in condition]
