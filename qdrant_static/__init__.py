@@ -135,6 +135,8 @@ _HOMES = {
     "verify": "ingestion.verify",
 }
 
+_PUBLIC_MODULES = ("errors", "sources", "testing")
+
 __all__ = [
     "Bm25Encoder",
     "BuildHere",
@@ -200,6 +202,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PUBLIC_MODULES:
+        return import_module(f"{__name__}.{name}")
     home = _HOMES.get(name)
     if home is None:
         from qdrant_static.suggestions import suggestion
@@ -212,4 +216,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *_PUBLIC_MODULES})

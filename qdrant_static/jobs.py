@@ -119,6 +119,11 @@ class Job:
         data = _with_variables(data, (), file.name, variables)
         if isinstance(data.get("paths"), str):
             data["paths"] = [data["paths"]]
+        if isinstance(data.get("source"), str | list):
+            raise ArgumentError(
+                field=f"{file.name}: source",
+                problem="is the table of how the input is read; name the input as `paths`",
+            )
         keys = [each.name for each in fields(cls) if each.name != "name"]
         values = plaindata.arguments(cls, data, f"{file.name}: ", known=keys)
         for key in ("collection", "paths"):

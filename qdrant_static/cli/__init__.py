@@ -36,6 +36,8 @@ class Commands(TyperGroup):
     renamed: ClassVar[dict[str, str]] = {
         "collection": "show, diff and apply are commands of their own: qdrant-static show NAME",
         "plan": "the command is called capacity: qdrant-static capacity",
+        "add-vector": "it belongs to migrate: qdrant-static migrate add-vector",
+        "list": "the command is called collections: qdrant-static collections",
     }
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

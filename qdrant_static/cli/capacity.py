@@ -26,27 +26,32 @@ def command(
     rows: Annotated[str, typer.Option(help="Number of points: 250K, 10M, 1.5B.", metavar="COUNT")],
     encoder: Annotated[
         str | None,
-        typer.Option(help="The encoder of the vectors, as for ingest.", show_default=False),
+        typer.Option(
+            help="The encoder of the vectors, as for ingest; either this or --dimension.",
+            show_default=False,
+        ),
     ] = None,
     dimension: Annotated[
         int | None, typer.Option(min=1, help="Dimension of the vectors, instead of --encoder.")
     ] = None,
     target_recall: Annotated[
-        float, typer.Option(help="Least recall@10 against exact search.")
+        float, typer.Option(help="Minimum recall@10 against exact search.")
     ] = 0.95,
     memory: Annotated[
         str | None,
-        typer.Option(help="RAM that one copy may take. [default: no limit]", metavar="SIZE"),
+        typer.Option(
+            help="RAM that one copy may take, such as 16GB. [default: no limit]", metavar="SIZE"
+        ),
     ] = None,
     payload_bytes: Annotated[
-        str, typer.Option(help="Mean size of a row's payload as JSON.", metavar="SIZE")
+        str, typer.Option(help="Mean size of a row's payload as JSON, in bytes.", metavar="SIZE")
     ] = "500",
     text_bytes: Annotated[
-        str, typer.Option(help="Mean size of a row's text, for BM25.", metavar="SIZE")
+        str, typer.Option(help="Mean size of a row's text, in bytes, for BM25.", metavar="SIZE")
     ] = "500",
     matryoshka: Annotated[
         str | None,
-        typer.Option(help="Sizes of truncated vectors to search first: 256,64."),
+        typer.Option(help="Sizes of truncated vectors to search first: 256,64.", metavar="SIZES"),
     ] = None,
     sparse: Annotated[str, typer.Option(help="bm25 or none.")] = "bm25",
     index: Annotated[
@@ -54,7 +59,7 @@ def command(
         typer.Option(help="Payload index, field:type; repeatable.", metavar="FIELD:TYPE"),
     ] = None,
     integer_ids: Annotated[
-        bool, typer.Option("--integer-ids", help="Ids are integers, not UUIDs.")
+        bool, typer.Option("--integer-ids", help="The ids are integers, not UUIDs.")
     ] = False,
     embedded: Annotated[
         bool, typer.Option("--embedded", help="For an embedded collection, not a server.")

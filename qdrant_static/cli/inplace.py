@@ -14,7 +14,9 @@ from qdrant_static.cli.reporting import confirm, reported, show_result
 
 @reported
 def adopt(
-    collection: Annotated[str, typer.Argument(help="A collection without an alias.")],
+    collection: Annotated[
+        str, typer.Argument(help="A collection without an alias.", metavar="COLLECTION")
+    ],
     db: Db = DEFAULT_DB,
     as_name: Annotated[
         str | None, typer.Option("--as", help="Create this alias for it.", metavar="NAME")
@@ -47,8 +49,12 @@ def adopt(
 
 @reported
 def add_vector(
-    collection: Annotated[str, typer.Argument(help="A collection or an alias.")],
-    vector: Annotated[str, typer.Argument(help="mrl_<size>, or bm25.")],
+    collection: Annotated[
+        str, typer.Argument(help="A collection or an alias.", metavar="COLLECTION")
+    ],
+    vector: Annotated[
+        str, typer.Argument(help="The vector to add: mrl_<size>, or bm25.", metavar="VECTOR")
+    ],
     db: Db = DEFAULT_DB,
     api_key: ApiKey = None,
     as_json: Json = False,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from qdrant_static.migration.migration import Migration
 
 app = typer.Typer(
-    help="Replace a collection by a new one without downtime.\n\nBlue/green: build another "
+    help="Replace a collection by a new one without downtime.\n\nBlue/green: create another "
     "generation beside it, check it, move the alias.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -73,13 +73,16 @@ def start(
         str | None,
         typer.Option(help="The new spec, as TOML. [default: the present one]", metavar="FILE"),
     ] = None,
-    max_rate: Annotated[float | None, typer.Option(help="Most rows to read in a second.")] = None,
+    max_rate: Annotated[
+        float | None,
+        typer.Option(help="Maximum number of rows to read per second. [default: no limit]"),
+    ] = None,
     freeze_writes: Annotated[
         bool,
         typer.Option(
             "--freeze-writes",
-            help="The applications do not write meanwhile; what they write all the same is missing "
-            "from the new generation, and verify finds it.",
+            help="The applications promise not to write until the cut-over. What they write "
+            "anyway is missing from the new generation, and verify finds it.",
         ),
     ] = False,
     build: Build = None,
@@ -87,7 +90,7 @@ def start(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Build the next generation beside the one in use. Repeat it after an interruption."""
+    """Create and fill the next generation. Repeat it after an interruption."""
     from qdrant_static import load_encoder
     from qdrant_static.collection.specfile import read_spec_file
     from qdrant_static.errors import ArgumentError
@@ -104,7 +107,7 @@ def start(
             loaded,
             spec=wanted,
             source=from_source or None,
-            options=SourceOptions(**source_options) if source_options else None,
+            source_options=SourceOptions(**source_options) if source_options else None,
             max_rate=max_rate,
             frozen=freeze_writes,
             progress=sys.stderr.isatty() or not as_json,
@@ -137,41 +140,36 @@ def status(
 @app.command("verify")
 @reported
 def verify(
-    alias: Alias,
-    db: Db = DEFAULT_DB,
-    queries: Annotated[
-        str | None,
-        typer.Option(
-            help="Real queries: JSON Lines with 'text', or one a line. [default: those that were "
-            "sampled, else vectors of points]",
-            metavar="FILE",
-        ),
-    ] = None,
-    judged: Annotated[
-        str | None,
-        typer.Option(
-            help="A judged data set in BEIR's format whose corpus the collection holds.",
-            metavar="FOLDER",
-        ),
-    ] = None,
-    accept: Annotated[
-        list[str] | None,
-        typer.Option(help="A gate of quality to ignore if it refuses; repeatable."),
-    ] = None,
-    min_recall: Annotated[float, typer.Option(help="Least recall@10 against exact search.")] = 0.95,
-    min_overlap: Annotated[
-        float, typer.Option(help="Least mean overlap with the present hits.")
-    ] = 0.85,
-    min_ranks: Annotated[float, typer.Option(help="Least mean rank correlation.")] = 0.80,
-    margin: Annotated[float, typer.Option(help="Largest loss of NDCG@10.")] = 0.01,
-    max_latency: Annotated[
-        float, typer.Option(help="Largest p95 latency, as a multiple of the present one.")
-    ] = 2.0,
-    sample: Annotated[int, typer.Option(min=1, help="Points that are compared completely.")] = 1000,
-    journal: Journal = None,
-    api_key: ApiKey = None,
-    as_json: Json = False,
-) -> None:
+    alias: Alias, db: Db = DEFAULT_DB, *,
+    queries: Annotated[str | None, typer.Option(
+        help="Real queries: JSON Lines with 'text', or plain text with one query per line. "
+        "[default: queries that LiveSearcher sampled, else vectors of points]", metavar="FILE",
+    )] = None,
+    judged: Annotated[str | None, typer.Option(
+        help="A judged data set in BEIR's format whose corpus the collection holds.",
+        metavar="FOLDER",
+    )] = None,
+    accept: Annotated[list[str] | None, typer.Option(
+        help="The name of a quality gate that may refuse; repeatable.", metavar="GATE"
+    )] = None,
+    min_recall: Annotated[float, typer.Option(
+        help="Minimum recall@10 against exact search."
+    )] = 0.95,
+    min_overlap: Annotated[float, typer.Option(
+        help="Minimum mean overlap with the present hits, from 0 to 1."
+    )] = 0.85,
+    min_ranks: Annotated[float, typer.Option(
+        help="Minimum mean rank correlation, up to 1."
+    )] = 0.80,
+    margin: Annotated[float, typer.Option(help="Maximum loss of NDCG@10.")] = 0.01,
+    max_latency: Annotated[float, typer.Option(
+        help="Maximum p95 latency, as a multiple of the present one."
+    )] = 2.0,
+    sample: Annotated[int, typer.Option(
+        min=1, help="Number of points that are compared completely."
+    )] = 1000,
+    journal: Journal = None, api_key: ApiKey = None, as_json: Json = False,
+) -> None:  # fmt: skip
     """Check the new generation. Exit code 4: a gate refused it; nothing was moved.
 
     A lower --min-overlap also lowers, in proportion, what the median, the 5th percentile and the
@@ -230,7 +228,9 @@ def rollback(
 @reported
 def retire(
     alias: Alias, db: Db = DEFAULT_DB, *,
-    after: Annotated[float, typer.Option(help="Least seconds since the cut-over.")] = 3600.0,
+    after: Annotated[
+        float, typer.Option(help="Minimum time since the cut-over, in seconds.")
+    ] = 3600.0,
     yes: Yes = False, journal: Journal = None, api_key: ApiKey = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Delete the old generation.

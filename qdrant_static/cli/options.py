@@ -45,8 +45,8 @@ Db = Annotated[
 ApiKey = Annotated[
     str | None,
     typer.Option(
-        "--api-key", envvar="QDRANT_API_KEY", show_envvar=True, help="For a server that asks for "
-        "one.", show_default=False,
+        "--api-key", envvar="QDRANT_API_KEY", show_envvar=True, help="The API key, for a "
+        "server that requires one.", show_default=False,
     ),
 ]  # fmt: skip
 State = Annotated[str | None, typer.Option("--state", help=help_of(RunOptions, "state"))]
@@ -58,8 +58,8 @@ Build = Annotated[
     str | None,
     typer.Option(
         "--build",
-        help="here: build the collection on this machine and ship it, indexes included. It must "
-        "not exist on the server, or be empty.",
+        help="Build the collection on this machine, then ship it to the server, indexes included. "
+        "On the server it must not exist, or be empty. The only value is: here.",
         metavar="here",
     ),
 ]

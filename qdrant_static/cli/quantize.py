@@ -15,7 +15,11 @@ from qdrant_static.errors import ArgumentError
 @reported
 def command(
     collection: Annotated[
-        str, typer.Argument(help="The collection's name; it may be made without qdrant-static.")
+        str,
+        typer.Argument(
+            help="The collection's name; it may be made without qdrant-static.",
+            metavar="COLLECTION",
+        ),
     ],
     db: Db = DEFAULT_DB,
     quantization: Annotated[
@@ -32,7 +36,7 @@ def command(
     target_recall: Annotated[
         float,
         typer.Option(
-            help="Least recall@10 against exact search; below it, the codes are removed again."
+            help="Minimum recall@10 against exact search; below it, the codes are removed again."
         ),
     ] = 0.97,
     dry_run: Annotated[
@@ -43,7 +47,7 @@ def command(
     ] = False,
     text: Annotated[
         str | None,
-        typer.Option(help="Payload fields of the text, a,b. [default: as ingested]"),
+        typer.Option(help="Payload fields of the text. [default: as ingested]", metavar="A,B"),
     ] = None,
     language: Annotated[
         str | None,

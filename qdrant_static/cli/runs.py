@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 @reported
 def command(
-    collection: Annotated[str, typer.Argument(help="The collection's name, or an alias.")],
+    collection: Annotated[
+        str, typer.Argument(help="The collection's name, or an alias.", metavar="COLLECTION")
+    ],
     db: Db = DEFAULT_DB,
     state: State = None,
     api_key: ApiKey = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="Largest number of runs.")
+        int, typer.Option("--limit", "-n", min=1, help="Maximum number of runs.")
     ] = 10,
     as_json: Json = False,
 ) -> None:

@@ -30,11 +30,11 @@ _INDENT = "        "
 
 @reported
 def command(
-    collection: Annotated[str, typer.Argument(help="The collection's name.")],
-    query: Annotated[str, typer.Argument(help="What to look for.")],
+    collection: Annotated[str, typer.Argument(help="The collection's name.", metavar="COLLECTION")],
+    query: Annotated[str, typer.Argument(help="What to look for.", metavar="QUERY")],
     db: Db = DEFAULT_DB,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="Largest number of hits.")
+        int, typer.Option("--limit", "-n", min=1, help="Maximum number of hits.")
     ] = 10,
     plan: Annotated[
         str | None,
@@ -47,8 +47,9 @@ def command(
         list[str] | None,
         typer.Option(
             "--filter",
-            help="A condition such as 'year>=2000 and lang=en,de' or 'title is not null', or "
-            "Qdrant's own JSON; repeatable, all must hold.",
+            metavar="CONDITION",
+            help="Return only points that meet a condition such as 'year>=2000 and lang=en,de' or "
+            "'title is not null', or Qdrant's own JSON. Repeatable: all must hold.",
         ),
     ] = None,
     encoder: Annotated[
@@ -64,7 +65,10 @@ def command(
     ] = None,
     text: Annotated[
         str | None,
-        typer.Option(help="The payload fields of the text, a,b; likewise."),
+        typer.Option(
+            help="The payload fields of the text, for a collection made without qdrant-static.",
+            metavar="A,B",
+        ),
     ] = None,
     explain: Annotated[
         bool,

@@ -32,9 +32,12 @@ def command(
         str | None,
         typer.Option("--as", help="Its name on the server. [default: the same]", metavar="NAME"),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Shards that are sent at a time.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Number of shards that are sent at the same time.")
+    ] = 2,
     sample: Annotated[
-        int, typer.Option(min=1, help="Points of each shard that are compared completely.")
+        int,
+        typer.Option(min=1, help="Number of points of each shard that are compared completely."),
     ] = 100,
     api_key: ApiKey = None,
     timeout: Timeout = DEFAULT_TIMEOUT,

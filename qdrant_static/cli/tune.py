@@ -14,24 +14,26 @@ from qdrant_static.cli.reporting import REFUSED, reported, show_result
 
 @reported
 def command(
-    collection: Annotated[str, typer.Argument(help="The collection's name.")],
+    collection: Annotated[str, typer.Argument(help="The collection's name.", metavar="COLLECTION")],
     db: Db = DEFAULT_DB,
     target_recall: Annotated[
         float,
-        typer.Option(help="Least recall@n against exact search, with 95% confidence."),
+        typer.Option(help="Minimum recall@n against exact search, with 95% confidence."),
     ] = 0.99,
     k: Annotated[int, typer.Option("--limit", "-n", min=1, help="The n of recall@n.")] = 10,
     queries: Annotated[
         str | None,
         typer.Option(
-            help="Real queries: JSON Lines with 'text', or one a line. [default: vectors of "
-            "points]",
+            help="Real queries: JSON Lines with 'text', or plain text with one query per line. "
+            "[default: vectors of points]",
             metavar="FILE",
         ),
     ] = None,
     sample: Annotated[
         int,
-        typer.Option(min=1, help="Number of queries to choose by; half as many check the choice."),
+        typer.Option(
+            min=1, help="Number of queries that choose the plan; half as many others check it."
+        ),
     ] = 500,
     judged: Annotated[
         str | None,
@@ -44,15 +46,16 @@ def command(
     plan: Annotated[
         str | None,
         typer.Option(
-            help="The plan to start from: its kind stays. [default: the collection's own]"
+            help="The plan to start from: its kind is kept. [default: the collection's own]"
         ),
     ] = None,
     condition: Annotated[
         list[str] | None,
         typer.Option(
             "--filter",
-            help="A condition of all queries, such as 'year>=2000 and lang=en,de', or Qdrant's "
-            "own JSON; repeatable, all must hold.",
+            metavar="CONDITION",
+            help="A condition on the hits of all queries, such as 'year>=2000 and lang=en,de', or "
+            "Qdrant's own JSON. Repeatable: all must hold.",
         ),
     ] = None,
     cost: Annotated[
@@ -75,7 +78,11 @@ def command(
         ),
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="The payload fields of the text, a,b; likewise.")
+        str | None,
+        typer.Option(
+            help="The payload fields of the text, for a collection made without qdrant-static.",
+            metavar="A,B",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure and recommend, but store nothing.")

@@ -12,10 +12,12 @@ from qdrant_static.cli.reporting import reported, show_result
 
 @reported
 def command(
-    collection: Annotated[str, typer.Argument(help="The collection's name.")],
+    collection: Annotated[str, typer.Argument(help="The collection's name.", metavar="COLLECTION")],
     db: Db = DEFAULT_DB,
     state: State = None,
-    sample: Annotated[int, typer.Option(min=0, help="Number of payloads to compare.")] = 1000,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Number of points whose payloads are compared.")
+    ] = 1000,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Make the next ingest --sync store again what is missing."),

@@ -1,4 +1,4 @@
-"""Opens clients, and says of a client what it is, where its collections are, and its version."""
+"""Opens clients, and reports of a client its kind, its address and its server's version."""
 
 from __future__ import annotations
 
@@ -61,9 +61,14 @@ def connect(
         raise ArgumentError(
             field="target", problem=f"{place!r} has no scheme; for a server write http://{place}"
         )
+    folder = os.path.expanduser(place)
+    if os.path.isfile(folder):
+        raise ArgumentError(
+            field="target", problem=f"{place!r} is a file; name a folder or a server's URL"
+        )
     from qdrant_static.edge import EdgeClient
 
-    return EdgeClient(os.path.expanduser(place))
+    return EdgeClient(folder)
 
 
 def _server(url: str, api_key: str | None, timeout_s: int) -> QdrantClient:

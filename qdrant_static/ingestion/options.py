@@ -37,13 +37,13 @@ class RunOptions:
             must then be the whole of the collection. Refused if they are more than a fifth of all
             points; nothing is deleted if a part of the input cannot be read.
         force: With ``delete_missing``: delete even more than a fifth of all points.
-        again: Write an input again that the last run has written already. Without it, nothing is
+        again: Write the input even if the last run has written the same. Without it, nothing is
             done where files, options, encoder and the number of points are as they were then.
-        on_duplicate: Which row of a key is stored if the key comes twice in the input:
-            ``"reject"`` and ``"first"`` the first one, ``"last"`` the last one. With ``"reject"``
-            the others are rejects, else they count as superseded.
-        max_rejects: Stop if more rows than that are rejected: a number, or a share (``"1%"``). A
-            file that cannot be read exceeds any limit.
+        on_duplicate: Which row is stored if a key occurs more than once in the input: with
+            ``"reject"`` and ``"first"`` the first one, with ``"last"`` the last one. With
+            ``"reject"`` the others are rejects, else they count as superseded.
+        max_rejects: Stop if more rows than this are rejected, a number or a share (``"1%"``); None
+            is no limit. A file that cannot be read exceeds any limit.
         bulk: Have a server index after the load, not during it.
         threads: Encoding threads; None takes one for each processor, less one where the engine
             runs in this process.
@@ -51,7 +51,7 @@ class RunOptions:
             data, or in ``./qdrant-static-state`` for a server.
         rejects: The file for rows that are not stored; None makes a new one in ``state``.
         keep_runs: Keep the rejects files and manifests of this many last runs, and remove those of
-            earlier ones; None takes the number that was given last, else 20.
+            earlier ones; None takes the number that an earlier run was given, else 20.
         pinned: Refuse a collection that is not what ``spec`` and ``encoder`` say, also where a
             migration has put it in the place of one that was.
         job: A name that log lines begin with; None takes the job file's, if there is one.

@@ -146,7 +146,7 @@ def correct_mean_length(
     # An attempt that died in the middle has left weights of several mean lengths.
     means = [used, *(one for one in tried if one != used)]
     ledger_notes[SAMPLED] = [*means, true]
-    note(f"{lengths} ({off:+.0%}): its weights are made again")
+    note(f"{lengths} ({off:+.0%}): its weights are computed again")
     unclear = _reweigh(mode, [*means, true], true)
     if unclear is None:
         return None

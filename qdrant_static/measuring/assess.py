@@ -104,7 +104,7 @@ class Assessment:
 
     def lines(self) -> list[str]:
         """Return one sentence for each side."""
-        return [f"{side}; {self.queries} of its own points asked" for side in self.sides]
+        return [f"{side}; {self.queries} of its own points were the queries" for side in self.sides]
 
 
 def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) -> Assessment | None:

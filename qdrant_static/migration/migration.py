@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
-from qdrant_static.clients.connect import check_client
+from qdrant_static.clients.connect import address, check_client
 from qdrant_static.clients.scroll import exact_count
 from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import CollectionLockedError
@@ -72,13 +72,16 @@ class Migration:
             client, alias, journal=journal, encoders=encoders, state=state
         )
 
+    def __repr__(self) -> str:
+        return f"Migration({address(self.client)!r}, {self.alias!r})"
+
     def start(
         self,
         encoder: AnyEncoder,
         *,
         spec: CollectionSpec | None = None,
         source: PathLike | Sequence[PathLike] | None = None,
-        options: SourceOptions | None = None,
+        source_options: SourceOptions | None = None,
         max_rate: float | None = None,
         frozen: bool = False,
         progress: bool | ProgressCallback | None = None,
@@ -94,7 +97,7 @@ class Migration:
             encoder: Green's encoder, or its name.
             spec: Green's spec; None for the layout of blue.
             source: Files; None for the texts in the payload of blue's points.
-            options: How the files are read; the default is how blue was filled.
+            source_options: How the files are read; the default is how blue was filled.
             max_rate: The maximum number of rows read per second.
             frozen: The applications do not write, and use no `LiveWriter`: what they write all
                 the same is not carried over, and `verify` finds it.
@@ -118,7 +121,7 @@ class Migration:
         wanted = starting.NextGeneration(
             encoder=as_encoder(encoder),
             spec=spec,
-            origin=Origin.of(source, options),
+            origin=Origin.of(source, source_options),
             frozen=frozen,
         )
         filling = starting.Filling(

@@ -126,7 +126,7 @@ def test_a_sample_comes_from_all_over_the_input(client, encoder, tmp_path, monke
     rows = [{"id": n, "text": "word " * (2 if n < 1000 else 12)} for n in range(4000)]
     path = write_jsonl(tmp_path / "b.jsonl", rows)
     report = ingest(client, "c", path, encoder=encoder)
-    assert not any("its weights are made again" in note for note in report.notes)
+    assert not any("its weights are computed again" in note for note in report.notes)
     assert read_spec(client, "c").sparse.mean_length == pytest.approx(9.5, rel=0.05)
 
 

@@ -66,3 +66,10 @@ def test_a_key_over_an_insecure_connection_is_a_warning_that_names_the_host_and_
     with pytest.warns(UserWarning, match="insecure connection to db.example") as caught:
         connect("http://db.example:6333", api_key="k").close()
     assert [one.filename for one in caught] == [__file__]
+
+
+def test_a_file_is_no_place_for_collections(tmp_path):
+    file = tmp_path / "articles.jsonl"
+    file.write_text("")
+    with pytest.raises(ArgumentError, match=r"articles.jsonl' is a file; name a folder"):
+        connect(file)

@@ -38,8 +38,18 @@ def test_every_name_is_there_and_is_no_module():
         assert not inspect.ismodule(getattr(qdrant_static, name)), name
 
 
-def test_dir_lists_every_name():
-    assert set(NAMES) <= set(dir(qdrant_static))
+def test_dir_lists_the_public_names_and_nothing_else():
+    assert dir(qdrant_static) == sorted([*NAMES, "errors", "sources", "testing"])
+
+
+def test_the_public_modules_are_attributes_before_they_are_imported(tmp_path):
+    code = (
+        "import qdrant_static\n"
+        "assert qdrant_static.sources.__all__ and qdrant_static.errors.__all__\n"
+        "assert qdrant_static.testing.__all__\n"
+    )
+    done = run_python(code, cwd=tmp_path)
+    assert done.code == 0, done.err
 
 
 def test_an_unknown_name_is_an_attribute_error():

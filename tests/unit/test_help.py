@@ -58,7 +58,10 @@ def test_the_package_runs_as_a_module(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("qdrant-static ")
 
 
-@pytest.mark.parametrize(("old", "new"), [("collection", "show"), ("plan", "capacity")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("collection", "show"), ("plan", "capacity"), ("add-vector", "migrate add-vector")],
+)
 def test_a_command_that_was_renamed_names_its_successor(old, new):
     done = CliRunner().invoke(app, [old, "c"])
     assert done.exit_code == 2

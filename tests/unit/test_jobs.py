@@ -107,6 +107,7 @@ BASE = 'collection = "c"\npaths = ["a"]\n'
         (f"{BASE}[build]\nshard = 2", "nightly.toml: build.shard: is unknown; known: folder, "),
         (f'{BASE}[build]\npeers = "p"', "nightly.toml: build.peers: is not a table"),
         (f"{BASE}[passages]\ntokens = 1.5", "nightly.toml: passages.tokens: is not an integer"),
+        (f"{BASE}source = 'a.jsonl'", "nightly.toml: source: is the table of how the input is rea"),
         (f"{BASE}ingest = 5", "nightly.toml: ingest: is not a table"),
         (f'{BASE}[connect]\napi_key = "${{NONE}}"', "connect.api_key: the environment has no vari"),
         (f'{BASE}[connect]\napi_key = "${{QDRANT_API_KEY}}"\nkey = "${{QDRANT_API_KEY}}"',
