@@ -20,8 +20,8 @@ class CollectionSummary:
         name: The name that was asked for: a collection's, or an alias's.
         target: The directory or the server that holds it, without secrets.
         points: Number of points, exact.
-        encoder: Name of the encoder that made the vectors; ``"unknown"`` in a collection that was
-            made otherwise and does not tell.
+        encoder: Name of the encoder that made the vectors; ``"unknown"`` where a collection that
+            was made without this package does not record it.
         vectors: Name of each dense vector -> its size and quantization, in words.
         sparse: BM25's language, or None without BM25.
         late: Name of the late-interaction encoder, or None without one.
