@@ -210,9 +210,12 @@ def test_a_limit_over_the_number_of_points_gives_all(client, encoder):
     assert len(search(client, "c", QUERY, plan="exact", limit=10_000, encoder=encoder)) == 400
 
 
-@pytest.mark.parametrize("text", ["", "  \n", None, 5])
-def test_a_query_without_text_is_an_error(client, encoder, text):
-    with pytest.raises(ArgumentError, match="query: has no text"):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("", "has no text"), ("  \n", "has no text"), (None, "None is not a s"), (5, "5 is not a s")],
+)
+def test_a_query_without_text_is_an_error(client, encoder, text, problem):
+    with pytest.raises(ArgumentError, match=f"query: {problem}"):
         search(client, "c", text, encoder=encoder)
 
 
@@ -313,8 +316,13 @@ class Counting:
         self.calls: list[str] = []
 
     def __getattr__(self, name: str):
-        self.calls.append(name)
-        return getattr(self._client, name)
+        method = getattr(self._client, name)
+
+        def call(*arguments, **options):
+            self.calls.append(name)
+            return method(*arguments, **options)
+
+        return call if callable(method) else method
 
 
 class CountingEncoder(FakeEncoder):
