@@ -150,8 +150,8 @@ def _change_settings(client: Client, collection: str, changes: CollectionDiff) -
         if any(field.startswith(f"vectors.{vector.name}.") for field in fields)
     }
     if wanted.late is not None and "late.placement" in fields:
-        given = params.late_params(wanted.late, tiers=tiers)
-        vectors[LATE] = models.VectorParamsDiff(on_disk=given.on_disk, memory=given.memory)
+        late = params.late_params(wanted.late, tiers=tiers)
+        vectors[LATE] = models.VectorParamsDiff(on_disk=late.on_disk, memory=late.memory)
     arguments: dict[str, Any] = {}
     if wanted.sparse is not None and "sparse.placement" in fields:
         given_sparse = params.sparse_params(wanted.sparse, tiers=tiers)
@@ -192,8 +192,8 @@ def _add_vectors(
         sparse = replace(sparse, mean_length=stored.sparse.mean_length)
     for difference in changes.needing("new vector"):
         if difference.field == "late" and wanted.late is not None:
-            given = params.late_params(wanted.late, tiers=tiers)
-            create_dense_vector(client, collection, LATE, given)
+            model = params.late_params(wanted.late, tiers=tiers)
+            create_dense_vector(client, collection, LATE, model)
         elif difference.field == "sparse" and sparse is not None:
             create_terms_vector(client, collection)
             sparse = fill_terms(client, collection, sparse, fields)

@@ -130,7 +130,11 @@ def fill_prefix(client: Client, collection: str, source: VectorSpec, vector: Vec
     """
     filled = 0
     for page in pages(client, collection, with_vectors=[source.name]):
-        rows = [(one.id, row) for one in page if (row := vector_of(one, source.name)) is not None]
+        rows = [
+            (record.id, row)
+            for record in page
+            if (row := vector_of(record, source.name)) is not None
+        ]
         if not rows:
             continue
         longer = original_form(np.asarray([row for _, row in rows], np.float32), source)

@@ -131,9 +131,9 @@ class Measurement:
             tick()
         return sorted(self.neighbors)
 
-    def recall(self, number: int, found: Sequence[PointId]) -> float:
+    def recall(self, number: int, ids: Sequence[PointId]) -> float:
         """Return the share of a query's k nearest neighbors among the points found."""
-        return neighbor_recall(found, self.neighbors[number], self.k)
+        return neighbor_recall(ids, self.neighbors[number], self.k)
 
     def values(
         self,

@@ -75,14 +75,14 @@ def reciprocal_rank(ranking: Sequence[Hashable], relevant: Judgements, k: int = 
     return 0.0
 
 
-def neighbor_recall(found: Sequence[Hashable], scores: Mapping[Any, float], k: int) -> float:
+def neighbor_recall(ranking: Sequence[Hashable], scores: Mapping[Any, float], k: int) -> float:
     """Return the share of the true k nearest neighbors that an approximate search found.
 
     A point that is as near as the k-th counts as one of them: among equal texts, no choice is wrong
     (Aumüller, Bernhardsson and Faithfull, ANN-Benchmarks, 2020, doi:10.1016/j.is.2019.02.006).
 
     Args:
-        found: The ids that the search found, best first, each once.
+        ranking: The ids that the search found, best first, each once.
         scores: The scores of the exact search by id; higher is nearer. At least k of them (or
             all points), and as many as possible of those that are as near as the k-th.
         k: Depth.
@@ -96,7 +96,7 @@ def neighbor_recall(found: Sequence[Hashable], scores: Mapping[Any, float], k: i
     # The engine adds float32 in another order for batches than for single queries.
     last = order[-1] - 1e-6 * max(1.0, abs(order[-1]))
     near = {point: 1.0 for point, score in scores.items() if score >= last}
-    return sum(point in near for point in _top(found, near, k)) / len(order)
+    return sum(point in near for point in _top(ranking, near, k)) / len(order)
 
 
 def _dcg(gains: Sequence[float]) -> float:

@@ -94,9 +94,9 @@ class ByJudgements(Session):
             p_value=test.p_value,
         )
 
-    def _ndcg(self, number: int, found: list[PointId]) -> float:
+    def _ndcg(self, number: int, ids: list[PointId]) -> float:
         relevant = (self.measurement.queries.relevant or [])[number]
-        return ndcg(found, relevant, self.measurement.k)
+        return ndcg(ids, relevant, self.measurement.k)
 
 
 def _leaders(best: Trial, trials: list[Trial]) -> list[SearchPlan]:

@@ -102,13 +102,13 @@ class _Parser:
     def comparisons(self) -> list[Comparison]:
         if not self._text.strip():
             raise FilterError(filter=self._text, problem="it is empty")
-        found = [self._comparison()]
+        parsed = [self._comparison()]
         while self._rest():
             if _AND.match(self._text, self._at) is None:
                 raise self._error(f"expected 'and' before {self._shown()}")
             self._at += len("and")
-            found.append(self._comparison())
-        return found
+            parsed.append(self._comparison())
+        return parsed
 
     def _comparison(self) -> Comparison:
         if not self._rest():
