@@ -18,7 +18,7 @@ from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.presets import preset
 from qdrant_static.collection.updates import change_vectors, vector_diff
 from qdrant_static.measuring.measurement import Measurement, disk_bytes
-from qdrant_static.measuring.quantizereport import Measured
+from qdrant_static.measuring.quantizereport import MeasuredCodes
 from qdrant_static.measuring.queries import QuerySet, sample_points
 from qdrant_static.querying.query import Query
 
@@ -56,7 +56,7 @@ class CodeTrial:
 
     def measured(
         self, vector: VectorSpec, ladder: Sequence[float | None], target: float
-    ) -> Measured:
+    ) -> MeasuredCodes:
         """Measure with the least oversampling that reaches the target, else with the largest.
 
         Args:
@@ -80,7 +80,7 @@ class CodeTrial:
             if recall >= target:
                 break
         p50, p95 = np.percentile(seconds, [50, 95]) * 1e3
-        return Measured(
+        return MeasuredCodes(
             quantization=quantizations.describe(vector.quantization),
             oversampling=oversampling,
             recall=recall,
@@ -98,7 +98,7 @@ class CodeTrial:
         change_vectors(client, collection, changes)
         wait_until_indexed(client, collection)
 
-    def simulated(self, wanted: VectorSpec, target: float) -> tuple[Measured, int]:
+    def simulated(self, wanted: VectorSpec, target: float) -> tuple[MeasuredCodes, int]:
         """Measure the codes on a sample of the vectors, in a temporary embedded collection.
 
         Returns:

@@ -30,7 +30,7 @@ from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.assess import assess
 from qdrant_static.measuring.codetrial import LADDER, LIMIT, QUERIES, CodeTrial, oversamplings
 from qdrant_static.measuring.measurement import Measurement, points_with
-from qdrant_static.measuring.quantizereport import Measured, QuantizeReport
+from qdrant_static.measuring.quantizereport import MeasuredCodes, QuantizeReport
 from qdrant_static.measuring.queries import of_vectors
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _try_codes(
     wanted: VectorSpec,
     target: float,
     notify: Callable[[str], None],
-) -> tuple[Measured, bool, bool]:
+) -> tuple[MeasuredCodes, bool, bool]:
     """Return the measurement, whether there are codes now, and whether they were changed."""
     new, old = (quantizations.describe(vector.quantization) for vector in (wanted, now))
     notify(f"building {new}")
@@ -237,7 +237,7 @@ def _note_in_metadata(
 
 
 def _note(
-    now: VectorSpec, wanted: VectorSpec, after: Measured, target: float, *, kept: bool
+    now: VectorSpec, wanted: VectorSpec, after: MeasuredCodes, target: float, *, kept: bool
 ) -> str:
     new = quantizations.describe(wanted.quantization)
     if wanted.quantization == now.quantization:
@@ -251,7 +251,7 @@ def _note(
 
 
 def _dry_note(
-    predicted: Measured, rows: int, points: int, target: float, text: Sequence[str]
+    predicted: MeasuredCodes, rows: int, points: int, target: float, text: Sequence[str]
 ) -> str:
     verdict = "reaches" if predicted.recall >= target else "falls short of"
     note = (

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasuredCodes:
     """The cost and the recall of a collection's first pass.
 
     Attributes:
@@ -53,8 +53,8 @@ class QuantizeReport:
     points: int
     queries: int
     target_recall: float
-    before: Measured
-    after: Measured
+    before: MeasuredCodes
+    after: MeasuredCodes
     simulated: int | None
     kept: bool
     terms: int | None

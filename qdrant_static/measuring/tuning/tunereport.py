@@ -14,7 +14,7 @@ _WORDS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasuredPlan:
     """A plan and its measurements.
 
     Attributes:
@@ -105,10 +105,10 @@ class TuneReport:
     target: float | None
     source: str
     queries: int
-    rows: tuple[Measured, ...]
-    exact: Measured | None
-    before: Measured | None
-    choice: Measured | None
+    rows: tuple[MeasuredPlan, ...]
+    exact: MeasuredPlan | None
+    before: MeasuredPlan | None
+    choice: MeasuredPlan | None
     reached: bool
     fresh: Fresh | None
     stored: bool
@@ -157,7 +157,7 @@ class TuneReport:
         )
         return lines
 
-    def _shown(self) -> list[Measured]:
+    def _shown(self) -> list[MeasuredPlan]:
         marked = [
             measured.plan
             for measured in (self.choice, self.exact, self.before)

@@ -11,7 +11,7 @@ from qdrant_static.measuring.measurement import Measurement
 from qdrant_static.measuring.queries import QuerySet
 from qdrant_static.measuring.tuning.race import Cost, Race, Trial
 from qdrant_static.measuring.tuning.sweep import describe
-from qdrant_static.measuring.tuning.tunereport import Fresh, Measured, TuneReport
+from qdrant_static.measuring.tuning.tunereport import Fresh, MeasuredPlan, TuneReport
 from qdrant_static.querying.explain import explain
 
 if TYPE_CHECKING:
@@ -152,15 +152,15 @@ class Session:
         client, collection = self.measurement.client, self.measurement.collection
         return int(client.count(collection, count_filter=condition, exact=True).count)
 
-    def _measured(self, trial: Trial | None, front: list[Trial]) -> Measured | None:
+    def _measured(self, trial: Trial | None, front: list[Trial]) -> MeasuredPlan | None:
         return None if trial is None or not trial.values else self._row(trial, front)
 
-    def _row(self, trial: Trial, front: list[Trial]) -> Measured:
+    def _row(self, trial: Trial, front: list[Trial]) -> MeasuredPlan:
         if self.race is None:
             raise ArgumentError(field="tune", problem="nothing was measured")
         interval = self.race.interval(trial)
         plan = trial.plan if self.rerank is None else replace(trial.plan, rerank=self.rerank)
-        return Measured(
+        return MeasuredPlan(
             plan=plan,
             words=describe(trial.plan, self.spec),
             queries=len(trial.values),
