@@ -130,6 +130,8 @@ def _options(command: Callable[..., Any]) -> dict[str, str]:
                 usual = f"--{name.replace('_', '-')}"
                 typed = next((text for text in spellings if text.startswith("--")), usual)
                 known |= {name: typed, typed[2:].replace("-", "_"): typed}
+    if "db" in known:
+        known["target"] = known["db"]  # what `connect` calls it
     return known
 
 

@@ -204,8 +204,9 @@ def test_the_rejects_file_is_where_it_is_wanted(run, tmp_path):
 
 def test_a_place_that_is_a_file_is_one_sentence(run, place):
     (place / "file").touch()
-    done = run("ingest", "a.jsonl", "--db", "file", code=1)
-    assert done.stderr.splitlines()[-1].startswith("error: ")
+    done = run("ingest", "a.jsonl", "--db", "file", code=2)
+    last = done.stderr.splitlines()[-1]
+    assert last == "error: --db: 'file' is a file; name a folder or a server's URL"
 
 
 # --- search ----------------------------------------------------------------------------------
