@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qdrant_static.migration.migration import Migration
+from qdrant_static.migration.session import MigrationSession
 from qdrant_static.shipping.localbuild.buildhere import BuildHere
 from tests.migration_suite import (
     NEW,
@@ -53,7 +53,7 @@ class TestBuiltHere(MigrationSuite):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(Migration, "catch_up", die)
+            patched.setattr(MigrationSession, "catch_up", die)
             with pytest.raises(KeyboardInterrupt):
                 place.start()
         assert place.phase == "building"
