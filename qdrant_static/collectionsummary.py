@@ -91,14 +91,12 @@ def summarize(client: Client, collection: str) -> CollectionSummary:
     """
     from qdrant_static.clients.connect import address
     from qdrant_static.collection import quantization
-    from qdrant_static.collection.foreign import carried_spec, foreign_spec
+    from qdrant_static.collection.foreign import described_spec
     from qdrant_static.collection.passes import default_plan
     from qdrant_static.measuring.measurement import disk_bytes
     from qdrant_static.redaction import public_uri
 
-    spec = carried_spec(client, collection)
-    if spec is None or not spec.planned:
-        spec = foreign_spec(client, collection)
+    spec = described_spec(client, collection)
     return CollectionSummary(
         name=collection,
         target=public_uri(address(client)),

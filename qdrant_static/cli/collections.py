@@ -69,13 +69,11 @@ def show(
     For a collection that was made without this package, it shows what the engine reports.
     """
     from qdrant_static import connect
-    from qdrant_static.collection.foreign import carried_spec, foreign_spec
+    from qdrant_static.collection.foreign import described_spec
     from qdrant_static.collection.specfile import spec_to_toml
 
     with closing(connect(db, api_key=api_key)) as client:
-        spec = carried_spec(client, collection)
-        if spec is None or not spec.planned:
-            spec = foreign_spec(client, collection)
+        spec = described_spec(client, collection)
     typer.echo(json.dumps(spec.to_dict(), indent=2) if as_json else spec_to_toml(spec).rstrip())
 
 

@@ -145,6 +145,21 @@ def carried_spec(client: Client, collection: str) -> CollectionSpec | None:
     return _carried(info_of(client, collection), collection)
 
 
+def described_spec(client: Client, collection: str) -> CollectionSpec:
+    """Return what a collection is, also where its encoder is not known.
+
+    That is the spec in its metadata, or, where it was made without this package, its configuration.
+
+    Raises:
+        CollectionNotFoundError: If there is no such collection.
+    """
+    info = info_of(client, collection)
+    stored = _carried(info, collection)
+    if stored is not None and stored.planned:
+        return stored
+    return foreign_spec(client, collection, info=info)
+
+
 def with_terms(spec: CollectionSpec, sparse: SparseSpec, fields: Fields) -> CollectionSpec:
     """Return the spec with a BM25 vector, keeping the field of the key."""
     return replace(spec, sparse=sparse, fields=replace(fields, key=spec.fields.key))
