@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from qdrant_static.clients.connect import address, is_remote, secrets_of
+from qdrant_static.clients.connect import address, is_remote, secrets_of, server_version
 from qdrant_static.clients.failures import Verdict, failure_of, final_error
 from qdrant_static.errors import ArgumentError, ServerUnavailableError
 from qdrant_static.redaction import redact
@@ -199,6 +199,25 @@ class _Outage:
     where: str
     problem: str
     retry_after_s: float | None = None
+
+
+def first_version(client: Client, collection: str) -> tuple[int, int, int] | None:
+    """Return the version of a server, as the first request of a job to it.
+
+    Args:
+        client: The client of the server.
+        collection: The collection that the job is about, for messages.
+
+    Raises:
+        ServerUnavailableError: If the server does not answer within seconds.
+    """
+    return call_with_retries(
+        client,
+        collection,
+        "asking for the version",
+        lambda: server_version(client),
+        retry=FIRST_CONTACT,
+    )
 
 
 def _retry(

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING
 from qdrant_client import models
 
 from qdrant_static.clients.aliases import resolve_alias
-from qdrant_static.clients.connect import check_client, is_remote, server_version
-from qdrant_static.clients.retry import FIRST_CONTACT, RetryPolicy, call_with_retries
+from qdrant_static.clients.connect import check_client, is_remote
+from qdrant_static.clients.retry import RetryPolicy, call_with_retries, first_version
 from qdrant_static.clients.scroll import exact_count
 from qdrant_static.edge import EdgeClient
 from qdrant_static.edge.directory import check_name, require_room
@@ -156,13 +156,7 @@ def pull(
 
 
 def _require_tested(server: QdrantClient, collection: str, node: Node, *, untested: bool) -> None:
-    version = call_with_retries(
-        server,
-        collection,
-        "asking for the version",
-        lambda: server_version(server),
-        retry=FIRST_CONTACT,
-    )
+    version = first_version(server, collection)
     if untested or (version is not None and version[:2] in TESTED):
         return
     shown = "of an unknown version" if version is None else ".".join(map(str, version))

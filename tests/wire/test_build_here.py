@@ -460,7 +460,7 @@ def test_names_that_are_taken(job, wire):
 def test_a_server_that_was_never_tried_is_refused_before_anything_is_built(
     job, wire, carrier, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(prepare, "server_version", lambda server: (1, 17, 2))
+    monkeypatch.setattr(prepare, "first_version", lambda server, collection: (1, 17, 2))
     with pytest.raises(CannotShipError, match=r"it runs version 1\.17.*--untested"):
         job()
     assert not (tmp_path / "st" / "build" / "c").exists()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from qdrant_static.clients.connect import address, server_version
-from qdrant_static.clients.retry import FIRST_CONTACT, RetryPolicy, call_with_retries
+from qdrant_static.clients.connect import address
+from qdrant_static.clients.retry import RetryPolicy, call_with_retries, first_version
 from qdrant_static.errors import CannotShipError, EngineError
 from qdrant_static.routing import shard_of
 from qdrant_static.shipping.packing.segments import BuiltShard, translated_states, unknown_versions
@@ -91,13 +91,7 @@ def check_server_version(server: QdrantClient, collection: str, *, untested: boo
         CannotShipError: If its version was not tested.
         ServerUnavailableError: If the server does not answer.
     """
-    version = call_with_retries(
-        server,
-        collection,
-        "asking for the version",
-        lambda: server_version(server),
-        retry=FIRST_CONTACT,
-    )
+    version = first_version(server, collection)
     if (version is None or version[:2] not in TESTED) and not untested:
         shown = "an unknown version" if version is None else f"version {_shown(version)}"
         tested = ", ".join(_shown(one) for one in sorted(TESTED))
