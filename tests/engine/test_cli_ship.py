@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from qdrant_static import CollectionSpec, EdgeClient, ingest, load_encoder
 from qdrant_static.cli import app
+from qdrant_static.clients import retry
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.errors import ShipmentRefusedError
 from qdrant_static.shipping import push
 from qdrant_static.shipping.progress import ShipProgress, progress_callback
 from qdrant_static.shipping.reports import Shipment
-from qdrant_static.shipping.targets import prepare
 from tests.fakes import write_jsonl
 
 SHIPMENT = Shipment(
@@ -131,7 +131,7 @@ def test_wrong_usage_exits_with_2_before_anybody_is_asked(place, arguments, told
 
 
 def test_a_server_that_is_away_exits_with_1(place, monkeypatch):
-    monkeypatch.setattr(prepare, "FIRST_CONTACT", RetryPolicy(budget_s=0.1))
+    monkeypatch.setattr(retry, "FIRST_CONTACT", RetryPolicy(budget_s=0.1))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
