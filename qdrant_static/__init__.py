@@ -9,8 +9,8 @@
         hits = articles.search("mRNA vaccine durability", limit=10)
 
 Public are the names in ``__all__`` here, and those in the ``__all__`` of `qdrant_static.errors`,
-`qdrant_static.sources` and `qdrant_static.testing`. All other modules are private: they may change
-in any version.
+`qdrant_static.sources`, `qdrant_static.testing` and `qdrant_static.training`. All other modules
+are private: they may change in any version.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ _HOMES = {
     "verify": "ingestion.verify",
 }
 
-_PUBLIC_MODULES = ("errors", "sources", "testing")
+_PUBLIC_MODULES = ("errors", "sources", "testing", "training")
 
 __all__ = [
     "Bm25Encoder",

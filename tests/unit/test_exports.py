@@ -25,6 +25,7 @@ NAMES = [
 HEAVY = (
     "numpy", "pyarrow", "qdrant_client", "qdrant_edge", "model2vec", "tokenizers", "numba", "tqdm",
     "typer", "rich", "grpc", "pydantic", "fastembed", "huggingface_hub", "torch", "safetensors",
+    "scipy", "onnxruntime",
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def test_every_name_is_there_and_is_no_module():
 
 
 def test_dir_lists_the_public_names_and_nothing_else():
-    assert dir(qdrant_static) == sorted([*NAMES, "errors", "sources", "testing"])
+    assert dir(qdrant_static) == sorted([*NAMES, "errors", "sources", "testing", "training"])
 
 
 def test_the_public_modules_are_attributes_before_they_are_imported(tmp_path):
