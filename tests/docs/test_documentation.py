@@ -153,7 +153,10 @@ def test_every_command_line_shown_has_options_that_there_are(path, tmp_path):
             assert set(OPTION.findall(line)) <= known, line
 
 
-PUBLIC = ("qdrant_static", "qdrant_static.errors", "qdrant_static.sources", "qdrant_static.testing")
+PUBLIC = (
+    "qdrant_static", "qdrant_static.errors", "qdrant_static.sources", "qdrant_static.testing",
+    "qdrant_static.training",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
