@@ -51,12 +51,23 @@ class FakeEncoder:
     Args:
         name: The name in its `EncoderInfo`.
         salt: Another salt gives another encoder: other vectors, another fingerprint.
+        fitted_to: Fingerprint of the encoder that it claims to be fitted to.
     """
 
-    def __init__(self, name: str = "fake", *, salt: str = "", dimension: int = DIMENSION) -> None:
+    def __init__(
+        self,
+        name: str = "fake",
+        *,
+        salt: str = "",
+        dimension: int = DIMENSION,
+        fitted_to: str | None = None,
+    ) -> None:
         self._salt = salt
         self._info = EncoderInfo(
-            name=name, dimension=dimension, fingerprint=f"fake-{salt or 'plain'}-{dimension}"
+            name=name,
+            dimension=dimension,
+            fingerprint=f"fake-{salt or 'plain'}-{dimension}",
+            fitted_to=fitted_to,
         )
 
     @property

@@ -29,6 +29,8 @@ class EncoderInfo:
         max_length: Texts are cut to this number of tokens; None for no limit.
         pooling: ``"mean"`` or ``"sum"``; empty for an encoder that is not static.
         dtype: Type of its token table; empty for an encoder that is not static.
+        fitted_to: Fingerprint of the encoder to whose vectors this one was fitted, so that the
+            vectors of both can be compared (`CollectionSpec.queries`); None if it was not.
     """
 
     name: str
@@ -41,6 +43,7 @@ class EncoderInfo:
     max_length: int | None = field(default=None, compare=False)
     pooling: str = field(default="", compare=False)
     dtype: str = field(default="", compare=False)
+    fitted_to: str | None = field(default=None, compare=False)
 
     def identity(self) -> dict[str, Any]:
         """Return what a collection's metadata keeps: the fields that count for equality."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qdrant_static.encoders.modelcard import fitted_to
 from qdrant_static.encoders.modelfiles import map_safetensors, read_json, read_tokenizer
 from qdrant_static.encoders.sentencetransformers import (
     default_prompt,
@@ -152,6 +153,7 @@ def from_model2vec(
         max_characters=None if max_length is None else max_length * median,
         weights=tensors.get("weights"),
         token_mapping=tensors.get("mapping"),
+        fitted_to=fitted_to(folder),
     )
 
 

@@ -57,6 +57,7 @@ class StaticEncoder:
             (model2vec).
         pooling: "mean" or "sum".
         prompt: The text that is put before every text.
+        fitted_to: Fingerprint of the encoder that it was fitted to; None if it was not.
 
     Raises:
         InvalidModelError: The parts do not fit together.
@@ -78,6 +79,7 @@ class StaticEncoder:
         keep_unknown: bool = False,
         pooling: str = "mean",
         prompt: str = "",
+        fitted_to: str | None = None,
     ) -> None:
         for argument, value in (("max_length", max_length), ("max_characters", max_characters)):
             if value is not None and value < 0:
@@ -90,14 +92,9 @@ class StaticEncoder:
         check_tokenizer(tokenizer, name)
         n_ids = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         self._table = TokenTable(
-            table,
-            token_mapping,
-            weights,
-            pooling=pooling,
-            normalize=normalize,
-            n_ids=n_ids,
-            name=name,
-        )
+            table, token_mapping, weights,
+            pooling=pooling, normalize=normalize, n_ids=n_ids, name=name,
+        )  # fmt: skip
         self._tokens = LazyTokenizer(
             tokenizer,
             TokenRules(
@@ -110,6 +107,7 @@ class StaticEncoder:
         self._name = name
         self._revision = revision
         self._prompt = prompt
+        self._fitted_to = fitted_to
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StaticEncoder:
         """Return a copy that shares the arrays, which are read-only."""
@@ -130,6 +128,7 @@ class StaticEncoder:
             max_length=self._tokens.plain.rules.max_length,
             pooling=table.pooling,
             dtype=table.dtype,
+            fitted_to=self._fitted_to,
         )
 
     @property
