@@ -25,6 +25,7 @@ from qdrant_static.cli import (
     runs,
     search,
     ship,
+    train,
     tune,
     verify,
 )
@@ -71,6 +72,7 @@ app.command("delete")(collections.delete)
 app.command("capacity")(capacity.command)
 app.command("quantize")(quantize.command)
 app.add_typer(migrate.app, name="migrate")
+app.add_typer(train.app, name="train")
 app.command("pull")(pull.command)
 app.command("ship")(ship.command)
 app.command("tune")(tune.command)

@@ -10,7 +10,10 @@ from importlib import import_module
 from typing import Any
 
 #: Name -> the module that holds it; a module is imported when its name is first used.
-_HOMES: dict[str, str] = {}
+_HOMES: dict[str, str] = {
+    "Distillation": "distillation",
+    "distill": "distillation",
+}
 
 __all__: list[str] = sorted(_HOMES)
 

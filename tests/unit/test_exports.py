@@ -135,3 +135,13 @@ def test_the_version_is_one_number_in_one_place():
 
     assert qdrant_static.__version__ == __version__
     assert __version__ not in (REPOSITORY / "pyproject.toml").read_text().split("[build-system]")[0]
+
+
+def test_the_names_of_training_are_sorted_and_none_hides_a_module():
+    from qdrant_static import training
+
+    assert training.__all__ == sorted(training.__all__) == dir(training)
+    for name in training.__all__:
+        assert not inspect.ismodule(getattr(training, name)), name
+    below = {path.stem for path in Path(training.__file__).parent.iterdir()}
+    assert not below & set(training.__all__)

@@ -1,0 +1,22 @@
+"""``qdrant-static train``: makes a model for a corpus; each command has a module of its own."""
+
+from __future__ import annotations
+
+import typer
+
+from qdrant_static.cli import train_distill
+
+app = typer.Typer(
+    help="Fit a static model to a corpus.\n\nEach command writes a folder that `--encoder` "
+    "takes, with a card of what it was made of.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep ``train`` a group, however many commands it has."""
+
+
+app.command("distill")(train_distill.command)
