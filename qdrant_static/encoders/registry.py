@@ -22,6 +22,7 @@ AnyEncoder: TypeAlias = Encoder | str | os.PathLike[str]
 ENTRY_POINT_GROUP = "qdrant_static.encoders"
 
 _FASTEMBED = "fastembed:"
+_HEAD = "head:"
 _BUILT_IN = {"wordllama": "qdrant_static.encoders.loading:load_wordllama"}
 
 
@@ -38,7 +39,8 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
         name_or_path: ``"wordllama"`` (256 dimensions, offline, needs the extra ``offline``), the
             path of a folder in model2vec's or sentence-transformers' format, a name on the hub
             (``"owner/model"``), a name that an installed distribution registers, or
-            ``"fastembed:NAME"``, a dense model of fastembed.
+            ``"fastembed:NAME"``, a dense model of fastembed, or ``"head:FILE.json"``, a head that
+            `train compress` wrote, which shortens the vectors of the encoder that it names.
 
     Returns:
         The encoder, ready to use from several threads.
@@ -59,6 +61,10 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
         from qdrant_static.encoders.fastembed import load_dense
 
         return load_dense(name)
+    if name.startswith(_HEAD):
+        from qdrant_static.encoders.headencoder import load_head_encoder
+
+        return load_head_encoder(name, load_encoder)
     from qdrant_static.encoders import loading
 
     if Path(name).is_dir():

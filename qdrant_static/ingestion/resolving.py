@@ -14,6 +14,7 @@ from qdrant_static.collection.fields import value_at
 from qdrant_static.collection.migrationcheck import other_generations
 from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.collection.specdiff import compare
+from qdrant_static.encoders.headencoder import ready_dimension
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder, load_encoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.reading.options import CellType
@@ -79,11 +80,11 @@ def resolve(
     wanted = spec or there or CollectionSpec.for_encoder(encoder)
     wanted = wanted.with_source(fields=fields, mean_length=None)
     check_encoder(collection, wanted.encoder, encoder.info)
-    given, full = source.selection.dimension, wanted.vectors[0].size
-    if given not in (None, full):
+    given, taken = source.selection.dimension, ready_dimension(encoder)
+    if given not in (None, taken):
         raise ArgumentError(
             field="vectors",
-            problem=f"those in {source.selection.vectors!r} have {given} dimensions, not {full}",
+            problem=f"those in {source.selection.vectors!r} have {given} dimensions, not {taken}",
         )
     if there is None:
         if wanted.sparse is not None:

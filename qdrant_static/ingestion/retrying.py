@@ -13,6 +13,8 @@ from qdrant_static import rules
 from qdrant_static.clients.connect import check_client
 from qdrant_static.clients.statefolder import StateFolder, state_folder
 from qdrant_static.collection.create import read_spec
+from qdrant_static.encoders.headencoder import ready_dimension
+from qdrant_static.encoders.registry import as_encoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.ingestion.pipeline import run_job
@@ -98,10 +100,14 @@ def retry_rejects(
     if text is not None:
         chosen = replace(chosen, template=None)
     chosen = chosen.with_columns(key=key, text=text)
+    dimension = None
+    if chosen.vectors is not None:
+        encoder = as_encoder(spec.encoder.name if encoder is None else encoder)
+        dimension = ready_dimension(encoder)
     report = run_job(
         client,
         collection,
-        _source(copied, chosen, spec),
+        _source(copied, chosen, dimension),
         spec=None,
         encoder=encoder,
         late_encoder=late_encoder,
@@ -152,12 +158,16 @@ def _as_read(
     )
 
 
-def _source(copied: CopiedRows, options: SourceOptions, spec: CollectionSpec) -> Source:
-    """Open the rows as a source, in which columns of the job may be missing."""
+def _source(copied: CopiedRows, options: SourceOptions, dimension: int | None) -> Source:
+    """Open the rows as a source, in which columns of the job may be missing.
+
+    Args:
+        copied: The rows.
+        options: How they are read.
+        dimension: That of ready vectors; None where there are none.
+    """
     selection = select((), "the rejects", options)
-    selection = replace(selection, flat=frozenset(copied.flat))
-    if options.vectors is not None:
-        selection = replace(selection, dimension=spec.vectors[0].size)
+    selection = replace(selection, flat=frozenset(copied.flat), dimension=dimension)
     name = str(copied.target)
     return Source(
         inputs=(Input(name=name, path=name, format="jsonl"),),

@@ -21,6 +21,7 @@ from qdrant_static.clients.retry import call_with_retries
 from qdrant_static.collection.bm25 import bm25_encoder
 from qdrant_static.collection.vectorform import stored_form
 from qdrant_static.collection.vectorspec import LATE, LateSpec
+from qdrant_static.encoders.headencoder import from_ready
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.encoders.statistics import EncodingStatistics
 from qdrant_static.errors import ArgumentError, EncoderMismatchError
@@ -74,7 +75,8 @@ class BatchEncoder:
 
         Args:
             texts: n texts.
-            ready: float32 ``(n, dimension)``: full vectors, in place of the encoder's.
+            ready: float32 ``(n, ready_dimension(encoder))``: vectors in place of the encoder's,
+                which a head shortens first.
             counted: Whether the statistics count the texts.
         """
         full, *shorter = [vector.size for vector in self._vectors]
@@ -85,7 +87,10 @@ class BatchEncoder:
                 with self._guard:
                     self._seen += encoded.statistics or EncodingStatistics()
         else:
-            whole = self._encoder.encode(texts.to_pylist()) if ready is None else ready
+            if ready is None:
+                whole = self._encoder.encode(texts.to_pylist())
+            else:
+                whole = from_ready(self._encoder, ready)
             by_size = {size: truncate(whole, size) for size in shorter} | {full: whole}
         return EncodedBatch(
             dense={
