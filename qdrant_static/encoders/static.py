@@ -1,8 +1,7 @@
 """StaticEncoder: a table of token vectors and a tokenizer.
 
 A text's vector is the mean (or sum) of the vectors of its tokens, so that encoding has two parts:
-text to token ids (``lazytokenizer``, ``tokenroutes``), and adding up rows of the table
-(``tokentable``, ``pooling``).
+text to ids (``lazytokenizer``, ``tokenroutes``), and adding up rows (``tokentable``, ``pooling``).
 """
 
 from __future__ import annotations
@@ -43,9 +42,8 @@ class StaticEncoder:
     It can be copied and pickled; a process that receives one need not load its files.
 
     Args:
-        table: float32, float16, float64 or int8 (tokens, dim). float32 and int8 tables are used
-            in place (a memory map, for instance); others are converted to float32 once.
-        tokenizer: The tokenizer; it is copied, its truncation and padding are not used.
+        table: float32, float16, float64 or int8 (tokens, dim); see `TokenTable`.
+        tokenizer: The tokenizer; it is copied, without truncation and padding.
         name: The name that `load_encoder` loads it by again; for messages and ``info``.
         revision: The commit of the hub's repository, if known.
         normalize: Divide vectors by their norm.
@@ -104,9 +102,7 @@ class StaticEncoder:
                 max_length=max_length,
             ),
         )
-        self._name = name
-        self._revision = revision
-        self._prompt = prompt
+        self._name, self._revision, self._prompt = name, revision, prompt
         self._fitted_to = fitted_to
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StaticEncoder:
@@ -137,8 +133,13 @@ class StaticEncoder:
         return self._tokens.plain.tokenizer
 
     @property
+    def token_table(self) -> TokenTable:
+        """The table of token vectors."""
+        return self._table
+
+    @property
     def max_characters(self) -> int | None:
-        """Texts are cut to this number of characters before anything else; None for no limit."""
+        """Texts are cut to this number of characters first; None for no limit."""
         return self._tokens.plain.rules.max_characters
 
     @property
@@ -153,8 +154,7 @@ class StaticEncoder:
         not its definition: libraries serialize that differently from version to version, and the
         fingerprint of a collection must stay valid.
         """
-        table, plain = self._table, self._tokens.plain
-        rules = plain.rules
+        table, plain, rules = self._table, self._tokens.plain, self._tokens.plain.rules
         vocabulary = sorted(plain.tokenizer.get_vocab(with_added_tokens=True).items())
         return fingerprint(
             "static",

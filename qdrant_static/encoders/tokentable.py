@@ -70,6 +70,20 @@ class TokenTable:
         """Length of the vectors."""
         return int(self.table.shape[1])
 
+    def by_token_id(self, n_ids: int) -> Vectors:
+        """Return what each token id adds to a text: its row of the table times its weight.
+
+        Args:
+            n_ids: How many token ids the tokenizer has.
+
+        Returns:
+            float32 (n_ids, dim), a new array.
+        """
+        rows = self.table[self.mapping[:n_ids]] if len(self.mapping) else self.table[:n_ids]
+        if len(self.weights):
+            return np.asarray(rows * self.weights[:n_ids, None], np.float32)
+        return np.array(rows, np.float32)
+
     def pool_one(self, ids: npt.NDArray[np.int32]) -> tuple[Vectors, float]:
         """Pool one text in NumPy.
 
