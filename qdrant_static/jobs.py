@@ -268,6 +268,10 @@ def _placed(path: str, home: Path, key: str) -> str:
 
 def _encoder(name: str | None, home: Path, file: str) -> str | None:
     """Return an encoder's name, or the path of one beside the file."""
+    prefix = "onnx:"
+    if name is not None and name.startswith(prefix):
+        rules.location(f"{file}: encoder", name.removeprefix(prefix))
+        return prefix + str((home / Path(name.removeprefix(prefix)).expanduser()).resolve())
     if name is not None and (name.startswith((".", "~")) or (home / name).is_dir()):
         return _placed(name, home, f"{file}: encoder")
     return name

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastembed.common.model_description import DenseModelDescription, ModelSource
 from fastembed.text.text_embedding_base import TextEmbeddingBase
 
+from qdrant_static.encoders import queries
 from qdrant_static.encoders.registry import load_encoder
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import ArgumentError
@@ -33,6 +34,8 @@ _REFUSED = MappingProxyType(
         "device_ids": "a static model is computed by the processor: leave it out",
     }
 )
+#: Arguments of `embed` that do not apply either, and are ignored.
+_IGNORED = ("batch_size", "parallel")
 _OPTIONS = ("dimensions", "threads", "lazy_load", "specific_model_path")
 #: How many texts are encoded at once; their vectors are in memory.
 _BLOCK = 8192
@@ -176,13 +179,35 @@ class StaticModels(TextEmbeddingBase):
         Raises:
             TextInputError: If something is no text.
         """
-        if kwargs:
-            raise ArgumentError.of_choice(
-                "embed()", sorted(kwargs), "documents, batch_size, parallel"
-            )
-        texts = iter([documents] if isinstance(documents, str) else documents)
+        yield from self._blocks("embed()", documents, kwargs, is_query=False)
+
+    def query_embed(
+        self, query: str | Iterable[str], **kwargs: Any
+    ) -> Iterator[NDArray[np.float32]]:
+        """Encode queries; an encoder with prefixes puts that of queries before them.
+
+        Args:
+            query: n queries, or one.
+            kwargs: ``batch_size`` and ``parallel``, as `embed`.
+
+        Yields:
+            n times float32 ``(dimensions,)``.
+
+        Raises:
+            TextInputError: If something is no text.
+        """
+        others = {key: value for key, value in kwargs.items() if key not in _IGNORED}
+        yield from self._blocks("query_embed()", query, others, is_query=True)
+
+    def _blocks(
+        self, method: str, given: str | Iterable[str], others: dict[str, Any], *, is_query: bool
+    ) -> Iterator[NDArray[np.float32]]:
+        if others:
+            valid = ", ".join(("documents", *_IGNORED))
+            raise ArgumentError.of_choice(method, sorted(others), valid)
+        texts = iter([given] if isinstance(given, str) else given)
         while block := list(itertools.islice(texts, _BLOCK)):
-            yield from self._rows(block)
+            yield from self._rows(block, is_query=is_query)
 
     def token_count(self, texts: str | Iterable[str], **kwargs: Any) -> int:
         """Return the number of pooled tokens of texts.
@@ -196,13 +221,14 @@ class StaticModels(TextEmbeddingBase):
         ids, _ = encoder.tokenize([texts] if isinstance(texts, str) else list(texts))
         return len(ids)
 
-    def _rows(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def _rows(self, texts: Sequence[str], *, is_query: bool) -> NDArray[np.float32]:
         encoder = self._encoder
-        matrix = (
-            encoder.encode(texts, threads=self.threads)
-            if isinstance(encoder, StaticEncoder)
-            else encoder.encode(texts)
-        )
+        if isinstance(encoder, StaticEncoder):
+            matrix = encoder.encode(texts, threads=self.threads)
+        elif is_query:
+            matrix = queries.encode_queries(encoder, texts)
+        else:
+            matrix = encoder.encode(texts)
         if self._dimensions is None or self._dimensions == matrix.shape[1]:
             return matrix
         return truncate(matrix, self._dimensions)

@@ -73,7 +73,8 @@ def command(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="A model2vec folder, a hub name, or 'wordllama' (the default; offline).",
+            help="A model2vec folder, a hub name, onnx:FOLDER, fastembed:NAME, or 'wordllama' (the "
+            "default; offline).",
             show_default=False,
         ),
     ] = None,

@@ -59,7 +59,8 @@ class EncoderInfo:
 class Encoder(Protocol):
     """Encodes texts to one vector per text.
 
-    An encoder may be used by several threads at once.
+    An encoder may be used by several threads at once. One that encodes queries differently has
+    ``encode_queries(texts)`` as well, see `QueryEncoder`.
     """
 
     @property
@@ -75,6 +76,26 @@ class Encoder(Protocol):
 
         Returns:
             float32 ``(n, dimension)``; a text without a known token is a row of zeros.
+        """
+        ...
+
+
+@runtime_checkable
+class QueryEncoder(Encoder, Protocol):
+    """An encoder that encodes queries differently from documents, for example with a prefix.
+
+    The method is optional: `encode_queries` of ``encoders.queries`` takes ``encode`` for an encoder
+    without it.
+    """
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Encode queries.
+
+        Args:
+            texts: n strings.
+
+        Returns:
+            float32 ``(n, dimension)``, to be compared with the vectors of ``encode``.
         """
         ...
 

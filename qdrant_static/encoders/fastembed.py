@@ -14,6 +14,7 @@ import numpy as np
 
 from qdrant_static import rules
 from qdrant_static.encoders.base import CrossEncoderInfo, EncoderInfo
+from qdrant_static.encoders.onnxmodel import is_quantized_by_batch
 from qdrant_static.encoders.textblocks import read_texts
 from qdrant_static.errors import (
     ArgumentError,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 #: Prefix of fastembed's models in `load_encoder` and in the metadata of collections.
 PREFIX = "fastembed:"
-#: Texts per batch; they are padded to the longest of them.
+#: Texts per batch; they are padded to the longest of them. Dense models with dynamic quantization
+#: take one text at a time: in a batch, a text's vector depends on the texts beside it (onnx.py).
 BATCH_SIZE = 32
 _PROBE = "probe"
 
@@ -73,15 +75,17 @@ class FastembedEncoder:
     Args:
         model: A ``fastembed.TextEmbedding``, or an object with its ``embed``.
         name: fastembed's name of the model.
-        batch_size: Texts per batch.
+        batch_size: Texts per batch; None for 1 if the model is quantized dynamically, else 32.
 
     Raises:
         InvalidModelError: If it does not give one vector of finite numbers per text.
         ArgumentError: If ``batch_size`` is not positive.
     """
 
-    def __init__(self, model: Any, *, name: str, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(self, model: Any, *, name: str, batch_size: int | None = None) -> None:
         self._model = model
+        if batch_size is None:
+            batch_size = 1 if any(map(is_quantized_by_batch, _onnx_files(model))) else BATCH_SIZE
         self._batch_size = _positive(batch_size)
         name = name.removeprefix(PREFIX)
         probe = _rows(name, model.embed([_PROBE], batch_size=1), 1, ndim=1)[0]
@@ -115,8 +119,23 @@ class FastembedEncoder:
             TextInputError: If a row is no text.
             InvalidModelError: If the model does not give one vector per text.
         """
+        return self._vectors(self._model.embed, texts)
+
+    def encode_queries(self, texts: Texts) -> NDArray[np.float32]:
+        """Encode texts as queries; of the dense models only jina-embeddings-v3 makes a difference.
+
+        fastembed puts no prefix before the texts of any dense model: where a model was trained with
+        prefixes (e5, nomic, bge), put them before the texts, or load its files by ``onnx:``.
+
+        Returns:
+            float32 ``(n, dimension)``; errors as `encode`.
+        """
+        # An object with no more than `embed` will do.
+        return self._vectors(getattr(self._model, "query_embed", self._model.embed), texts)
+
+    def _vectors(self, embed: Callable[..., Any], texts: Texts) -> NDArray[np.float32]:
         found = list(_strings(texts))
-        vectors = self._model.embed(found, batch_size=self._batch_size) if found else ()
+        vectors = embed(found, batch_size=self._batch_size) if found else ()
         rows = _rows(self._info.name, vectors, len(found), ndim=1)
         return np.stack(rows) if rows else np.empty((0, self._info.dimension), np.float32)
 
@@ -267,15 +286,23 @@ def _tokenizer(model: Any) -> Any:
 
 def _digest(model: Any, name: str) -> str:
     """Return the digest of the model's files if fastembed shows them, otherwise of its name."""
-    parts: list[Any] = ["fastembed", name.lower()]
+    files = [np.memmap(path, np.uint8, "r") for path in _files(model) if path.stat().st_size]
+    return fingerprint("fastembed", name.lower(), *files)
+
+
+def _files(model: Any) -> list[Path]:
+    """Return the model's files that determine its vectors; none if fastembed does not show them."""
     inner = getattr(model, "model", model)
     folder = getattr(inner, "_model_dir", None)
     described = getattr(inner, "model_description", None)
-    if folder is not None and described is not None:
-        names = [described.model_file, *described.additional_files, "tokenizer.json"]
-        files = [path for path in (Path(folder) / one for one in names) if path.is_file()]
-        parts += [np.memmap(path, np.uint8, "r") for path in files if path.stat().st_size]
-    return fingerprint(*parts)
+    if folder is None or described is None:
+        return []
+    names = [described.model_file, *described.additional_files, "tokenizer.json"]
+    return [path for path in (Path(folder) / one for one in names) if path.is_file()]
+
+
+def _onnx_files(model: Any) -> list[Path]:
+    return [path for path in _files(model) if path.suffix == ".onnx" and path.stat().st_size]
 
 
 def _positive(batch_size: int) -> int:

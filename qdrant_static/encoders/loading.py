@@ -62,10 +62,10 @@ def load_folder(
     if (folder / "0_StaticEmbedding").is_dir():
         return from_sentence_transformers(folder, name=name, revision=revision)
     if not (folder / "model.safetensors").exists() or not (folder / "tokenizer.json").exists():
-        raise EncoderNotFoundError(
-            name=name,
-            problem="the folder holds no static model (model.safetensors and tokenizer.json)",
-        )
+        problem = "the folder holds no static model (model.safetensors and tokenizer.json)"
+        if any((folder / one).exists() for one in ("model.onnx", "onnx/model.onnx")):
+            problem += f"; it holds one in ONNX: 'onnx:{folder}'"
+        raise EncoderNotFoundError(name=name, problem=problem)
     if (folder / "config.json").exists():
         return from_model2vec(folder, name=name, revision=revision)
     return from_sentence_transformers(folder, name=name, revision=revision)

@@ -23,6 +23,7 @@ ENTRY_POINT_GROUP = "qdrant_static.encoders"
 
 _FASTEMBED = "fastembed:"
 _HEAD = "head:"
+_ONNX = "onnx:"
 _BUILT_IN = {"wordllama": "qdrant_static.encoders.loading:load_wordllama"}
 
 
@@ -38,9 +39,11 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
     Args:
         name_or_path: ``"wordllama"`` (256 dimensions, offline, needs the extra ``offline``), the
             path of a folder in model2vec's or sentence-transformers' format, a name on the hub
-            (``"owner/model"``), a name that an installed distribution registers, or
-            ``"fastembed:NAME"``, a dense model of fastembed, or ``"head:FILE.json"``, a head that
-            `train compress` wrote, which shortens the vectors of the encoder that it names.
+            (``"owner/model"``), a name that an installed distribution registers,
+            ``"fastembed:NAME"``, a dense model of fastembed, ``"onnx:FOLDER"``, a transformer
+            exported to ONNX (or ``"onnx:FILE.toml"``, with its settings), or ``"head:FILE.json"``,
+            a head that `train compress` wrote, which shortens the vectors of the encoder that it
+            names.
 
     Returns:
         The encoder, ready to use from several threads.
@@ -49,6 +52,8 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
         EncoderNotFoundError: If nothing of that name is known.
         EncoderUnavailableError: If a hub is unreachable or does not have it.
         MissingExtraError: If it needs a package that is not installed.
+        InvalidModelError: If a model's files cannot be read, or do not fit together.
+        ArgumentError: If a setting in a model's TOML file is wrong.
     """
     name = os.path.expanduser(os.fspath(name_or_path))
     if not name:
@@ -65,6 +70,10 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
         from qdrant_static.encoders.headencoder import load_head_encoder
 
         return load_head_encoder(name, load_encoder)
+    if name.startswith(_ONNX):
+        from qdrant_static.encoders.onnx import load_onnx
+
+        return load_onnx(name)
     from qdrant_static.encoders import loading
 
     if Path(name).is_dir():

@@ -99,7 +99,7 @@ class ColumnTypeError(UsageError):
 class InvalidModelError(UsageError):
     """The files of a model cannot be read, or do not fit together."""
 
-    template: ClassVar[str] = "static model {model!r}: {problem}"
+    template: ClassVar[str] = "model {model!r}: {problem}"
 
     model: str
     problem: str

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_static.collection.bm25 import bm25_encoder
 from qdrant_static.collection.passes import uses_sparse
 from qdrant_static.collection.vectorspec import SparseSpec
+from qdrant_static.encoders import queries
 from qdrant_static.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def encode_queries(
         check_text(text)
     dense = late = None
     if texts and plan.needs_dense:
-        dense = _required("encoder", encoder).encode(texts)
+        dense = queries.encode_queries(_required("encoder", encoder), texts)
     if texts and plan.needs_late:
         late = _required("late_encoder", late_encoder).encode_queries(texts)
     terms: Callable[[str], Any] | None = None
