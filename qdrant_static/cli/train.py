@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from qdrant_static.cli import train_distill
+from qdrant_static.cli import train_distill, train_mine
 
 app = typer.Typer(
     help="Fit a static model to a corpus.\n\nEach command writes a folder that `--encoder` "
@@ -20,3 +20,4 @@ def _group() -> None:
 
 
 app.command("distill")(train_distill.command)
+app.command("mine")(train_mine.command)

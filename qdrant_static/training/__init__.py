@@ -12,7 +12,12 @@ from typing import Any
 #: Name -> the module that holds it; a module is imported when its name is first used.
 _HOMES: dict[str, str] = {
     "Distillation": "distillation",
+    "MiningOptions": "pairoptions",
+    "MiningReport": "mining",
+    "Pair": "pairset",
     "distill": "distillation",
+    "mine_negatives": "mining",
+    "read_pairs": "pairfile",
 }
 
 __all__: list[str] = sorted(_HOMES)

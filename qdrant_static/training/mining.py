@@ -16,13 +16,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from qdrant_static import rules
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.querying.run import Searcher
 from qdrant_static.training.hardnegatives import HardNegatives, TeacherScores
 from qdrant_static.training.minedfiles import open_writer
 from qdrant_static.training.pairfile import read_pairs
+from qdrant_static.training.pairoptions import MiningOptions
 from qdrant_static.training.pairset import Pair, PairSet
 from qdrant_static.training.stepprogress import Progress, StepProgress
 
@@ -36,28 +36,6 @@ _NO_TEXT = (
     "hard negatives are texts, so they cannot be mined from it; ingest with the columns of the "
     "text in the payload"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MiningOptions:
-    """How hard negatives are mined.
-
-    Attributes:
-        negatives: Hard negatives of a pair, at most.
-        depth: Hits of each query that are looked at.
-        share: A hit is left out as a false negative if the teacher scores it at least this share
-            of the passage's score.
-    """
-
-    negatives: int = 4
-    depth: int = 50
-    share: float = 0.95
-
-    def __post_init__(self) -> None:
-        rules.check_integer("negatives", self.negatives)
-        rules.check_integer("depth", self.depth)
-        if not rules.is_number(self.share) or not 0 < self.share <= 1:
-            raise ArgumentError(field="share", problem=f"{self.share!r} is not above 0, up to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from qdrant_static import CollectionSpec, SourceOptions, ingest
 from qdrant_static.errors import ArgumentError, SourceNotFoundError
-from qdrant_static.training.mining import MiningOptions, mine_negatives
+from qdrant_static.training.mining import mine_negatives
 from qdrant_static.training.pairfile import read_pairs
+from qdrant_static.training.pairoptions import MiningOptions
 from qdrant_static.training.pairset import Pair
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, run_cli, write_jsonl
 
 THINGS = ("tide", "bread", "lava", "whale", "river", "ship")
 COLORS = ("red", "blue", "slow", "fast", "moon")
@@ -88,3 +91,24 @@ def test_a_missing_file_of_pairs_is_an_error(filled, encoder, tmp_path):
         mine_negatives(
             filled, "c", tmp_path / "no.jsonl", out=tmp_path / "x.jsonl", encoder=encoder
         )
+
+
+def test_the_command_mines_and_counts(model_folder, tmp_path):
+    rows = [{"id": n, "text": text.replace("tide", "cat")} for n, text in enumerate(TEXTS)]
+    write_jsonl(tmp_path / "texts.jsonl", rows)
+    records = [{"query": one.query, "passage": one.passage} for one in pairs()]
+    write_jsonl(tmp_path / "pairs.jsonl", [*records, records[0]])
+    done = run_cli(
+        "ingest", "texts.jsonl", "-c", "c", "--db", "db", "--encoder", model_folder, cwd=tmp_path
+    )
+    assert done.code == 0, done.err
+    mine = ("train", "mine", "c", "pairs.jsonl", "--out", "mined.jsonl", "--db", "db")
+    done = run_cli(*mine, "--negatives", "2", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert (report["given"], report["repeated"], report["pairs"]) == (13, 1, 12)
+    assert report["teacher"] == str(model_folder)
+    assert len(read_pairs(tmp_path / "mined.jsonl")) == report["written"]
+    done = run_cli(*mine, "--format", "pylat", cwd=tmp_path)
+    assert done.code == 2
+    assert "did you mean 'pylate'" in done.err

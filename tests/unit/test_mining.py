@@ -12,8 +12,8 @@ from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import ArgumentError
 from qdrant_static.training.hardnegatives import HardNegatives, TeacherScores
 from qdrant_static.training.minedfiles import MinedPair, open_writer
-from qdrant_static.training.mining import MiningOptions
 from qdrant_static.training.pairfile import read_pairs
+from qdrant_static.training.pairoptions import MiningOptions
 from qdrant_static.training.pairset import Pair, PairSet
 
 PAIR = MinedPair(query="q", passage="p", negatives=("a", "b"), scores=(0.8, 0.5, 0.25))
