@@ -54,6 +54,7 @@
     ├── JobStoppedError                  the job was stopped while it waited for input: exit 130
     ├── PointError                       a point that cannot be stored or changed
     ├── StorageError                     a file could not be read or written: retryable
+    ├── TeacherFailedError               an encoder failed in a training: retryable
     └── VerificationError                what is stored is not what was sent
 
 The values of an error are attributes and its message is formatted from them. ``retryable`` and
@@ -82,6 +83,7 @@ from qdrant_static.errors.failures import (
     JobStoppedError,
     PointError,
     StorageError,
+    TeacherFailedError,
     VerificationError,
 )
 from qdrant_static.errors.notfound import (
@@ -183,6 +185,7 @@ __all__ = [
     "SourceNotFoundError",
     "SpecMismatchError",
     "StorageError",
+    "TeacherFailedError",
     "TextInputError",
     "TooManyRejectsError",
     "UnreachableError",

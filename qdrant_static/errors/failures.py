@@ -73,3 +73,15 @@ class VerificationError(QdrantStaticError):
 
     collection: str
     problem: str
+
+
+@dataclass(eq=False)
+class TeacherFailedError(QdrantStaticError):
+    """An encoder failed while it encoded the texts of a training; what it encoded before stays."""
+
+    retryable: ClassVar[bool] = True
+    template: ClassVar[str] = "the teacher {teacher!r} failed: {problem}; {kept}"
+
+    teacher: str
+    problem: str
+    kept: str

@@ -29,6 +29,7 @@ EXAMPLES: dict[str, dict] = {
     "InvalidModelError": {"model": "m", "problem": "it has no table"},
     "MissingExtraError": {"package": "p", "extra": "offline", "purpose": "this"},
     "IncompatiblePackageError": {"package": "p", "version": "9.9", "problem": "no list"},
+    "TeacherFailedError": {"teacher": "t", "problem": "no memory", "kept": "7 are stored"},
     "TextInputError": {"problem": "an int is not a string", "row": 3},
     "SourceNotFoundError": {"path": "a.jsonl", "problem": "not there"},
     "ColumnNotFoundError": {"column": "c", "columns": ("a", "b"), "source": "x.parquet"},
@@ -96,6 +97,7 @@ BASES = [one for one in CLASSES if not is_dataclass(one)]
 RETRYABLE = {
     "EncoderUnavailableError", "CollectionLockedError", "JobRunningError",
     "MigrationRunningError", "MigrationWritesError", "ServerUnavailableError", "StorageError",
+    "TeacherFailedError",
 }  # fmt: skip
 #: What a scheduler can tell apart from a failure.
 EXIT_CODES = {
