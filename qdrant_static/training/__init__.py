@@ -15,6 +15,8 @@ _HOMES: dict[str, str] = {
     "MiningOptions": "pairoptions",
     "MiningReport": "mining",
     "Pair": "pairset",
+    "TrainingProgress": "trainingprogress",
+    "TrainingTexts": "texts",
     "distill": "distillation",
     "mine_negatives": "mining",
     "read_pairs": "pairfile",

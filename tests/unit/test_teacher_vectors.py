@@ -117,7 +117,7 @@ def test_wrong_vectors_are_refused(tmp_path):
 def test_one_process_at_a_time_writes(tmp_path):
     with (
         TeacherVectors(tmp_path, Counting()),
-        pytest.raises(StorageError, match="process .* is encoding texts by the same teacher"),
+        pytest.raises(StorageError, match=r"process .* is encoding texts by the same teacher"),
         TeacherVectors(tmp_path, Counting()),
     ):
         pass

@@ -15,7 +15,11 @@ from qdrant_static.training.tablemodel import TableModel
 from tests.fakes import build_static_model, write_jsonl
 
 ROWS = [
-    {"id": 1, "title": "Tides", "text": "The moon raises the sea. Twice a day it falls! And so on."},
+    {
+        "id": 1,
+        "title": "Tides",
+        "text": "The moon raises the sea. Twice a day it falls! And so on.",
+    },
     {"id": 2, "title": "Bread", "text": "Yeast lifts the dough slowly.\nThen the oven bakes it."},
     {"id": 3, "title": "Tides", "text": "The moon raises the sea. Ash is what lava leaves behind."},
 ]
@@ -28,7 +32,7 @@ ROWS = [
         ("Version 1.5 of the program is out now", 1),
         ("Short. Too short.", 0),
         ("A first line that is long\nand a second one, too long", 2),
-        ("月が海を持ち上げる。一日に二回下がる。", 2),  # noqa: RUF001
+        ("月が海を持ち上げる。一日に二回下がる。", 2),
         ("", 0),
     ],
 )
@@ -84,7 +88,7 @@ def test_rows_that_cannot_be_read_are_counted_and_shown(tmp_path):
 
 def test_no_text_is_an_error(tmp_path):
     file = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "text": " "}])
-    with pytest.raises(ArgumentError, match="no text to learn from: .*line 1"):
+    with pytest.raises(ArgumentError, match=r"no text to learn from: .*line 1"):
         TrainingTexts.read(file)
     with pytest.raises(TextInputError, match="row 1: a int is not a string"):
         TrainingTexts.of(["a", 7])
@@ -114,7 +118,7 @@ def test_test_queries_among_the_texts_are_refused(judged):
     texts = TrainingTexts.of(["Tides: The moon raises the sea. Twice a day.", "Another text"])
     assert texts.without_queries(judged) is texts
     leaking = TrainingTexts.of(["Twice a day it falls. The moon raises the sea!", "Another text"])
-    with pytest.raises(ArgumentError, match="1 of the texts .* 'The moon raises the sea!'"):
+    with pytest.raises(ArgumentError, match=r"1 of the texts .* 'The moon raises the sea!'"):
         leaking.without_queries(judged)
     kept = leaking.without_queries(judged, leave_out=True)
     assert (kept.leaked, kept.sentences) == (1, ("Twice a day it falls.",))
@@ -171,4 +175,6 @@ def test_the_sample_covers_rare_tokens_within_its_budget(model):
     assert all(np.array_equal(one, other) for one, other in zip(rounds, again, strict=True))
     chosen = none.copy()
     chosen[[80, 81]] = True
-    assert not {80, 81} & set(np.concatenate(coverage_order(counts, lengths, budget=50, chosen=chosen)))
+    assert not {80, 81} & set(
+        np.concatenate(coverage_order(counts, lengths, budget=50, chosen=chosen))
+    )
