@@ -194,11 +194,13 @@ class TrainingTexts:
                 "with leave_out_judged=True",
             )
         gone = set(leaked)
-        kept = {
-            name: tuple(text for text in getattr(self, name) if text not in gone)
-            for name in ("passages", "titles", "sentences")
-        }
-        return replace(self, **kept, leaked=self.leaked + len(leaked))
+        return replace(
+            self,
+            passages=tuple(text for text in self.passages if text not in gone),
+            titles=tuple(text for text in self.titles if text not in gone),
+            sentences=tuple(text for text in self.sentences if text not in gone),
+            leaked=self.leaked + len(leaked),
+        )
 
     def __len__(self) -> int:
         return len(self.passages) + len(self.titles) + len(self.sentences)
