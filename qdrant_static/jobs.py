@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from qdrant_static.encoders.base import Encoder, EncoderInfo
     from qdrant_static.ingestion.ingestreport import IngestReport, ProgressCallback
 
+#: Before the path of a model, in the names of encoders.
+_PATH_PREFIXES = ("onnx", "head")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -268,10 +270,10 @@ def _placed(path: str, home: Path, key: str) -> str:
 
 def _encoder(name: str | None, home: Path, file: str) -> str | None:
     """Return an encoder's name, or the path of one beside the file."""
-    prefix = "onnx:"
-    if name is not None and name.startswith(prefix):
-        rules.location(f"{file}: encoder", name.removeprefix(prefix))
-        return prefix + str((home / Path(name.removeprefix(prefix)).expanduser()).resolve())
+    kind, colon, path = (name or "").partition(":")
+    if colon and kind in _PATH_PREFIXES:
+        place = Path(_placed(path, home, f"{file}: encoder")).resolve()
+        return f"{kind}:{place}"  # as in the metadata of collections
     if name is not None and (name.startswith((".", "~")) or (home / name).is_dir()):
         return _placed(name, home, f"{file}: encoder")
     return name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,12 @@ from fastembed.rerank.cross_encoder import TextCrossEncoder
 
 from qdrant_static import load_encoder
 from qdrant_static.encoders import fastembed as wrapped
-from qdrant_static.encoders.base import CrossEncoder, Encoder, LateInteractionEncoder
+from qdrant_static.encoders.base import (
+    CrossEncoder,
+    Encoder,
+    LateInteractionEncoder,
+    QueryEncoder,
+)
 from qdrant_static.encoders.fastembed import (
     FastembedCrossEncoder,
     FastembedEncoder,
@@ -29,6 +35,7 @@ from qdrant_static.errors import (
     TextInputError,
 )
 from tests.fakes import DIMENSION
+from tests.onnxmodels import write_model
 
 TEXTS = ["one two", "", "three"]
 
@@ -47,6 +54,14 @@ class FakeDense:
                 continue
             row = np.array([len(text) + 1.0, 1.0, 0.0], np.float64)
             yield self.scale * row / np.linalg.norm(row)
+
+
+class FakeAsymmetric(FakeDense):
+    """A dense model that encodes queries differently."""
+
+    def query_embed(self, query: Iterable[str], batch_size: int = 256) -> Iterator[Any]:
+        self.batches.append(-batch_size)
+        yield from (np.array([0.0, 0.0, len(text)]) for text in query)
 
 
 class FakeLate:
@@ -73,6 +88,7 @@ class FakeCross:
     ("fake", "real", "methods"),
     [
         (FakeDense, TextEmbedding, ["embed"]),
+        (FakeAsymmetric, TextEmbedding, ["query_embed"]),
         (FakeLate, LateInteractionTextEmbedding, ["embed", "query_embed"]),
         (FakeCross, TextCrossEncoder, ["rerank"]),
     ],
@@ -99,6 +115,29 @@ def test_a_dense_model_is_an_encoder():
     assert np.array_equal(encoder.encode(pa.array(["one two", None, "three"])), rows)
     assert encoder.encode([]).shape == (0, 3)
     assert not FastembedEncoder(FakeDense(2.0), name="m").info.normalized
+
+
+def test_a_dense_model_encodes_queries_by_its_own_method_and_is_the_same_encoder():
+    model = FakeAsymmetric()
+    encoder = FastembedEncoder(model, name="m", batch_size=7)
+    assert isinstance(encoder, QueryEncoder)
+    rows = encoder.encode_queries(["one", "two words"])
+    assert (rows.dtype, rows.tolist()) == (np.float32, [[0, 0, 3], [0, 0, 9]])
+    assert model.batches[-1] == -7
+    assert encoder.encode_queries([]).shape == (0, 3)
+    plain = FastembedEncoder(FakeDense(), name="m")
+    np.testing.assert_array_equal(plain.encode_queries(TEXTS), plain.encode(TEXTS))
+    assert plain.info == encoder.info
+
+
+@pytest.mark.parametrize(("dynamic", "size"), [(True, 1), (False, 32)])
+def test_a_dense_model_with_dynamic_quantization_takes_one_text_at_a_time(tmp_path, dynamic, size):
+    write_model(tmp_path / "q.onnx", dynamic=dynamic)
+    model = FakeDense()
+    described = SimpleNamespace(model_file="q.onnx", additional_files=[])
+    model.model = SimpleNamespace(_model_dir=tmp_path, model_description=described)  # type: ignore[attr-defined]
+    FastembedEncoder(model, name="m").encode(TEXTS)
+    assert model.batches[-1] == size
 
 
 def test_a_late_interaction_model_gives_a_matrix_per_text():

@@ -125,3 +125,19 @@ def test_an_error_names_the_key_by_its_path_and_shows_no_value(tmp_path, text, t
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ArgumentError, match="cannot be read: No such file"):
         Job.load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("kind", ["onnx", "head"])
+def test_the_path_of_a_transformer_or_a_head_is_relative_to_the_file(tmp_path, kind, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    text = 'collection = "a"\npaths = "x.jsonl"\nencoder = "%s"\n'
+    for given, placed in (
+        (f"{kind}:models/m", f"{kind}:{tmp_path}/models/m"),
+        (f"{kind}:../m.toml", f"{kind}:{tmp_path.parent}/m.toml"),
+        (f"{kind}:~/m", f"{kind}:/home/me/m"),
+        (f"{kind}:/models/m", f"{kind}:/models/m"),
+        ("fastembed:BAAI/bge-small-en-v1.5", "fastembed:BAAI/bge-small-en-v1.5"),
+    ):
+        assert job(tmp_path, text % given).encoder == placed
+    with pytest.raises(ArgumentError, match=r"nightly\.toml: encoder: is empty"):
+        job(tmp_path, text % f"{kind}:")

@@ -19,6 +19,7 @@ from qdrant_static.errors import (
 )
 from qdrant_static.vectors import truncate
 from tests.fakes import DIMENSION, FakeEncoder, build_static_model
+from tests.onnxmodels import write_folder
 
 TEXTS = ["the cat", "fish in the sea", "", "the moon and the tide"]
 
@@ -221,3 +222,25 @@ def test_any_encoder_can_be_installed(monkeypatch):
     assert np.allclose(rows, truncate(FakeEncoder().encode(TEXTS), 8))
     with pytest.raises(ArgumentError, match="token_count"):
         TextEmbedding("mine").model.token_count("a")
+
+
+def test_queries_get_the_prefix_of_queries(tmp_path):
+    settings = 'pooling = "mean"\nquery_prefix = "query : "\n'
+    name = f"onnx:{write_folder(tmp_path / 'm', settings)}"
+    encoder = load_encoder(name)
+    assert name in install(names=[name])
+    model = TextEmbedding(name)
+    given = ["the cat", "moon"]
+    queries = encoder.encode_queries(given)
+    np.testing.assert_array_equal(list(model.embed(given)), encoder.encode(given))
+    np.testing.assert_array_equal(list(model.query_embed(given, batch_size=2)), queries)
+    np.testing.assert_array_equal(list(model.query_embed("moon")), queries[1:])
+    short = list(TextEmbedding(name, dimensions=8).query_embed(given))
+    np.testing.assert_allclose(short, truncate(queries, 8), atol=1e-6)
+    with pytest.raises(ArgumentError, match=r"query_embed\(\).*'other'"):
+        list(model.query_embed(given, other=1))
+
+
+def test_a_static_models_queries_are_its_texts(name):
+    model = TextEmbedding(name)
+    np.testing.assert_array_equal(list(model.query_embed(TEXTS)), list(model.embed(TEXTS)))
