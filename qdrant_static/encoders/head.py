@@ -1,7 +1,8 @@
 """Reads and writes heads: matrices that shorten the vectors of any model.
 
 A head is two files. The JSON file says what the head takes and gives; the matrix is beside it, in
-a `.safetensors` file of the same name. `train compress` writes them.
+a `.safetensors` file of the same name. `train compress` writes them, and `train adapt` for the
+documents of asymmetric search.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from qdrant_static.vectors import fingerprint, normalize
 
 #: Version of the JSON file's form.
 FORMAT = 1
-_TENSOR = "matrix"
+_MATRIX = "matrix"
+_MEAN = "mean"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +36,7 @@ class Head:
     Attributes:
         matrix: float32 ``(inputs, outputs)``. Columns 1 to d make the vector of size d.
         sizes: The sizes that it was trained for, in falling order; the first is ``outputs``.
+        mean: float32 ``(inputs,)``, subtracted from the vectors first; None to subtract nothing.
         encoder: The name that `load_encoder` loads the encoder of its vectors by; None for vectors
             that come ready.
         encoder_fingerprint: The fingerprint of that encoder; None where it is not known, and any
@@ -43,6 +46,7 @@ class Head:
 
     matrix: NDArray[np.float32]
     sizes: tuple[int, ...]
+    mean: NDArray[np.float32] | None = None
     encoder: str | None = None
     encoder_fingerprint: str | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
@@ -55,6 +59,15 @@ class Head:
                 problem=f"an array of shape {matrix.shape} is not a matrix of finite numbers",
             )
         object.__setattr__(self, "matrix", np.ascontiguousarray(matrix, dtype=np.float32))
+        if self.mean is not None:
+            mean = np.asarray(self.mean, dtype=np.float32)
+            if mean.shape != matrix.shape[:1] or not np.isfinite(mean).all():
+                raise ArgumentError(
+                    field="mean",
+                    problem=f"an array of shape {mean.shape} is not {matrix.shape[0]} finite "
+                    "numbers, one for each row of the matrix",
+                )
+            object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "sizes", checked_sizes(self.sizes, matrix.shape[1]))
         if self.sizes[0] != matrix.shape[1]:
             raise ArgumentError(
@@ -74,11 +87,12 @@ class Head:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the matrix and of the encoder that it is for."""
-        return fingerprint("head", self.encoder_fingerprint or "", self.matrix)
+        """Digest of the matrix, of the mean, and of the encoder that it is for."""
+        mean = () if self.mean is None else (self.mean,)
+        return fingerprint("head", self.encoder_fingerprint or "", self.matrix, *mean)
 
     def apply(self, vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Shorten vectors.
+        """Scale vectors to length 1, subtract the mean, and multiply by the matrix.
 
         Args:
             vectors: ``(n, inputs)``.
@@ -95,7 +109,10 @@ class Head:
                 field="vectors",
                 problem=f"an array of shape {rows.shape}; the head takes (n, {self.inputs})",
             )
-        return normalize(normalize(rows) @ self.matrix)
+        unit = normalize(rows)
+        if self.mean is not None:
+            unit = np.where(unit.any(1, keepdims=True), unit - self.mean, unit)
+        return normalize(unit @ self.matrix)
 
 
 def checked_sizes(sizes: Sequence[int], dimension: int) -> tuple[int, ...]:
@@ -149,7 +166,8 @@ def save_head(head: Head, path: str | os.PathLike[str]) -> Path:
         "encoder_fingerprint": head.encoder_fingerprint,
         "card": dict(head.card),
     }
-    replace_file(matrix, save({_TENSOR: head.matrix}))
+    tensors = {_MATRIX: head.matrix} | ({} if head.mean is None else {_MEAN: head.mean})
+    replace_file(matrix, save(tensors))
     replace_file(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
     return file
 
@@ -176,8 +194,10 @@ def load_head(path: str | os.PathLike[str]) -> Head:
             problem=f"its version is {content.get('version')!r}; this package reads {FORMAT}",
         )
     try:
+        tensors = load_file(file.parent / Path(content["matrix"]).name)
         head = Head(
-            matrix=load_file(file.parent / Path(content["matrix"]).name)[_TENSOR],
+            matrix=tensors[_MATRIX],
+            mean=tensors.get(_MEAN),
             sizes=tuple(content["sizes"]),
             encoder=content["encoder"],
             encoder_fingerprint=content["encoder_fingerprint"],

@@ -45,14 +45,26 @@ def test_the_first_columns_make_the_smaller_sizes():
     assert not head.apply(np.zeros((1, DIMENSION), np.float32)).any()
 
 
-def test_the_fingerprint_depends_on_the_matrix_and_on_the_encoder():
+def test_a_mean_is_subtracted_from_unit_vectors_and_kept_in_the_file(tmp_path):
+    mean = np.linspace(-0.1, 0.1, DIMENSION).astype(np.float32)
+    head = load_head(save_head(Head(matrix=rotation(), sizes=(8,), mean=mean), tmp_path / "a.json"))
+    vectors = np.random.default_rng(1).standard_normal((5, DIMENSION)).astype(np.float32)
+    expected = normalize((normalize(vectors) - mean) @ head.matrix)
+    assert np.allclose(head.apply(3 * vectors), expected, atol=1e-6)
+    assert not head.apply(np.zeros((1, DIMENSION), np.float32)).any()
+    with pytest.raises(ArgumentError, match="mean"):
+        Head(matrix=rotation(), sizes=(8,), mean=mean[:3])
+
+
+def test_the_fingerprint_depends_on_the_matrix_the_mean_and_the_encoder():
     matrix = rotation()
     prints = {
         Head(matrix=matrix, sizes=(8,)).fingerprint,
         Head(matrix=-matrix, sizes=(8,)).fingerprint,
         Head(matrix=matrix, sizes=(8,), encoder_fingerprint="x").fingerprint,
+        Head(matrix=matrix, sizes=(8,), mean=matrix[:, 0]).fingerprint,
     }
-    assert len(prints) == 3
+    assert len(prints) == 4
 
 
 @pytest.mark.parametrize("sizes", [(), (4, 8), (8, 8), (9, 4), (4,), (8, 0)])
