@@ -179,19 +179,37 @@ class OnnxEncoder:
         for start, stop in source.ranges():
             block = source.block(start, stop)
             prefixed = [prefix + block.text(row) for row in range(len(block))]
-            ids = [one.ids for one in self._tokenizer.encode_batch_fast(prefixed)]
-            lengths = np.fromiter(map(len, ids), np.intp, len(ids))
-            some = np.flatnonzero(lengths)  # without a token: zeros; there is nothing to attend to
-            batches = [some[rows] for rows in token_batches(lengths[some], self._budget)]
-            run = partial(self._run, ids)
-            found = map_blocks(run, batches, min(self._threads, len(batches)))
-            for rows, part in zip(batches, found, strict=True):
-                vectors[start + rows] = part
+            vectors[start:stop] = self.encode_ids(
+                [one.ids for one in self._tokenizer.encode_batch_fast(prefixed)], first=start
+            )
+        return vectors
+
+    def encode_ids(self, ids: list[list[int]], *, first: int = 0) -> NDArray[np.float32]:
+        """Encode texts that are tokenized already, special tokens included.
+
+        Args:
+            ids: n lists of token ids; an empty one gives zeros.
+            first: The number of the first text, for errors.
+
+        Returns:
+            float32 ``(n, dimension)``.
+
+        Raises:
+            InvalidModelError: If the model fails, or gives a number that is not finite.
+        """
+        vectors = np.zeros((len(ids), self._info.dimension), np.float32)
+        lengths = np.fromiter(map(len, ids), np.intp, len(ids))
+        some = np.flatnonzero(lengths)  # without a token: zeros; there is nothing to attend to
+        batches = [some[rows] for rows in token_batches(lengths[some], self._budget)]
+        run = partial(self._run, ids)
+        found = map_blocks(run, batches, min(self._threads, len(batches)))
+        for rows, part in zip(batches, found, strict=True):
+            vectors[rows] = part
         finite = np.isfinite(vectors).all(axis=1)
         if not finite.all():
+            problem = "it gave a number that is not finite for text "
             raise InvalidModelError(
-                model=self._info.name,
-                problem=f"it gave a number that is not finite for text {int(np.argmin(finite))}",
+                model=self._info.name, problem=problem + str(first + int(np.argmin(finite)))
             )
         return vectors
 

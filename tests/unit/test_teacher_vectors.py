@@ -6,8 +6,10 @@ import time
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from qdrant_static.errors import InvalidModelError, StorageError, TeacherFailedError
+from qdrant_static.training.teachersample import encode_within
 from qdrant_static.training.teachervectors import TeacherVectors, other_teachers
 from tests.fakes import FakeEncoder
 
@@ -134,3 +136,28 @@ def test_time_that_is_up_ends_the_work_and_progress_is_told(tmp_path):
     assert shown[0].done == 16
     assert shown[-1].left_s == 0
     assert str(shown[-1]) == "50 of 50 texts, 0:00 left"
+
+
+def test_a_time_limit_takes_all_where_it_can_and_nothing_where_it_is_over(tmp_path):
+    counts = csr_array(np.eye(len(TEXTS), dtype=np.float32))
+    with TeacherVectors(tmp_path, Counting()) as cache:
+        assert not encode_within(cache, TEXTS, counts, minutes=0).any()
+        assert encode_within(cache, TEXTS, counts, minutes=10).all()
+        assert encode_within(cache, TEXTS, counts, minutes=0).all()  # they are stored
+
+
+def test_a_time_limit_ends_within_a_choice(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    class Slow(Counting):
+        def encode(self, texts):
+            clock[0] += len(texts)  # one second for each text
+            return super().encode(texts)
+
+    texts = [f"text number {n} of the sea" for n in range(100, 900)]
+    counts = csr_array(np.eye(len(texts), dtype=np.float32))
+    with TeacherVectors(tmp_path, Slow()) as cache:
+        have = encode_within(cache, texts, counts, minutes=5)
+        assert 300 <= have.sum() <= 400
+        assert have.sum() == len(cache)

@@ -1,0 +1,127 @@
+"""The model that a fit starts from, in the teacher's space.
+
+Without a parent, the vocabulary is the teacher's own, and the row of a token is the teacher's
+vector of this token alone, between its special tokens (``[CLS] token [SEP]``). A static model as
+parent has a vocabulary and a space of its own: its table is mapped to the teacher's space by the
+ridge regression of the teacher's vectors of the texts on the parent's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qdrant_static.encoders.onnx import OnnxEncoder
+from qdrant_static.encoders.static import StaticEncoder
+from qdrant_static.errors import ArgumentError
+from qdrant_static.training.tablemodel import TableModel, token_ids
+from qdrant_static.training.teachervectors import TeacherVectors
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.training.trainingprogress import TrainingProgress
+
+#: Weight of the ridge, relative to the mean of the diagonal that it is added to.
+_RIDGE = 1e-3
+
+
+def vocabulary_of(teacher: Encoder, parent: Encoder | None) -> TableModel:
+    """Return a model with the vocabulary that is trained.
+
+    Args:
+        teacher: The teacher; without a parent, a transformer in ONNX or a static model.
+        parent: A static model whose vocabulary and table are taken, or None.
+
+    Returns:
+        The parent's table, or the table of a static teacher; for a transformer a table of zeros
+        with one column, which `token_outputs` replaces.
+
+    Raises:
+        ArgumentError: If there is no vocabulary to train.
+    """
+    if parent is not None:
+        return TableModel.from_encoder(parent)  # type: ignore[arg-type]
+    if isinstance(teacher, StaticEncoder):
+        return TableModel.from_encoder(teacher)
+    if not isinstance(teacher, OnnxEncoder):
+        raise ArgumentError(
+            field="parent",
+            problem=f"{teacher.info.name!r} does not give its tokenizer: name a static model whose "
+            "vocabulary and table the fit starts from, such as 'wordllama'",
+        )
+    tokenizer = type(teacher.tokenizer).from_str(teacher.tokenizer.to_str())
+    tokenizer.no_truncation()
+    return TableModel(
+        table=np.zeros((token_ids(tokenizer), 1), np.float32),
+        tokenizer=tokenizer,
+        max_length=teacher.info.max_length,
+        parent=teacher.info.name,
+        parent_fingerprint=teacher.info.fingerprint,
+    )
+
+
+def token_outputs(
+    teacher: OnnxEncoder,
+    cache: str | os.PathLike[str],
+    *,
+    progress: Callable[[TrainingProgress], None] | None = None,
+) -> NDArray[np.float32]:
+    """Return the teacher's vector of each of its tokens alone, made once for each cache.
+
+    Args:
+        teacher: The transformer.
+        cache: The folder of the teacher's vectors.
+        progress: As for `TeacherVectors.encode`.
+
+    Returns:
+        float32 ``(rows, dimension)``; zeros for ids that no token has.
+    """
+    ids = sorted(teacher.tokenizer.get_vocab(with_added_tokens=True).values())
+    names = [str(one) for one in ids]
+    table = np.zeros((ids[-1] + 1, teacher.info.dimension), np.float32)
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        return alone(teacher, [[int(text)] for text in texts])
+
+    with TeacherVectors(cache, teacher, kind="tokens", encode=encode) as stored:
+        stored.encode(names, progress=progress, phase="tokens")
+        table[ids] = stored.vectors(names)
+    return table
+
+
+def alone(teacher: OnnxEncoder, pieces: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    """Return the teacher's vectors of n words given by their tokens: float32 (n, dimension)."""
+    probe = teacher.tokenizer.encode("a")
+    of_text = [at for at, special in enumerate(probe.special_tokens_mask) if not special]
+    head = probe.ids[: of_text[0]] if of_text else []
+    tail = probe.ids[of_text[-1] + 1 :] if of_text else []
+    return teacher.encode_ids([[*head, *one, *tail] for one in pieces])
+
+
+def mapped(
+    table: NDArray[np.float32], counts: Any, targets: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Map a table to another space, by the ridge regression of the texts' vectors there.
+
+    Solves ``(X' X + r I) W = X' Y`` with ``X = counts @ table`` and returns ``table @ W``.
+
+    Args:
+        table: float32 ``(rows, own dimension)``.
+        counts: Sparse ``(n, rows)``: the share of each token in each text.
+        targets: float32 ``(n, dimension)``: the vectors of the texts in the other space.
+
+    Returns:
+        float32 ``(rows, dimension)``.
+    """
+    vectors = np.asarray(counts @ table, np.float64)
+    gram = vectors.T @ vectors
+    ridge = _RIDGE * max(float(np.trace(gram)) / len(gram), np.finfo(np.float64).tiny)
+    gram[np.diag_indices_from(gram)] += ridge
+    weights = np.linalg.solve(gram, vectors.T @ targets)
+    return np.asarray(table @ weights, np.float32)
