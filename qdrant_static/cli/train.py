@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from qdrant_static.cli import train_distill, train_mine
+from qdrant_static.cli import train_distill, train_mine, train_pairs
 
 app = typer.Typer(
     help="Fit a static model to a corpus.\n\nEach command writes a folder that `--encoder` "
@@ -21,3 +21,4 @@ def _group() -> None:
 
 app.command("distill")(train_distill.command)
 app.command("mine")(train_mine.command)
+app.command("pairs")(train_pairs.command)

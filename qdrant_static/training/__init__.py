@@ -15,9 +15,12 @@ _HOMES: dict[str, str] = {
     "MiningOptions": "pairoptions",
     "MiningReport": "mining",
     "Pair": "pairset",
+    "PairFit": "pairs",
+    "PairOptions": "pairoptions",
     "TrainingProgress": "trainingprogress",
     "TrainingTexts": "texts",
     "distill": "distillation",
+    "fit_pairs": "pairs",
     "mine_negatives": "mining",
     "read_pairs": "pairfile",
 }
