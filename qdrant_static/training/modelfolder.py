@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,10 @@ from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.files import replace_file, sync_folder
 from qdrant_static.training.tablemodel import TableModel, character_limit
+from qdrant_static.training.versions import versions
 
 _FORMAT = "qdrant-static model card 1"
 _DTYPES = ("float32", "float16", "int8")
-_PACKAGES = ("numpy", "scipy", "numba", "tokenizers")
 _README_HEAD = """---
 library_name: model2vec
 tags:
@@ -161,19 +160,9 @@ def _whole_card(
         "dtype": dtype,
         "max_length": model.max_length,
         "made": now(),
-        "versions": {"qdrant-static": __version__, **_versions()},
+        "versions": versions(),
     }
     return dict(json.loads(_json(whole)))
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _write(

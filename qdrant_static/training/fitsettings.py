@@ -1,0 +1,74 @@
+"""FitSettings: how a token table is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qdrant_static import rules
+from qdrant_static.errors import ArgumentError
+from qdrant_static.training.refine import SCHEDULES, RefineSettings
+from qdrant_static.training.refineloss import LossWeights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSettings:
+    """How a table is fitted; the defaults were chosen on four judged collections, without labels.
+
+    Attributes:
+        penalties: Weights of the prior in the ridge regression; the best on held-out texts is
+            taken, without such texts the first. Empty for no ridge regression: the prior is
+            refined as it is.
+        smoothing: The constant a of the tokens' weights a / (a + p); None for equal weights.
+        rounds: Rounds of the ridge regression, in each of which the lengths are adapted.
+        steps: Steps of conjugate gradients in each round.
+        epochs: Passes of Adam over the texts, at most; 0 for none.
+        batch: Texts in a batch.
+        learning_rate: At the beginning, as a share of the table's mean absolute value.
+        schedule: How it falls to a tenth: "linear" or "cosine".
+        patience: Stop after this number of epochs that are no better on held-out texts.
+        weights: Of the terms of the loss.
+        held_out: The share of the texts that is held out; 0 for none.
+        most_held_out: The most texts that are held out.
+    """
+
+    penalties: tuple[float, ...] = (1e-2, 1e-3, 1e-1)
+    smoothing: float | None = 1e-3
+    rounds: int = 3
+    steps: int = 8
+    epochs: int = 6
+    batch: int = 256
+    learning_rate: float = 0.3
+    schedule: str = "linear"
+    patience: int = 2
+    weights: LossWeights = field(default_factory=LossWeights)
+    held_out: float = 0.03
+    most_held_out: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, least in (("rounds", 1), ("steps", 1), ("epochs", 0), ("batch", 2)):
+            rules.check_integer(name, getattr(self, name), least=least)
+        for name in ("patience", "most_held_out"):
+            rules.check_integer(name, getattr(self, name))
+        rules.check_choice("schedule", self.schedule, SCHEDULES)
+        for name in ("learning_rate", *(["smoothing"] if self.smoothing is not None else [])):
+            _check_positive(name, getattr(self, name))
+        for one in self.penalties:
+            _check_positive("penalties", one)
+        if not (rules.is_number(self.held_out) and 0 <= self.held_out <= 0.5):
+            raise ArgumentError(field="held_out", problem=f"{self.held_out!r} is not from 0 to 0.5")
+
+    def of_adam(self) -> RefineSettings:
+        """Return the settings of Adam."""
+        return RefineSettings(
+            epochs=self.epochs,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            schedule=self.schedule,
+            patience=self.patience,
+            weights=self.weights,
+        )
+
+
+def _check_positive(name: str, value: object) -> None:
+    if not rules.is_number(value) or value <= 0:  # type: ignore[operator]
+        raise ArgumentError(field=name, problem=f"{value!r} is not a number above 0")
