@@ -18,6 +18,7 @@ from qdrant_static.cli import (
     demo,
     ingest,
     migrate,
+    models,
     pull,
     quantize,
     retry_rejects,
@@ -73,6 +74,7 @@ app.command("capacity")(capacity.command)
 app.command("quantize")(quantize.command)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(train.app, name="train")
+app.add_typer(models.app, name="models")
 app.command("pull")(pull.command)
 app.command("ship")(ship.command)
 app.command("tune")(tune.command)

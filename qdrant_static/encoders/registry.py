@@ -41,9 +41,10 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
             path of a folder in model2vec's or sentence-transformers' format, a name on the hub
             (``"owner/model"``), a name that an installed distribution registers,
             ``"fastembed:NAME"``, a dense model of fastembed, ``"onnx:FOLDER"``, a transformer
-            exported to ONNX (or ``"onnx:FILE.toml"``, with its settings), or ``"head:FILE.json"``,
+            exported to ONNX (or ``"onnx:FILE.toml"``, with its settings), ``"head:FILE.json"``,
             a head that `train compress` wrote, which shortens the vectors of the encoder that it
-            names.
+            names, or ``"NAME@3"``, a version in the models folder; ``"NAME@current"`` loads the
+            version in use, and ``info.name`` says which one that is.
 
     Returns:
         The encoder, ready to use from several threads.
@@ -74,19 +75,7 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> Encoder:
         from qdrant_static.encoders.onnx import load_onnx
 
         return load_onnx(name)
-    from qdrant_static.encoders import loading
-
-    if Path(name).is_dir():
-        return loading.load_folder(name)
-    if Path(name).exists():
-        raise EncoderNotFoundError(
-            name=name, problem="it is a file; a model is a folder", known=known_encoders()
-        )
-    if _looks_like_hub_name(name):
-        return loading.load_hub(name)
-    raise EncoderNotFoundError(
-        name=name, problem="there is no such folder and no such name", known=known_encoders()
-    )
+    return _load_static(name)
 
 
 def as_encoder(given: AnyEncoder, *, load: Callable[[str], Encoder] = load_encoder) -> Encoder:
@@ -122,6 +111,28 @@ def by_fingerprint(given: AnyEncoder | Iterable[AnyEncoder]) -> dict[str, Encode
     several = [given] if single else given
     loaded = [as_encoder(one) for one in cast("Iterable[AnyEncoder]", several)]
     return {one.info.fingerprint: one for one in loaded}
+
+
+def _load_static(name: str) -> Encoder:
+    """Load a static model: a version in the models folder, a folder, or a model of the hub."""
+    from qdrant_static.encoders import loading, modelversions
+
+    if modelversions.is_reference(name):
+        found = modelversions.find_model(name)
+        return loading.load_folder(found.folder, name=found.reference)
+    if Path(name).is_dir():
+        return loading.load_folder(name)
+    if Path(name).exists():
+        raise EncoderNotFoundError(
+            name=name, problem="it is a file; a model is a folder", known=known_encoders()
+        )
+    if _looks_like_hub_name(name):
+        return loading.load_hub(name)
+    raise EncoderNotFoundError(
+        name=name,
+        problem="there is no such folder and no such name",
+        known=(*known_encoders(), *modelversions.references()),
+    )
 
 
 def _load(target: str) -> Encoder:

@@ -35,12 +35,14 @@
     │       ├── CollectionInUseError     an alias or a migration needs the collection
     │       ├── EncoderMismatchError     the collection was made with another encoder
     │       ├── MigrationStepError       the step is not possible in this phase
+    │       ├── ModelInUseError          a version of a model that is in use
     │       └── SpecMismatchError        the collection differs from the spec
     ├── BusyError                        another process holds it: retryable
     │   ├── CollectionLockedError        another process or client has the collection open
     │   ├── JobRunningError              another job of the collection is running
     │   ├── MigrationRunningError        another migration of the alias is running
     │   └── MigrationWritesError         the write would miss a generation of a migration
+    │   └── ModelLockedError             another process changes the model's versions
     ├── UnreachableError                 no answer over the network: retryable
     │   ├── EncoderUnavailableError      the model could not be fetched
     │   └── ServerUnavailableError       the server did not answer within the retry time
@@ -75,6 +77,7 @@ from qdrant_static.errors.conflict import (
     ConflictError,
     EncoderMismatchError,
     MigrationStepError,
+    ModelInUseError,
     SpecMismatchError,
 )
 from qdrant_static.errors.failures import (
@@ -112,6 +115,7 @@ from qdrant_static.errors.retryable import (
     JobRunningError,
     MigrationRunningError,
     MigrationWritesError,
+    ModelLockedError,
     ServerUnavailableError,
     UnreachableError,
 )
@@ -173,6 +177,8 @@ __all__ = [
     "MigrationStepError",
     "MigrationWritesError",
     "MissingExtraError",
+    "ModelInUseError",
+    "ModelLockedError",
     "NotAPlannedCollectionError",
     "NotFoundError",
     "NotSupportedByEdgeError",

@@ -112,6 +112,16 @@ class MigrationStepError(ConflictError):
 
 
 @dataclass(eq=False)
+class ModelInUseError(ConflictError):
+    """A version of a model that is in use; it was not removed."""
+
+    template: ClassVar[str] = "{model!r} is not removed: {problem}. Nothing was changed"
+
+    model: str
+    problem: str
+
+
+@dataclass(eq=False)
 class SpecMismatchError(ConflictError):
     """The collection exists and differs from the spec."""
 

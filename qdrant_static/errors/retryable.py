@@ -95,6 +95,18 @@ class EncoderUnavailableError(UnreachableError):
 
 
 @dataclass(eq=False)
+class ModelLockedError(BusyError):
+    """Another process adds or removes versions of the same model."""
+
+    template: ClassVar[str] = (
+        "the versions of the model {model!r} are being changed by {owner}: wait for it, or stop it"
+    )
+
+    model: str
+    owner: str
+
+
+@dataclass(eq=False)
 class ServerUnavailableError(UnreachableError):
     """The server did not accept a request within the retry time of the job."""
 

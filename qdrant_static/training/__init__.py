@@ -9,20 +9,26 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-#: Name -> the module that holds it; a module is imported when its name is first used.
+#: Name -> the module that holds it, here or in the package; imported when the name is first used.
 _HOMES: dict[str, str] = {
     "Distillation": "distillation",
     "MiningOptions": "pairoptions",
     "MiningReport": "mining",
+    "ModelVersion": "encoders.modelversions",
     "Pair": "pairset",
     "PairFit": "pairs",
     "PairOptions": "pairoptions",
     "TrainingProgress": "trainingprogress",
     "TrainingTexts": "texts",
     "distill": "distillation",
+    "find_model": "encoders.modelversions",
     "fit_pairs": "pairs",
+    "list_models": "encoders.modelversions",
     "mine_negatives": "mining",
     "read_pairs": "pairfile",
+    "register_model": "encoders.modelregistry",
+    "remove_model": "encoders.modelregistry",
+    "use_model": "encoders.modelregistry",
 }
 
 __all__: list[str] = sorted(_HOMES)
@@ -36,8 +42,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}{suggestion(name, __all__)}"
         )
-    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    value = globals()[name] = getattr(import_module(_path(home)), name)
     return value
+
+
+def _path(home: str) -> str:
+    return f"qdrant_static.{home}" if home.startswith("encoders.") else f"{__name__}.{home}"
 
 
 def __dir__() -> list[str]:

@@ -73,6 +73,8 @@ EXAMPLES: dict[str, dict] = {
         "collection": "a__v1", "alias": "a", "blue": "a__v1", "green": "a__v2",
         "phase": "building", "problem": "its journal is not here",
     },
+    "ModelInUseError": {"model": "m@2", "problem": "it is current"},
+    "ModelLockedError": {"model": "m", "owner": "process 12"},
     "GateRefusedError": {
         "alias": "a", "green": "a__v2", "gates": ("keys", "recall"), "problem": "3 are missing",
     },
@@ -96,8 +98,8 @@ LEAVES = [one for one in CLASSES if is_dataclass(one)]
 BASES = [one for one in CLASSES if not is_dataclass(one)]
 RETRYABLE = {
     "EncoderUnavailableError", "CollectionLockedError", "JobRunningError",
-    "MigrationRunningError", "MigrationWritesError", "ServerUnavailableError", "StorageError",
-    "TeacherFailedError",
+    "MigrationRunningError", "MigrationWritesError", "ModelLockedError", "ServerUnavailableError",
+    "StorageError", "TeacherFailedError",
 }  # fmt: skip
 #: What a scheduler can tell apart from a failure.
 EXIT_CODES = {
@@ -112,7 +114,7 @@ def example(kind: type[QdrantStaticError]) -> QdrantStaticError:
 
 #: What users catch, and how many kinds of error each catches.
 FAMILIES = {
-    "NotFoundError": 9, "ConflictError": 7, "BusyError": 4, "UnreachableError": 2,
+    "NotFoundError": 9, "ConflictError": 8, "BusyError": 5, "UnreachableError": 2,
     "RefusedError": 4,
 }  # fmt: skip
 

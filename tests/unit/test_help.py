@@ -21,7 +21,7 @@ def shown(*arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("group", [(), ("migrate",), ("train",)])
+@pytest.mark.parametrize("group", [(), ("migrate",), ("models",), ("train",)])
 def test_a_command_is_told_in_a_whole_sentence_on_one_line(group):
     lines = shown(*group)
     told = lines[lines.index("Commands:") + 1 :]
