@@ -77,7 +77,7 @@ def test_a_rejected_row_is_retried_with_its_whole_vector(client, tmp_path, head)
     )  # fmt: skip
     assert (report.stored, report.rejected) == (1, {"null_key": 1})
     found = json.loads(report.rejects_path.read_text())
-    found["row"]["id"] = 2
+    found["value"]["id"] = 2
     corrected = tmp_path / "corrected.jsonl"
     corrected.write_text(json.dumps(found) + "\n")
     again, _ = retry_rejects(client, "c", corrected)
