@@ -96,8 +96,10 @@ class Loop:
         self._settings = settings
         self._generator = generator
         self._held = held
-        self._passages = vectors.passages @ basis
-        self._anchors = self._passages if vectors.queries is None else vectors.queries @ basis
+        self._passages: NDArray[np.float32] = vectors.passages @ basis
+        self._anchors = self._passages
+        if vectors.queries is not None:
+            self._anchors = vectors.queries @ basis
         self._training = RotationTraining(basis.shape[1], settings.learning_rate)
         self._memory = CrossBatchMemory(len(self._passages), settings.memory, generator)
         self._rows = np.setdiff1d(np.arange(len(self._anchors)), held.anchors)
@@ -184,12 +186,13 @@ class Loop:
         passages = self._passages[batch.candidates]
         # While dimensions are chosen, those that are not kept have a gradient too.
         used = np.arange(len(matrix)) if self._selection is not None else max(kept, key=len)
-        turned = anchors @ matrix[:, used], passages @ matrix[:, used]
+        turned_anchors: NDArray[np.float32] = anchors @ matrix[:, used]
+        turned_passages: NDArray[np.float32] = passages @ matrix[:, used]
         total = np.zeros_like(matrix)
         gates = None
         for dimensions in kept:
             inner = np.searchsorted(used, dimensions)
-            scores = score(*turned, batch.chosen, inner)
+            scores = score(turned_anchors, turned_passages, batch.chosen, inner)
             _, slope = total_loss(scores.values, batch.full, batch.grades, self._settings)
             by_anchor, by_passage = by_rotated(scores, slope)
             total[:, dimensions] += anchors.T @ by_anchor + passages.T @ by_passage
@@ -200,14 +203,10 @@ class Loop:
     def _held_loss(self) -> float:
         matrix = self._training.matrix
         held = self._held
-        anchors = self._anchors[held.anchors] @ matrix
-        passages = self._passages[held.candidates] @ matrix
-        return sum(
-            total_loss(
-                score(anchors, passages, held.chosen, kept).values,
-                held.full,
-                held.grades,
-                self._settings,
-            )[0]
-            for kept in self._kept
-        )
+        anchors: NDArray[np.float32] = self._anchors[held.anchors] @ matrix
+        passages: NDArray[np.float32] = self._passages[held.candidates] @ matrix
+        loss = 0.0
+        for kept in self._kept:
+            values = score(anchors, passages, held.chosen, kept).values
+            loss += total_loss(values, held.full, held.grades, self._settings)[0]
+        return loss

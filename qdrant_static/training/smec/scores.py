@@ -123,4 +123,5 @@ def _sums(pairs: sparse.csr_array, axis: int) -> NDArray[np.float32]:
 
 def _lengths(rows: NDArray[np.float32], kept: NDArray[np.int64]) -> NDArray[np.float32]:
     part = rows[:, kept]
-    return np.maximum(np.sqrt(np.einsum("ij,ij->i", part, part)), _LEAST)[:, None]
+    lengths = np.sqrt(np.einsum("ij,ij->i", part, part))
+    return np.asarray(np.maximum(lengths, _LEAST)[:, None], dtype=np.float32)
