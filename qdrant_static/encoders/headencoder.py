@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qdrant_static.encoders.base import Encoder, EncoderInfo
 from qdrant_static.encoders.head import Head, load_head
+from qdrant_static.encoders.queries import encode_queries
 from qdrant_static.errors import ArgumentError, EncoderUnavailableError, InvalidModelError
 
 if TYPE_CHECKING:
@@ -90,9 +91,7 @@ class HeadEncoder:
         Raises:
             EncoderUnavailableError: If it has no encoder.
         """
-        encoder: Any = self._inner()
-        encode = getattr(encoder, "encode_queries", encoder.encode)
-        return self.head.apply(encode(texts))
+        return self.head.apply(encode_queries(self._inner(), texts))
 
     def _inner(self) -> Encoder:
         if self._encoder is None:
