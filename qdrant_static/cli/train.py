@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from qdrant_static.cli import train_distill, train_mine, train_pairs
+from qdrant_static.cli import train_adapt, train_distill, train_mine, train_pairs
 
 app = typer.Typer(
     help="Fit a static model to a corpus.\n\nEach command writes a folder that `--encoder` "
@@ -19,6 +19,7 @@ def _group() -> None:
     """Keep ``train`` a group, however many commands it has."""
 
 
+app.command("adapt")(train_adapt.command)
 app.command("distill")(train_distill.command)
 app.command("mine")(train_mine.command)
 app.command("pairs")(train_pairs.command)

@@ -11,6 +11,9 @@ from typing import Any
 
 #: Name -> the module that holds it, here or in the package; imported when the name is first used.
 _HOMES: dict[str, str] = {
+    "AdaptOptions": "adaptoptions",
+    "Adaptation": "adaptreport",
+    "adapt": "adaptation",
     "Distillation": "distillation",
     "MiningOptions": "pairoptions",
     "MiningReport": "mining",

@@ -2,8 +2,8 @@
 
 Without a parent, the vocabulary is the teacher's own, and the row of a token is the teacher's
 vector of this token alone, between its special tokens (``[CLS] token [SEP]``). A static model as
-parent has a vocabulary and a space of its own: its table is mapped to the teacher's space by the
-ridge regression of the teacher's vectors of the texts on the parent's.
+parent has a vocabulary and a space of its own: its table is mapped to the teacher's space by
+ridge regression (`mapped`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Weight of the ridge, relative to the mean of the diagonal that it is added to.
 _RIDGE = 1e-3
+#: Texts in a block of a sum of products.
+_BLOCK = 1024
 
 
 def vocabulary_of(teacher: Encoder, parent: Encoder | None) -> TableModel:
@@ -109,7 +111,7 @@ def mapped(
 ) -> NDArray[np.float32]:
     """Map a table to another space, by the ridge regression of the texts' vectors there.
 
-    Solves ``(X' X + r I) W = X' Y`` with ``X = counts @ table`` and returns ``table @ W``.
+    Solves ``(X'X + r I) W = X'Y`` with ``X = counts @ table`` and returns ``table @ W``.
 
     Args:
         table: float32 ``(rows, own dimension)``.
@@ -119,9 +121,12 @@ def mapped(
     Returns:
         float32 ``(rows, dimension)``.
     """
-    vectors = np.asarray(counts @ table, np.float64)
-    gram = vectors.T @ vectors
-    ridge = _RIDGE * max(float(np.trace(gram)) / len(gram), np.finfo(np.float64).tiny)
-    gram[np.diag_indices_from(gram)] += ridge
-    weights = np.linalg.solve(gram, vectors.T @ targets)
-    return np.asarray(table @ weights, np.float32)
+    square = np.zeros((table.shape[1],) * 2)
+    cross = np.zeros((table.shape[1], targets.shape[1]))
+    for begin in range(0, counts.shape[0], _BLOCK):  # in one order, whatever BLAS' threads
+        part = np.asarray(counts[begin : begin + _BLOCK] @ table, np.float64)
+        square += part.T @ part
+        cross += part.T @ targets[begin : begin + _BLOCK]
+    least = float(np.finfo(np.float64).tiny)
+    square[np.diag_indices_from(square)] += max(_RIDGE * np.trace(square) / len(square), least)
+    return np.asarray(table @ np.linalg.solve(square, cross), np.float32)

@@ -1,0 +1,38 @@
+"""``train adapt`` on an embedded collection: its payload teaches, and the model searches."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+from qdrant_static import EdgeClient, ingest, load_encoder, search
+from tests.fakes import build_static_model, run_cli
+
+ROWS = [
+    {"id": a + b + c, "title": f"the {a} and the {b}", "text": f"a {c} {a} of the {b} in the sea"}
+    for a, b, c in product(("cat", "dog", "whale"), ("moon", "tide", "ash"), ("red", "blue", "fast",
+                                                                              "slow", "one", "two"))
+]  # fmt: skip
+
+
+def test_a_model_is_fitted_to_a_collection_and_searches_another(tmp_path):
+    teacher = build_static_model(tmp_path / "teacher", kind="wordpiece")
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(client, "old", ROWS, text=("title", "text"), encoder=load_encoder(teacher))
+    arguments = ("train", "adapt", "--from-collection", "old", "--db", "db", "--teacher", "teacher",
+                 "--out", "models/new", "--dimension", "16", "--sizes", "8", "--prune")  # fmt: skip
+    done = run_cli(*arguments, "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert report["dimension"] == 16
+    assert report["corpus"].startswith("collection:old: 54 passages, 9 titles, 54 sentences")
+    model = load_encoder(tmp_path / "models" / "new")
+    with EdgeClient(tmp_path / "db") as client:
+        ingest(client, "new", ROWS, text=("title", "text"), encoder=model)
+        hits = search(client, "new", "the whale and the tide", encoder=model, limit=6)
+    assert {hit.key[:9] for hit in hits} == {"whaletide"}
+
+    again = run_cli(*arguments, cwd=tmp_path)  # the teacher has nothing left to do
+    assert again.code == 0, again.err
+    assert f"fingerprint {report['fingerprint']}" in again.out
+    assert "next: qdrant-static ingest FILES --encoder" in again.out
