@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import REPOSITORY, run_cli, run_python
+from tests.onnxmodels import write_folder
 from tests.server.ship_traps import table
 
 FILES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -103,6 +104,8 @@ def test_the_code_of_a_page_runs(path, tmp_path, request):
     script.write_text(source, encoding="utf-8")
     work = tmp_path / "work"
     work.mkdir()
+    if "onnx:bge-small" in source:
+        write_folder(work / "bge-small", None)
     program = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
     done = run_python(program, script, cwd=work)
     assert done.code == 0, done.err.replace(str(script), named(path))

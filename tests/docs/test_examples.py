@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes import REPOSITORY, run_python
+from tests.onnxmodels import write_folder
 
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
 
@@ -17,6 +18,8 @@ def test_there_are_examples():
 def test_an_example_runs(path, tmp_path, request):
     if "wordllama" in path.read_text():
         request.getfixturevalue("wordllama")
+    if "bge-small" in path.read_text():
+        write_folder(tmp_path / "bge-small", None)
     program = (
         "import runpy, sys; sys.argv = sys.argv[1:]\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
