@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from qdrant_static.cli import train_adapt, train_distill, train_mine, train_pairs
+from qdrant_static.cli import (
+    train_adapt,
+    train_distill,
+    train_make_pairs,
+    train_mine,
+    train_pairs,
+)
 
 app = typer.Typer(
     help="Fit a static model to a corpus.\n\nEach command writes a folder that `--encoder` "
@@ -21,5 +27,6 @@ def _group() -> None:
 
 app.command("adapt")(train_adapt.command)
 app.command("distill")(train_distill.command)
+app.command("make-pairs")(train_make_pairs.command)
 app.command("mine")(train_mine.command)
 app.command("pairs")(train_pairs.command)

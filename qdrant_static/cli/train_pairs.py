@@ -50,6 +50,17 @@ def command(
             metavar="ENCODER",
         ),
     ] = None,
+    judged: Annotated[
+        str | None,
+        typer.Option(
+            help="A judged data set in BEIR's format: pairs with one of its test queries are an "
+            "error.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    leave_out_judged: Annotated[
+        bool, typer.Option("--leave-out-judged", help="Leave such pairs out instead.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Fit a static model to queries and their passages.
@@ -68,6 +79,8 @@ def command(
         query_table=query_table,
         documents=documents,
         options=PairOptions(**options),
+        judged=judged,
+        leave_out_judged=leave_out_judged,
         progress=sys.stderr.isatty() or not as_json,
     )
     show_result(fit, as_json=as_json)

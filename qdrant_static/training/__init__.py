@@ -15,6 +15,7 @@ _HOMES: dict[str, str] = {
     "Adaptation": "adaptreport",
     "adapt": "adaptation",
     "Distillation": "distillation",
+    "MadePairs": "madepairs",
     "MiningOptions": "pairoptions",
     "MiningReport": "mining",
     "ModelVersion": "encoders.modelversions",

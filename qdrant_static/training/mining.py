@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,11 @@ from qdrant_static.training.minedfiles import open_writer
 from qdrant_static.training.pairfile import read_pairs
 from qdrant_static.training.pairoptions import MiningOptions
 from qdrant_static.training.pairset import Pair, PairSet
-from qdrant_static.training.stepprogress import Progress, StepProgress
+from qdrant_static.training.trainingprogress import (
+    ProgressArgument,
+    ProgressDisplay,
+    TrainingProgress,
+)
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
@@ -117,7 +122,7 @@ def mine_negatives(
     plan: PlanChoice = None,
     encoder: AnyEncoder | None = None,
     options: MiningOptions | None = None,
-    progress: Progress = None,
+    progress: ProgressArgument = False,
 ) -> MiningReport:
     """Mine hard negatives for pairs from a collection, and write them with a teacher's scores.
 
@@ -132,7 +137,8 @@ def mine_negatives(
         plan: The plan of the searches, as for `search`; None takes the collection's own.
         encoder: The collection's encoder or its name; None loads it by name.
         options: How many negatives, and which.
-        progress: True shows a bar; a function is called with the queries done and all.
+        progress: True shows progress on standard error; a function is called with a
+            `TrainingProgress`.
 
     Raises:
         ArgumentError: If the collection's payload has no text, or an argument is wrong.
@@ -154,20 +160,26 @@ def mine_negatives(
     )
     writer = open_writer(out, form, options.negatives)
     written = done = 0
+    started, total = time.monotonic(), len(numbered.queries)
     try:
-        with StepProgress("mine", "queries", progress) as shown:
-            for start in range(0, len(numbered.queries), _BLOCK):
+        with ProgressDisplay(progress) as show:
+            for start in range(0, total, _BLOCK):
                 texts = numbered.queries[start : start + _BLOCK]
                 answers = searcher.search_batch(texts, limit=options.depth, plan=plan)
                 hits = [[hit.text for hit in found] for found in answers]
                 written += sum(writer.add(mined) for mined in chooser.choose(start, hits))
                 done += len(texts)
-                shown.show(done, len(numbered.queries))
+                left_s = (time.monotonic() - started) * (total - done) / done
+                show(
+                    TrainingProgress(
+                        phase="mine", done=done, total=total, unit="queries", left_s=left_s
+                    )
+                )
         writer.finish()
     finally:
         writer.discard()
     return MiningReport(
         out=os.fspath(out), format=form, teacher=scoring.info.name, given=numbered.given,
         repeated=numbered.repeated, same=numbered.same, pairs=len(numbered),
-        queries=len(numbered.queries), written=written, **chooser.counts,
+        queries=total, written=written, **chooser.counts,
     )  # fmt: skip

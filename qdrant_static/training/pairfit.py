@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,13 @@ from qdrant_static.errors import ArgumentError
 from qdrant_static.training.pairbatches import batches
 from qdrant_static.training.pairloss import ranking_loss
 from qdrant_static.training.pairquality import PoolQuality, pool_quality
+from qdrant_static.training.trainingprogress import TrainingProgress
 
 if TYPE_CHECKING:
     from qdrant_static.training.pairbatches import Batch
     from qdrant_static.training.pairoptions import PairOptions
     from qdrant_static.training.pairset import PairSet
     from qdrant_static.training.pairtable import FittedTable, Vectors
-    from qdrant_static.training.stepprogress import StepProgress
 
 #: Most queries that are kept aside, and most passages that they are ranked among.
 _MOST_QUERIES, _MOST_PASSAGES = 2_000, 10_000
@@ -154,7 +155,7 @@ def fit_sides(
     sizes: Sequence[int],
     options: PairOptions,
     generator: np.random.Generator,
-    progress: StepProgress,
+    progress: Callable[[TrainingProgress], None],
 ) -> FittedPairs:
     """Fit tables to pairs.
 
@@ -169,6 +170,7 @@ def fit_sides(
         progress: Called after each epoch.
     """
     positives = pairs.positives()
+    started = time.monotonic()
     before = kept.quality(sides, sizes)
     found = FittedPairs(tables=[one.table.copy() for one in fitted], before=before, after=before)
     for epoch in range(1, options.epochs + 1):
@@ -194,7 +196,12 @@ def fit_sides(
         if _mean(quality) > _mean(found.after):
             found.best_epoch, found.after = epoch, quality
             found.tables = [one.table.copy() for one in fitted]
-        progress.show(epoch, options.epochs, f"NDCG@10 {_mean(quality):.3f}")
+        left_s = (time.monotonic() - started) * (options.epochs - epoch) / epoch
+        progress(
+            TrainingProgress(
+                phase="pairs", done=epoch, total=options.epochs, unit="epochs", left_s=left_s
+            )
+        )
         if epoch - found.best_epoch >= options.patience:
             break
     return found

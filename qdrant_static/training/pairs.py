@@ -19,14 +19,15 @@ from qdrant_static import rules
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.uncertainty import paired_test
+from qdrant_static.training.madepairs import without_queries
 from qdrant_static.training.modelfolder import require_ours, save_model
 from qdrant_static.training.pairfile import read_pairs
 from qdrant_static.training.pairfit import FittedPairs, KeptAside, Sides, fit_sides
 from qdrant_static.training.pairoptions import PairOptions
 from qdrant_static.training.pairset import Pair, PairSet
 from qdrant_static.training.pairtable import FittedTable, FixedVectors
-from qdrant_static.training.stepprogress import Progress, StepProgress
 from qdrant_static.training.tablemodel import TableModel
+from qdrant_static.training.trainingprogress import ProgressArgument, ProgressDisplay
 
 if TYPE_CHECKING:
     from qdrant_static.encoders.base import Encoder
@@ -115,7 +116,9 @@ def fit_pairs(
     query_table: bool = False,
     documents: AnyEncoder | None = None,
     options: PairOptions | None = None,
-    progress: Progress = None,
+    judged: str | os.PathLike[str] | None = None,
+    leave_out_judged: bool = False,
+    progress: ProgressArgument = False,
 ) -> PairFit:
     """Fit a static model to pairs of queries and passages, and write its folder.
 
@@ -133,11 +136,15 @@ def fit_pairs(
         documents: The encoder that documents keep, any with the same dimension, or its name: only
             the queries' table is fitted. None fits the documents too.
         options: How the model is fitted.
-        progress: True shows a bar; a function is called with the epochs done and all.
+        judged: A judged data set in BEIR's format that the model will be measured on: pairs with
+            one of its test queries are an error.
+        leave_out_judged: Leave such pairs out instead.
+        progress: True shows progress on standard error; a function is called with a
+            `TrainingProgress`.
 
     Raises:
-        ArgumentError: If there are too few pairs, the encoder is not static, the dimensions do not
-            fit, or the folder holds something else.
+        ArgumentError: If there are too few pairs, a pair has a test query, the encoder is not
+            static, the dimensions do not fit, or the folder holds something else.
         SourceNotFoundError: If there is no such file of pairs.
     """
     started = time.monotonic()
@@ -150,11 +157,14 @@ def fit_pairs(
     teacher = None if documents is None else _of_dimension(as_encoder(documents), model)
     source = os.fspath(pairs) if isinstance(pairs, str | os.PathLike) else "pairs in memory"
     given = read_pairs(pairs) if isinstance(pairs, str | os.PathLike) else tuple(pairs)
-    numbered = PairSet.of(given)
+    clean = given
+    if judged is not None:
+        clean = without_queries(given, judged, leave_out=leave_out_judged)
+    numbered = PairSet.of(clean)
     generator = np.random.default_rng(options.seed)
     kept = KeptAside.of(numbered, options.validation, generator)
     sides, fitted = _sides(model, numbered, teacher, options.pull, two=query_table)
-    with StepProgress("pairs", "epochs", progress) as shown:
+    with ProgressDisplay(progress) as shown:
         found = fit_sides(
             sides, fitted, numbered, kept,
             sizes=widths, options=options, generator=generator, progress=shown,
@@ -169,11 +179,11 @@ def fit_pairs(
         "p_value": round(test.p_value, 4),
     }
     counts: dict[str, Any] = {
-        "given": numbered.given,
+        "given": len(given),
         "pairs": len(kept.training),
         "kept_queries": len(kept.queries),
         "pool": len(kept.pool),
-        "dropped": _dropped(numbered),
+        "dropped": {**_dropped(numbered), "test queries": len(given) - len(clean)},
     }
     card = {
         "recipe": "pairs",

@@ -121,7 +121,7 @@ class TrainingTexts:
         collector = _Collector()
         for batch in source.batches():
             if isinstance(batch, Batch):
-                titles = _titles(source, batch)
+                titles = titles_of(source, batch)
                 for text, title in zip(batch.texts.to_pylist(), titles, strict=True):
                     collector.add(text, title)
                 for reject in batch.rejects:
@@ -284,7 +284,7 @@ class _Collector:
             self.problems.append(f"{reject.file}{place}: {reject.message}")
 
 
-def _titles(source: AnySource, batch: Batch) -> Iterator[str] | Sequence[str]:
+def titles_of(source: AnySource, batch: Batch) -> Iterator[str] | Sequence[str]:
     """Return the title of each row: the first of several text columns, if it is a string."""
     columns = source.selection.text
     stored = source.selection.stored_as(columns[0]) if len(columns) > 1 else None

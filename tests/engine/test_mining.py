@@ -41,7 +41,7 @@ def test_negatives_come_from_the_collection_and_every_hit_is_accounted_for(
     report = mine_negatives(
         filled, "c", pairs(), out=tmp_path / "mined.jsonl", teacher=teacher, encoder=encoder,
         options=MiningOptions(negatives=3, depth=10, share=0.9),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda now: seen.append((now.done, now.total)),
     )  # fmt: skip
     assert (report.given, report.pairs, report.queries) == (12, 12, 12)
     assert report.found == 12  # the title stands before the passage in the hit

@@ -42,7 +42,7 @@ def test_the_model_finds_passages_that_its_parent_does_not(parent, tmp_path):
     seen: list[tuple[int, int]] = []
     report = fit_pairs(
         parent, pairs(), out=tmp_path / "m", sizes=(8, 16), options=FAST,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda now: seen.append((now.done, now.total)),
     )  # fmt: skip
     assert list(report.after) == [32, 16, 8]
     for size, after in report.after.items():
