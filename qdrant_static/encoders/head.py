@@ -23,6 +23,8 @@ from qdrant_static.files import replace_file
 from qdrant_static.rules import check_integer
 from qdrant_static.vectors import fingerprint, normalize
 
+#: The head's file in the folder of a model: what to do with its teacher's vectors of documents.
+DOCUMENTS = "documents.json"
 #: Version of the JSON file's form.
 FORMAT = 1
 _MATRIX = "matrix"
@@ -84,6 +86,17 @@ class Head:
     def outputs(self) -> int:
         """Dimension of the vectors that it gives."""
         return int(self.matrix.shape[1])
+
+    @property
+    def fitted_to(self) -> str | None:
+        """Fingerprint of the encoder with whose vectors those of the head can be compared.
+
+        None where the head turns or shortens vectors.
+        """
+        same = self.matrix.shape == (self.inputs, self.inputs) and np.array_equal(
+            self.matrix, np.eye(self.inputs)
+        )
+        return self.encoder_fingerprint if same else None
 
     @property
     def fingerprint(self) -> str:
@@ -172,8 +185,21 @@ def save_head(head: Head, path: str | os.PathLike[str]) -> Path:
     return file
 
 
+def head_file(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a head's JSON file.
+
+    Args:
+        path: The file, or the folder of a model that has one.
+    """
+    file = Path(os.path.expanduser(path)).resolve()
+    return file / DOCUMENTS if file.is_dir() else file
+
+
 def load_head(path: str | os.PathLike[str]) -> Head:
     """Read a head that `save_head` wrote.
+
+    Args:
+        path: Its JSON file, or the folder of a model that has one.
 
     Raises:
         EncoderNotFoundError: If there is no such file.
@@ -182,7 +208,7 @@ def load_head(path: str | os.PathLike[str]) -> Head:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    file = Path(os.path.expanduser(path)).resolve()
+    file = head_file(path)
     if not file.is_file():
         raise EncoderNotFoundError(name=f"head:{path}", problem=f"there is no file {file}")
     if not _is_head(file):

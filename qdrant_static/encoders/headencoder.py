@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qdrant_static.encoders.base import Encoder, EncoderInfo
-from qdrant_static.encoders.head import Head, load_head
+from qdrant_static.encoders.head import Head, head_file, load_head
 from qdrant_static.encoders.queries import encode_queries
 from qdrant_static.errors import ArgumentError, EncoderUnavailableError, InvalidModelError
 
@@ -43,7 +42,7 @@ class HeadEncoder:
         name: str | None = None,
     ) -> None:
         if not isinstance(head, Head):
-            name = PREFIX + str(Path(os.path.expanduser(head)).resolve()) if name is None else name
+            name = PREFIX + str(head_file(head)) if name is None else name
             head = load_head(head)
         if name is None:
             raise ArgumentError(field="name", problem="a head that is not a file needs a name")
@@ -53,7 +52,11 @@ class HeadEncoder:
         self._name = name
         self.head = head
         self._info = EncoderInfo(
-            name=name, dimension=head.outputs, fingerprint=head.fingerprint, normalized=True
+            name=name,
+            dimension=head.outputs,
+            fingerprint=head.fingerprint,
+            normalized=True,
+            fitted_to=head.fitted_to,
         )
 
     @property

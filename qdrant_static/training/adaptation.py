@@ -4,10 +4,11 @@
 2. The teacher encodes the texts, or as many as a time allows; its vectors are kept on disk.
 3. The fit starts from the teacher's vectors of the tokens alone, or from the parent's table, mapped
    to the teacher's space. The vocabulary may grow by frequent words and lose unused rows.
-4. The targets are the teacher's vectors less their mean. That changes no order of hits: it adds the
-   same number to all scores of a query. With a dimension of its own, the targets are turned to
-   their principal axes, and the first are kept.
+4. The targets are the teacher's vectors less their mean, normalized. With a dimension of its own,
+   the targets are turned to their principal axes, and the first are kept.
 5. The table is fitted to the targets (``fit``), and saved with a card.
+6. What was done to the teacher's vectors is saved beside it, as a head: for asymmetric search,
+   where the teacher encodes the documents and the table the queries.
 
 No step knows of queries or judgements.
 """
@@ -27,7 +28,7 @@ from qdrant_static.training.adaptrun import AdaptRun
 from qdrant_static.training.fit import fit_table
 from qdrant_static.training.fitsettings import FitSettings
 from qdrant_static.training.modelfolder import require_ours, save_model
-from qdrant_static.training.targetspace import centered, principal_axes
+from qdrant_static.training.targetspace import mean_of, principal_axes
 from qdrant_static.training.texts import TrainingTexts
 from qdrant_static.training.trainingprogress import ProgressDisplay, TrainingProgress
 
@@ -93,10 +94,13 @@ def adapt(
     with ProgressDisplay(progress) as show:
         taken, vectors, teacher_s = run.teach(show)
         began = time.monotonic()
-        targets = centered(vectors)
+        mean = mean_of(vectors)
+        head = run.head(mean)
+        targets = head.apply(vectors)
         model, start, words = run.start(targets, taken, show)
         if chosen.dimension is not None:
             axes = principal_axes(targets, chosen.dimension)
+            head = run.head(mean, axes)
             targets, model = targets @ axes, model.with_table(model.table @ axes)
         fitting = run.settings(settings)
 
@@ -116,8 +120,10 @@ def adapt(
         )
         fit_s = time.monotonic() - began
     figures = _figures(fit) | {"teacher_s": round(teacher_s, 1), "fit_s": round(fit_s, 1)}
-    card = run.card(len(taken), start, words, fitting, figures)
-    fingerprint = save_model(model.with_table(fit.table), folder, card, dtype=chosen.dtype)
+    card = run.card(len(taken), start, words, fitting, figures, head)
+    fingerprint = save_model(
+        model.with_table(fit.table), folder, card, dtype=chosen.dtype, documents=head
+    )
     return Adaptation(
         path=str(folder),
         fingerprint=fingerprint,
@@ -134,7 +140,6 @@ def adapt(
         figures=figures,
         teacher_s=teacher_s,
         fit_s=fit_s,
-        shares_space=chosen.dimension is None,
         notes=tuple(run.notes),
     )
 

@@ -24,7 +24,7 @@ class AdaptOptions:
             texts that cover most of the vocabulary are encoded first.
         sizes: Prefixes of the vectors that are fitted as well (Matryoshka).
         dimension: Length of the vectors, which are then turned to the principal axes of the
-            corpus; None takes the teacher's. Such a model cannot be compared with its teacher.
+            corpus; None takes the teacher's.
         grow: The most frequent words that get rows of their own; 0 takes none. Only vocabularies
             of WordPiece can grow.
         prune: Drop the rows of tokens that no text has.

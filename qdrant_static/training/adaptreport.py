@@ -28,7 +28,6 @@ class Adaptation:
         figures: The other figures of the fit, such as the agreement before it.
         teacher_s: Time of the teacher, in seconds.
         fit_s: Time of the fit, in seconds.
-        shares_space: Whether the model's vectors can be compared with the teacher's.
         notes: What a user should know.
     """
 
@@ -47,7 +46,6 @@ class Adaptation:
     figures: Mapping[str, Any]
     teacher_s: float
     fit_s: float
-    shares_space: bool
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,9 +72,8 @@ class Adaptation:
             "",
             f"next: qdrant-static ingest FILES --encoder {self.path}",
         ]
-        if self.shares_space:
-            lines.append(
-                "or, with documents by the teacher and queries by this model: qdrant-static ingest "
-                f"FILES --encoder {self.teacher} --query-encoder {self.path}"
-            )
+        lines.append(
+            "or, with documents by the teacher and queries by this model: qdrant-static ingest "
+            f"FILES --encoder head:{self.path} --query-encoder {self.path}"
+        )
         return "\n".join(lines)

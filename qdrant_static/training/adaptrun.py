@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qdrant_static.encoders.head import Head
 from qdrant_static.encoders.onnx import OnnxEncoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.training.adaptoptions import AdaptOptions
@@ -127,6 +128,24 @@ class AdaptRun:
             model = without_unused(model, model.counts(self.texts))
         return model, start, words
 
+    def head(self, mean: Floats, axes: Floats | None = None) -> Head:
+        """Return what makes targets of the teacher's vectors.
+
+        Args:
+            mean: float32 ``(dim,)``, to subtract.
+            axes: float32 ``(dim, dimension)``, to turn to; None leaves the vectors where they are.
+        """
+        matrix = np.eye(len(mean), dtype=np.float32) if axes is None else axes
+        sizes = sorted({matrix.shape[1], *self.options.sizes}, reverse=True)
+        return Head(
+            matrix=matrix,
+            mean=mean,
+            sizes=tuple(sizes),
+            encoder=self.teacher.info.name,
+            encoder_fingerprint=self.teacher.info.fingerprint,
+            card={"kind": "documents", "corpus_digest": self.corpus.digest},
+        )
+
     def settings(self, given: FitSettings | None) -> FitSettings:
         """Return the settings of the fit."""
         found = FitSettings() if given is None else given
@@ -143,15 +162,17 @@ class AdaptRun:
         words: list[NewWord],
         settings: FitSettings,
         figures: dict[str, Any],
+        head: Head,
     ) -> dict[str, Any]:
         """Return what the model's card says."""
         teacher, corpus = self.teacher.info, self.corpus
-        told = {"name": teacher.name, "fingerprint": teacher.fingerprint}
-        # Its key ``teacher`` says that vectors of both can be compared.
-        key = "teacher" if self.options.dimension is None else "turned_from"
+        # The fingerprint says whose vectors can be compared with the model's: the teacher's own, or
+        # where the space was turned, those that the head makes of them.
+        turned = self.options.dimension is not None
+        fingerprint = head.fingerprint if turned else teacher.fingerprint
         return {
             "kind": "adapted",
-            key: told,
+            "teacher": {"name": teacher.name, "fingerprint": fingerprint},
             "corpus": {
                 "source": corpus.source,
                 "passages": len(corpus.passages),

@@ -2,7 +2,9 @@
 
 A folder holds ``config.json``, ``modules.json``, ``tokenizer.json`` and ``model.safetensors``, as
 model2vec writes them, ``README.md`` for people, and ``card.json``: where the model comes from, how
-it was made, and what was measured. The card also marks a folder as ours: no other is replaced.
+it was made, and what was measured. The card also marks a folder as ours: no other is replaced. A
+model that was fitted to a teacher also has ``documents.json`` and ``documents.safetensors``, a head
+for the teacher's vectors.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from qdrant_static import rules
 from qdrant_static._version import __version__
 from qdrant_static.clock import now
+from qdrant_static.encoders.head import DOCUMENTS, Head, save_head
 from qdrant_static.encoders.modelcard import CARD
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import ArgumentError
@@ -40,7 +43,12 @@ tags:
 
 
 def save_model(
-    model: TableModel, folder: str | Path, card: Mapping[str, Any], *, dtype: str = "float32"
+    model: TableModel,
+    folder: str | Path,
+    card: Mapping[str, Any],
+    *,
+    dtype: str = "float32",
+    documents: Head | None = None,
 ) -> str:
     """Write a model that model2vec, sentence-transformers and `load_encoder` load.
 
@@ -53,6 +61,8 @@ def save_model(
         card: What is known of the model: recipe, data, seed, figures. Plain data, as JSON has it.
         dtype: Type of the table: "float32", "float16", or "int8" (scaled by its greatest value,
             a quarter of the size).
+        documents: What makes vectors that the model's can be compared with, of another encoder's;
+            ``head:FOLDER`` loads it.
 
     Returns:
         The fingerprint of the model, as `load_encoder(folder).info.fingerprint` gives it.
@@ -78,6 +88,8 @@ def save_model(
     written.mkdir()
     try:
         _write(written, model, table, mapping, whole)
+        if documents is not None:
+            save_head(documents, written / DOCUMENTS)
         _put_in_place(written, target)
     finally:
         shutil.rmtree(written, ignore_errors=True)

@@ -1,11 +1,9 @@
-"""The space of the targets of a fit: centered, and turned to principal axes."""
+"""The space of the targets of a fit: the mean to subtract, and the principal axes."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-
-from qdrant_static.vectors import normalize
 
 Floats = NDArray[np.float32]
 
@@ -32,13 +30,14 @@ def principal_axes(vectors: Floats, dimension: int) -> Floats:
     return np.asarray(axes * signs, np.float32)
 
 
-def centered(vectors: Floats) -> Floats:
-    """Subtract the mean from vectors, and normalize them; a row of zeros stays zeros.
+def mean_of(vectors: Floats) -> Floats:
+    """Return the mean of the vectors that are not zero.
 
     Args:
         vectors: float32 ``(n, dim)``.
+
+    Returns:
+        float32 ``(dim,)``.
     """
     known = np.abs(vectors).sum(axis=1) > 0
-    moved = vectors - vectors[known].mean(axis=0, dtype=np.float64).astype(np.float32)
-    moved[~known] = 0
-    return normalize(moved)
+    return np.asarray(vectors[known].mean(axis=0, dtype=np.float64), np.float32)

@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from qdrant_static import load_encoder
 from qdrant_static.cli import app
+from qdrant_static.encoders.headencoder import HeadEncoder
 from qdrant_static.errors import ArgumentError, TeacherFailedError
 from qdrant_static.training import Adaptation, AdaptOptions, TrainingTexts, adapt
 from qdrant_static.training.startingtable import mapped
-from qdrant_static.training.targetspace import centered, principal_axes
+from qdrant_static.training.targetspace import mean_of, principal_axes
+from qdrant_static.vectors import normalize
 from tests.fakes import VOCABULARY, FakeEncoder, build_static_model, write_jsonl
 
 WORDS = VOCABULARY[2:]
@@ -95,14 +97,30 @@ def test_a_teacher_that_fails_can_be_repeated(parent, tmp_path):
     assert adapt(TEXTS, teacher=teacher, parent=parent, out=tmp_path / "model").texts == 300
 
 
-def test_a_smaller_dimension_turns_the_space_and_names_no_teacher(parent, tmp_path):
+def test_documents_by_the_teacher_and_queries_by_the_model_are_compared(parent, tmp_path):
+    teacher = Teacher()
+    found = adapt(TEXTS, teacher=teacher, parent=parent, out=tmp_path / "m")
+    assert f"--encoder head:{found.path} --query-encoder {found.path}" in str(found)
+    documents, queries = HeadEncoder(tmp_path / "m", teacher), load_encoder(tmp_path / "m")
+    assert documents.info.fitted_to == queries.info.fitted_to == teacher.info.fingerprint
+    vectors = teacher.encode(TEXTS)
+    expected = normalize(vectors - vectors.mean(axis=0))
+    assert np.abs(documents.encode(TEXTS) - expected).max() < 0.2  # the mean is of sentences too
+    cosines = (documents.encode(TEXTS) * queries.encode(TEXTS)).sum(axis=1)
+    assert cosines.mean() > 0.8
+
+
+def test_a_smaller_dimension_turns_the_space_of_documents_and_queries(parent, tmp_path):
     options = AdaptOptions(dimension=12, sizes=(6,))
-    found = adapt(TEXTS, teacher=Teacher(), parent=parent, out=tmp_path / "m", options=options)
-    assert (found.dimension, found.sizes, found.shares_space) == (12, (6,), False)
-    card = json.loads((tmp_path / "m" / "card.json").read_text())
-    assert "teacher" not in card
-    assert card["turned_from"]["name"] == "fake"
-    assert "--query-encoder" not in str(found)
+    teacher = Teacher()
+    found = adapt(TEXTS, teacher=teacher, parent=parent, out=tmp_path / "m", options=options)
+    assert (found.dimension, found.sizes) == (12, (6,))
+    documents, queries = HeadEncoder(tmp_path / "m", teacher), load_encoder(tmp_path / "m")
+    assert documents.info.dimension == queries.info.dimension == 12
+    assert documents.info.fitted_to is None
+    assert queries.info.fitted_to == documents.info.fingerprint
+    cosines = (documents.encode(TEXTS) * queries.encode(TEXTS)).sum(axis=1)
+    assert cosines.mean() > 0.8
 
 
 def test_words_get_rows_and_unused_rows_go(parent, tmp_path):
@@ -178,12 +196,11 @@ def test_a_table_is_mapped_to_another_space():
     assert np.allclose(found, table @ turn, atol=0.1)
 
 
-def test_the_axes_are_those_of_greatest_variance_and_the_mean_goes():
+def test_the_axes_are_those_of_greatest_variance_and_zeros_have_no_part_in_the_mean():
     vectors = RANDOM.standard_normal((500, 4)).astype(np.float32) * [1, 5, 3, 0.1] + 7
     vectors = vectors.astype(np.float32)
-    moved = centered(np.concatenate([vectors, np.zeros((1, 4), np.float32)]))
-    assert np.allclose(np.linalg.norm(moved[:-1], axis=1), 1, atol=1e-5)
-    assert not moved[-1].any()
+    mean = mean_of(np.concatenate([vectors, np.zeros((1, 4), np.float32)]))
+    assert np.allclose(mean, vectors.mean(axis=0), atol=1e-4)
     axes = principal_axes(vectors - vectors.mean(axis=0), 2)
     assert np.allclose(np.abs(axes.argmax(axis=0)), [1, 2])
     assert np.allclose(axes.T @ axes, np.eye(2), atol=1e-6)
