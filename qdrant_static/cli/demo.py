@@ -35,7 +35,7 @@ def command(
         str, typer.Option("--dir", help="Folder for the demo's files.")
     ] = "qdrant-static-demo",
     encoder: Annotated[
-        str, typer.Option(help="A model2vec folder, a hub name, or 'wordllama'.")
+        str, typer.Option(help="A model2vec folder, a hub name, onnx:FOLDER, or 'wordllama'.")
     ] = DEFAULT_ENCODER,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Hits per query.")] = 4,
 ) -> None:

@@ -57,7 +57,9 @@ Journal = Annotated[
 )
 def start(
     alias: Alias,
-    encoder: Annotated[str, typer.Option(help="The new encoder: a name, or a model's folder.")],
+    encoder: Annotated[
+        str, typer.Option(help="The new encoder: a model's folder or name, as for ingest.")
+    ],
     source_options: dict[str, Any],
     run_options: dict[str, Any],
     build_options: dict[str, Any],

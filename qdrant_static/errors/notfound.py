@@ -78,8 +78,9 @@ class EncoderNotFoundError(NotFoundError):
     def message(self) -> str:
         known = f"one of: {listed(self.known)}" if self.known else "'wordllama'"
         return (
-            f"no encoder {self.name!r}: {self.problem}. Give a model2vec folder, a hub name "
-            f"such as 'minishlab/potion-base-8M', or {known}{suggestion(self.name, self.known)}"
+            f"no encoder {self.name!r}: {self.problem}. Give a model2vec folder, a hub name such "
+            f"as 'minishlab/potion-base-8M', onnx:FOLDER, fastembed:NAME, or {known}"
+            f"{suggestion(self.name, self.known)}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qdrant_static.encoders.queries import encode_queries
 from qdrant_static.training.minedfiles import MinedPair
 from qdrant_static.training.pairset import PairSet, folded
 from qdrant_static.vectors import normalize
@@ -35,8 +36,7 @@ class TeacherScores:
 
     def queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of queries, float32 ``(n, dim)``, normalized."""
-        encode = getattr(self._encoder, "encode_queries", self._encoder.encode)
-        return normalize(encode(list(texts)))
+        return normalize(encode_queries(self._encoder, list(texts)))
 
     def add(self, texts: Iterable[str]) -> None:
         """Encode passages, each once."""
