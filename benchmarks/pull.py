@@ -56,7 +56,7 @@ def fill(server: Any, work: Path, encoder: Any, shards: int) -> None:
 
     from qdrant_static import RunOptions, ingest
     from qdrant_static.clients.indexing import wait_until_indexed
-    from qdrant_static.collection.spec import ServerSpec
+    from qdrant_static.collection.serverspec import ServerSpec
 
     server.delete_collection(NAME)
     spec = replace(our_spec(encoder, "bm25"), server=ServerSpec(shards=shards))

@@ -197,7 +197,7 @@ def contend(name: str, server: Server, work: Path, shards: int, bulk: bool) -> d
     from dataclasses import replace
 
     from qdrant_static import RunOptions, ingest, load_encoder
-    from qdrant_static.collection.spec import ServerSpec
+    from qdrant_static.collection.serverspec import ServerSpec
 
     client = server.client()
     encoder = load_encoder(str(work / "model"))

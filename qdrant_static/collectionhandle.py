@@ -87,6 +87,9 @@ class Collection:
         encoder: The encoder or its name. A collection that exists needs none: the one in its
             metadata is loaded by name. A new collection, or one that was made without this
             package, needs one.
+        query_encoder: The encoder of queries or its name, for asymmetric search: a fast model that
+            was fitted to ``encoder``, which then encodes the documents alone. None: the
+            collection's, or else ``encoder`` does both.
         spec: What `ingest` creates; None takes the default for the encoder. For a collection that
             was made without this package, the spec that says which vector and which text fields
             are meant (`foreign_spec`).
@@ -106,6 +109,7 @@ class Collection:
         name: str,
         *,
         encoder: AnyEncoder | None = None,
+        query_encoder: AnyEncoder | None = None,
         spec: CollectionSpec | None = None,
         late_encoder: Any = None,
         cross_encoder: Any = None,
@@ -126,6 +130,7 @@ class Collection:
             raise ArgumentError(field="name", problem="is empty; name the collection")
         self._name = name
         self._encoder = encoder
+        self._query_encoder = query_encoder
         self._spec = spec
         self._late_encoder = late_encoder
         self._cross_encoder = cross_encoder
@@ -176,18 +181,39 @@ class Collection:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder, loaded now if it was not.
+        """The encoder of the documents, and of the queries too unless the search is asymmetric.
+
+        It is loaded now if it was not.
 
         Raises:
             EncoderMismatchError: If it is not the one that filled the collection.
             CollectionNotFoundError: If there is no such collection, and no encoder was given.
         """
-        if self._encoder is None or self.exists():
-            return self._opened().encoder
+        from qdrant_static.collection.create import check_encoder
         from qdrant_static.encoders.registry import as_encoder
 
+        if self._encoder is None or self.exists():
+            spec = self.spec
+            if spec.queries is None:
+                return self._opened().encoder
+            self._encoder = as_encoder(self._encoder or spec.encoder.name)
+            check_encoder(self._name, spec.encoder, self._encoder.info)
         self._encoder = as_encoder(self._encoder)
         return self._encoder
+
+    @property
+    def query_encoder(self) -> Encoder:
+        """The encoder of the queries, loaded now if it was not.
+
+        Raises:
+            EncoderMismatchError: If it is not that of the collection's queries.
+            CollectionNotFoundError: If there is no such collection, and no encoder was given.
+        """
+        from qdrant_static.encoders.registry import as_encoder
+
+        if self.exists():
+            return self._opened().encoder
+        return self.encoder if self._query_encoder is None else as_encoder(self._query_encoder)
 
     def exists(self) -> bool:
         """Return whether the collection exists."""
@@ -248,9 +274,9 @@ class Collection:
         with self._changing():
             return ingest(
                 self.client, self._name, source, key=key, text=text, encoder=self._encoder,
-                late_encoder=self._late_encoder, spec=self._spec, source_options=source_options,
-                run_options=run_options, passages=passages, build=build, progress=progress,
-                stop=stop, **unknown,
+                query_encoder=self._query_encoder, late_encoder=self._late_encoder,
+                spec=self._spec, source_options=source_options, run_options=run_options,
+                passages=passages, build=build, progress=progress, stop=stop, **unknown,
             )  # fmt: skip
 
     def verify(
@@ -331,8 +357,9 @@ class Collection:
             return tune(
                 self.client, self._name, target_recall=target_recall, k=k, queries=queries,
                 sample=sample, judged=judged, plan=plan, filter=filter, query_filter=query_filter,
-                cost=cost, budget_s=budget_s, spec=self._foreign, encoder=self._encoder,
-                late_encoder=self._late_encoder, store=store, progress=progress, seed=seed,
+                cost=cost, budget_s=budget_s, spec=self._foreign,
+                encoder=self._encoder_of_queries(), late_encoder=self._late_encoder, store=store,
+                progress=progress, seed=seed,
             )  # fmt: skip
 
     def quantize(
@@ -354,7 +381,7 @@ class Collection:
             return quantize(
                 self.client, self._name, quantization=quantization, vector=vector,
                 target_recall=target_recall, text=text, sparse=sparse, queries=queries,
-                dry_run=dry_run, notify=notify,
+                dry_run=dry_run, notify=notify, encoder=self._encoder_of_queries(),
             )  # fmt: skip
 
     def capacity(
@@ -435,7 +462,8 @@ class Collection:
         """
         from qdrant_static.migration.migration import Migration
 
-        encoders = () if self._encoder is None else (self._encoder,)
+        given = (self._encoder, self._query_encoder)
+        encoders = tuple(encoder for encoder in given if encoder is not None)
         return Migration(self.client, self._name, journal=journal, encoders=encoders, state=state)
 
     # --- moving --------------------------------------------------------------------------------
@@ -541,6 +569,20 @@ class Collection:
         """The given spec, if it describes a collection that was made without this package."""
         return None if self._spec is None or self._spec.planned else self._spec
 
+    def _encoder_of_queries(self) -> AnyEncoder | None:
+        """Return what was given as the encoder of queries; None to load the collection's.
+
+        The encoder of the documents is not even loaded where another encodes the queries.
+        """
+        from qdrant_static.collection.foreign import carried_spec
+
+        if self._query_encoder is not None or self._encoder is None:
+            return self._query_encoder
+        if self._foreign is not None:
+            return self._encoder
+        carried = carried_spec(self.client, self._name)
+        return self._encoder if carried is None or carried.queries is None else None
+
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Forget what was read of the collection when the block ends, however it ends."""
@@ -556,7 +598,7 @@ class Collection:
         with self._guard:
             if self._searcher is None:
                 self._searcher = Searcher(
-                    client, self._name, spec=self._foreign, encoder=self._encoder,
+                    client, self._name, spec=self._foreign, encoder=self._encoder_of_queries(),
                     late_encoder=self._late_encoder, cross_encoder=self._cross_encoder,
                 )  # fmt: skip
             return self._searcher
@@ -567,6 +609,7 @@ def open_collection(
     name: str,
     *,
     encoder: AnyEncoder | None = None,
+    query_encoder: AnyEncoder | None = None,
     spec: CollectionSpec | None = None,
     late_encoder: Any = None,
     cross_encoder: Any = None,
@@ -578,6 +621,7 @@ def open_collection(
     Args and errors are those of `Collection`.
     """
     return Collection(
-        target, name, encoder=encoder, spec=spec, late_encoder=late_encoder,
-        cross_encoder=cross_encoder, api_key=api_key, timeout_s=timeout_s,
+        target, name, encoder=encoder, query_encoder=query_encoder, spec=spec,
+        late_encoder=late_encoder, cross_encoder=cross_encoder, api_key=api_key,
+        timeout_s=timeout_s,
     )  # fmt: skip

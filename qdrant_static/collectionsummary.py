@@ -22,6 +22,7 @@ class CollectionSummary:
         points: Number of points, exact.
         encoder: Name of the encoder that made the vectors; ``"unknown"`` where a collection that
             was made without this package does not record it.
+        queries: Name of the encoder of queries, where that is another (asymmetric search).
         vectors: Name of each dense vector -> its size and quantization, in words.
         sparse: BM25's language, or None without BM25.
         late: Name of the late-interaction encoder, or None without one.
@@ -35,6 +36,7 @@ class CollectionSummary:
     target: str
     points: int
     encoder: str
+    queries: str | None
     vectors: Mapping[str, str]
     sparse: str | None
     late: str | None
@@ -53,6 +55,7 @@ class CollectionSummary:
             ("target", self.target),
             ("points", f"{self.points:,}"),
             ("encoder", self.encoder),
+            *([] if self.queries is None else [("encoder of queries", self.queries)]),
             *((f"vector {name}", words) for name, words in self.vectors.items()),
             ("BM25", self.sparse or "none"),
         ]
@@ -102,6 +105,7 @@ def summarize(client: Client, collection: str) -> CollectionSummary:
         target=public_uri(address(client)),
         points=int(client.count(collection, exact=True).count),
         encoder=spec.encoder.name,
+        queries=None if spec.queries is None else spec.queries.name,
         vectors={
             vector.name: f"{vector.size} dimensions, {quantization.describe(vector.quantization)}"
             for vector in spec.vectors

@@ -80,6 +80,8 @@ class Job:
         paths: The input, as `qdrant_static.ingest` takes it.
         db: A directory or a server's URL.
         encoder: Name or path of the encoder; None takes the collection's.
+        query_encoder: Name or path of the encoder of queries (asymmetric search); None takes the
+            collection's, or the spec's.
         connect: How a server is connected to.
         spec: The table of the spec, whose short form needs an encoder; None takes the spec of the
             collection, or the default.
@@ -94,6 +96,7 @@ class Job:
     paths: tuple[str, ...]
     db: str = field(default="data", repr=False)
     encoder: str | None = None
+    query_encoder: str | None = None
     connect: Connection = field(default_factory=Connection)
     spec: Mapping[str, Any] | None = None
     source: SourceOptions = field(default_factory=SourceOptions)
@@ -148,7 +151,9 @@ class Job:
             self,
             paths=tuple(place(path, "paths") for path in self.paths),
             db=place(self.db, "db"),
-            encoder=_encoder(self.encoder, home, name),
+            encoder=_encoder(self.encoder, home, f"{name}: encoder"),
+            query_encoder=_encoder(self.query_encoder, home, f"{name}: query_encoder"),
+            spec=_with_queries(self.spec, home, f"{name}: spec.queries"),
             ingest=replace(
                 run,
                 state=place(run.state, "ingest.state"),
@@ -191,6 +196,7 @@ class Job:
                 self.collection,
                 list(self.paths),
                 encoder=self.encoder if isinstance(encoder, EncoderInfo) else encoder,
+                query_encoder=self.query_encoder,
                 spec=spec,
                 source_options=self.source,
                 run_options=run_options,
@@ -217,7 +223,10 @@ class Job:
             name = name or present.encoder.name
             if name != present.encoder.name and not pinned:
                 for spec in other_generations(client, self.collection):
-                    if spec.encoder.name == name:
+                    if spec.encoder.name == name and self.query_encoder in (
+                        None,
+                        spec.query_encoder.name,
+                    ):
                         return spec.encoder
         if name is None:
             raise ArgumentError(
@@ -268,12 +277,19 @@ def _placed(path: str, home: Path, key: str) -> str:
     return str(home / Path(path).expanduser())
 
 
-def _encoder(name: str | None, home: Path, file: str) -> str | None:
+def _encoder(name: str | None, home: Path, key: str) -> str | None:
     """Return an encoder's name, or the path of one beside the file."""
     kind, colon, path = (name or "").partition(":")
     if colon and kind in _PATH_PREFIXES:
         place = Path(_placed(path, home, f"{file}: encoder")).resolve()
         return f"{kind}:{place}"  # as in the metadata of collections
     if name is not None and (name.startswith((".", "~")) or (home / name).is_dir()):
-        return _placed(name, home, f"{file}: encoder")
+        return _placed(name, home, key)
     return name
+
+
+def _with_queries(spec: Mapping[str, Any] | None, home: Path, key: str) -> Mapping[str, Any] | None:
+    """Return the table of a spec with the path of an encoder of queries that it names."""
+    if spec is None or not isinstance(spec.get("queries"), str):
+        return spec
+    return {**spec, "queries": _encoder(spec["queries"], home, key)}

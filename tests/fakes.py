@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qdrant_static import RunOptions, SourceOptions
+from qdrant_static import RunOptions, SourceOptions, load_encoder
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import TextInputError
+from qdrant_static.vectors import normalize
 
 REPOSITORY = Path(__file__).parents[1]
 DIMENSION = 32
@@ -88,6 +89,59 @@ class FakeEncoder:
     def _word(self, word: str) -> np.ndarray:
         digest = blake2b(f"{self._salt} {word}".encode(), digest_size=self._info.dimension)
         return np.frombuffer(digest.digest(), np.uint8).astype(np.float32) - 127.5
+
+
+class FittedEncoder:
+    """A fake model that was fitted to another encoder: that one's vectors, a little off.
+
+    Args:
+        teacher: The encoder that it was fitted to.
+        name: The name in its `EncoderInfo`.
+        noise: How far its vectors are off; another figure is another encoder.
+    """
+
+    def __init__(self, teacher: FakeEncoder, name: str = "fitted", *, noise: float = 0.3) -> None:
+        self._teacher, self._noise = teacher, noise
+        dimension = teacher.info.dimension
+        self._other = FakeEncoder(salt="noise", dimension=dimension)
+        self._info = EncoderInfo(
+            name=name,
+            dimension=dimension,
+            fingerprint=f"{teacher.info.fingerprint}-fitted-{noise}",
+            fitted_to=teacher.info.fingerprint,
+        )
+        #: What it has encoded.
+        self.seen: list[str] = []
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._info
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        self.seen += texts
+        exact = FakeEncoder.encode(self._teacher, texts)
+        return normalize(exact + self._noise * self._other.encode(texts))
+
+
+def build_fitted_model(folder: Path, teacher: Path, *, noise: float = 0.05) -> Path:
+    """Write a static model that was fitted to another, and says so in its card.
+
+    Args:
+        folder: Where to.
+        teacher: The folder of the other one.
+        noise: How far its table is off.
+    """
+    from model2vec import StaticModel
+
+    parent = StaticModel.from_pretrained(teacher)
+    off = np.random.default_rng(9).standard_normal(parent.embedding.shape)
+    fitted = StaticModel(
+        (parent.embedding + noise * off).astype(np.float32), parent.tokenizer, normalize=True
+    )
+    fitted.save_pretrained(folder)
+    card = {"teacher": {"fingerprint": load_encoder(teacher).info.fingerprint}}
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
 
 
 def build_static_model(

@@ -178,8 +178,9 @@ def _confirm(question: str) -> None:
 
 
 def _spec(client: Client, collection: str, path: Path) -> CollectionSpec:
-    """Read the file's spec; the short form names no encoder and takes the collection's."""
+    """Read the file's spec; where the short form names no encoders it takes the collection's."""
     from qdrant_static.collection.create import read_spec
     from qdrant_static.collection.specfile import read_spec_file
 
-    return read_spec_file(path, encoder=read_spec(client, collection).encoder)
+    present = read_spec(client, collection)
+    return read_spec_file(path, encoder=present.encoder, queries=present.queries)

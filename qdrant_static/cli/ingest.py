@@ -22,6 +22,7 @@ from qdrant_static.cli.options import (
     Db,
     GroupedCommand,
     Json,
+    QueryEncoder,
     To,
     build_here,
 )
@@ -45,8 +46,8 @@ class Command(GroupedCommand):
 
     groups: ClassVar[Mapping[str, Sequence[str]]] = {
         "Collection": (
-            "collection", "db", "api_key", "encoder", "matryoshka", "quantization", "sparse",
-            "language", "tokenizer", "index",
+            "collection", "db", "api_key", "encoder", "query_encoder", "matryoshka",
+            "quantization", "sparse", "language", "tokenizer", "index",
         ),
         "Input": (*SOURCE.parameters, "passages", "overlap"),
         "Run": tuple(RUN.parameters),
@@ -78,6 +79,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    query_encoder: QueryEncoder = None,
     matryoshka: Annotated[
         str | None,
         typer.Option(
@@ -152,6 +154,7 @@ def command(
             client,
             collection,
             encoder,
+            query_encoder=query_encoder,
             matryoshka=matryoshka,
             quantization=quantization,
             sparse=sparse,
@@ -179,6 +182,7 @@ def _spec(
     collection: str,
     encoder: str | None,
     *,
+    query_encoder: str | None,
     matryoshka: str | None,
     quantization: str | None,
     sparse: str | None,
@@ -197,13 +201,14 @@ def _spec(
     )
     if (
         present is not None
-        and {matryoshka, quantization, sparse, language, tokenizer} == {None}
+        and {query_encoder, matryoshka, quantization, sparse, language, tokenizer} == {None}
         and not index
     ):
         return present, loaded
     changed: dict[str, Any] = {
         "matryoshka": None if matryoshka is None else sizes(matryoshka),
         "payload_indexes": None if index is None else pairs("--index", index, "FIELD:TYPE"),
+        "queries": query_encoder,
     }
     options: dict[str, Any] = {}
     if present is not None:
@@ -216,6 +221,7 @@ def _spec(
             "placement": present.vectors[0].placement,
             "late": present.late,
             "server": present.server,
+            "queries": present.queries,
         }
     options |= {name: value for name, value in changed.items() if value is not None}
     if present is not None and matryoshka is not None:  # keep the settings of vectors that stay

@@ -22,6 +22,7 @@ from qdrant_static.cli.options import (
     Build,
     Db,
     Json,
+    QueryEncoder,
     Yes,
     build_here,
 )
@@ -63,6 +64,7 @@ def start(
     source_options: dict[str, Any],
     run_options: dict[str, Any],
     build_options: dict[str, Any],
+    query_encoder: QueryEncoder = None,
     db: Db = DEFAULT_DB,
     from_source: Annotated[
         list[str] | None,
@@ -77,7 +79,9 @@ def start(
     ] = None,
     max_rate: Annotated[
         float | None,
-        typer.Option(help="Maximum number of rows to read per second. [default: no limit]"),
+        typer.Option(
+            help="Maximum number of rows to read per second. [default: no limit]",
+        ),
     ] = None,
     freeze_writes: Annotated[
         bool,
@@ -87,11 +91,8 @@ def start(
             "anyway is missing from the new generation, and verify finds it.",
         ),
     ] = False,
-    build: Build = None,
-    journal: Journal = None,
-    api_key: ApiKey = None,
-    as_json: Json = False,
-) -> None:
+    build: Build = None, journal: Journal = None, api_key: ApiKey = None, as_json: Json = False,
+) -> None:  # fmt: skip
     """Create and fill the next generation. Repeat it after an interruption."""
     from qdrant_static import load_encoder
     from qdrant_static.collection.specfile import read_spec_file
@@ -107,6 +108,7 @@ def start(
     with _migration(alias, db, api_key, journal) as migration:
         report = migration.start(
             loaded,
+            query_encoder=query_encoder,
             spec=wanted,
             source=from_source or None,
             source_options=SourceOptions(**source_options) if source_options else None,

@@ -49,6 +49,14 @@ ApiKey = Annotated[
         "server that requires one.", show_default=False,
     ),
 ]  # fmt: skip
+QueryEncoder = Annotated[
+    str | None,
+    typer.Option(
+        help="The encoder of queries, a fast model that was fitted to --encoder, which then "
+        "encodes the documents alone (asymmetric search).",
+        metavar="MODEL",
+    ),
+]
 State = Annotated[str | None, typer.Option("--state", help=help_of(RunOptions, "state"))]
 To = Annotated[
     str | None,

@@ -65,7 +65,7 @@ def command(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="Where the collection's encoder is, if it has moved; for a collection made "
+            help="Where the encoder of the queries is, if it has moved; for a collection made "
             "without qdrant-static and --queries, the encoder that filled it."
         ),
     ] = None,

@@ -23,7 +23,8 @@ from qdrant_static.collection.diff import CollectionDiff, diff
 from qdrant_static.collection.migrationcheck import refuse_layout_change
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.planevidence import DROPPED, LAYOUT, current, layout_of
-from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.collection.specdiff import Difference
 from qdrant_static.collection.updates import (
     TERMS_FROM_FILES,

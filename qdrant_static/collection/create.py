@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -185,8 +186,16 @@ def write_spec(client: Client, collection: str, spec: CollectionSpec) -> None:
     client.update_collection(collection, metadata={METADATA_KEY: spec.to_dict()})
 
 
-def check_encoder(collection: str, expected: EncoderInfo, encoder: EncoderInfo) -> None:
+def check_encoder(
+    collection: str, expected: EncoderInfo, encoder: EncoderInfo, *, queries: bool = False
+) -> None:
     """Refuse an encoder that is not the collection's.
+
+    Args:
+        collection: The collection's name.
+        expected: Its encoder.
+        encoder: The one that is given.
+        queries: Whether the collection has that encoder for queries alone.
 
     Raises:
         EncoderMismatchError: If the fingerprints differ.
@@ -198,19 +207,53 @@ def check_encoder(collection: str, expected: EncoderInfo, encoder: EncoderInfo) 
             expected_fingerprint=expected.fingerprint,
             given=encoder.name,
             given_fingerprint=encoder.fingerprint,
+            queries=queries,
         )
+
+
+def with_query_encoder(
+    collection: str, spec: CollectionSpec, encoder: EncoderInfo | None
+) -> CollectionSpec:
+    """Return a spec with an encoder of queries, which it must not have otherwise.
+
+    Args:
+        collection: The collection's name.
+        spec: The spec.
+        encoder: The encoder of queries; None leaves the spec as it is.
+
+    Raises:
+        EncoderMismatchError: If the spec has another one.
+        EncoderPairError: If it was not fitted to the encoder of the documents.
+    """
+    if encoder is None:
+        return spec
+    if spec.queries is None:
+        return replace(spec, queries=encoder)
+    check_query_encoder(collection, spec, encoder)
+    return spec
+
+
+def check_query_encoder(collection: str, spec: CollectionSpec, encoder: EncoderInfo) -> None:
+    """Refuse an encoder that is not that of the collection's queries.
+
+    Raises:
+        EncoderMismatchError: If the fingerprints differ.
+    """
+    queries = spec.queries is not None
+    check_encoder(collection, spec.query_encoder, encoder, queries=queries)
 
 
 def check_spec(collection: str, existing: CollectionSpec, wanted: CollectionSpec) -> None:
     """Refuse a spec that is not the collection's.
 
     Values that the wanted spec leaves open (mean length, fields, the default plan, a server's own
-    settings) are not compared.
+    settings, an encoder of queries) are not compared.
 
     Raises:
         EncoderMismatchError: If the encoders differ.
         SpecMismatchError: If anything else differs; it names all differences.
     """
     check_encoder(collection, existing.encoder, wanted.encoder)
+    wanted = wanted if wanted.queries is not None else replace(wanted, queries=existing.queries)
     if differences := compare(existing, wanted):
         raise SpecMismatchError(collection=collection, differences=tuple(map(str, differences)))

@@ -17,7 +17,8 @@ from qdrant_static.collection.create import (
     knows_tiers,
     read_spec,
 )
-from qdrant_static.collection.spec import CollectionSpec, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.specdiff import Difference, Remedy, compare
 from qdrant_static.collection.updates import (
     VECTOR_NAMES_SINCE,
@@ -49,9 +50,9 @@ class CollectionDiff:
 
     @property
     def changes_layout(self) -> bool:
-        """Whether codes, graphs or vectors change, and not only where they are stored."""
+        """Whether codes, graphs, vectors or queries change, and not only where they are stored."""
         return any(
-            difference.field in ("sparse", "late")
+            difference.field in ("sparse", "late", "queries")
             or (
                 difference.field.startswith("vectors.")
                 and not difference.field.endswith((".placement", ".codes"))

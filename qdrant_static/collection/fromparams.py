@@ -10,7 +10,8 @@ from qdrant_client import models
 
 from qdrant_static.collection import params
 from qdrant_static.collection.quantization import Binary, Product, Quantization, Scalar, Turbo
-from qdrant_static.collection.spec import CollectionSpec, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import BM25, LATE, Hnsw, LateSpec, Placement, VectorSpec
 from qdrant_static.errors import ArgumentError
 

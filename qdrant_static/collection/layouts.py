@@ -19,7 +19,8 @@ from qdrant_static.collection.capacity import (
 from qdrant_static.collection.cluster import Cluster, Machine, cluster
 from qdrant_static.collection.layoutcandidates import Expected, candidates, compared_bytes
 from qdrant_static.collection.presets import preset
-from qdrant_static.collection.spec import CollectionSpec, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import (
     LateSpec,
     SparseSpec,

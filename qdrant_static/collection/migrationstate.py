@@ -100,7 +100,7 @@ class MigrationState:
         changed: When the state was last written, in seconds since 1970.
         by: The process that wrote it.
         source: ``{"kind": "collection"}``, or ``{"kind": "files", "paths": [...], ...}``.
-        encoder: Green's encoder: name and fingerprint.
+        encoder: Green's encoder: name, fingerprint, and the fingerprint of an encoder of queries.
         frozen: Whether the applications promised not to write.
         journal: The identity of its applications' journal.
         journal_place: Where that journal is, for jobs; empty if an earlier version began.

@@ -37,7 +37,7 @@ _LOGGER = logging.getLogger("qdrant_static.querying")
 
 
 def layout_fingerprint(plan: SearchPlan, spec: CollectionSpec) -> str:
-    """Return a digest of a plan's passes over dense vectors, and of the encoder.
+    """Return a digest of a plan's passes over dense vectors, and of the encoders.
 
     Args:
         plan: A plan that the collection can serve.
@@ -47,6 +47,8 @@ def layout_fingerprint(plan: SearchPlan, spec: CollectionSpec) -> str:
     content = {
         "encoder": spec.encoder.fingerprint,
         "passes": [_pass_data(dense_pass) for dense_pass in passes],
+        # Recall is that of the queries' vectors; digests of earlier versions know one encoder.
+        **({} if spec.queries is None else {"queries": spec.queries.fingerprint}),
     }
     text = json.dumps(content, sort_keys=True)
     return blake2b(text.encode(), digest_size=8).hexdigest()
@@ -88,8 +90,8 @@ def current(spec: CollectionSpec, info: models.CollectionInfo, collection: str) 
 
 #: The warning about a plan that was tuned on another layout.
 DROPPED = (
-    "its plan was tuned with other codes, graphs or vectors: the plan and its evidence no longer "
-    "count, and the default plan takes its place; `tune` finds a new one"
+    "its plan was tuned with other codes, graphs, vectors or queries: the plan and its evidence no "
+    "longer count, and the default plan takes its place; `tune` finds a new one"
 )
 
 

@@ -12,10 +12,12 @@ from itertools import pairwise
 from typing import Any, Literal, Self, cast, get_type_hints
 
 from qdrant_static import plaindata, rules
+from qdrant_static.collection.encoderpair import check_pair, fitted_identity, info_of
 from qdrant_static.collection.fieldpaths import as_key
 from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.plan import check_kind
 from qdrant_static.collection.presets import QuantizationChoice, codes_of, graphs_of
+from qdrant_static.collection.serverspec import ServerSpec
 from qdrant_static.collection.vectorspec import (
     BM25,
     FULL,
@@ -27,7 +29,7 @@ from qdrant_static.collection.vectorspec import (
     matryoshka_name,
 )
 from qdrant_static.encoders.base import EncoderInfo
-from qdrant_static.encoders.registry import AnyEncoder, as_encoder
+from qdrant_static.encoders.registry import AnyEncoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.rules import is_number
 
@@ -45,43 +47,11 @@ PAYLOAD_TYPES = ("bool", "datetime", "float", "geo", "integer", "keyword", "text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSpec:
-    """Settings of a collection on a server; an embedded collection has one shard and none of these.
-
-    Attributes:
-        shards: Number of shards; None leaves it to the server.
-        replicas: Copies of each shard.
-        write_consistency: Replicas that must apply a write before it is acknowledged.
-        on_disk_payload: Whether payloads stay on disk.
-    """
-
-    shards: int | None = None
-    replicas: int | None = None
-    write_consistency: int | None = None
-    on_disk_payload: bool | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("shards", "replicas", "write_consistency"):
-            rules.check_integer(f"server.{name}", getattr(self, name), optional=True)
-        if self.write_consistency is not None and self.write_consistency > (self.replicas or 1):
-            raise ArgumentError(
-                field="server.write_consistency",
-                problem=f"{self.write_consistency} is above the {self.replicas or 1} replicas",
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings that are set, as JSON-like data."""
-        return {
-            name: value for name in self.__slots__ if (value := getattr(self, name)) is not None
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSpec:
     """The description of a collection, from which `create_collection` makes it.
 
     Attributes:
-        encoder: The encoder of the dense vectors.
+        encoder: The encoder of the dense vectors; of queries too, unless ``queries`` names another.
         vectors: The dense vectors: ``full`` first, then the Matryoshka sizes, descending.
         sparse: The BM25 vector, or None.
         late: The late-interaction vector, or None.
@@ -96,6 +66,8 @@ class CollectionSpec:
         evidence: What `tune` measured of that plan, as plain data for display.
         measured: Recall with the default number of candidates, measured at the end of an ingest,
             and the factor by which searches take more of them (`measuring.assess`).
+        queries: The encoder of queries, fitted to ``encoder``, which then makes the documents'
+            vectors alone (asymmetric search); None: ``encoder`` does both.
     """
 
     encoder: EncoderInfo
@@ -103,14 +75,18 @@ class CollectionSpec:
     sparse: SparseSpec | None = None
     late: LateSpec | None = None
     payload_indexes: Mapping[str, str] = field(default_factory=dict)
-    server: ServerSpec = ServerSpec()
+    server: ServerSpec = field(default_factory=ServerSpec)
     fields: Fields = field(default_factory=Fields)
     plan: str | Mapping[str, Any] | None = None
     planned: bool = True
     evidence: Mapping[str, Any] | None = None
     measured: Mapping[str, Any] | None = None
+    queries: EncoderInfo | None = None
 
     def __post_init__(self) -> None:
+        if self.queries is not None:
+            same = check_pair(self.encoder, self.queries)
+            object.__setattr__(self, "queries", None if same else self.queries)
         if self.planned:
             self._check_names()
         elif not self.vectors:
@@ -129,6 +105,16 @@ class CollectionSpec:
             )
         keys = {as_key(name): kind for name, kind in self.payload_indexes.items()}
         object.__setattr__(self, "payload_indexes", dict(sorted(keys.items())))
+
+    @property
+    def documents(self) -> EncoderInfo:
+        """The encoder of the documents."""
+        return self.encoder
+
+    @property
+    def query_encoder(self) -> EncoderInfo:
+        """The encoder of the queries: ``queries``, or else ``encoder``."""
+        return self.queries or self.encoder
 
     def _check_names(self) -> None:
         sizes = [vector.size for vector in self.vectors]
@@ -166,6 +152,7 @@ class CollectionSpec:
         payload_indexes: Mapping[str, str] | None = None,
         server: ServerSpec | None = None,
         plan: str | Mapping[str, Any] | None = None,
+        queries: AnyEncoder | EncoderInfo | None = None,
     ) -> Self:
         """Make the spec of a collection for an encoder.
 
@@ -185,9 +172,12 @@ class CollectionSpec:
             payload_indexes: Payload field -> type (``"keyword"``, ``"integer"``, ...).
             server: Shards, replicas and other settings of a server.
             plan: The default search plan; None means hybrid with BM25, else dense.
+            queries: The encoder of queries, its name, or its `EncoderInfo`, for asymmetric search:
+                a fast model that was fitted to ``encoder``. None: ``encoder`` does both.
 
         Raises:
             ArgumentError: If a value is impossible; the error names the field.
+            EncoderPairError: If ``queries`` was not fitted to ``encoder``.
         """
         if sparse not in (None, BM25) and not isinstance(sparse, SparseSpec):
             raise ArgumentError(
@@ -196,7 +186,7 @@ class CollectionSpec:
         for size in plaindata.convert(matryoshka, tuple[Any, ...], "matryoshka"):
             rules.check_integer("matryoshka", size)
         graph = plaindata.convert(graph, str | tuple[str, ...] | None, "graph")
-        info = encoder if isinstance(encoder, EncoderInfo) else as_encoder(encoder).info
+        info = info_of(encoder)
         if len(set(matryoshka)) < len(matryoshka):
             raise ArgumentError(field="matryoshka", problem=f"sizes must fall; got {matryoshka}")
         sizes = {FULL: info.dimension, **{matryoshka_name(size): size for size in matryoshka}}
@@ -219,6 +209,7 @@ class CollectionSpec:
             payload_indexes={} if payload_indexes is None else payload_indexes,
             server=ServerSpec() if server is None else server,
             plan=plan,
+            queries=None if queries is None else info_of(queries),
         )
 
     def vector(self, name: str) -> VectorSpec:
@@ -267,6 +258,8 @@ class CollectionSpec:
             **({} if self.planned else {"planned": False}),
             **({} if self.evidence is None else {"evidence": dict(self.evidence)}),
             **({} if self.measured is None else {"measured": dict(self.measured)}),
+            # Absent without one, so that digests of earlier versions stay valid.
+            **({} if self.queries is None else {"queries": fitted_identity(self.queries)}),
         }
 
     @classmethod

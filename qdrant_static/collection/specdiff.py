@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qdrant_static.collection import quantization as quantizations
-from qdrant_static.collection.spec import CollectionSpec, Fields
+from qdrant_static.collection.spec import CollectionSpec
+from qdrant_static.collection.specdescription import (
+    describe_encoder,
+    describe_fields,
+    describe_graph,
+    describe_late,
+    describe_terms,
+    describe_vector,
+    describe_words,
+)
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, Placement, SparseSpec, VectorSpec
 
 Remedy = Literal["in place", "new vector", "migration"]
@@ -72,13 +81,17 @@ def compare(
 
 def _encoders(current: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
     if current.encoder.fingerprint != wanted.encoder.fingerprint:
-        yield Difference(
-            field="encoder",
-            is_=f"{current.encoder.name} ({current.encoder.fingerprint})",
-            wanted=f"{wanted.encoder.name} ({wanted.encoder.fingerprint})",
-            remedy="migration",
-            reason="vectors of two encoders cannot be compared",
-        )
+        yield _differ(
+            "encoder", describe_encoder(current.encoder), describe_encoder(wanted.encoder),
+            remedy="migration", reason="vectors of two encoders cannot be compared",
+        )  # fmt: skip
+        return
+    pair = (current.query_encoder, wanted.query_encoder)
+    if pair[0].fingerprint != pair[1].fingerprint:
+        yield _differ(
+            "queries", *map(describe_encoder, pair),
+            remedy="in place", reason="only the metadata changes: no point is encoded by it",
+        )  # fmt: skip
 
 
 def _vectors(
@@ -89,13 +102,13 @@ def _vectors(
     for name in [*want, *(name for name in have if name not in want)]:
         if name not in have:
             yield Difference(
-                field=f"vectors.{name}", is_="absent", wanted=_describe(want[name]),
+                field=f"vectors.{name}", is_="absent", wanted=describe_vector(want[name]),
                 remedy="new vector",
                 reason=f"{_REFILL}, as prefixes of {current.vectors[0].name!r}",
             )  # fmt: skip
         elif name not in want:
             yield Difference(
-                field=f"vectors.{name}", is_=_describe(have[name]), wanted="absent",
+                field=f"vectors.{name}", is_=describe_vector(have[name]), wanted="absent",
                 remedy="migration", reason=_KEPT,
             )  # fmt: skip
         else:
@@ -116,7 +129,7 @@ def _vector(current: VectorSpec, wanted: VectorSpec, *, tiers: bool) -> Iterator
     if not _same_graph(current.hnsw, wanted.hnsw, tiers=tiers):
         gone = wanted.hnsw is None
         yield _differ(
-            f"{where}.hnsw", _describe_graph(current.hnsw), _describe_graph(wanted.hnsw),
+            f"{where}.hnsw", describe_graph(current.hnsw), describe_graph(wanted.hnsw),
             remedy="in place", reason="the graph is dropped" if gone else "the graph is rebuilt",
         )  # fmt: skip
     if current.quantization != wanted.quantization:
@@ -141,7 +154,7 @@ def _sparse(
         if current is not wanted:
             new = current is None
             yield _differ(
-                "sparse", _describe_terms(current), _describe_terms(wanted),
+                "sparse", describe_terms(current), describe_terms(wanted),
                 remedy="new vector" if new else "migration",
                 reason=f"{_REFILL}, by their texts" if new else _KEPT,
             )  # fmt: skip
@@ -158,7 +171,7 @@ def _sparse(
         )  # fmt: skip
     if current.stop_words != wanted.stop_words:
         yield _differ(
-            "sparse.stop_words", _describe_words(current), _describe_words(wanted),
+            "sparse.stop_words", describe_words(current), describe_words(wanted),
             remedy="migration", reason=reason,
         )  # fmt: skip
     if None not in (current.mean_length, wanted.mean_length) and (
@@ -182,7 +195,7 @@ def _late(
         if current is not wanted:
             new = current is None
             yield _differ(
-                "late", _describe_late(current), _describe_late(wanted),
+                "late", describe_late(current), describe_late(wanted),
                 remedy="new vector" if new else "migration",
                 reason="empty until the records are ingested again" if new else _KEPT,
             )  # fmt: skip
@@ -225,18 +238,10 @@ def _server(current: CollectionSpec, wanted: CollectionSpec) -> Iterator[Differe
 def _source(current: CollectionSpec, wanted: CollectionSpec) -> Iterator[Difference]:
     filled = current.fields.all_columns and wanted.fields.all_columns
     if filled and not current.fields.agrees(wanted.fields):
-        pair = [_fields_text(spec.fields) for spec in (current, wanted)]
+        pair = [describe_fields(spec.fields) for spec in (current, wanted)]
         yield _differ(
             "fields", *pair, remedy="migration", reason="the vectors were made from other text"
         )
-
-
-def _fields_text(fields: Fields) -> str:
-    """Describe key and text, with the template and the columns that are not stored."""
-    text = f"key={fields.key_label} text={','.join(fields.text)}"
-    if fields.template is not None:
-        text += f" template={str(fields.template)!r}"
-    return text + (f" not stored={','.join(fields.unstored)}" if fields.unstored else "")
 
 
 def _differ(field: str, is_: Any, wanted: Any, *, remedy: Remedy, reason: str) -> Difference:
@@ -256,7 +261,7 @@ def _subject(field: str) -> tuple[str, str]:
         return f"vector {name or 'without a name'}", {"hnsw": "graph"}.get(attribute, attribute)
     if head == "payload_indexes":
         return f"payload index {rest}", ""
-    names = {"sparse": "bm25", "fields": "filled from"}
+    names = {"sparse": "bm25", "fields": "filled from", "queries": "encoder of queries"}
     return names.get(head, head), rest.replace("_", " ")
 
 
@@ -272,29 +277,3 @@ def _same_graph(current: Hnsw | None, wanted: Hnsw | None, *, tiers: bool) -> bo
     return (current.m, current.ef_construct) == (wanted.m, wanted.ef_construct) and _same_place(
         current.placement, wanted.placement, tiers=tiers
     )
-
-
-def _describe(vector: VectorSpec) -> str:
-    graph = "no graph" if vector.hnsw is None else f"graph {_describe_graph(vector.hnsw)}"
-    codes = quantizations.describe(vector.quantization)
-    return f"{vector.size}-d {vector.datatype}, {codes}, {graph}, {vector.placement}"
-
-
-def _describe_graph(hnsw: Hnsw | None) -> str:
-    if hnsw is None:
-        return "none"
-    return f"m={hnsw.m} ef_construct={hnsw.ef_construct} {hnsw.placement}"
-
-
-def _describe_words(sparse: SparseSpec) -> str:
-    return "the language's own" if sparse.stop_words is None else f"{len(sparse.stop_words)} words"
-
-
-def _describe_terms(sparse: SparseSpec | None) -> str:
-    if sparse is None:
-        return "absent"
-    return f"{sparse.language}, stop words {_describe_words(sparse)}, {sparse.placement}"
-
-
-def _describe_late(late: LateSpec | None) -> str:
-    return "absent" if late is None else f"{late.size}-d {late.datatype} of {late.encoder}"

@@ -23,7 +23,7 @@ from qdrant_static.errors import ArgumentError
 #: Keys of the short form: arguments of `CollectionSpec.for_encoder`.
 SHORT = (
     "matryoshka", "quantization", "graph", "placement", "sparse", "late", "payload_indexes",
-    "server", "plan",
+    "server", "plan", "queries",
 )  # fmt: skip
 
 
@@ -51,22 +51,38 @@ def _short(spec: CollectionSpec) -> dict[str, Any]:
         "payload_indexes": dict(spec.payload_indexes),
         "server": spec.server.to_dict(),
         "sparse": {"placement": spec.sparse.placement} if spec.sparse else "none",
+        "queries": None if spec.queries is None else spec.queries.name,
     }
     return {name: value for name, value in data.items() if value}
 
 
 def read_spec_file(
-    path: str | os.PathLike[str], *, encoder: AnyEncoder | EncoderInfo | None = None
+    path: str | os.PathLike[str],
+    *,
+    encoder: AnyEncoder | EncoderInfo | None = None,
+    queries: AnyEncoder | EncoderInfo | None = None,
 ) -> CollectionSpec:
     """Read a spec from a TOML file; arguments and errors are those of `spec_from_toml`.
+
+    A folder that ``queries`` names may be relative to the file's.
 
     Raises:
         ArgumentError: If the file cannot be read, or as `spec_from_toml`; it names the file.
     """
-    return from_data(plaindata.read_toml(Path(path)), encoder=encoder, where=str(path))
+    file = Path(path)
+    data = plaindata.read_toml(file)
+    name = data.get("queries")
+    if isinstance(name, str) and (file.parent / name).is_dir():
+        data["queries"] = str((file.parent / name).resolve())
+    return from_data(data, encoder=encoder, queries=queries, where=str(path))
 
 
-def spec_from_toml(text: str, *, encoder: AnyEncoder | EncoderInfo | None = None) -> CollectionSpec:
+def spec_from_toml(
+    text: str,
+    *,
+    encoder: AnyEncoder | EncoderInfo | None = None,
+    queries: AnyEncoder | EncoderInfo | None = None,
+) -> CollectionSpec:
     """Read a spec from TOML text.
 
     Args:
@@ -74,17 +90,20 @@ def spec_from_toml(text: str, *, encoder: AnyEncoder | EncoderInfo | None = None
             `CollectionSpec.for_encoder`, such as ``matryoshka = [256]``, ``quantization =
             "turbo4"``, ``[sparse]`` with ``language = "german"``.
         encoder: For the short form, which names none.
+        queries: The encoder of queries, for the short form where that names none.
 
     Raises:
         ArgumentError: If it is not TOML, or a value is impossible.
+        EncoderPairError: If the encoder of queries was not fitted to that of the documents.
     """
-    return from_data(plaindata.parse_toml(text, "spec"), encoder=encoder)
+    return from_data(plaindata.parse_toml(text, "spec"), encoder=encoder, queries=queries)
 
 
 def from_data(
     data: Mapping[str, Any],
     *,
     encoder: AnyEncoder | EncoderInfo | None = None,
+    queries: AnyEncoder | EncoderInfo | None = None,
     where: str = "spec",
 ) -> CollectionSpec:
     """Make a spec from a parsed table in either form.
@@ -92,13 +111,14 @@ def from_data(
     Args:
         data: The table.
         encoder: For the short form, which names none.
+        queries: The encoder of queries, for the short form where that names none.
         where: The table's name in errors: ``"nightly.toml: spec"``.
 
     Raises:
         ArgumentError: If a value is impossible; the error names the path of the key.
     """
     with plaindata.placed(where):
-        return _from_data(data, encoder, where)
+        return _from_data(data, encoder, queries, where)
 
 
 def short_form(data: object, where: str) -> dict[str, Any]:
@@ -113,7 +133,10 @@ def short_form(data: object, where: str) -> dict[str, Any]:
 
 
 def _from_data(
-    data: Mapping[str, Any], encoder: AnyEncoder | EncoderInfo | None, where: str
+    data: Mapping[str, Any],
+    encoder: AnyEncoder | EncoderInfo | None,
+    queries: AnyEncoder | EncoderInfo | None,
+    where: str,
 ) -> CollectionSpec:
     if is_long(data):
         long = {"sparse": None, "late": None, "payload_indexes": {}, "plan": None, **data}
@@ -124,7 +147,7 @@ def _from_data(
     arguments = short_form(data, where)
     if encoder is None:
         raise ArgumentError(field="encoder", problem="the spec names no encoder; give one")
-    return CollectionSpec.for_encoder(encoder, **arguments)
+    return CollectionSpec.for_encoder(encoder, **{"queries": queries, **arguments})
 
 
 def is_long(data: Mapping[str, Any]) -> bool:

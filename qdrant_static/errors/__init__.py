@@ -34,6 +34,7 @@
     │       ├── CollectionExistsError
     │       ├── CollectionInUseError     an alias or a migration needs the collection
     │       ├── EncoderMismatchError     the collection was made with another encoder
+    │       ├── EncoderPairError         the encoders of documents and queries do not fit
     │       ├── MigrationStepError       the step is not possible in this phase
     │       ├── ModelInUseError          a version of a model that is in use
     │       └── SpecMismatchError        the collection differs from the spec
@@ -76,6 +77,7 @@ from qdrant_static.errors.conflict import (
     CollectionInUseError,
     ConflictError,
     EncoderMismatchError,
+    EncoderPairError,
     MigrationStepError,
     ModelInUseError,
     SpecMismatchError,
@@ -160,6 +162,7 @@ __all__ = [
     "DeletionRefusedError",
     "EncoderMismatchError",
     "EncoderNotFoundError",
+    "EncoderPairError",
     "EncoderUnavailableError",
     "EngineError",
     "EveryPointRefusedError",

@@ -82,19 +82,62 @@ class CollectionInUseError(ConflictError):
 
 @dataclass(eq=False)
 class EncoderMismatchError(ConflictError):
-    """The encoder is not the one that the collection was made with."""
+    """The encoder is not the one that the collection was made with, or is searched with.
 
-    template: ClassVar[str] = (
-        "collection {collection!r} was made with the encoder {expected!r} "
-        "({expected_fingerprint}), not with {given!r} ({given_fingerprint}). Vectors of two "
-        "encoders cannot be compared: use the collection's encoder, or another collection"
-    )
+    ``queries`` is true where the collection has an encoder of its own for queries, and that is the
+    one that was expected.
+    """
 
     collection: str
     expected: str
     expected_fingerprint: str
     given: str
     given_fingerprint: str
+    queries: bool = False
+
+    @property
+    def message(self) -> str:
+        pair = (
+            f"the encoder {self.expected!r} ({self.expected_fingerprint}), not with "
+            f"{self.given!r} ({self.given_fingerprint})"
+        )
+        if self.queries:
+            return (
+                f"collection {self.collection!r} is searched with {pair}: its documents and its "
+                "queries have an encoder each. Leave the encoder out, which loads the right one; "
+                "or make another the encoder of its queries (`apply` of a spec with that)"
+            )
+        return (
+            f"collection {self.collection!r} was made with {pair}. Vectors of two "
+            "encoders cannot be compared: use the collection's encoder, or another collection"
+        )
+
+
+@dataclass(eq=False)
+class EncoderPairError(ConflictError):
+    """An encoder of queries that was not fitted to the encoder of the documents.
+
+    ``fitted_to`` is the fingerprint of the encoder that it was fitted to; None if it names none.
+    """
+
+    documents: str
+    documents_fingerprint: str
+    queries: str
+    fitted_to: str | None = None
+
+    @property
+    def message(self) -> str:
+        known = (
+            "does not say what it was fitted to (its folder has no card.json that names a teacher)"
+            if self.fitted_to is None
+            else f"was fitted to the encoder {self.fitted_to}"
+        )
+        return (
+            f"the encoder of queries {self.queries!r} {known}, and the documents are encoded by "
+            f"{self.documents!r} ({self.documents_fingerprint}): their vectors cannot be compared. "
+            f"Fit a model to {self.documents!r} (`qdrant-static train adapt`), or encode the "
+            "documents by the encoder that this one was fitted to"
+        )
 
 
 @dataclass(eq=False)

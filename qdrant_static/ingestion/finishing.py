@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qdrant_static.clients.indexing import IndexProgress
     from qdrant_static.collection.spec import CollectionSpec, Fields
     from qdrant_static.edge.indexbuild import BuildProgress
+    from qdrant_static.encoders.base import Encoder
     from qdrant_static.ids import PointId
     from qdrant_static.ingestion.progress import Progress
     from qdrant_static.ingestion.writing import Sampled
@@ -54,6 +55,7 @@ class Finish:
         run: The run's number.
         display: Shows the progress.
         stop: An event that ends the run.
+        query_encoder: The encoder of queries, if the search is asymmetric and it was given.
     """
 
     client: Client
@@ -63,6 +65,7 @@ class Finish:
     run: int
     display: Progress
     stop: threading.Event | None
+    query_encoder: Encoder | None = None
 
     def delete_missing(
         self, delete: Callable[[list[PointId]], None], *, force: bool
@@ -169,7 +172,9 @@ class Finish:
         if is_assessed(spec) and not changed:
             return spec
         try:
-            found = assess(self.client, self.collection, spec, by="ingest")
+            found = assess(
+                self.client, self.collection, spec, by="ingest", encoder=self.query_encoder
+            )
         except Exception as error:  # all is stored: a missing figure fails no job
             self.display.note(f"recall could not be measured: {error}")
             return spec

@@ -44,6 +44,7 @@ def ingest(
     key: Sequence[str] | str | None = None,
     text: Sequence[str] | str | None = None,
     encoder: AnyEncoder | None = None,
+    query_encoder: AnyEncoder | None = None,
     late_encoder: LateInteractionEncoder | str | None = None,
     spec: CollectionSpec | None = None,
     source_options: SourceOptions | None = None,
@@ -73,6 +74,8 @@ def ingest(
         text: The columns of the text, joined by one space: short for ``SourceOptions(text=…)``,
             which it overrides.
         encoder: The encoder, or its name; None loads the collection's, or the spec's.
+        query_encoder: The encoder of queries, or its name, for asymmetric search: a fast model that
+            was fitted to ``encoder``. It encodes nothing here, and becomes part of the spec.
         late_encoder: The encoder of the late-interaction vector, if the spec has one, or its name;
             None loads it.
         spec: What the collection is to be; None takes what exists, or the default for the encoder.
@@ -98,6 +101,7 @@ def ingest(
         ColumnNotFoundError: If a named column does not exist; it lists those that do.
         SpecMismatchError: If the collection exists and differs; nothing is changed.
         EncoderMismatchError: If the encoder is not the collection's.
+        EncoderPairError: If the encoder of queries was not fitted to the encoder.
         JobRunningError: If another job of the collection is running.
         MigrationWritesError: If a migration of the collection is under way, and rows cannot go
             through its journal; it gives the reason.
@@ -121,18 +125,10 @@ def ingest(
     if not isinstance(source, AnySource):
         source = open_data(source, key=key, text=text, options=source_options, stop=stop)
     return run_job(
-        client,
-        collection,
-        source,
-        spec=spec,
-        encoder=encoder,
-        late_encoder=late_encoder,
-        options=run_options or RunOptions(),
-        passages=passages,
-        build=build,
-        progress=progress,
-        stop=stop,
-    )
+        client, collection, source, spec=spec, encoder=encoder, query_encoder=query_encoder,
+        late_encoder=late_encoder, options=run_options or RunOptions(), passages=passages,
+        build=build, progress=progress, stop=stop,
+    )  # fmt: skip
 
 
 def run_job(
@@ -143,6 +139,7 @@ def run_job(
     spec: CollectionSpec | None,
     encoder: AnyEncoder | None,
     options: RunOptions,
+    query_encoder: AnyEncoder | None = None,
     late_encoder: LateInteractionEncoder | str | None = None,
     passages: Passages | None = None,
     build: Builder | None = None,
@@ -160,9 +157,11 @@ def run_job(
         source.end_on(stop)
     fields = source.selection.fields if passages is None else passages.fields
     name, collection = collection, _target(client, collection, build)
-    spec, encoder, notes = resolve(
-        client, collection, spec, encoder, source, fields, name=None if options.pinned else name
-    )
+    resolved = resolve(
+        client, collection, spec, encoder, source, fields,
+        query_encoder=query_encoder, name=None if options.pinned else name,
+    )  # fmt: skip
+    spec, encoder, notes = resolved.spec, resolved.encoder, resolved.notes
     source = with_types_of(source, client, collection, spec)
     if passages is not None:
         if spec.late is not None:
@@ -174,6 +173,7 @@ def run_job(
         collection=collection,
         spec=spec,
         encoder=encoder,
+        query_encoder=resolved.query_encoder,
         late_encoder=late_encoder,
         source=source,
         options=options,

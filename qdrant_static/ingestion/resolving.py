@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qdrant_static.clients.retry import FIRST_CONTACT, call_with_retries
 from qdrant_static.collection.bm25 import bm25_encoder
-from qdrant_static.collection.create import check_encoder, check_spec, read_spec
+from qdrant_static.collection.create import (
+    check_encoder,
+    check_spec,
+    read_spec,
+    with_query_encoder,
+)
 from qdrant_static.collection.fieldpaths import as_key
 from qdrant_static.collection.fields import value_at
 from qdrant_static.collection.migrationcheck import other_generations
@@ -23,7 +29,7 @@ from qdrant_static.reading.sources import AnySource, Source
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.base import Encoder, EncoderInfo
 
 #: Types of indexes that hold values of one type alone; any other takes a string.
 _INDEXED: Mapping[str, CellType] = {"integer": "integer", "float": "float", "bool": "boolean"}
@@ -34,6 +40,23 @@ _KINDS: Mapping[type, CellType] = {
 _SAMPLED_POINTS = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What a run works with.
+
+    Attributes:
+        spec: The collection's spec, as it is or is to be.
+        encoder: The encoder of the documents.
+        query_encoder: The encoder of the queries, if the job gives it; it encodes no document.
+        notes: Notes for the user.
+    """
+
+    spec: CollectionSpec
+    encoder: Encoder
+    query_encoder: Encoder | None
+    notes: list[str]
+
+
 def resolve(
     client: Client,
     collection: str,
@@ -42,9 +65,10 @@ def resolve(
     source: AnySource,
     fields: Fields,
     *,
+    query_encoder: AnyEncoder | None = None,
     name: str | None,
-) -> tuple[CollectionSpec, Encoder, list[str]]:
-    """Determine spec and encoder of a run, and notes for the user; nothing is written.
+) -> Resolved:
+    """Determine spec and encoders of a run, and notes for the user; nothing is written.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
@@ -53,6 +77,7 @@ def resolve(
         encoder: The encoder that it asks for, or its name; None takes what exists.
         source: The input.
         fields: Where the job's payloads hold key and text.
+        query_encoder: The encoder of queries that it asks for, or its name; None takes what exists.
         name: The name that the job was given, if it may continue with another generation that a
             migration has put in the place of the one it asks for; None: it may not.
     """
@@ -66,8 +91,9 @@ def resolve(
     there = read_spec(client, collection) if exists else None
     notes: list[str] = []
     if there is not None and name is not None:
-        if _is_other_generation(client, collection, there, spec=spec, encoder=encoder):
-            spec, encoder = None, None
+        asked = _Asked(spec=spec, encoder=encoder, query_encoder=query_encoder)
+        if _is_other_generation(client, collection, there, asked):
+            spec, encoder, query_encoder = None, None, None
             notes.append(_other_generation_note(there, collection, name))
     known = there or spec
     encoder = None if encoder is None else as_encoder(encoder)
@@ -77,7 +103,9 @@ def resolve(
                 field="encoder", problem=f"collection {collection!r} is new: name an encoder"
             )
         encoder = load_encoder(known.encoder.name)
+    queries = None if query_encoder is None else as_encoder(query_encoder)
     wanted = spec or there or CollectionSpec.for_encoder(encoder)
+    wanted = with_query_encoder(collection, wanted, None if queries is None else queries.info)
     wanted = wanted.with_source(fields=fields, mean_length=None)
     check_encoder(collection, wanted.encoder, encoder.info)
     given, taken = source.selection.dimension, ready_dimension(encoder)
@@ -89,20 +117,40 @@ def resolve(
     if there is None:
         if wanted.sparse is not None:
             bm25_encoder(wanted.sparse)  # says if the language is unknown, before anything is made
-        return wanted, encoder, notes
+        return Resolved(spec=wanted, encoder=encoder, query_encoder=queries, notes=notes)
     check_spec(collection, there, wanted)
     held = there.fields
     held = held.with_points_of(fields) if held.all_columns or held.ready_vectors else fields
-    return there.with_source(fields=held, mean_length=None), encoder, notes
+    there = there.with_source(fields=held, mean_length=None)
+    return Resolved(spec=there, encoder=encoder, query_encoder=queries, notes=notes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a job asks for; None where it takes what exists."""
+
+    spec: CollectionSpec | None
+    encoder: AnyEncoder | None
+    query_encoder: AnyEncoder | None
+
+    def fits(self, one: CollectionSpec) -> bool:
+        """Return whether a generation has what is asked for."""
+        return (
+            _is_given(self.encoder, one.encoder)
+            and _is_given(self.query_encoder, one.query_encoder)
+            and (self.spec is None or not compare(one, self.spec))
+        )
+
+
+def _is_given(given: AnyEncoder | None, info: EncoderInfo) -> bool:
+    """Return whether an encoder is the given one, or none is given; a name is not loaded."""
+    if isinstance(given, str | os.PathLike):
+        return os.fspath(given) == info.name
+    return given is None or given.info.fingerprint == info.fingerprint
 
 
 def _is_other_generation(
-    client: Client,
-    collection: str,
-    there: CollectionSpec,
-    *,
-    spec: CollectionSpec | None,
-    encoder: AnyEncoder | None,
+    client: Client, collection: str, there: CollectionSpec, asked: _Asked
 ) -> bool:
     """Return whether a job asks for another generation than the one that serves.
 
@@ -111,10 +159,10 @@ def _is_other_generation(
     what one of these generations is continues with the one that serves; any other difference is
     refused.
     """
-    asked = None if spec == there else spec
-    if _fits(there, asked, encoder):
+    asked = replace(asked, spec=None) if asked.spec == there else asked
+    if asked.fits(there):
         return False
-    return any(_fits(one, asked, encoder) for one in other_generations(client, collection))
+    return any(asked.fits(one) for one in other_generations(client, collection))
 
 
 def _other_generation_note(there: CollectionSpec, collection: str, name: str) -> str:
@@ -124,15 +172,6 @@ def _other_generation_note(there: CollectionSpec, collection: str, name: str) ->
         "and layout are taken, and not those that the job asks for, which are those of another "
         "generation (`pinned` refuses this)"
     )
-
-
-def _fits(one: CollectionSpec, spec: CollectionSpec | None, encoder: AnyEncoder | None) -> bool:
-    """Return whether a generation has the layout and the encoder, as far as they are given."""
-    if isinstance(encoder, str | os.PathLike):
-        fits = os.fspath(encoder) == one.encoder.name
-    else:
-        fits = encoder is None or encoder.info.fingerprint == one.encoder.fingerprint
-    return fits and (spec is None or not compare(one, spec))
 
 
 def with_types_of(

@@ -214,14 +214,10 @@ class IngestRun:
         """Return the steps after the load, for the spec as it is now."""
         mode = self.mode
         return Finish(
-            client=mode.client,
-            collection=mode.collection,
-            spec=self.spec,
-            ledger=self.ledger,
-            run=record.id,
-            display=self.display,
-            stop=self.request.stop,
-        )
+            client=mode.client, collection=mode.collection, spec=self.spec, ledger=self.ledger,
+            run=record.id, display=self.display, stop=self.request.stop,
+            query_encoder=self.request.query_encoder,
+        )  # fmt: skip
 
     def _finish(
         self,

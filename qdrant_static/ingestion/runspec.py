@@ -34,7 +34,9 @@ class RunSpec:
         name: The name that the job was given, which may be an alias of the collection.
         collection: The collection.
         spec: Its spec, as far as it is known before the texts are read.
-        encoder: The encoder.
+        encoder: The encoder of the documents.
+        query_encoder: The encoder of the queries, if it was given; None loads it by name where
+            recall is measured.
         late_encoder: The encoder of the late-interaction vector, or its name; None loads it.
         source: The input.
         options: How the run works.
@@ -51,6 +53,7 @@ class RunSpec:
     source: AnySource
     options: RunOptions
     threads: int
+    query_encoder: Encoder | None = None
     late_encoder: LateInteractionEncoder | str | None = None
     passages: Passages | None = None
     rejects: Path | None = None

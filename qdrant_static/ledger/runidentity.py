@@ -22,8 +22,9 @@ def identity(spec: CollectionSpec, encoder: str, options: Mapping[str, Any]) -> 
         options: How the input is read and stored.
     """
     described = spec.to_dict()
-    for measured in ("fields", "plan", "evidence", "measured"):
-        described.pop(measured, None)
+    # What may change without any point being encoded again.
+    for name in ("fields", "plan", "evidence", "measured", "queries"):
+        described.pop(name, None)
     if isinstance(described.get("sparse"), dict):
         described["sparse"] = {**described["sparse"], "mean_length": None}
         for name in ("tokenizer", "sampled_length"):

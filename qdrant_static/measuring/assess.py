@@ -1,6 +1,7 @@
 """Measures the recall of a collection's searches, and raises their candidates where it is low.
 
-1. Points of the collection, drawn at random, are the queries; exact search is the truth.
+1. Points of the collection, drawn at random, are the queries; exact search is the truth. Where
+   the queries have an encoder of their own, it encodes the beginnings of the points' texts.
 2. The dense side of the default plan, and the cascade where there are several vectors, answer
    them with the usual number of candidates, then with twice, four and eight times as many, until
    recall@10 is what the preset promises.
@@ -28,13 +29,14 @@ from qdrant_static.collection.passes import default_plan, dense_passes
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.planevidence import LAYOUT, OWN, layout_of
 from qdrant_static.measuring.measurement import Measurement
-from qdrant_static.measuring.queries import of_vectors
+from qdrant_static.measuring.ownqueries import own_queries
 from qdrant_static.querying.answer import dense_side
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.collection.passes import Pass
     from qdrant_static.collection.spec import CollectionSpec
+    from qdrant_static.encoders.registry import AnyEncoder
 
 #: Queries; the standard error of the recall is then below 0.01.
 QUERIES = 200
@@ -107,7 +109,14 @@ class Assessment:
         return [f"{side}; {self.queries} of its own points were the queries" for side in self.sides]
 
 
-def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) -> Assessment | None:
+def assess(
+    client: Client,
+    collection: str,
+    spec: CollectionSpec,
+    *,
+    by: str,
+    encoder: AnyEncoder | None = None,
+) -> Assessment | None:
     """Measure a collection's recall, and store it with the factors of candidates in its metadata.
 
     Args:
@@ -115,6 +124,8 @@ def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) ->
         collection: The collection's name.
         spec: The collection's spec in its metadata.
         by: The command that measures, for the metadata.
+        encoder: The encoder of queries or its name, which only an asymmetric search needs; None
+            loads it by name.
 
     Returns:
         The measurements; None if no search is approximate, or there are too few points, or exact
@@ -128,7 +139,7 @@ def assess(client: Client, collection: str, spec: CollectionSpec, *, by: str) ->
     full = spec.vectors[0]
     measurement = Measurement(
         client=client, collection=collection, spec=spec, k=LIMIT,
-        queries=of_vectors(client, collection, full, QUERIES),
+        queries=own_queries(client, collection, spec, full, QUERIES, encoder=encoder),
     )  # fmt: skip
     deadline = time.monotonic() + _EXACT_S
     exact = SearchPlan(kind="exact", vector=full.name)

@@ -130,7 +130,9 @@ class CodeTrial:
                     client=sample,
                     collection="sample",
                     spec=replace(self.measurement.spec, vectors=(alone,)),
-                    queries=QuerySet(
+                    queries=QuerySet(points=self.measurement.queries.points)
+                    if self.measurement.spec.queries is not None
+                    else QuerySet(
                         points=[Query(dense=matrix[number]) for number in numbers], own=numbers
                     ),
                     k=LIMIT,

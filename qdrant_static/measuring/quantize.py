@@ -30,11 +30,12 @@ from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.assess import assess
 from qdrant_static.measuring.codetrial import LADDER, LIMIT, QUERIES, CodeTrial, oversamplings
 from qdrant_static.measuring.measurement import Measurement, points_with
+from qdrant_static.measuring.ownqueries import own_queries
 from qdrant_static.measuring.quantizereport import MeasuredCodes, QuantizeReport
-from qdrant_static.measuring.queries import of_vectors
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
+    from qdrant_static.encoders.registry import AnyEncoder
 
 
 def quantize(
@@ -49,6 +50,7 @@ def quantize(
     queries: int = QUERIES,
     dry_run: bool = False,
     notify: Callable[[str], None] | None = None,
+    encoder: AnyEncoder | None = None,
 ) -> QuantizeReport:
     """Add quantization to a live collection, measure it, and remove it if it falls short.
 
@@ -72,6 +74,8 @@ def quantize(
         dry_run: Change nothing: predict by the same search over a sample of the vectors, in an
             embedded collection in a temporary folder.
         notify: Called with one line for each step.
+        encoder: The encoder of queries or its name, which only an asymmetric search needs: its
+            queries are the beginnings of the points' texts. None loads it by name.
 
     Raises:
         CollectionNotFoundError: If there is no such collection.
@@ -104,7 +108,7 @@ def quantize(
     measurement = Measurement(
         client=client, collection=collection, k=LIMIT,
         spec=replace(spec, vectors=(now,), planned=False),
-        queries=of_vectors(client, collection, now, queries),
+        queries=own_queries(client, collection, spec, now, queries, encoder=encoder),
     )  # fmt: skip
     trial = CodeTrial.of(measurement, points=points)
     before = trial.measured(now, oversamplings(now, (1,)), target_recall)
@@ -127,7 +131,7 @@ def quantize(
         notify(f"filling {BM25} from {', '.join(text)}")
         terms = _add_terms(client, collection, spec, sparse or SparseSpec(), fields)
     note = _note(now, wanted, after, target_recall, kept=kept)
-    if changed and (noted := _note_in_metadata(client, collection, spec, wanted)):
+    if changed and (noted := _note_in_metadata(client, collection, spec, wanted, encoder)):
         note = f"{note}; {noted}"
     return QuantizeReport(**common, after=after, simulated=None, kept=kept, terms=terms, note=note)
 
@@ -210,7 +214,11 @@ def _add_terms(
 
 
 def _note_in_metadata(
-    client: Client, collection: str, before: CollectionSpec, wanted: VectorSpec
+    client: Client,
+    collection: str,
+    before: CollectionSpec,
+    wanted: VectorSpec,
+    encoder: AnyEncoder | None,
 ) -> str:
     """Write the new codes to the metadata, without measurements of the previous ones.
 
@@ -231,8 +239,9 @@ def _note_in_metadata(
     if spec != stored:
         write_spec(client, collection, spec)
     notes = [DROPPED] if before.evidence is not None and spec.evidence is None else []
-    if spec.planned and (assessment := assess(client, collection, spec, by="quantize")) is not None:
-        notes += assessment.lines()
+    if spec.planned:
+        assessment = assess(client, collection, spec, by="quantize", encoder=encoder)
+        notes += [] if assessment is None else assessment.lines()
     return "; ".join(notes)
 
 

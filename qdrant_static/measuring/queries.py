@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
     from qdrant_static.collection.spec import CollectionSpec
     from qdrant_static.collection.vectorspec import VectorSpec
+    from qdrant_static.encoders.base import Encoder
 
 #: Points in one response: 500 of 4,096 dimensions are 8 MB.
 _PAGE = 500
@@ -130,19 +131,6 @@ def sample_points(
     return dict(list(drawn.items())[:count])
 
 
-def of_vectors(client: Client, collection: str, vector: VectorSpec, count: int) -> QuerySet:
-    """Draw points at random as queries: their own vectors, without texts.
-
-    Args:
-        client: An `EdgeClient` or a `QdrantClient`.
-        collection: The collection's name.
-        vector: The vector.
-        count: Number of queries, at most.
-    """
-    drawn = sample_points(client, collection, vector, count)
-    return QuerySet(points=[Query(dense=row) for row, _ in drawn.values()], own=list(drawn))
-
-
 def of_points(
     client: Client,
     collection: str,
@@ -150,8 +138,12 @@ def of_points(
     base: SearchPlan,
     count: int,
     condition: models.Filter | None,
+    *,
+    encoder: Encoder | None = None,
 ) -> QuerySet:
     """Draw points at random as queries: their own full vectors, and the first words of their texts.
+
+    If the queries have an encoder of their own, it makes the vectors, of these words.
 
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
@@ -160,6 +152,8 @@ def of_points(
         base: A plan; if it is a hybrid, the queries have BM25 terms too.
         count: Number of queries, at most.
         condition: A filter for the points.
+        encoder: The encoder of queries, for asymmetric search; it is used where the payload holds
+            the texts.
 
     Raises:
         ArgumentError: If the plan needs what points do not have, or there is no point.
@@ -169,17 +163,22 @@ def of_points(
             field="queries", problem="a late-interaction plan is tuned by texts; give queries"
         )
     terms = None if base.kind != "hybrid" or spec.sparse is None else bm25_encoder(spec.sparse)
+    encoder = encoder if spec.queries is not None and spec.fields.text else None
+    worded = terms is not None or encoder is not None
 
     def usable(row: NDArray[np.float32], payload: Mapping[str, Any]) -> bool:
-        return bool(row.any() and (terms is None or beginning(spec.fields.text_of(payload))))
+        return bool(row.any() and (not worded or beginning(spec.fields.text_of(payload))))
 
     drawn = sample_points(
         client, collection, spec.vectors[0], count, condition=condition,
-        payload=terms is not None and bool(spec.fields.text), keep=usable,
+        payload=worded and bool(spec.fields.text), keep=usable,
     )  # fmt: skip
     queries = [Query(dense=dense) for dense, _ in drawn.values()]
+    texts = [beginning(spec.fields.text_of(payload)) for _, payload in drawn.values()]
+    if encoder is not None and texts:
+        rows = encoder.encode(texts)
+        queries = [Query(text=text, dense=row) for text, row in zip(texts, rows, strict=True)]
     if terms is not None:
-        texts = [beginning(spec.fields.text_of(payload)) for _, payload in drawn.values()]
         queries = [
             replace(
                 query,
@@ -194,11 +193,13 @@ def of_points(
             problem="no point could be drawn as a query: none"
             + ("" if condition is None else " that matches the filter")
             + " has the full vector"
-            + (" and a text" if terms is not None else "")
+            + (" and a text" if worded else "")
             + "; give queries",
         )
     return QuerySet(
-        source="its own points, each left out of its answer",
+        source="its own points, each left out of its answer"
+        if encoder is None
+        else "the beginnings of its own texts, each point left out of its answer",
         points=queries,
         own=list(drawn),
     )

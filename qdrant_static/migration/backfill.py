@@ -160,6 +160,7 @@ def backfill(
     *,
     spec: CollectionSpec,
     encoder: Encoder,
+    query_encoder: Encoder | None,
     moving: bool,
     rate: float | None,
     progress: bool | ProgressCallback | None,
@@ -175,6 +176,7 @@ def backfill(
         green: The collection, which exists.
         spec: Its spec.
         encoder: Its encoder.
+        query_encoder: Its encoder of queries, if it is loaded already.
         moving: Whether the source is a collection in use.
         rate: The maximum number of rows per second.
         progress: As for `ingest`.
@@ -193,6 +195,7 @@ def backfill(
         Throttled(source=source, rate=rate, moving=moving),  # type: ignore[arg-type]
         spec=spec,
         encoder=encoder,
+        query_encoder=query_encoder,
         options=replace(
             options, sync=True, delete_missing=gone, force=gone, again=True, bulk=build is None
         ),
@@ -240,16 +243,26 @@ def heartbeat(beat: Callable[[], object] | None) -> Iterator[None]:
         thread.join()
 
 
-def layout_like(blue: CollectionSpec, encoder: Encoder) -> CollectionSpec:
+def layout_like(
+    blue: CollectionSpec, encoder: Encoder, query_encoder: Encoder | None = None
+) -> CollectionSpec:
     """Return blue's layout for another encoder: sizes that fit, BM25, payload indexes, settings.
 
     Quantization and graphs follow the presets of the new sizes; so does the default plan, because
     a plan that was tuned for one encoder says little about another.
+
+    Args:
+        blue: The spec of the collection that serves.
+        encoder: The new encoder.
+        query_encoder: The new encoder of queries; None: blue's, if that has the same encoder.
     """
-    info = encoder.info
+    info, queries = encoder.info, None if query_encoder is None else query_encoder.info
     full = blue.vectors[0].size
     if info.fingerprint == blue.encoder.fingerprint and info.dimension == full:
-        return blue
+        if queries is None or queries.fingerprint == blue.query_encoder.fingerprint:
+            return blue
+        plan = blue.plan if blue.evidence is None else None  # evidence is of other queries
+        return replace(blue, queries=queries, plan=plan, evidence=None, measured=None)
     sizes = tuple(one.size for one in blue.vectors[1:] if one.size < info.dimension)
     made = CollectionSpec.for_encoder(
         encoder,
@@ -258,6 +271,7 @@ def layout_like(blue: CollectionSpec, encoder: Encoder) -> CollectionSpec:
         late=blue.late,
         payload_indexes=blue.payload_indexes,
         server=blue.server,
+        queries=queries,
     )
     return made.with_source(
         fields=blue.fields,

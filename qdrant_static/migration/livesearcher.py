@@ -54,7 +54,8 @@ class LiveSearcher:
     Args:
         client: An `EdgeClient` or a `QdrantClient`.
         alias: An alias, or a collection without one.
-        encoders: Encoders that are loaded already, or their names; others are loaded by name.
+        encoders: Encoders of queries that are loaded already, or their names; others are loaded by
+            name.
         shadow: The share of searches, 0 to 1, that is sampled: their texts are kept in the state
             folder, and while a migration is under way green is searched too, in a background
             thread. The answer never waits for that; on a folder, both share one engine.
@@ -124,7 +125,7 @@ class LiveSearcher:
             self._client,
             collection,
             spec=spec,
-            encoder=self._encoders.get(spec.encoder.fingerprint),
+            encoder=self._encoders.get(spec.query_encoder.fingerprint),
         )
         with self._guard:
             return self._opened.setdefault(collection, searcher)

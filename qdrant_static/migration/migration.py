@@ -79,6 +79,7 @@ class Migration:
         self,
         encoder: AnyEncoder,
         *,
+        query_encoder: AnyEncoder | None = None,
         spec: CollectionSpec | None = None,
         source: PathLike | Sequence[PathLike] | None = None,
         source_options: SourceOptions | None = None,
@@ -95,6 +96,7 @@ class Migration:
 
         Args:
             encoder: Green's encoder, or its name.
+            query_encoder: Green's encoder of queries, or its name, for asymmetric search.
             spec: Green's spec; None for the layout of blue.
             source: Files; None for the texts in the payload of blue's points.
             source_options: How the files are read; the default is how blue was filled.
@@ -120,6 +122,7 @@ class Migration:
         """
         wanted = starting.NextGeneration(
             encoder=as_encoder(encoder),
+            query_encoder=None if query_encoder is None else as_encoder(query_encoder),
             spec=spec,
             origin=Origin.of(source, source_options),
             frozen=frozen,

@@ -99,7 +99,7 @@ class Quality:
         green: The new one.
         queries: Queries; a point that a query was made of is left out of its answers.
         thresholds: The thresholds of the gates.
-        same_encoder: Whether both have the same encoder.
+        same_encoder: Whether both have the same encoder, for queries too.
         judged: Judged queries, if any.
         low: The queries on which both agree least, for the report.
     """

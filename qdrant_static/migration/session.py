@@ -38,7 +38,7 @@ from qdrant_static.migration.backfill import HEARTBEAT_S
 
 if TYPE_CHECKING:
     from qdrant_static.clients.connect import Client
-    from qdrant_static.encoders.base import Encoder
+    from qdrant_static.encoders.base import Encoder, EncoderInfo
     from qdrant_static.journal.writejournal import WriteJournal
 
 #: Rounds of replay while writers go on, before they have to wait for the rest.
@@ -162,15 +162,26 @@ class MigrationSession:
         return CollectionSpec.from_dict(described)
 
     def encoder(self, collection: str) -> Encoder:
-        """Return a generation's encoder, loaded at the first use.
+        """Return the encoder of a generation's documents, loaded at the first use.
 
         Raises:
             EncoderMismatchError: If the model of that name is not what made its vectors.
         """
-        info = self.spec(collection).encoder
+        return self._loaded(collection, self.spec(collection).encoder, queries=False)
+
+    def query_encoder(self, collection: str) -> Encoder:
+        """Return the encoder of a generation's queries, loaded at the first use.
+
+        Raises:
+            EncoderMismatchError: If the model of that name is not the one that it was.
+        """
+        spec = self.spec(collection)
+        return self._loaded(collection, spec.query_encoder, queries=spec.queries is not None)
+
+    def _loaded(self, collection: str, info: EncoderInfo, *, queries: bool) -> Encoder:
         if info.fingerprint not in self._encoders:
             loaded = load_encoder(info.name)
-            check_encoder(collection, info, loaded.info)
+            check_encoder(collection, info, loaded.info, queries=queries)
             self._encoders[info.fingerprint] = loaded
         return self._encoders[info.fingerprint]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qdrant_static.clients.connect import is_embedded
 from qdrant_static.clients.statefolder import state_folder
 from qdrant_static.clock import now
-from qdrant_static.collection.create import create_collection
+from qdrant_static.collection.create import create_collection, with_query_encoder
 from qdrant_static.collection.generations import next_generation, read_metadata
 from qdrant_static.collection.migrationcheck import EARLIER_KEY, POINTER_KEY, earlier
 from qdrant_static.collection.migrationstate import (
@@ -56,12 +56,14 @@ class NextGeneration:
 
     Attributes:
         encoder: Its encoder.
+        query_encoder: Its encoder of queries; None: the spec's, or none.
         spec: Its spec; None for the layout of the one that serves.
         origin: Where its rows come from.
         frozen: Whether the applications promised not to write.
     """
 
     encoder: Encoder
+    query_encoder: Encoder | None = None
     spec: CollectionSpec | None
     origin: Origin
     frozen: bool
@@ -85,6 +87,8 @@ def start(session: MigrationSession, wanted: NextGeneration, filling: Filling) -
     """
     client, build = session.client, filling.build
     session.add_encoder(wanted.encoder)
+    if wanted.query_encoder is not None:
+        session.add_encoder(wanted.query_encoder)
     if build is not None and is_embedded(client):
         raise ArgumentError(field="build", problem="an embedded collection is built here anyway")
     with session.locked():
@@ -110,18 +114,11 @@ def start(session: MigrationSession, wanted: NextGeneration, filling: Filling) -
         state = write_state(client, state.at("building", gates=()))
         with heartbeat(None if is_embedded(client) else lambda: _beat(session, green)):
             report = backfill(
-                rows,
-                client,
-                green,
-                spec=session.spec(green),
-                encoder=wanted.encoder,
-                moving=wanted.origin.paths is None,
-                rate=filling.max_rate,
-                progress=filling.progress,
-                stop=filling.stop,
-                build=build,
-                options=filling.run_options,
-            )
+                rows, client, green, spec=session.spec(green), encoder=wanted.encoder,
+                query_encoder=wanted.query_encoder, moving=wanted.origin.paths is None,
+                rate=filling.max_rate, progress=filling.progress, stop=filling.stop,
+                build=build, options=filling.run_options,
+            )  # fmt: skip
             if report.interrupted:
                 return report
             session.catch_up(green)
@@ -144,7 +141,11 @@ def _begin(session: MigrationSession, wanted: NextGeneration) -> MigrationState:
         changed=time.time(),
         by=this_process(),
         source=wanted.origin.to_dict(),
-        encoder={"name": encoder.name, "fingerprint": encoder.fingerprint},
+        encoder={
+            "name": encoder.name,
+            "fingerprint": encoder.fingerprint,
+            **({} if spec.queries is None else {"queries": spec.queries.fingerprint}),
+        },
         frozen=wanted.frozen,
         journal=session.journal.identity,
         journal_place=session.journal.place,
@@ -158,7 +159,7 @@ def _begin(session: MigrationSession, wanted: NextGeneration) -> MigrationState:
 
 def _green_spec(session: MigrationSession, blue: str, wanted: NextGeneration) -> CollectionSpec:
     blue_spec, encoder = session.spec(blue), wanted.encoder.info
-    spec = wanted.spec or layout_like(blue_spec, wanted.encoder)
+    spec = _layout(session, blue, wanted)
     if spec.encoder.fingerprint != encoder.fingerprint:
         raise ArgumentError(field="spec", problem=f"is for {spec.encoder.name}, not {encoder.name}")
     # Opening the source raises its errors before anything is created.
@@ -171,6 +172,14 @@ def _green_spec(session: MigrationSession, blue: str, wanted: NextGeneration) ->
     # The mean length of BM25 belongs to other texts.
     sparse = None if spec.sparse is None else replace(spec.sparse, mean_length=None)
     return replace(spec, sparse=sparse, fields=fields)
+
+
+def _layout(session: MigrationSession, blue: str, wanted: NextGeneration) -> CollectionSpec:
+    """Return green's layout, without the fields of its rows."""
+    if wanted.spec is None:
+        return layout_like(session.spec(blue), wanted.encoder, wanted.query_encoder)
+    queries = wanted.query_encoder
+    return with_query_encoder(blue, wanted.spec, None if queries is None else queries.info)
 
 
 def _announce(session: MigrationSession, blue: str, green: str) -> None:
@@ -252,6 +261,9 @@ def _resume(
     differences = []
     if state.encoder.get("fingerprint") != wanted.encoder.info.fingerprint:
         differences.append(f"with {state.encoder.get('name')}")
+    queries = wanted.query_encoder
+    if queries is not None and state.encoder.get("queries") != queries.info.fingerprint:
+        differences.append("with another encoder of queries")
     if dict(state.source) != wanted.origin.to_dict():
         differences.append(f"from {state.source.get('kind')}")
     exists = session.client.collection_exists(state.green)
@@ -266,7 +278,7 @@ def _resume(
     state.check("build")
     session.require_serving(state.blue)
     if not exists:  # on a folder, after a crash before its creation
-        spec = wanted.spec or layout_like(session.spec(state.blue), wanted.encoder)
+        spec = _layout(session, state.blue, wanted)
         _create(session, state, spec)
     return state
 

@@ -99,7 +99,7 @@ def _evaluate(
         ComparedGeneration.of(
             client,
             name,
-            Searcher(client, name, spec=session.spec(name), encoder=session.encoder(name)),
+            Searcher(client, name, spec=session.spec(name), encoder=session.query_encoder(name)),
         )
         for name in (blue, green)
     ]
@@ -108,7 +108,13 @@ def _evaluate(
         green=sides[1],
         queries=queries,
         thresholds=checks.thresholds,
-        same_encoder=blue_spec.encoder.fingerprint == green_spec.encoder.fingerprint,
+        same_encoder=all(
+            one.fingerprint == other.fingerprint
+            for one, other in (
+                (blue_spec.encoder, green_spec.encoder),
+                (blue_spec.query_encoder, green_spec.query_encoder),
+            )
+        ),
         judged=checks.judged,
     )
     gates += quality.gates()

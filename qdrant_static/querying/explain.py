@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qdrant_static.collection import quantization as quantizations
+from qdrant_static.collection.encoderpair import described_pair
 from qdrant_static.collection.passes import Pass, check_plan, dense_passes, uses_sparse
 from qdrant_static.collection.vectorspec import BM25, LATE
 from qdrant_static.encoders.sparsevectors import SparseQuery
@@ -51,11 +52,14 @@ class Explanation:
         stages: The steps, in order.
         requests: Number of requests of a search.
         request: The request as JSON-like data, with placeholders instead of the query's numbers.
+        encoders: Which encoder made the documents' vectors and which makes the queries', if these
+            are two and the plan compares their vectors; else empty.
     """
 
     stages: tuple[ExplainedStage, ...]
     requests: int
     request: dict[str, Any]
+    encoders: str = ""
 
     @property
     def bytes_read(self) -> int | None:
@@ -73,10 +77,11 @@ class Explanation:
             "requests": self.requests,
             "bytes_read": self.bytes_read,
             "request": self.request,
+            **({"encoders": self.encoders} if self.encoders else {}),
         }
 
     def __str__(self) -> str:
-        lines = []
+        lines = [self.encoders] if self.encoders else []
         for number, stage in enumerate(self.stages, 1):
             details = [] if stage.compared is None else [f"compares about {stage.compared:,}"]
             details.append(f"passes on {stage.passed_on:,}")
@@ -125,6 +130,7 @@ def explain(
         stages=tuple(stages),
         requests=2 if plan.feedback else 1,
         request=_as_data(plan, spec, limit),
+        encoders=described_pair(spec.encoder, spec.queries) if plan.needs_dense else "",
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from qdrant_static import rules
 from qdrant_static.clients.aliases import resolve_alias
 from qdrant_static.clients.connect import check_client
-from qdrant_static.collection.create import check_encoder, info_of
+from qdrant_static.collection.create import check_query_encoder, info_of
 from qdrant_static.collection.foreign import spec_of
 from qdrant_static.collection.passes import check_plan, default_plan
 from qdrant_static.collection.plan import SearchPlan
@@ -49,8 +49,9 @@ class Searcher:
             the beginning (`LiveSearcher` follows an alias that moves).
         spec: The collection's spec; None reads it from the metadata, or, of a collection made
             without this package, from its configuration.
-        encoder: The collection's encoder or its name; None loads it by name when a plan first
-            needs it. A collection made without this package needs one.
+        encoder: The encoder of queries or its name (the collection's only encoder, unless the
+            search is asymmetric); None loads it by name when a plan first needs it. A collection
+            made without this package needs one.
         late_encoder: The encoder of the late-interaction vector; None loads it by name.
         cross_encoder: Reorders the top, by ``scores(query, texts)``; None loads the plan's by
             name.
@@ -59,7 +60,7 @@ class Searcher:
         CollectionNotFoundError: If there is no such collection.
         NotAPlannedCollectionError: If it was made without this package, and neither spec nor
             encoder is given.
-        EncoderMismatchError: If the encoder is not the collection's.
+        EncoderMismatchError: If the encoder is not that of the collection's queries.
         ArgumentError: If it was made without this package, and several of its vectors fit.
     """
 
@@ -89,7 +90,7 @@ class Searcher:
         self._cross_encoder = cross_encoder
         self._fields = StoredFields(client, collection, info)
         if encoder is not None:
-            check_encoder(collection, self.spec.encoder, encoder.info)
+            check_query_encoder(collection, self.spec, encoder.info)
 
     def search(
         self,
@@ -187,10 +188,10 @@ class Searcher:
 
     @property
     def encoder(self) -> Encoder:
-        """The collection's encoder."""
+        """The encoder of the collection's queries; that of its documents is never loaded here."""
         if self._encoder is None:
-            loaded = _load_encoder(self.spec.encoder.name)
-            check_encoder(self._collection, self.spec.encoder, loaded.info)
+            loaded = _load_encoder(self.spec.query_encoder.name)
+            check_query_encoder(self._collection, self.spec, loaded.info)
             self._encoder = loaded
         return self._encoder
 
@@ -236,8 +237,8 @@ def search(
             Qdrant's own JSON as a text or a dictionary, or a list of these. Each field without an
             index takes one more request, for its type.
         query_filter: A condition on the payload, as in `query_points`.
-        encoder: The collection's encoder or its name; None loads it by the name in the
-            collection's metadata, once per process.
+        encoder: The encoder of queries or its name (the collection's only encoder, unless the
+            search is asymmetric); None loads it by the name in the metadata, once per process.
         spec: The collection's spec, if known, which saves the two requests that read it. For a
             collection made without this package, `foreign_spec` names the vector and the text.
         late_encoder: The encoder of the late-interaction vector; None loads it by name.
@@ -251,7 +252,7 @@ def search(
         CollectionNotFoundError: If there is no such collection.
         NotAPlannedCollectionError: If it was made without this package, and neither spec nor
             encoder is given.
-        EncoderMismatchError: If the encoder is not the collection's.
+        EncoderMismatchError: If the encoder is not that of the collection's queries.
         ArgumentError: If the query has no text, or the collection cannot serve the plan.
         FilterError: If the filter cannot be read, or a value does not fit its field.
         FieldNotFoundError: If no point has a field that the filter names.

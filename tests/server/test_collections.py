@@ -15,7 +15,7 @@ from qdrant_static.collection.applydiff import apply
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.diff import diff
 from qdrant_static.collection.quantization import SHORT_NAMES
-from qdrant_static.collection.spec import ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
 from qdrant_static.errors import ArgumentError
 from tests.collection_suite import CollectionSuite, spec_with, vectors
 

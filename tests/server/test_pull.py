@@ -19,7 +19,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_static import CollectionSpec, EdgeClient, RunOptions, ingest, load_encoder
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.collection.diff import diff
-from qdrant_static.collection.spec import ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
 from qdrant_static.errors import (
     AccessDeniedError,
     ArgumentError,

@@ -16,7 +16,8 @@ from qdrant_static import CollectionSpec, EdgeClient, create_collection
 from qdrant_static.clients.retry import RetryPolicy
 from qdrant_static.collection.create import read_spec
 from qdrant_static.collection.quantization import SHORT_NAMES
-from qdrant_static.collection.spec import METADATA_KEY, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.errors import (
     AliasExistsError,
     ArgumentError,

@@ -23,7 +23,8 @@ from qdrant_static.collection.capacity import (
 from qdrant_static.collection.cluster import Machine, cluster
 from qdrant_static.collection.layouts import capacity
 from qdrant_static.collection.quantization import SHORT_NAMES
-from qdrant_static.collection.spec import CollectionSpec, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, VectorSpec, stored_bytes
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import ArgumentError

@@ -8,7 +8,8 @@ import pytest
 
 from qdrant_static.collection import create
 from qdrant_static.collection.quantization import Binary, Scalar
-from qdrant_static.collection.spec import CollectionSpec, Fields, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import CollectionSpec, Fields
 from qdrant_static.collection.specdiff import Difference, compare
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, uint8_scale
 from qdrant_static.errors import ArgumentError

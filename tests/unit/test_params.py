@@ -29,7 +29,8 @@ from qdrant_static.collection.quantization import (
     parse,
     to_dict,
 )
-from qdrant_static.collection.spec import CollectionSpec, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import CollectionSpec
 from qdrant_static.collection.vectorspec import Hnsw, LateSpec, SparseSpec, VectorSpec, uint8_scale
 from qdrant_static.errors import ArgumentError
 from tests.fakes import FakeEncoder

@@ -10,7 +10,8 @@ import pytest
 from qdrant_client import models
 
 from qdrant_static import CollectionSpec
-from qdrant_static.collection.spec import METADATA_KEY, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import METADATA_KEY
 from qdrant_static.edge.description import Description
 from qdrant_static.shipping.packing.segments import BuiltSegment, BuiltShard
 from qdrant_static.shipping.targets.targetconfig import (

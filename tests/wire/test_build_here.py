@@ -22,7 +22,8 @@ from qdrant_static import CollectionSpec, EdgeClient, ingest
 from qdrant_static.cli import app
 from qdrant_static.clients.aliases import point_alias
 from qdrant_static.collection.create import create_collection, read_spec
-from qdrant_static.collection.spec import LateSpec, ServerSpec
+from qdrant_static.collection.serverspec import ServerSpec
+from qdrant_static.collection.spec import LateSpec
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.errors import (
     AliasExistsError,

@@ -16,6 +16,7 @@ from qdrant_static.measuring.tuning.tuningsession import OUT_OF_TIME, Session
 from qdrant_static.measuring.uncertainty import recall_interval
 
 if TYPE_CHECKING:
+    from qdrant_static.encoders.base import Encoder
     from qdrant_static.measuring.tuning.race import Race, Trial
 
 #: Share of the budget for exact search.
@@ -43,11 +44,11 @@ class ByRecall(Session):
         if queries is None:
             measurement.queries = of_points(
                 measurement.client, measurement.collection, self.spec, self.base, wanted,
-                measurement.condition,
+                measurement.condition, encoder=self._query_encoder(),
             )  # fmt: skip
             self.notes.append(
-                "points as queries are easier than real queries, since each lies amid the data; "
-                "give queries if you have some"
+                "its own points as queries are easier than real queries, since each lies amid the "
+                "data; give queries if you have some"
             )
         else:
             measurement.queries = of_texts(queries, wanted, seed)
@@ -81,6 +82,11 @@ class ByRecall(Session):
                 self.fresh = Fresh(queries=len(values), **as_fresh(interval))
                 # A plan chosen by chance fails on queries that were not used for the choice.
                 self.reached = self.reached and interval.high >= target
+
+    def _query_encoder(self) -> Encoder | None:
+        """Return the encoder of queries if the search is asymmetric; points need no other."""
+        searcher = self.measurement.searcher
+        return None if self.spec.queries is None or searcher is None else searcher.encoder
 
     def _decide(self, race: Race, cheapest: Trial | None) -> None:
         """Choose the cheapest that reached the target, else the best; exact search if cheaper."""

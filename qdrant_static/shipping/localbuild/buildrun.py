@@ -237,6 +237,7 @@ class BuildHereRun:
             run=0,
             display=self.workspace.display,
             stop=self.request.stop,
+            query_encoder=self.request.query_encoder,
         )
         finish.measure_recall(finish.spec, changed=True)
 
