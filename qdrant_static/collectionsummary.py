@@ -36,7 +36,7 @@ class CollectionSummary:
     target: str
     points: int
     encoder: str
-    queries: str | None
+    queries: str | None = None
     vectors: Mapping[str, str]
     sparse: str | None
     late: str | None

@@ -281,7 +281,7 @@ def _encoder(name: str | None, home: Path, key: str) -> str | None:
     """Return an encoder's name, or the path of one beside the file."""
     kind, colon, path = (name or "").partition(":")
     if colon and kind in _PATH_PREFIXES:
-        place = Path(_placed(path, home, f"{file}: encoder")).resolve()
+        place = Path(_placed(path, home, key)).resolve()
         return f"{kind}:{place}"  # as in the metadata of collections
     if name is not None and (name.startswith((".", "~")) or (home / name).is_dir()):
         return _placed(name, home, key)

@@ -67,8 +67,7 @@ def start(
     query_encoder: QueryEncoder = None,
     db: Db = DEFAULT_DB,
     from_source: Annotated[
-        list[str] | None,
-        typer.Option(help="Files to read; repeatable.", metavar="FILE"),
+        list[str] | None, typer.Option(help="Files to read; repeatable.", metavar="FILE")
     ] = None,
     from_collection: Annotated[
         bool, typer.Option("--from-collection", help="Read the texts of the points in use.")

@@ -207,7 +207,7 @@ def check_encoder(
             expected_fingerprint=expected.fingerprint,
             given=encoder.name,
             given_fingerprint=encoder.fingerprint,
-            queries=queries,
+            side="queries" if queries else "documents",
         )
 
 

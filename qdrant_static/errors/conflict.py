@@ -84,8 +84,8 @@ class CollectionInUseError(ConflictError):
 class EncoderMismatchError(ConflictError):
     """The encoder is not the one that the collection was made with, or is searched with.
 
-    ``queries`` is true where the collection has an encoder of its own for queries, and that is the
-    one that was expected.
+    ``side`` is ``"queries"`` where the collection has an encoder of its own for queries, and that
+    is the one that was expected.
     """
 
     collection: str
@@ -93,7 +93,7 @@ class EncoderMismatchError(ConflictError):
     expected_fingerprint: str
     given: str
     given_fingerprint: str
-    queries: bool = False
+    side: str = "documents"
 
     @property
     def message(self) -> str:
@@ -101,10 +101,10 @@ class EncoderMismatchError(ConflictError):
             f"the encoder {self.expected!r} ({self.expected_fingerprint}), not with "
             f"{self.given!r} ({self.given_fingerprint})"
         )
-        if self.queries:
+        if self.side == "queries":
             return (
                 f"collection {self.collection!r} is searched with {pair}: its documents and its "
-                "queries have an encoder each. Leave the encoder out, which loads the right one; "
+                f"{self.side} have an encoder each. Leave the encoder out, which loads the right one; "
                 "or make another the encoder of its queries (`apply` of a spec with that)"
             )
         return (

@@ -8,6 +8,7 @@ import pytest
 
 from qdrant_static import (
     CollectionSpec,
+    RunOptions,
     ingest,
     open_collection,
     quantize,
@@ -34,7 +35,7 @@ from tests.fakes import FakeEncoder, FittedEncoder
 WORDS = [f"w{n}" for n in range(40)]
 ROWS = [
     {"id": n, "text": " ".join([f"n{n}", *(WORDS[(n * k + k) % 40] for k in range(1, 7))])}
-    for n in range(150)
+    for n in range(100)
 ]
 LOOSE = Thresholds(
     recall=0.5, overlap_mean=0, overlap_median=0, overlap_p5=0, overlap_min=0, ranks=0,
@@ -135,15 +136,13 @@ def test_a_later_run_encodes_only_what_changed_and_needs_no_encoder_of_queries(
 ):
     changed = [{**row, "text": "w1 w2 w3"} if row["id"] == 4 else row for row in ROWS]
     report = ingest(filled, "c", changed, key="id", text="text", encoder=teacher)
-    assert (report.stored, report.unchanged) == (150, 0)  # without `sync` all are written
+    assert (report.stored, report.unchanged) == (100, 0)  # without `sync` all are written
     teacher.seen.clear()
-    from qdrant_static import RunOptions
-
     report = ingest(
         filled, "c", ROWS, key="id", text="text", encoder=teacher,
         spec=CollectionSpec.for_encoder(teacher), run_options=RunOptions(sync=True),
     )  # fmt: skip
-    assert (report.stored, report.unchanged) == (1, 149)
+    assert (report.stored, report.unchanged) == (1, 99)
     assert set(teacher.seen) == {ROWS[4]["text"]}
     assert read_spec(filled, "c").queries == fitted.info
 
@@ -167,7 +166,7 @@ def test_an_encoder_of_queries_is_exchanged_in_place(filled, teacher, fitted):
 
 
 def test_a_tuned_plan_does_not_survive_another_encoder_of_queries(filled, teacher, fitted):
-    tune(filled, "c", target_recall=0.5, sample=60, encoder=fitted)
+    tune(filled, "c", target_recall=0.5, sample=40, encoder=fitted)
     assert read_spec(filled, "c").evidence is not None
     again = FittedEncoder(teacher, "again", noise=0.1)
     lines: list[str] = []
@@ -179,7 +178,7 @@ def test_a_tuned_plan_does_not_survive_another_encoder_of_queries(filled, teache
 
 
 def test_tune_asks_with_beginnings_of_texts_by_the_encoder_of_queries(filled, teacher, fitted):
-    report = tune(filled, "c", target_recall=0.5, sample=60, encoder=fitted)
+    report = tune(filled, "c", target_recall=0.5, sample=40, encoder=fitted)
     assert report.source.startswith("the beginnings of its own texts")
     assert fitted.seen
     assert teacher.seen == []
@@ -217,8 +216,8 @@ def test_a_collection_object_holds_both(tmp_path, teacher, fitted):
         assert (articles.encoder, articles.query_encoder) == (teacher, fitted)
         assert "documents by teacher, queries by fitted" in str(articles.explain())
         assert ("encoder of queries", "fitted") in articles.info().rows()
-        assert articles.tune(target_recall=0.5, sample=60).choice is not None
-        assert articles.capacity(1000).candidates
+        assert articles.tune(target_recall=0.5, sample=40).choice is not None
+        assert articles.capacity(1000)
         assert teacher.seen == []
 
 
@@ -246,7 +245,7 @@ def blue(client, tmp_path):
 def test_a_static_collection_becomes_an_asymmetric_one(client, blue, teacher, fitted):
     with Migration(client, "articles", encoders=[blue, teacher, fitted]) as migration:
         report = migration.start(teacher, query_encoder=fitted)
-        assert report.stored == 150
+        assert report.stored == 100
         with pytest.raises(MigrationRunningError, match="another encoder of queries"):
             migration.start(teacher, query_encoder=FittedEncoder(teacher, "other", noise=0.1))
         migration.start(teacher, query_encoder=fitted)  # continues

@@ -253,7 +253,7 @@ def test_a_server_is_not_asked_before_it_is_needed():
 
 
 #: What the object holds, so that its methods do not take it.
-HELD = {"spec", "encoder", "late_encoder", "cross_encoder"}
+HELD = {"spec", "encoder", "query_encoder", "late_encoder", "cross_encoder"}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ EXAMPLES: dict[str, dict] = {
     "SpecMismatchError": {"collection": "c", "differences": ("vector full: 1, 2", "bm25: a")},
     "EncoderMismatchError": {
         "collection": "c", "expected": "ours", "expected_fingerprint": "f1", "given": "theirs",
-        "given_fingerprint": "f2",
+        "given_fingerprint": "f2", "side": "queries",
     },
     "EncoderPairError": {
         "documents": "d", "documents_fingerprint": "f1", "queries": "q", "fitted_to": "f2",
