@@ -104,8 +104,8 @@ class EncoderMismatchError(ConflictError):
         if self.side == "queries":
             return (
                 f"collection {self.collection!r} is searched with {pair}: its documents and its "
-                f"{self.side} have an encoder each. Leave the encoder out, which loads the right one; "
-                "or make another the encoder of its queries (`apply` of a spec with that)"
+                f"{self.side} have an encoder each. Leave the encoder out, which loads the right "
+                "one; or make another the encoder of its queries (`apply` of a spec with that)"
             )
         return (
             f"collection {self.collection!r} was made with {pair}. Vectors of two "
