@@ -58,6 +58,7 @@ class Fit:
     Attributes:
         table: float32 (rows, dim); rows of tokens that no text has are those of the prior.
         texts: How many texts were fitted.
+        refined: How many of these Adam has seen.
         held_out: How many were held out.
         tokens: How many rows of the table the texts have.
         penalty: The weight of the prior that was chosen; None without ridge regression.
@@ -71,6 +72,7 @@ class Fit:
 
     table: Floats
     texts: int
+    refined: int
     held_out: int
     tokens: int
     penalty: float | None
@@ -104,8 +106,9 @@ def fit_table(
             are normalized here.
         prior: float32 (rows, any dim), the table to start from.
         settings: How; None for the defaults.
-        importance: float (n,), how much each text counts, such as more for passages than for their
-            sentences; None for equally.
+        importance: float (n,), how much each text counts when the table is refined; None for
+            equally. The ridge regression fits all texts equally, Adam those above 0: passages alone
+            are better than passages and their sentences, whose vectors the ridge regression uses.
         sizes: Prefixes of the vectors that are fitted, too (Matryoshka).
         seed: Of the order of texts, and of the choice of those held out.
         threads: How many to use; None for one per core. The result does not depend on it.
@@ -120,56 +123,54 @@ def fit_table(
     frequencies = np.bincount(counts.indices, minlength=len(prior))
     start = weigh_prior(_checked_prior(prior, counts), frequencies, chosen.smoothing)
     if start.shape[1] != data.dimension and chosen.penalties:
-        start = map_prior(data.fitted, start, data.targets, threads=threads)
+        start = map_prior(data.fitted[0], start, data.fitted[1], threads=threads)
     if start.shape[1] == data.dimension:
-        start = scale_prior(data.fitted, start, data.targets)
+        start = scale_prior(data.fitted[0], start, data.fitted[1])
     _check_dimensions(start.shape[1], data.dimension, sizes, chosen)
     adam = chosen.of_adam()
-    held_out = data.held_out
+    judged = data.held_out_of_refined
 
     def figures(table: Floats) -> FitFigures | None:
-        if held_out is None:
+        if judged is None:
             return None
         same = table.shape[1] == data.dimension
         return FitFigures(
-            cosine=mean_cosine(held_out[0], table, held_out[1]) if same else None,
-            kl=held_out_loss(*held_out, table, adam).kl,
+            cosine=mean_cosine(judged[0], table, judged[1]) if same else None,
+            kl=held_out_loss(*judged, table, adam).kl,
         )
 
-    table = np.ascontiguousarray(start[data.fitted.tokens])
+    table = np.ascontiguousarray(start[data.tokens])
     before, penalty = figures(table), None
     if chosen.penalties:
         ridge = fit_ridge(
-            data.fitted,
-            data.targets,
+            *data.fitted,
             table,
             penalties=chosen.penalties,
-            importance=data.importance,
             rounds=chosen.rounds,
             steps=chosen.steps,
-            held_out=held_out,
+            held_out=data.held_out,
             threads=threads,
         )
         table, penalty = ridge.table, ridge.penalty
     solved = figures(table)
     refined = refine(
-        data.fitted,
-        data.targets,
+        *data.refined,
         table,
         adam,
         importance=data.importance,
         sizes=sizes,
-        held_out=held_out,
+        held_out=judged,
         seed=seed,
         threads=threads,
         progress=progress,
     )
-    start[data.fitted.tokens] = refined.table
+    start[data.tokens] = refined.table
     return Fit(
         table=start,
-        texts=len(data.fitted),
-        held_out=0 if held_out is None else len(held_out[0]),
-        tokens=len(data.fitted.tokens),
+        texts=len(data.fitted[0]),
+        refined=len(data.refined[0]),
+        held_out=0 if data.held_out is None else len(data.held_out[0]),
+        tokens=len(data.tokens),
         penalty=penalty,
         epochs=refined.epochs,
         best_epoch=refined.best_epoch,

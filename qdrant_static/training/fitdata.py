@@ -22,26 +22,37 @@ Floats = NDArray[np.float32]
 _FEWEST = 16
 
 
+#: Token counts of n texts, and float32 (n, dim), their targets, normalized.
+Texts = tuple[CountMatrix, Floats]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FitData:
     """The texts of a fit, divided into those that are fitted and those held out.
 
     Attributes:
-        fitted: Token counts of the texts that are fitted.
-        targets: float32 (n, dim), their targets, normalized.
-        importance: float32 (n,), how much each counts, with the mean 1; None for equally.
-        held_out: Counts and targets of the others; None for none.
+        fitted: The texts of the ridge regression.
+        refined: Those of them that Adam sees.
+        importance: float32 (n,), how much each of these counts, with the mean 1; None for equally.
+        held_out: The texts that neither sees; None for none.
+        held_out_of_refined: Those of them that Adam would see; all where these are too few.
     """
 
-    fitted: CountMatrix
-    targets: Floats
+    fitted: Texts
+    refined: Texts
     importance: Floats | None
-    held_out: tuple[CountMatrix, Floats] | None
+    held_out: Texts | None
+    held_out_of_refined: Texts | None
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """int64 (used,), the ids of the tokens that the texts have."""
+        return self.fitted[0].tokens
 
     @property
     def dimension(self) -> int:
         """Length of the targets."""
-        return int(self.targets.shape[1])
+        return int(self.fitted[1].shape[1])
 
 
 def prepare(
@@ -75,27 +86,36 @@ def prepare(
         problem = f"must be one number of at least 0 for each of {texts:,} texts"
         raise ArgumentError(field="importance", problem=problem)
     goals = normalize(targets)
+    weights = np.ones(texts, np.float32) if importance is None else importance.astype(np.float32)
     says = (np.diff(counts.indptr) > 0) & (goals != 0).any(1)
-    if importance is not None:
-        says &= importance > 0
     kept = np.flatnonzero(says)
-    if len(kept) < _FEWEST:
-        problem = f"{len(kept)} texts have tokens and a vector; at least {_FEWEST} are needed"
-        raise ArgumentError(field="texts", problem=problem)
+    for which, number in (
+        ("have", len(kept)),
+        ("are important and have", (says & (weights > 0)).sum()),
+    ):
+        if number < _FEWEST:
+            problem = f"{number} texts {which} tokens and a vector; at least {_FEWEST} are needed"
+            raise ArgumentError(field="texts", problem=problem)
     aside = _chosen_rows(kept, settings, seed)
-    fitted = kept[~aside]
     tokens = np.unique(counts.indices).astype(np.int64)
-    weights = None
-    if importance is not None:
-        weights = importance[fitted].astype(np.float32)
-        weights = weights / weights.mean()
+
+    def part(rows: NDArray[np.int64]) -> Texts | None:
+        if not len(rows):
+            return None
+        return CountMatrix.of(counts[rows], tokens), np.ascontiguousarray(goals[rows])
+
+    fitted, held_out = kept[~aside], kept[aside]
+    refined, judged = fitted[weights[fitted] > 0], held_out[weights[held_out] > 0]
+    whole = part(fitted)
+    assert whole is not None  # noqa: S101 - half of the texts are held out at most
+    every = len(refined) == len(fitted)
+    of_refined = weights[refined] / weights[refined].mean()
     return FitData(
-        fitted=CountMatrix.of(counts[fitted], tokens),
-        targets=np.ascontiguousarray(goals[fitted]),
-        importance=weights,
-        held_out=(CountMatrix.of(counts[kept[aside]], tokens), goals[kept[aside]])
-        if aside.any()
-        else None,
+        fitted=whole,
+        refined=whole if every else part(refined) or whole,
+        importance=None if importance is None else of_refined,
+        held_out=part(held_out),
+        held_out_of_refined=part(judged if len(judged) >= _FEWEST else held_out),
     )
 
 

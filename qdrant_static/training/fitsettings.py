@@ -35,7 +35,7 @@ class FitSettings:
     smoothing: float | None = 1e-3
     rounds: int = 3
     steps: int = 8
-    epochs: int = 6
+    epochs: int = 15
     batch: int = 256
     learning_rate: float = 0.3
     schedule: str = "linear"
