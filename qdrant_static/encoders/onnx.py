@@ -184,11 +184,15 @@ class OnnxEncoder:
             )
         return vectors
 
-    def encode_ids(self, ids: list[list[int]], *, first: int = 0) -> NDArray[np.float32]:
+    def encode_ids(
+        self, ids: list[list[int]], *, token_budget: int | None = None, first: int = 0
+    ) -> NDArray[np.float32]:
         """Encode texts that are tokenized already, special tokens included.
 
         Args:
             ids: n lists of token ids; an empty one gives zeros.
+            token_budget: Token positions of a batch; None as for texts, which some models run one
+                at a time. With it, a text's vector may depend a little on the texts beside it.
             first: The number of the first text, for errors.
 
         Returns:
@@ -200,7 +204,8 @@ class OnnxEncoder:
         vectors = np.zeros((len(ids), self._info.dimension), np.float32)
         lengths = np.fromiter(map(len, ids), np.intp, len(ids))
         some = np.flatnonzero(lengths)  # without a token: zeros; there is nothing to attend to
-        batches = [some[rows] for rows in token_batches(lengths[some], self._budget)]
+        budget = self._budget if token_budget is None else token_budget
+        batches = [some[rows] for rows in token_batches(lengths[some], budget)]
         run = partial(self._run, ids)
         found = map_blocks(run, batches, min(self._threads, len(batches)))
         for rows, part in zip(batches, found, strict=True):

@@ -92,22 +92,18 @@ def adapt(
         cache=Path(chosen.cache or folder.parent / CACHE),
     )
     with ProgressDisplay(progress) as show:
-        taken, vectors, teacher_s = run.teach(show)
         began = time.monotonic()
+        taken, vectors = run.teach(show)
         mean = mean_of(vectors)
         head = run.head(mean)
         targets = head.apply(vectors)
         model, start, words = run.start(targets, taken, show)
+        teacher_s, began = time.monotonic() - began, time.monotonic()
         if chosen.dimension is not None:
             axes = principal_axes(targets, chosen.dimension)
             head = run.head(mean, axes)
             targets, model = targets @ axes, model.with_table(model.table @ axes)
         fitting = run.settings(settings)
-
-        def fitted(done: int, total: int) -> None:
-            left = None if not done else (time.monotonic() - began) * (total - done) / done
-            now = TrainingProgress(phase="fit", done=done, total=total, unit="steps", left_s=left)
-            show(now)
 
         fit = fit_table(
             model.counts([run.texts[at] for at in taken]),
@@ -116,7 +112,7 @@ def adapt(
             settings=fitting,
             sizes=chosen.sizes,
             seed=chosen.seed,
-            progress=fitted,
+            progress=_Steps(show),
         )
         fit_s = time.monotonic() - began
     figures = _figures(fit) | {"teacher_s": round(teacher_s, 1), "fit_s": round(fit_s, 1)}
@@ -142,6 +138,26 @@ def adapt(
         fit_s=fit_s,
         notes=tuple(run.notes),
     )
+
+
+class _Steps:
+    """Shows the steps of a fit, with the time left.
+
+    Args:
+        show: Shows progress.
+    """
+
+    def __init__(self, show: ProgressDisplay) -> None:
+        self._show = show
+        self._first: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that a number of steps is done."""
+        now = time.monotonic()
+        self._first = self._first or (now, done)
+        started, first = self._first
+        left = None if done == first else (now - started) * (total - done) / (done - first)
+        self._show(TrainingProgress(phase="fit", done=done, total=total, unit="steps", left_s=left))
 
 
 def _figures(fit: Fit) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,9 +74,12 @@ class AdaptRun:
                 + ", ".join(others)
             )
 
-    def teach(self, show: ProgressDisplay) -> tuple[NDArray[np.intp], Floats, float]:
-        """Encode the texts: numbers (n,) of those that have vectors, (n, dim), seconds."""
-        began = time.monotonic()
+    def teach(self, show: ProgressDisplay) -> tuple[NDArray[np.intp], Floats]:
+        """Encode the texts.
+
+        Returns:
+            intp ``(n,)``, the numbers of the texts that have vectors; float32 ``(n, dim)``.
+        """
         minutes = self.options.teacher_minutes
         with TeacherVectors(self.cache, self.teacher) as stored:
             if minutes is None:
@@ -95,7 +97,7 @@ class AdaptRun:
                 problem=f"the teacher encoded {len(taken):,} texts in that time, and at least "
                 f"{MIN_TEXTS} are needed; they are stored, and a repeat continues",
             )
-        return taken, vectors, time.monotonic() - began
+        return taken, vectors
 
     def start(
         self, targets: Floats, taken: NDArray[np.intp], show: ProgressDisplay

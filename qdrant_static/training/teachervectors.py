@@ -91,6 +91,7 @@ class TeacherVectors:
         self._keys = self._folder / f"{name}.{kind}.keys"
         self._lock = LockFile(self._folder / f"{name}.{kind}.lock")
         self._rows: dict[bytes, int] = {}
+        self._count = 0
         self._files: tuple[IO[bytes], IO[bytes]] | None = None
 
     def __enter__(self) -> Self:
@@ -130,7 +131,8 @@ class TeacherVectors:
         vectors, keys = self._vectors.open("a+b"), self._keys.open("a+b")
         self._files = vectors, keys
         row = 4 * self._dimension
-        count = min(vectors.seek(0, os.SEEK_END) // row, keys.seek(0, os.SEEK_END) // DIGEST_BYTES)
+        sizes = vectors.seek(0, os.SEEK_END) // row, keys.seek(0, os.SEEK_END) // DIGEST_BYTES
+        count = self._count = min(sizes)
         vectors.truncate(count * row)
         keys.truncate(count * DIGEST_BYTES)
         keys.seek(0)
@@ -156,7 +158,7 @@ class TeacherVectors:
         rows = np.fromiter((self._rows[_key(text)] for text in texts), np.intp, len(texts))
         if not len(rows):
             return np.empty((0, self._dimension), np.float32)
-        shape = (len(self._rows), self._dimension)
+        shape = (self._count, self._dimension)
         stored = np.memmap(self._vectors, np.float32, "r", shape=shape)
         return np.asarray(stored[rows])
 
@@ -166,7 +168,6 @@ class TeacherVectors:
         *,
         until: float | None = None,
         progress: Callable[[TrainingProgress], None] | None = None,
-        phase: str = "teacher",
     ) -> int:
         """Encode the texts that are not stored, the longest first, and store their vectors.
 
@@ -174,7 +175,6 @@ class TeacherVectors:
             texts: n texts.
             until: Start no block after this time (`time.monotonic`); None has no limit.
             progress: Called with the texts done, their total, and the time left.
-            phase: The name of the work in the progress.
 
         Returns:
             Number of characters that were encoded.
@@ -192,7 +192,7 @@ class TeacherVectors:
         while at < len(wanted) and (until is None or time.monotonic() < until):
             block = wanted[at : at + size]
             began = time.monotonic()
-            self._store(block)
+            self.store(block)
             took = max(time.monotonic() - began, 1e-6)
             at += len(block)
             done += sum(map(len, block)) + len(block)
@@ -202,7 +202,7 @@ class TeacherVectors:
                     left = min(left, max(0.0, until - time.monotonic()))
                 progress(
                     TrainingProgress(
-                        phase=phase,
+                        phase="teacher",
                         done=len(texts) - len(wanted) + at,
                         total=len(texts),
                         unit="texts",
@@ -213,7 +213,13 @@ class TeacherVectors:
             size = max(1, size)
         return done
 
-    def _store(self, block: list[str]) -> None:
+    def store(self, block: list[str]) -> None:
+        """Encode texts in one call, and store their vectors; they take the place of older ones.
+
+        Raises:
+            TeacherFailedError: As for `encode`.
+            InvalidModelError: As for `encode`.
+        """
         vectors = self._encoded(block)
         if self._files is None:
             raise StorageError(path=str(self._folder), problem="the cache is not open")
@@ -222,9 +228,8 @@ class TeacherVectors:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        first = len(self._rows)
-        for number, text in enumerate(block, first):
-            self._rows[_key(text)] = number
+        self._rows |= {_key(text): row for row, text in enumerate(block, self._count)}
+        self._count += len(block)
 
     def _encoded(self, block: list[str]) -> Vectors:
         name, shape = self._teacher.info.name, (len(block), self._dimension)

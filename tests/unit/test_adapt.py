@@ -11,13 +11,15 @@ from typer.testing import CliRunner
 
 from qdrant_static import load_encoder
 from qdrant_static.cli import app
+from qdrant_static.encoders.modelcard import fitted_to
 from qdrant_static.encoders.headencoder import HeadEncoder
 from qdrant_static.errors import ArgumentError, TeacherFailedError
 from qdrant_static.training import Adaptation, AdaptOptions, TrainingTexts, adapt
-from qdrant_static.training.startingtable import mapped
+from qdrant_static.training.startingtable import alone, mapped, token_outputs
 from qdrant_static.training.targetspace import mean_of, principal_axes
 from qdrant_static.vectors import normalize
 from tests.fakes import VOCABULARY, FakeEncoder, build_static_model, write_jsonl
+from tests.onnxmodels import write_folder
 
 WORDS = VOCABULARY[2:]
 RANDOM = np.random.default_rng(5)
@@ -232,3 +234,45 @@ def test_texts_equal_to_test_queries_are_refused(parent, tmp_path):
     options = replace(options, leave_out_judged=True, epochs=1)
     found = adapt(TrainingTexts.of(TEXTS), teacher=parent, out=tmp_path / "m", options=options)
     assert found.of_texts == 299
+
+
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory):
+    """A small transformer, without the tokens that its model has no finite row for."""
+    folder = write_folder(tmp_path_factory.mktemp("onnx") / "tiny")
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    for token in ("bad", "far"):
+        del tokenizer["model"]["vocab"][token]
+    file.write_text(json.dumps(tokenizer))
+    return load_encoder(f"onnx:{folder}")
+
+
+def test_a_transformer_gives_its_vocabulary_and_its_token_outputs(transformer, tmp_path):
+    found = adapt(TEXTS, teacher=transformer, out=tmp_path / "m", options=AdaptOptions(prune=True))
+    assert found.start == "token outputs of the teacher"
+    assert found.rows == transformer.tokenizer.get_vocab_size()
+    assert any("of type WordLevel" in note for note in found.notes)
+    assert found.agreement > 0.8
+    model = load_encoder(tmp_path / "m")
+    queries = model.encode(TEXTS[:50])
+    documents = load_encoder(f"head:{tmp_path / 'm'}").encode(TEXTS[:50])
+    best = (queries @ documents.T).argmax(axis=1)
+    assert (best == np.arange(50)).mean() > 0.9  # its queries find the teacher's documents
+    assert fitted_to(tmp_path / "m") == transformer.info.fingerprint
+
+
+def test_token_outputs_are_the_vectors_of_words_alone_and_made_once(transformer, tmp_path):
+    shown = []
+    found = token_outputs(transformer, tmp_path, progress=shown.append)
+    ids = transformer.tokenizer.get_vocab()
+    assert np.allclose(found[ids["moon"]], transformer.encode(["moon"])[0], atol=1e-6)
+    assert [(one.done, one.unit) for one in shown] == [(len(ids), "tokens")]
+    again = token_outputs(transformer, tmp_path, progress=shown.append)
+    assert np.array_equal(again, found)
+    assert len(shown) == 1
+    (keys,) = tmp_path.glob("*.tokens.keys")
+    keys.write_bytes(keys.read_bytes()[:-32])  # as after kill -9
+    assert np.array_equal(token_outputs(transformer, tmp_path), found)
+    pieces = [[ids["moon"], ids["tide"]]]
+    assert np.allclose(alone(transformer, pieces), transformer.encode(["moon tide"]), atol=1e-6)
