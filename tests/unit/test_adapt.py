@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from qdrant_static import load_encoder
 from qdrant_static.cli import app
-from qdrant_static.encoders.modelcard import fitted_to
 from qdrant_static.encoders.headencoder import HeadEncoder
+from qdrant_static.encoders.modelcard import fitted_to
 from qdrant_static.errors import ArgumentError, TeacherFailedError
 from qdrant_static.training import Adaptation, AdaptOptions, TrainingTexts, adapt
 from qdrant_static.training.startingtable import alone, mapped, token_outputs
