@@ -6,6 +6,7 @@ import typer
 
 from qdrant_static.cli import (
     train_adapt,
+    train_compress,
     train_distill,
     train_make_pairs,
     train_mine,
@@ -26,6 +27,7 @@ def _group() -> None:
 
 
 app.command("adapt")(train_adapt.command)
+app.command("compress")(train_compress.command)
 app.command("distill")(train_distill.command)
 app.command("make-pairs")(train_make_pairs.command)
 app.command("mine")(train_mine.command)

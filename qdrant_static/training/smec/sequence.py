@@ -44,6 +44,7 @@ class ReductionStep:
         losses: The loss on held-out anchors, before and after each epoch.
         variances: The variance of the gradient in each epoch.
         achievement: The achievement rate of each size.
+        ware: The share that the kept dimensions of each size have in the sum of WARE.
         seconds: Time.
     """
 
@@ -56,6 +57,7 @@ class ReductionStep:
     losses: tuple[float, ...]
     variances: tuple[float, ...]
     achievement: tuple[float, ...]
+    ware: tuple[float, ...]
     seconds: float
 
 
@@ -163,5 +165,6 @@ def _account(
         losses=trained.losses,
         variances=trained.variances,
         achievement=tuple(achievement_rate(errors, kept) for kept in trained.kept),
+        ware=tuple(float(errors[kept].sum() / errors.sum()) for kept in trained.kept),
         seconds=seconds,
     )
