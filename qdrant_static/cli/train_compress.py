@@ -33,12 +33,12 @@ def command(
         str | None,
         typer.Argument(
             help="The encoder; with --vectors the one that made them, if it can be loaded.",
-            metavar="[MODEL]",
+            metavar="MODEL",
         ),
     ] = None,
     sources: Annotated[
         list[str] | None,
-        typer.Argument(help="Files or folders whose texts are encoded.", metavar="[SOURCE]..."),
+        typer.Argument(help="Files or folders whose texts are encoded.", metavar="SOURCE"),
     ] = None,
     text: Annotated[
         str | None,
@@ -108,8 +108,9 @@ def command(
                 texts = TrainingTexts.read_collection(
                     client, collection, source_options=None if text is None else source_options
                 )
+    source: Any = model if given is None else given
     report = compress(
-        model if given is None else given,
+        source,
         texts,
         sizes=ingest.sizes(sizes),
         out=out,

@@ -126,7 +126,7 @@ def _encoded(
             rows = maker.encode(list(texts))
         else:
             kept = stack.enter_context(TeacherVectors(cache, maker))
-            kept.encode(texts, progress=display, phase="encode")
+            kept.encode(texts, progress=display)
             rows = kept.vectors(texts)
     return np.asarray(rows, dtype=np.float32)
 
