@@ -11,6 +11,7 @@ from qdrant_static.cli import (
     train_make_pairs,
     train_mine,
     train_pairs,
+    train_rotate,
 )
 
 app = typer.Typer(
@@ -32,3 +33,4 @@ app.command("distill")(train_distill.command)
 app.command("make-pairs")(train_make_pairs.command)
 app.command("mine")(train_mine.command)
 app.command("pairs")(train_pairs.command)
+app.command("rotate")(train_rotate.command)

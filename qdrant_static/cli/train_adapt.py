@@ -11,7 +11,7 @@ from qdrant_static.cli.fieldoptions import FieldOptions, expanded
 from qdrant_static.cli.ingest import sizes as listed_sizes
 from qdrant_static.cli.options import DEFAULT_DB, SOURCE, ApiKey, Db, Json
 from qdrant_static.cli.reporting import reported, show_result
-from qdrant_static.errors import ArgumentError
+from qdrant_static.cli.trainingsource import FromCollection, Register, register, training_texts
 from qdrant_static.training.adaptoptions import AdaptOptions
 
 ADAPT = FieldOptions(kind=AdaptOptions, omitted=("sizes",))
@@ -53,12 +53,8 @@ def command(
             metavar="ENCODER",
         ),
     ] = None,
-    from_collection: Annotated[
-        str | None,
-        typer.Option(
-            help="Learn from the texts of this collection, instead of files.", metavar="COLLECTION"
-        ),
-    ] = None,
+    name: Register = None,
+    from_collection: FromCollection = None,
     db: Db = DEFAULT_DB,
     api_key: ApiKey = None,
     as_json: Json = False,
@@ -68,22 +64,12 @@ def command(
     A teacher encodes the texts once; its vectors are kept, so that an interrupted run continues.
     Then a table of token vectors is fitted to them in seconds.
     """
-    from contextlib import closing
-
-    from qdrant_static import connect
-    from qdrant_static.reading.options import SourceOptions
     from qdrant_static.training.adaptation import adapt
-    from qdrant_static.training.texts import TrainingTexts
 
-    if bool(source) == (from_collection is not None):
-        raise ArgumentError(field="source", problem="give files, or --from-collection NAME")
     chosen = AdaptOptions(sizes=listed_sizes(sizes), **options)
-    columns = SourceOptions(**source_options)
-    if from_collection is None:
-        texts = TrainingTexts.read(source, source_options=columns)
-    else:
-        with closing(connect(db, api_key=api_key)) as client:
-            texts = TrainingTexts.read_collection(client, from_collection, source_options=columns)
+    texts = training_texts(
+        source, source_options, from_collection=from_collection, db=db, api_key=api_key
+    )
     report = adapt(
         texts,
         teacher=teacher,
@@ -93,3 +79,4 @@ def command(
         progress=sys.stderr.isatty() or not as_json,
     )
     show_result(report, as_json=as_json)
+    register(report.path, name)

@@ -25,6 +25,7 @@ _HOMES: dict[str, str] = {
     "Pair": "pairset",
     "PairFit": "pairs",
     "PairOptions": "pairoptions",
+    "Rotation": "rotation",
     "SmecSettings": "smec.settings",
     "TrainingProgress": "trainingprogress",
     "TrainingTexts": "texts",
@@ -41,6 +42,7 @@ _HOMES: dict[str, str] = {
     "read_vectors": "vectorsource",
     "register_model": "encoders.modelregistry",
     "remove_model": "encoders.modelregistry",
+    "rotate": "rotation",
     "save_head": "compressing",
     "use_model": "encoders.modelregistry",
 }
