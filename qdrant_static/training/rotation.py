@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdrant_static import rules
-from qdrant_static.encoders.registry import load_encoder
+from qdrant_static.encoders.registry import AnyEncoder, as_encoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.training.directions import (
     binary_directions,
@@ -37,7 +37,6 @@ from qdrant_static.training.texts import TrainingTexts
 from qdrant_static.vectors import normalize
 
 if TYPE_CHECKING:
-    from qdrant_static.encoders.static import StaticEncoder
     from qdrant_static.training.directions import Matrix
 
 #: What a rotation may be made for.
@@ -114,7 +113,7 @@ class Rotation:
 
 
 def rotate(
-    encoder: StaticEncoder | str | os.PathLike[str],
+    encoder: AnyEncoder,
     texts: TrainingTexts | Iterable[str],
     *,
     out: str | os.PathLike[str],
@@ -154,8 +153,7 @@ def rotate(
     _check(for_, whiten, sif)
     folder = Path(rules.location("out", out)).expanduser().absolute()
     require_ours(folder)
-    loaded = load_encoder(encoder) if isinstance(encoder, str | os.PathLike) else encoder
-    parent = TableModel.from_encoder(loaded)
+    parent = TableModel.from_encoder(as_encoder(encoder))
     rules.check_integer("dimension", dimension, least=2, greatest=parent.dimension, optional=True)
     given = texts if isinstance(texts, TrainingTexts) else TrainingTexts.of(texts)
     fitted, kept = _split(given.passages, seed)

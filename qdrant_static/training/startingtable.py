@@ -54,7 +54,7 @@ def vocabulary_of(teacher: Encoder, parent: Encoder | None) -> TableModel:
         ArgumentError: If there is no vocabulary to train.
     """
     if parent is not None:
-        return TableModel.from_encoder(parent)  # type: ignore[arg-type]
+        return TableModel.from_encoder(parent)
     if isinstance(teacher, StaticEncoder):
         return TableModel.from_encoder(teacher)
     if not isinstance(teacher, OnnxEncoder):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from tokenizers import Tokenizer
 
+    from qdrant_static.encoders.base import Encoder
     from qdrant_static.encoders.textblocks import Texts
 
 
@@ -92,7 +93,7 @@ class TableModel:
             object.__setattr__(self, "tokenizer", made.tokenizer)
 
     @classmethod
-    def from_encoder(cls, encoder: StaticEncoder) -> TableModel:
+    def from_encoder(cls, encoder: Encoder) -> TableModel:
         """Take the table and the tokenizer of a static model.
 
         Token weights and the mapping from token ids to rows are folded into the table. Whether the
