@@ -121,7 +121,7 @@ class Job:
         file = Path(path).expanduser()
         data = plaindata.read_toml(file)
         variables = os.environ if environment is None else environment
-        data = _with_variables(data, (), file.name, variables)
+        data = with_variables(data, (), file.name, variables)
         if isinstance(data.get("paths"), str):
             data["paths"] = [data["paths"]]
         if isinstance(data.get("source"), str | list):
@@ -144,15 +144,15 @@ class Job:
         home, name = file.resolve().parent, file.name
 
         def place(path: Any, key: str) -> Any:
-            return None if path is None else _placed(os.fspath(path), home, f"{name}: {key}")
+            return None if path is None else placed(os.fspath(path), home, f"{name}: {key}")
 
         run = self.ingest
         return replace(
             self,
             paths=tuple(place(path, "paths") for path in self.paths),
             db=place(self.db, "db"),
-            encoder=_encoder(self.encoder, home, f"{name}: encoder"),
-            query_encoder=_encoder(self.query_encoder, home, f"{name}: query_encoder"),
+            encoder=encoder_beside(self.encoder, home, f"{name}: encoder"),
+            query_encoder=encoder_beside(self.query_encoder, home, f"{name}: query_encoder"),
             spec=_with_queries(self.spec, home, f"{name}: spec.queries"),
             ingest=replace(
                 run,
@@ -236,17 +236,17 @@ class Job:
         return load_encoder(name)
 
 
-def _with_variables(
+def with_variables(
     value: Any, path: tuple[str, ...], name: str, environment: Mapping[str, str]
 ) -> Any:
     """Return a value with the variables in its strings replaced."""
     if isinstance(value, dict):
         return {
-            key: _with_variables(inner, (*path, key), name, environment)
+            key: with_variables(inner, (*path, key), name, environment)
             for key, inner in value.items()
         }
     if isinstance(value, list):
-        return [_with_variables(inner, path, name, environment) for inner in value]
+        return [with_variables(inner, path, name, environment) for inner in value]
     if not isinstance(value, str):
         return value
 
@@ -269,7 +269,7 @@ def _check_spec(table: Mapping[str, Any] | None, name: str) -> None:
         short_form(table, f"{name}: spec")
 
 
-def _placed(path: str, home: Path, key: str) -> str:
+def placed(path: str, home: Path, key: str) -> str:
     """Return a path relative to a folder; URIs and standard input stay as they are."""
     rules.location(key, path)
     if "://" in path or path in ("-", ":memory:"):
@@ -277,14 +277,14 @@ def _placed(path: str, home: Path, key: str) -> str:
     return str(home / Path(path).expanduser())
 
 
-def _encoder(name: str | None, home: Path, key: str) -> str | None:
+def encoder_beside(name: str | None, home: Path, key: str) -> str | None:
     """Return an encoder's name, or the path of one beside the file."""
     kind, colon, path = (name or "").partition(":")
     if colon and kind in _PATH_PREFIXES:
-        place = Path(_placed(path, home, key)).resolve()
+        place = Path(placed(path, home, key)).resolve()
         return f"{kind}:{place}"  # as in the metadata of collections
     if name is not None and (name.startswith((".", "~")) or (home / name).is_dir()):
-        return _placed(name, home, key)
+        return placed(name, home, key)
     return name
 
 
@@ -292,4 +292,4 @@ def _with_queries(spec: Mapping[str, Any] | None, home: Path, key: str) -> Mappi
     """Return the table of a spec with the path of an encoder of queries that it names."""
     if spec is None or not isinstance(spec.get("queries"), str):
         return spec
-    return {**spec, "queries": _encoder(spec["queries"], home, key)}
+    return {**spec, "queries": encoder_beside(spec["queries"], home, key)}

@@ -165,12 +165,11 @@ def verify(
         help="Minimum mean rank correlation, up to 1."
     )] = 0.80,
     margin: Annotated[float, typer.Option(help="Maximum loss of NDCG@10.")] = 0.01,
+    better: Annotated[bool, typer.Option(help="Require a higher NDCG@10, beyond chance.")] = False,
     max_latency: Annotated[float, typer.Option(
         help="Maximum p95 latency, as a multiple of the present one."
     )] = 2.0,
-    sample: Annotated[int, typer.Option(
-        min=1, help="Number of points that are compared completely."
-    )] = 1000,
+    sample: Annotated[int, typer.Option(min=1, help="Points that are compared whole.")] = 1000,
     journal: Journal = None, api_key: ApiKey = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Check the new generation. Exit code 4: a gate refused it; nothing was moved.
@@ -186,7 +185,7 @@ def verify(
     share = min(1.0, min_overlap / usual.overlap_mean)
     thresholds = replace(
         usual, recall=min_recall, ranks=min_ranks, ndcg_margin=margin, latency_factor=max_latency,
-        overlap_mean=min_overlap, overlap_median=usual.overlap_median * share,
+        better=better,        overlap_mean=min_overlap, overlap_median=usual.overlap_median * share,
         overlap_p5=usual.overlap_p5 * share, overlap_min=usual.overlap_min * share,
     )  # fmt: skip
     with _migration(alias, db, api_key, journal) as migration:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from qdrant_static import rules
 from qdrant_static.errors import ArgumentError
 
 Verdict = Literal["passed", "refused", "accepted", "noted"]
@@ -20,6 +21,8 @@ Name = Literal[
 NAMES: tuple[Name, ...] = get_args(Name)
 #: The confidence that green is slower at which `latency` refuses.
 LATENCY_CONFIDENCE = 0.99
+#: Green is better than blue if a difference as large has a lower probability by chance.
+BETTER_P = 0.05
 #: Gates that may be accepted in spite of their figure. Where any other refuses, data is lost.
 ACCEPTABLE: tuple[Name, ...] = ("recall", "empty", "overlap", "ranks", "ndcg", "latency", "shadow")
 
@@ -40,6 +43,8 @@ class Thresholds:
         overlap_min: The minimum of that share for the worst query.
         ranks: Minimum mean Spearman correlation of the hits that both found.
         ndcg_margin: How much lower than blue's NDCG@10 may be.
+        better: Whether green's NDCG@10 must be higher than blue's, and so much that chance does
+            not explain it (p below 0.05), instead of no lower than by the margin.
         latency_factor: Maximum ratio of green's p95 latency to blue's. A higher ratio refuses only
             where chance does not explain it; see `latency`.
         latency_floor_ms: A p95 below this never refuses.
@@ -52,11 +57,15 @@ class Thresholds:
     overlap_min: float = 0.50
     ranks: float = 0.80
     ndcg_margin: float = 0.01
+    better: bool = False
     latency_factor: float = 2.0
     latency_floor_ms: float = 5.0
 
     def __post_init__(self) -> None:
+        rules.check_bool("thresholds.better", self.better)
         for one in fields(self):
+            if one.name == "better":
+                continue
             value = getattr(self, one.name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
                 raise ArgumentError(field=f"thresholds.{one.name}", problem=f"{value!r} is below 0")
@@ -117,6 +126,24 @@ def at_most(name: Name, figure: float, threshold: float, words: str) -> Gate:
 def noted(name: Name, figure: float | None, words: str) -> Gate:
     """Make a gate that only informs."""
     return Gate(name=name, figure=figure, threshold=None, verdict="noted", words=words)
+
+
+def judged_gate(difference: float, p_value: float, thresholds: Thresholds, words: str) -> Gate:
+    """Compare NDCG on judged queries.
+
+    Args:
+        difference: Green's mean NDCG less blue's.
+        p_value: Probability of a difference as large by chance.
+        thresholds: The thresholds.
+        words: The result as a sentence.
+    """
+    words += "" if p_value < BETTER_P else ": chance alone could do this"
+    if not thresholds.better:
+        return at_least("ndcg", difference, -thresholds.ndcg_margin, words)
+    is_better = difference > 0 and p_value < BETTER_P
+    verdict: Verdict = "passed" if is_better else "refused"
+    words += "; it must be better"
+    return Gate(name="ndcg", figure=difference, threshold=0.0, verdict=verdict, words=words)
 
 
 def latency(blue_s: Sequence[float], green_s: Sequence[float], thresholds: Thresholds) -> Gate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,15 @@ from qdrant_static.measuring.metrics import ndcg
 from qdrant_static.measuring.queries import QuerySet, of_judged
 from qdrant_static.measuring.tuning.sweep import reference
 from qdrant_static.measuring.uncertainty import paired_test
-from qdrant_static.migration.gates import Gate, Thresholds, at_least, at_most, latency, noted
+from qdrant_static.migration.gates import (
+    Gate,
+    Thresholds,
+    at_least,
+    at_most,
+    judged_gate,
+    latency,
+    noted,
+)
 from qdrant_static.querying.answer import answer
 
 if TYPE_CHECKING:
@@ -57,8 +65,6 @@ class ComparedGeneration:
     @classmethod
     def of(cls, client: Client, collection: str, searcher: Searcher) -> ComparedGeneration:
         """Make one of a collection, with its default plan but without its cross-encoder."""
-        from dataclasses import replace
-
         plan = replace(searcher.plan(), rerank=None)
         return cls(client=client, collection=collection, searcher=searcher, plan=plan)
 
@@ -114,6 +120,8 @@ class Quality:
 
     def gates(self) -> list[Gate]:
         """Evaluate all gates of quality, in their order."""
+        if self.thresholds.better and self.judged is None:
+            raise ArgumentError(field="judged", problem="only judged queries show which is better")
         gates = [self.recall(), *self.agreement()]
         if self.judged is not None:
             gates.append(self.ndcg())
@@ -190,7 +198,7 @@ class Quality:
         return gates
 
     def ndcg(self) -> Gate:
-        """Compare NDCG on judged queries: green's may be lower than blue's by the margin."""
+        """Compare NDCG on judged queries, by the margin or beyond chance."""
         if self.judged is None:
             raise ArgumentError(field="judged", problem="there is none")
         queries, notes = of_judged(self.green.client, self.green.collection, self.judged, 0)
@@ -199,10 +207,9 @@ class Quality:
         words = (
             f"NDCG@{K} {np.mean(old):.3f} -> {np.mean(new):.3f}, {len(new):,} queries, "
             f"p = {test.p_value:.3f}"
-            + ("" if test.p_value < 0.05 else ": chance alone could do this")
-            + "".join(f"; {one}" for one in notes)
         )
-        return at_least("ndcg", test.difference, -self.thresholds.ndcg_margin, words)
+        gate = judged_gate(test.difference, test.p_value, self.thresholds, words)
+        return replace(gate, words="; ".join([gate.words, *notes]))
 
     def latency(self) -> Gate:
         """Time searches of both in pairs, one at a time; each side is first in every other pair."""

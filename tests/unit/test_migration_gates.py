@@ -19,6 +19,7 @@ from qdrant_static.migration.gates import (
     at_least,
     at_most,
     check_accepted,
+    judged_gate,
     latency,
     noted,
     table,
@@ -106,6 +107,27 @@ def test_wrong_thresholds_are_refused(wrong):
     with pytest.raises(ArgumentError, match="thresholds"):
         Thresholds(**wrong)
     assert Thresholds(latency_factor=100).latency_factor == 100
+    with pytest.raises(ArgumentError, match="better: 1 is neither"):
+        Thresholds(better=1)
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_value", "better", "verdict"),
+    [
+        (-0.009, 0.001, False, "passed"),
+        (-0.011, 0.9, False, "refused"),
+        (0.03, 0.01, True, "passed"),
+        (0.03, 0.05, True, "refused"),
+        (-0.03, 0.01, True, "refused"),
+    ],
+)
+def test_green_is_no_worse_by_the_margin_or_better_beyond_chance(
+    difference, p_value, better, verdict
+):
+    gate = judged_gate(difference, p_value, Thresholds(better=better), "0.5 -> 0.6")
+    assert (gate.name, gate.verdict) == ("ndcg", verdict)
+    assert ("must be better" in gate.words) == better
+    assert ("chance alone" in gate.words) == (p_value >= 0.05)
 
 
 def test_the_table_has_figures_thresholds_and_verdicts():
