@@ -110,6 +110,7 @@ def adapt(
             targets,
             model.table,
             settings=fitting,
+            importance=run.importance(taken),
             sizes=chosen.sizes,
             seed=chosen.seed,
             progress=_Steps(show),

@@ -28,7 +28,7 @@ class AdaptOptions:
         grow: The most frequent words that get rows of their own; 0 takes none. Only vocabularies
             of WordPiece can grow.
         prune: Drop the rows of tokens that no text has.
-        epochs: The most passes over the texts after the regression; None takes six.
+        epochs: The most passes over the passages after the regression; None takes 15.
         judged: A judged data set in BEIR's format, whose test queries must not be among the texts.
         leave_out_judged: Leave out texts that equal a test query, instead of refusing them.
         dtype: Type of the saved table: float32, float16 or int8.

@@ -197,6 +197,14 @@ def test_a_seed_gives_the_same_table_with_any_number_of_threads() -> None:
     assert not np.array_equal(fitted(seed=6)[0].table, one)
 
 
+def test_the_result_is_between_the_ridge_regression_and_adam() -> None:
+    tables = [fitted(settings=FitSettings(batch=64, mix=mix))[0].table for mix in (0.0, 0.25, 1.0)]
+    np.testing.assert_allclose(tables[1], 0.75 * tables[0] + 0.25 * tables[2], atol=1e-5)
+    only_ridge = fitted(settings=FitSettings(batch=64, epochs=0))[0]
+    assert np.array_equal(only_ridge.table, tables[2])
+    assert only_ridge.epochs == 0
+
+
 def test_rows_that_no_text_has_are_those_of_the_prior() -> None:
     counts = texts_of(300)
     wider = sp.csr_array((counts.data, counts.indices, counts.indptr), shape=(300, TOKENS + 5))
@@ -297,7 +305,7 @@ def test_what_does_not_fit_is_an_error(change: dict, message: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"epochs": -1}, {"batch": 1}, {"learning_rate": 0}, {"schedule": "step"}, {"held_out": 0.7},
-     {"penalties": (0.0,)}, {"smoothing": -1}],
+     {"penalties": (0.0,)}, {"smoothing": -1}, {"mix": 1.5}],
 )  # fmt: skip
 def test_settings_are_checked(options: dict) -> None:
     with pytest.raises(ArgumentError, match=next(iter(options))):
