@@ -47,8 +47,10 @@ if TYPE_CHECKING:
 
     from qdrant_static.encoders.textblocks import Texts
 
-#: Token positions in one run of the model, padding included.
-TOKEN_BUDGET = 2048
+#: Token positions in one run of the model, padding included. A run costs as much as about 27
+#: positions more (bge-small in float32: 11.7 ms beside 0.43 ms a position), so that larger batches
+#: save at most 5%, and have more padding.
+TOKEN_BUDGET = 512
 
 
 def load_onnx(
