@@ -47,7 +47,7 @@ def command(
     vectors: Annotated[
         str | None,
         typer.Option(
-            help="Ready vectors: FILE:COLUMN, or with --collection the name of a vector.",
+            help="Ready vectors: FILE:COLUMN, or with --from-collection the name of a vector.",
             metavar="FILE:COLUMN",
         ),
     ] = None,
@@ -57,7 +57,11 @@ def command(
     ] = None,
     collection: Annotated[
         str | None,
-        typer.Option(help="Take the texts, or with --vectors the vectors, of a collection."),
+        typer.Option(
+            "--from-collection",
+            help="Take the texts, or with --vectors the vectors, of a collection.",
+            metavar="COLLECTION",
+        ),
     ] = None,
     db: Db = DEFAULT_DB,
     sizes: Annotated[
@@ -101,7 +105,7 @@ def command(
         source_options = SourceOptions(text=tuple(listed(text) or ()))
         if collection is None:
             if not sources:
-                raise ArgumentError(field="SOURCE", problem="name files, or a --collection")
+                raise ArgumentError(field="SOURCE", problem="name files, or a --from-collection")
             texts = TrainingTexts.read(sources, source_options=source_options)
         else:
             with _opened(db, api_key) as client:

@@ -27,11 +27,11 @@ class SmecSettings:
             trains all sizes at once on shared weights (MRL).
         selection: ``"adaptive"`` learns which dimensions to keep (ADS); ``"prefix"`` keeps the
             first.
-        memory: Rows of the first-in-first-out memory in which neighbors are looked for (S-XBM); 0
-            looks for them in the batch alone.
-        neighbors: The k of the top-k of the memory: candidates per anchor.
+        memory: Rows of the first-in-first-out memory in which neighbors are looked for (S-XBM),
+            by default 5,000. With 0 rows they are looked for in the batch alone.
+        neighbors: Candidates per anchor: the k of the memory's top-k, by default 64.
         batch: Anchors per step.
-        alpha: Weight of L_unsup beside L_rank. The paper's is 0.1.
+        alpha: Weight of L_unsup beside L_rank, by default 0.1. That is the paper's.
         rank: Whether L_rank is part of the loss; without it L_unsup has the weight 1.
         temperature: Divides the differences of similarity in L_rank. The paper has none, which is
             1: too large for cosines, whose differences are a few hundredths.
@@ -40,7 +40,7 @@ class SmecSettings:
         gumbel_temperature: The softmax's, over importance plus noise.
         selection_epochs: Epochs in which the dimensions are chosen; the noise falls to zero over
             them. Afterwards the chosen ones are trained alone.
-        max_epochs: Epochs after which a step ends in any case.
+        max_epochs: Epochs after which a step ends in any case, by default 15.
         epoch_batches: Most batches of an epoch.
         patience: A step has converged when this many epochs in a row did not lower the loss on
             held-out anchors by `tolerance`; the best epoch is kept.
