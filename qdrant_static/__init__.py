@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from qdrant_static.querying.filters import build_filter
     from qdrant_static.querying.run import Hit, Searcher, search, search_batch
     from qdrant_static.reading.options import Passages, SourceOptions
+    from qdrant_static.retrainjob import RetrainJob
     from qdrant_static.routing import shard_of
     from qdrant_static.shipping.localbuild.buildhere import BuildHere
     from qdrant_static.shipping.pull import pull
@@ -96,6 +97,7 @@ _HOMES = {
     "Passages": "reading.options",
     "QdrantStaticError": "errors",
     "Record": "journal.changes",
+    "RetrainJob": "retrainjob",
     "RetryPolicy": "clients.retry",
     "RunOptions": "ingestion.options",
     "SearchPlan": "collection.plan",
@@ -160,6 +162,7 @@ __all__ = [
     "Passages",
     "QdrantStaticError",
     "Record",
+    "RetrainJob",
     "RetryPolicy",
     "RunOptions",
     "SearchPlan",

@@ -1,4 +1,4 @@
-"""``qdrant-static train make-pairs``: makes queries of titles, headings and first sentences."""
+"""``qdrant-static train make-pairs``: makes queries of titles, headings and sentences."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def command(
         ),
     ] = None,
     kinds: Annotated[
-        str, typer.Option(help="What becomes a query, of these.", metavar="A,B")
+        str,
+        typer.Option(
+            help="What becomes a query, of these, or first: the first sentence alone.",
+            metavar="A,B",
+        ),
     ] = "title,heading,sentence",
     collection: Annotated[
         str | None,
@@ -45,8 +49,8 @@ def command(
 ) -> None:
     """Make pairs of queries and passages from texts alone.
 
-    A title is a query of the text below it, a Markdown heading of its section, the first sentence
-    of the rest. `train pairs` and `train mine` take the result.
+    A title is a query of the text below it, a Markdown heading of its section, a sentence of the
+    rest of the text. `train pairs` and `train mine` take the result.
     """
     from qdrant_static import SourceOptions, connect
     from qdrant_static.errors import ArgumentError

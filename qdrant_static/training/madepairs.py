@@ -1,10 +1,10 @@
-"""Makes pairs from texts alone: titles, headings and first sentences are the queries.
+"""Makes pairs from texts alone: titles, headings and sentences are the queries.
 
 A row's text begins with its title, where it has several text columns. Its pairs are::
 
     title             -> the text without the title
     heading           -> the title, and the section below the heading (Markdown)
-    first sentence    -> the title, and the rest of the text
+    sentence          -> the title, and the rest of the text
 
 No label is needed, so that any corpus has pairs; they teach which words stand for which others in
 it. Queries made of the text were proposed as pre-training for retrieval by Chang et al., 2020
@@ -38,8 +38,12 @@ if TYPE_CHECKING:
     from qdrant_static.reading.options import SourceOptions
     from qdrant_static.reading.sources import AnySource
 
-PairKind = Literal["title", "heading", "sentence"]
+PairKind = Literal["title", "heading", "sentence", "first"]
 KINDS: tuple[PairKind, ...] = get_args(PairKind)
+#: What becomes a query if nothing is said. All sentences of a text include its first.
+USUAL: tuple[PairKind, ...] = ("title", "heading", "sentence")
+#: Sentences of a text that become queries, evenly spread: each has a passage of its own.
+_MOST_SENTENCES = 8
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.M)
 
 
@@ -69,14 +73,15 @@ class MadePairs:
         data: Any,
         *,
         source_options: SourceOptions | None = None,
-        kinds: Sequence[str] = KINDS,
+        kinds: Sequence[str] = USUAL,
     ) -> Self:
         """Make pairs from files, folders, or rows in memory, with the same options as `ingest`.
 
         Args:
             data: What `ingest` takes: paths, an Arrow table, dictionaries.
             source_options: Columns and formats.
-            kinds: What becomes a query: ``"title"``, ``"heading"``, ``"sentence"``.
+            kinds: What becomes a query: ``"title"``, ``"heading"``, ``"sentence"`` (up to eight
+                of a text), or ``"first"``, the first sentence alone.
 
         Raises:
             SourceNotFoundError: If a path names no file.
@@ -89,7 +94,7 @@ class MadePairs:
 
     @classmethod
     def read_collection(
-        cls, client: Client, collection: str, *, kinds: Sequence[str] = KINDS
+        cls, client: Client, collection: str, *, kinds: Sequence[str] = USUAL
     ) -> Self:
         """Make pairs from the texts in the payload of a collection's points.
 
@@ -119,7 +124,7 @@ class MadePairs:
             counts["rows"] += len(batch) + len(batch.rejects)
             titles = titles_of(source, batch)
             for text, title in zip(batch.texts.to_pylist(), titles, strict=True):
-                found = [one for one in pairs_of_text(text, title) if one[0] in kinds]
+                found = list(pairs_of_text(text, title, kinds))
                 counts["without"] += not found
                 made.update(kind for kind, _ in found)
                 pairs += [pair for _, pair in found]
@@ -169,31 +174,36 @@ class MadePairs:
         )
 
 
-def pairs_of_text(text: str, title: str = "") -> Iterator[tuple[PairKind, Pair]]:
+def pairs_of_text(
+    text: str, title: str = "", kinds: Sequence[str] = USUAL
+) -> Iterator[tuple[PairKind, Pair]]:
     """Yield the pairs of a text, with their kinds.
 
     Args:
         text: The text as it is encoded; it may begin with the title.
         title: Its title; empty if it has none.
+        kinds: What becomes a query.
     """
     title = title.strip()
     body = text.strip().removeprefix(title).strip()
     if not body:
         return
-    if title:
+    if title and "title" in kinds:
         yield "title", Pair(query=title, passage=body)
     parts = _HEADING.split(body)  # text, heading, text, heading, text
     for heading, section in zip(parts[1::2], parts[2::2], strict=True):
-        if section.strip():
+        if section.strip() and "heading" in kinds:
             yield "heading", Pair(query=heading, passage=f"{title} {section.strip()}".strip())
     plain = " ".join(part.strip() for part in parts[::2])
     sentences = pieces(plain)
-    first = next((place for place, one in enumerate(sentences) if is_long(one)), None)
-    if first is None:
-        return
-    rest = " ".join([*sentences[:first], *sentences[first + 1 :]])
-    if is_long(rest):
-        yield "sentence", Pair(query=sentences[first], passage=f"{title} {rest}".strip())
+    places = [place for place, one in enumerate(sentences) if is_long(one)]
+    step = max(1, -(-len(places) // _MOST_SENTENCES))
+    wanted: dict[PairKind, list[int]] = {"sentence": places[::step], "first": places[:1]}
+    for kind, chosen in wanted.items():
+        for place in chosen if kind in kinds else ():
+            rest = " ".join([*sentences[:place], *sentences[place + 1 :]])
+            if is_long(rest):
+                yield kind, Pair(query=sentences[place], passage=f"{title} {rest}".strip())
 
 
 def without_queries(

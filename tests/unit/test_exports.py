@@ -14,12 +14,12 @@ NAMES = [
     "Bm25Encoder", "BuildHere", "Collection", "CollectionSpec", "CollectionSummary", "Corpus",
     "EdgeClient", "Encoder", "EncoderInfo", "Fields", "Hit", "IngestProgress", "IngestReport",
     "Job", "LateSpec", "LiveSearcher", "LiveWriter", "Machine", "Migration", "Passages",
-    "QdrantStaticError", "Record", "RetryPolicy", "RunOptions", "SearchPlan", "Searcher",
-    "SourceOptions", "SparseSpec", "TuneReport", "VectorSpec", "__version__", "add_vector",
-    "apply", "build_filter", "capacity", "connect", "create_collection", "delete_collection",
-    "diff", "ensure_collection", "foreign_spec", "ingest", "install", "list_collections",
-    "load_encoder", "open_collection", "point_alias", "pull", "quantize", "replay",
-    "retry_rejects", "search", "search_batch", "shard_of", "ship", "spec_from_toml",
+    "QdrantStaticError", "Record", "RetrainJob", "RetryPolicy", "RunOptions", "SearchPlan",
+    "Searcher", "SourceOptions", "SparseSpec", "TuneReport", "VectorSpec", "__version__",
+    "add_vector", "apply", "build_filter", "capacity", "connect", "create_collection",
+    "delete_collection", "diff", "ensure_collection", "foreign_spec", "ingest", "install",
+    "list_collections", "load_encoder", "open_collection", "point_alias", "pull", "quantize",
+    "replay", "retry_rejects", "search", "search_batch", "shard_of", "ship", "spec_from_toml",
     "spec_to_toml", "tune", "uninstall", "verify",
 ]  # fmt: skip
 HEAVY = (

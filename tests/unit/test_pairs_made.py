@@ -23,16 +23,19 @@ ROWS = [
 ]
 
 
-def made(text: str, title: str = "") -> list[tuple[str, str, str]]:
-    return [(kind, pair.query, pair.passage) for kind, pair in pairs_of_text(text, title)]
+FIRST_ONLY = ("title", "heading", "first")
+
+
+def made(text: str, title: str = "", kinds=FIRST_ONLY) -> list[tuple[str, str, str]]:
+    return [(kind, pair.query, pair.passage) for kind, pair in pairs_of_text(text, title, kinds)]
 
 
 def test_a_title_asks_for_the_text_and_the_first_sentence_for_the_rest():
     assert made(f"Tides {FIRST} {REST}", "Tides") == [
         ("title", "Tides", f"{FIRST} {REST}"),
-        ("sentence", FIRST, f"Tides {REST}"),
+        ("first", FIRST, f"Tides {REST}"),
     ]
-    assert made(f"{FIRST} {REST}") == [("sentence", FIRST, REST)]
+    assert made(f"{FIRST} {REST}") == [("first", FIRST, REST)]
     assert made("Tides", "Tides") == []
     assert made(FIRST) == []
 
@@ -42,20 +45,22 @@ def test_a_heading_asks_for_its_section():
     found = made(text, "On tides")
     assert found[1:3] == [("heading", "Causes", f"On tides {FIRST}"),
                           ("heading", "Bays", f"On tides {REST}")]  # fmt: skip
-    assert found[3] == ("sentence", FIRST, f"On tides {REST}")
+    assert found[3] == ("first", FIRST, f"On tides {REST}")
     assert "#" not in found[3][2]
 
 
 def test_rows_are_counted_by_what_they_gave():
-    found = MadePairs.read(ROWS)
+    found = MadePairs.read(ROWS, kinds=FIRST_ONLY)
     assert (found.rows, found.without, found.rejected) == (3, 1, 0)
-    assert found.made == {"title": 2, "heading": 0, "sentence": 1}
+    assert found.made == {"title": 2, "heading": 0, "first": 1}
     assert [pair.query for pair in found.pairs] == ["Tides", FIRST, "Sourdough"]
     only = MadePairs.read(ROWS, kinds=["sentence"])
-    assert [pair.query for pair in only.pairs] == [FIRST]
-    assert only.made == {"sentence": 1}
+    assert [(pair.query, pair.passage) for pair in only.pairs] == [
+        (FIRST, f"Tides {REST}"), (REST, f"Tides {FIRST}"),
+    ]  # fmt: skip
+    assert only.made == {"sentence": 2}
     assert str(only) == (
-        "rows in memory: 1 pairs of 3 rows (1 of a sentence); 2 rows without a pair, 0 rejected"
+        "rows in memory: 2 pairs of 3 rows (2 of a sentence); 2 rows without a pair, 0 rejected"
     )
 
 
@@ -94,9 +99,9 @@ def test_the_command_makes_pairs_of_files_or_of_a_collection(tmp_path):
     make = ("train", "make-pairs", "--out", "pairs.jsonl")
     done = run_cli(*make, "texts.jsonl", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
-    assert json.loads(done.out)["made"] == {"title": 2, "heading": 0, "sentence": 1}
+    assert json.loads(done.out)["made"] == {"title": 2, "heading": 0, "sentence": 2}
     once = read_pairs(tmp_path / "pairs.jsonl")
-    assert len(once) == 3
+    assert len(once) == 4
     build_static_model(tmp_path / "small")
     done = run_cli(
         "ingest", "texts.jsonl", "-c", "c", "--db", "db", "--encoder", "./small", cwd=tmp_path
@@ -108,3 +113,14 @@ def test_the_command_makes_pairs_of_files_or_of_a_collection(tmp_path):
     done = run_cli(*make, cwd=tmp_path)
     assert done.code == 2
     assert "either files or a --collection" in done.err
+
+
+def test_of_a_long_text_eight_sentences_become_queries_from_all_over_it():
+    text = " ".join(f"This is sentence number {n} of the text." for n in range(30))
+    found = made(text, kinds=("sentence",))
+    assert 5 <= len(found) <= 8
+    assert "number 0 " in found[0][1]
+    assert "number 28 " in found[-1][1]
+    for _, query, passage in found:
+        assert query not in passage
+        assert passage.count("sentence") == 29
