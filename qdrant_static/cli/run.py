@@ -12,7 +12,7 @@ from qdrant_static.cli.fieldoptions import expanded
 from qdrant_static.cli.ingest import show, stop_on_signals
 from qdrant_static.cli.options import RUN, Json
 from qdrant_static.cli.reporting import REFUSED, framed, reported, show_result
-from qdrant_static.errors import QdrantStaticError
+from qdrant_static.errors import ArgumentError, QdrantStaticError
 
 
 @framed("job")
@@ -25,8 +25,8 @@ def command(
 ) -> None:
     """Run a job file, for schedulers.
 
-    A job is an ingest with all its options; with a table [retrain] it fits a model to the
-    collection's texts, and moves the alias to it if it is better. Exit codes: 0 done; 1 failed, or
+    A job is an ingest with all its options; with a table [adapt] it fits a model, and with
+    [retrain] it also moves the alias to it if it is better. Exit codes: 0 done; 1 failed, or
     a part of the input could not be read (safe to repeat); 2 wrong configuration; 3 more rejects
     than allowed; 4 too many deletions (--force allows them), or a gate refused the new model's
     collection for another reason than quality; 130 interrupted.
@@ -35,8 +35,12 @@ def command(
     from qdrant_static.jobs import Job
     from qdrant_static.redaction import public_uri
 
-    if "retrain" in plaindata.read_toml(Path(job).expanduser()):
-        _retrain(job, as_json=as_json)
+    tables = plaindata.read_toml(Path(job).expanduser())
+    if "retrain" in tables or "adapt" in tables:
+        if changed:
+            raise ArgumentError(field=next(iter(changed)), problem="is for the job of an ingest")
+        run = _retrain if "retrain" in tables else _adapt
+        run(job, as_json=as_json)
         return
     loaded = Job.load(job)
     try:
@@ -49,6 +53,14 @@ def command(
         error.add_note(f"job {job}, db {public_uri(loaded.db)}")
         raise
     show(report, as_json=as_json)
+
+
+def _adapt(job: str, *, as_json: bool) -> None:
+    """Run the fit of a model."""
+    from qdrant_static.adaptjob import AdaptJob
+
+    report = AdaptJob.load(job).run(progress=sys.stderr.isatty() or not as_json)
+    show_result(report, as_json=as_json)
 
 
 def _retrain(job: str, *, as_json: bool) -> None:

@@ -36,3 +36,15 @@ def test_a_model_is_fitted_to_a_collection_and_searches_another(tmp_path):
     assert again.code == 0, again.err
     assert f"fingerprint {report['fingerprint']}" in again.out
     assert "next: qdrant-static ingest FILES --encoder" in again.out
+
+    job = tmp_path / "adapt.toml"
+    job.write_text(
+        'collection = "old"\ndb = "db"\n[adapt]\nteacher = "teacher"\nout = "models/job"\n'
+        "dimension = 16\nsizes = [8]\nprune = true\n"
+    )
+    done = run_cli("run", "adapt.toml", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["fingerprint"] == report["fingerprint"]
+    wrong = run_cli("run", "adapt.toml", "--force", cwd=tmp_path)
+    assert wrong.code == 2
+    assert "--force: is for the job of an ingest" in wrong.err

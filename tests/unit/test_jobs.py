@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qdrant_static.adaptjob import AdaptJob, AdaptStep
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.options import RunOptions
 from qdrant_static.jobs import Connection, Job
@@ -141,3 +142,35 @@ def test_the_path_of_a_transformer_or_a_head_is_relative_to_the_file(tmp_path, k
         assert job(tmp_path, text % given).encoder == placed
     with pytest.raises(ArgumentError, match=r"nightly\.toml: encoder: is empty"):
         job(tmp_path, text % f"{kind}:")
+
+
+def test_a_job_may_fit_a_model_instead(tmp_path):
+    path = tmp_path / "adapt.toml"
+    path.write_text(
+        'paths = "in/*.parquet"\n[source]\ntext = ["title"]\n[adapt]\nteacher = "onnx:teacher"\n'
+        'out = "models/new"\nsizes = [64, 32]\nteacher_minutes = 10\ncache = "${CACHE}"\n'
+    )
+    found = AdaptJob.load(path, {"CACHE": "/tmp/vectors"})  # noqa: S108
+    assert found.paths == (f"{tmp_path}/in/*.parquet",)
+    assert found.source == SourceOptions(text=("title",))
+    assert found.adapt == AdaptStep(
+        teacher=f"onnx:{tmp_path}/teacher", out=f"{tmp_path}/models/new", sizes=(64, 32),
+        teacher_minutes=10, cache="/tmp/vectors",  # noqa: S108
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[adapt]\nteacher = "t"\nout = "o"\n', "paths: name files, or a collection"),
+        ('paths = ["a"]\ncollection = "c"\n[adapt]\nteacher = "t"\nout = "o"\n', "and not both"),
+        ('paths = ["a"]\n[adapt]\nout = "o"\n', "adapt.teacher"),
+        ('paths = ["a"]\n[adapt]\nteacher = "t"\nout = "o"\ngrow = -1\n', "adapt.grow"),
+        ('paths = ["a"]\n[adapt]\nteacher = "t"\nout = "o"\nsize = [1]\n', "adapt.size"),
+    ],
+)
+def test_a_wrong_job_of_a_fit_names_the_key(tmp_path, text, problem):
+    path = tmp_path / "adapt.toml"
+    path.write_text(text)
+    with pytest.raises(ArgumentError, match=problem):
+        AdaptJob.load(path, {})
