@@ -52,7 +52,7 @@ class FakeEncoder:
     Args:
         name: The name in its `EncoderInfo`.
         salt: Another salt gives another encoder: other vectors, another fingerprint.
-        fitted_to: Fingerprint of the encoder that it claims to be fitted to.
+        fitted_to: Fingerprints of the encoders that it claims to be fitted to.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class FakeEncoder:
         *,
         salt: str = "",
         dimension: int = DIMENSION,
-        fitted_to: str | None = None,
+        fitted_to: tuple[str, ...] = (),
     ) -> None:
         self._salt = salt
         self._info = EncoderInfo(
@@ -108,7 +108,7 @@ class FittedEncoder:
             name=name,
             dimension=dimension,
             fingerprint=f"{teacher.info.fingerprint}-fitted-{noise}",
-            fitted_to=teacher.info.fingerprint,
+            fitted_to=(teacher.info.fingerprint,),
         )
         #: What it has encoded.
         self.seen: list[str] = []

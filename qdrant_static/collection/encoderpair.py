@@ -8,8 +8,6 @@ a model that says nothing is refused.
 
 from __future__ import annotations
 
-from typing import Any
-
 from qdrant_static.encoders.base import EncoderInfo
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder
 from qdrant_static.errors import ArgumentError, EncoderPairError
@@ -43,7 +41,7 @@ def check_pair(documents: EncoderInfo, queries: EncoderInfo) -> bool:
             f"dimensions, and the encoder of the documents {documents.name!r} makes "
             f"{documents.dimension}; the two must be equal",
         )
-    if queries.fitted_to != documents.fingerprint:
+    if documents.fingerprint not in queries.fitted_to:
         raise EncoderPairError(
             documents=documents.name,
             documents_fingerprint=documents.fingerprint,
@@ -51,11 +49,6 @@ def check_pair(documents: EncoderInfo, queries: EncoderInfo) -> bool:
             fitted_to=queries.fitted_to,
         )
     return False
-
-
-def fitted_identity(queries: EncoderInfo) -> dict[str, Any]:
-    """Return what a collection's metadata keeps of an encoder of queries."""
-    return {**queries.identity(), "fitted_to": queries.fitted_to}
 
 
 def described_pair(documents: EncoderInfo, queries: EncoderInfo | None) -> str:

@@ -53,10 +53,18 @@ class Pass:
 
 
 def default_plan(spec: CollectionSpec) -> SearchPlan:
-    """Return the collection's own plan, else hybrid where there is BM25, else dense."""
+    """Return the collection's own plan, else hybrid where there is BM25, else dense.
+
+    A model that was fitted to a corpus has the weight of BM25, a general static model half of it:
+    see docs/adapt.md, "What it is worth".
+    """
     if spec.plan is not None:
         return SearchPlan.of(spec.plan)
-    return SearchPlan(kind="dense" if spec.sparse is None else "hybrid")
+    if spec.sparse is None:
+        return SearchPlan(kind="dense")
+    if (spec.queries or spec.encoder).fitted_to:
+        return SearchPlan(kind="hybrid", dense_weight=1, sparse_weight=1)
+    return SearchPlan(kind="hybrid")
 
 
 def check_plan(plan: SearchPlan, spec: CollectionSpec) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, Literal, Self, cast, get_type_hints
 
 from qdrant_static import plaindata, rules
-from qdrant_static.collection.encoderpair import check_pair, fitted_identity, info_of
+from qdrant_static.collection.encoderpair import check_pair, info_of
 from qdrant_static.collection.fieldpaths import as_key
 from qdrant_static.collection.fields import Fields
 from qdrant_static.collection.plan import check_kind
@@ -259,7 +259,7 @@ class CollectionSpec:
             **({} if self.evidence is None else {"evidence": dict(self.evidence)}),
             **({} if self.measured is None else {"measured": dict(self.measured)}),
             # Absent without one, so that digests of earlier versions stay valid.
-            **({} if self.queries is None else {"queries": fitted_identity(self.queries)}),
+            **({} if self.queries is None else {"queries": self.queries.identity()}),
         }
 
     @classmethod

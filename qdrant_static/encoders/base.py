@@ -29,8 +29,8 @@ class EncoderInfo:
         max_length: Texts are cut to this number of tokens; None for no limit.
         pooling: ``"mean"`` or ``"sum"``; empty for an encoder that is not static.
         dtype: Type of its token table; empty for an encoder that is not static.
-        fitted_to: Fingerprint of the encoder to whose vectors this one was fitted, so that the
-            vectors of both can be compared (`CollectionSpec.queries`); None if it was not.
+        fitted_to: Fingerprints of the encoders to whose vectors this one was fitted, so that the
+            vectors of both can be compared (`CollectionSpec.queries`).
     """
 
     name: str
@@ -43,15 +43,19 @@ class EncoderInfo:
     max_length: int | None = field(default=None, compare=False)
     pooling: str = field(default="", compare=False)
     dtype: str = field(default="", compare=False)
-    fitted_to: str | None = field(default=None, compare=False)
+    fitted_to: tuple[str, ...] = field(default=(), compare=False)
 
     def identity(self) -> dict[str, Any]:
-        """Return what a collection's metadata keeps: the fields that count for equality."""
+        """Return what a collection's metadata keeps: the fields that count for equality.
+
+        Also what the encoder was fitted to, if anything.
+        """
         return {
             "name": self.name,
             "dimension": self.dimension,
             "fingerprint": self.fingerprint,
             "revision": self.revision,
+            **({"fitted_to": list(self.fitted_to)} if self.fitted_to else {}),
         }
 
 

@@ -88,17 +88,6 @@ class Head:
         return int(self.matrix.shape[1])
 
     @property
-    def fitted_to(self) -> str | None:
-        """Fingerprint of the encoder with whose vectors those of the head can be compared.
-
-        None where the head turns or shortens vectors.
-        """
-        same = self.matrix.shape == (self.inputs, self.inputs) and np.array_equal(
-            self.matrix, np.eye(self.inputs)
-        )
-        return self.encoder_fingerprint if same else None
-
-    @property
     def fingerprint(self) -> str:
         """Digest of the matrix, of the mean, and of the encoder that it is for."""
         mean = () if self.mean is None else (self.mean,)

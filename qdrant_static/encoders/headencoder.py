@@ -52,11 +52,7 @@ class HeadEncoder:
         self._name = name
         self.head = head
         self._info = EncoderInfo(
-            name=name,
-            dimension=head.outputs,
-            fingerprint=head.fingerprint,
-            normalized=True,
-            fitted_to=head.fitted_to,
+            name=name, dimension=head.outputs, fingerprint=head.fingerprint, normalized=True
         )
 
     @property

@@ -1,8 +1,9 @@
 """Reads ``card.json``, in which a trained model's folder says how the model was made.
 
-The card is a JSON object. Only ``teacher`` matters to an encoder: the model was fitted to the
-vectors of the encoder with the fingerprint ``card["teacher"]["fingerprint"]``, so that the vectors
-of both can be compared. A model whose space was changed afterwards has no teacher.
+The card is a JSON object. Two keys matter to an encoder. The model was fitted to the vectors of
+the encoder with the fingerprint ``card["teacher"]["fingerprint"]``, so that the vectors of both can
+be compared; ``card["documents"]["fingerprint"]`` is that of the model's own head for the teacher's
+vectors, which are closer still. A model whose space was changed afterwards has neither.
 """
 
 from __future__ import annotations
@@ -42,21 +43,25 @@ def read_card(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     return card
 
 
-def fitted_to(folder: str | os.PathLike[str]) -> str | None:
-    """Return the fingerprint of the encoder that a model was fitted to; None if it names none.
+def fitted_to(folder: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the fingerprints of the encoders that a model was fitted to.
 
     Args:
         folder: The model's folder.
 
     Raises:
-        InvalidModelError: If the card is not a JSON object, or its teacher has no fingerprint.
+        InvalidModelError: If the card is not a JSON object, or a fingerprint in it is not a text.
     """
-    teacher = (read_card(folder) or {}).get("teacher")
-    if teacher is None:
-        return None
-    fingerprint = teacher.get("fingerprint") if isinstance(teacher, Mapping) else None
-    if not isinstance(fingerprint, str) or not fingerprint:
-        raise InvalidModelError(
-            model=str(folder), problem=f"{CARD}: teacher.fingerprint is not a fingerprint"
-        )
-    return fingerprint
+    card = read_card(folder) or {}
+    found = []
+    for key in ("documents", "teacher"):
+        if card.get(key) is None:
+            continue
+        about = card[key]
+        fingerprint = about.get("fingerprint") if isinstance(about, Mapping) else None
+        if not isinstance(fingerprint, str) or not fingerprint:
+            raise InvalidModelError(
+                model=str(folder), problem=f"{CARD}: {key}.fingerprint is not a fingerprint"
+            )
+        found.append(fingerprint)
+    return tuple(dict.fromkeys(found))

@@ -55,7 +55,7 @@ class StaticEncoder:
             (model2vec).
         pooling: "mean" or "sum".
         prompt: The text that is put before every text.
-        fitted_to: Fingerprint of the encoder that it was fitted to; None if it was not.
+        fitted_to: Fingerprints of the encoders that it was fitted to.
 
     Raises:
         InvalidModelError: The parts do not fit together.
@@ -77,7 +77,7 @@ class StaticEncoder:
         keep_unknown: bool = False,
         pooling: str = "mean",
         prompt: str = "",
-        fitted_to: str | None = None,
+        fitted_to: tuple[str, ...] = (),
     ) -> None:
         for argument, value in (("max_length", max_length), ("max_characters", max_characters)):
             if value is not None and value < 0:

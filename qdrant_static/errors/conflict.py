@@ -117,20 +117,20 @@ class EncoderMismatchError(ConflictError):
 class EncoderPairError(ConflictError):
     """An encoder of queries that was not fitted to the encoder of the documents.
 
-    ``fitted_to`` is the fingerprint of the encoder that it was fitted to; None if it names none.
+    ``fitted_to`` are the fingerprints of the encoders that it was fitted to.
     """
 
     documents: str
     documents_fingerprint: str
     queries: str
-    fitted_to: str | None = None
+    fitted_to: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
         known = (
             "does not say what it was fitted to (its folder has no card.json that names a teacher)"
-            if self.fitted_to is None
-            else f"was fitted to the encoder {self.fitted_to}"
+            if not self.fitted_to
+            else f"was fitted to the encoder {' or '.join(self.fitted_to)}"
         )
         return (
             f"the encoder of queries {self.queries!r} {known}, and the documents are encoded by "

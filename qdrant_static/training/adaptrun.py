@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdrant_static.encoders.head import Head
+from qdrant_static.encoders.head import DOCUMENTS, Head
 from qdrant_static.encoders.onnx import OnnxEncoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.training.adaptoptions import AdaptOptions
@@ -183,13 +183,13 @@ class AdaptRun:
     ) -> dict[str, Any]:
         """Return what the model's card says."""
         teacher, corpus = self.teacher.info, self.corpus
-        # The fingerprint says whose vectors can be compared with the model's: the teacher's own, or
-        # where the space was turned, those that the head makes of them.
-        turned = self.options.dimension is not None
-        fingerprint = head.fingerprint if turned else teacher.fingerprint
+        told: dict[str, Any] = {"name": teacher.name, "fingerprint": teacher.fingerprint}
+        # The vectors of a teacher whose space was turned cannot be compared without the head.
+        key = "teacher" if self.options.dimension is None else "turned_from"
         return {
             "kind": "adapted",
-            "teacher": {"name": teacher.name, "fingerprint": fingerprint},
+            key: told,
+            "documents": {"name": DOCUMENTS, "fingerprint": head.fingerprint},
             "corpus": {
                 "source": corpus.source,
                 "passages": len(corpus.passages),

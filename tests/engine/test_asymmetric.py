@@ -286,7 +286,7 @@ def test_the_metadata_is_plain_data_that_names_both(filled):
     metadata = filled.get_collection("c").config.metadata["qdrant_static"]
     found = json.loads(json.dumps(metadata))
     assert (found["encoder"]["name"], found["queries"]["name"]) == ("teacher", "fitted")
-    assert found["queries"]["fitted_to"] == found["encoder"]["fingerprint"]
+    assert found["queries"]["fitted_to"] == [found["encoder"]["fingerprint"]]
 
 
 def test_a_searcher_that_is_given_a_spec_needs_no_metadata(filled, fitted):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from qdrant_static import CollectionSpec
+from qdrant_static.collection.passes import default_plan
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.planevidence import layout_fingerprint
 from qdrant_static.collection.specdiff import compare
@@ -37,7 +38,7 @@ def test_the_layout_is_that_of_the_encoder_of_documents():
 
 def test_the_spec_comes_back_from_data_and_from_toml():
     assert CollectionSpec.from_dict(PAIR.to_dict()) == PAIR
-    assert CollectionSpec.from_dict(PAIR.to_dict()).queries.fitted_to == TEACHER.info.fingerprint
+    assert CollectionSpec.from_dict(PAIR.to_dict()).queries.fitted_to == (TEACHER.info.fingerprint,)
     assert spec_from_toml(spec_to_toml(PAIR)) == PAIR
 
 
@@ -119,3 +120,17 @@ def test_a_spec_file_names_a_model_beside_it(tmp_path):
 
 def test_the_short_form_takes_the_encoder_of_queries_that_is_given():
     assert spec_from_toml("", encoder=TEACHER, queries=FITTED) == PAIR
+
+
+def test_a_fitted_model_has_the_weight_of_bm25_unless_a_plan_is_given():
+    assert PAIR.plan is None
+    for spec in (
+        PAIR,
+        CollectionSpec.for_encoder(FITTED),
+        CollectionSpec.from_dict(PAIR.to_dict()),
+    ):
+        plan = default_plan(spec)
+        assert (plan.kind, plan.dense_weight, plan.sparse_weight) == ("hybrid", 1, 1)
+    assert default_plan(PLAIN).sparse_weight == 2
+    assert default_plan(CollectionSpec.for_encoder(FITTED, plan="hybrid")).sparse_weight == 2
+    assert default_plan(CollectionSpec.for_encoder(FITTED, sparse=None)).kind == "dense"

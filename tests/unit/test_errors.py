@@ -26,7 +26,7 @@ EXAMPLES: dict[str, dict] = {
         "given_fingerprint": "f2", "side": "queries",
     },
     "EncoderPairError": {
-        "documents": "d", "documents_fingerprint": "f1", "queries": "q", "fitted_to": "f2",
+        "documents": "d", "documents_fingerprint": "f1", "queries": "q", "fitted_to": ("f2",),
     },
     "EncoderNotFoundError": {"name": "n", "problem": "nowhere", "known": ("wordllama",)},
     "InvalidModelError": {"model": "m", "problem": "it has no table"},
