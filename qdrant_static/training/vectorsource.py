@@ -59,9 +59,17 @@ def read_stored_vectors(
 
     Returns:
         float32 ``(n, D)``.
+
+    Raises:
+        CollectionNotFoundError: If it does not exist.
+        ArgumentError: If its points have no such vector.
     """
     options = SourceOptions(vectors=vector)
     source = open_collection_source(client, collection, options=options)
+    vectors = client.get_collection(collection).config.params.vectors
+    names = sorted(vectors) if isinstance(vectors, dict) else [""]
+    if vector not in names:
+        raise ArgumentError.of_choice("vectors", vector, ", ".join(map(repr, names)))
     return _sampled(source, vector, most, seed)
 
 

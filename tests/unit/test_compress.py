@@ -18,7 +18,7 @@ from qdrant_static.training import (
     read_vectors,
 )
 from qdrant_static.vectors import normalize, truncate
-from tests.fakes import DIMENSION, VOCABULARY, FakeEncoder, build_static_model, run_cli
+from tests.fakes import DIMENSION, VOCABULARY, FakeEncoder, build_static_model
 
 QUICK = SmecSettings(batch=32, neighbors=8, max_epochs=2, selection_epochs=1)
 WORDS = [word for word in VOCABULARY if not word.startswith("[")]
@@ -161,33 +161,3 @@ def test_ready_vectors_are_read_from_a_file_and_sampled(tmp_path):
     some = read_vectors(tmp_path / "a.parquet", "openai", most=50, seed=1)
     assert some.shape == (50, 8)
     assert np.array_equal(some, read_vectors(tmp_path / "a.parquet", "openai", most=50, seed=1))
-
-
-def test_the_command_writes_a_model_and_a_head(tmp_path, model, texts):
-    (tmp_path / "rows.csv").write_text(
-        "\n".join(["id,text", *(f"{n},{t}" for n, t in enumerate(texts))])
-    )
-    vectors = FakeEncoder().encode(passages()).tolist()
-    pq.write_table(pa.table({"id": range(150), "v": vectors}), tmp_path / "v.parquet")
-    quick = ["--max-epochs", "1", "--sizes", "8,4", "--neighbors", "8"]
-    done = run_cli(
-        "train",
-        "compress",
-        model,
-        tmp_path / "rows.csv",
-        "--out",
-        tmp_path / "short",
-        *quick,
-        cwd=tmp_path,
-    )
-    assert done.code == 0, done.err
-    assert load_encoder(tmp_path / "short").info.dimension == 8
-    done = run_cli(
-        "train", "compress", "--vectors", f"{tmp_path / 'v.parquet'}:v",
-        "--out", tmp_path / "h.json", *quick, cwd=tmp_path,
-    )  # fmt: skip
-    assert done.code == 0, done.err
-    assert "--encoder head:" in done.out
-    done = run_cli("train", "compress", "--out", tmp_path / "h.json", cwd=tmp_path)
-    assert done.code == 2
-    assert "MODEL" in done.err
