@@ -61,6 +61,11 @@ class HeadEncoder:
         return self._info
 
     @property
+    def uses_all_cores(self) -> bool:
+        """Whether one call of `encode` keeps all cores busy."""
+        return bool(getattr(self._encoder, "uses_all_cores", False))
+
+    @property
     def ready_dimension(self) -> int:
         """Dimension of the ready vectors that it takes."""
         return self.head.inputs

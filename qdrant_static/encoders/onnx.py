@@ -138,6 +138,11 @@ class OnnxEncoder:
         return self._info
 
     @property
+    def uses_all_cores(self) -> bool:
+        """Whether one call of `encode` keeps all cores busy."""
+        return self._threads > 1
+
+    @property
     def settings(self) -> OnnxSettings:
         """How vectors are made."""
         return self._settings

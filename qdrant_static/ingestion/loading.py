@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import JobStoppedError
 from qdrant_static.ingestion.deciding import Decided, Prepared, decide, prepare
 from qdrant_static.ingestion.runspec import RunSpec, Workspace
@@ -23,6 +24,7 @@ from qdrant_static.sinks.encoding import BatchEncoder
 from qdrant_static.sinks.sink import EncodedBatch
 
 if TYPE_CHECKING:
+    from qdrant_static.encoders.base import Encoder
     from qdrant_static.ledger.records import Totals
 
 T = TypeVar("T")
@@ -115,7 +117,7 @@ class Load:
         notice = threading.Timer(
             _PATIENCE_S,
             display.status,
-            ["compiling the encoder's kernels, which happens once per installation ..."],
+            [_why_slow(self.request.encoder)],
         )
         notice.daemon = True
         with (
@@ -208,6 +210,13 @@ class Load:
         return limit is not None and limit.is_exceeded(
             self.writer.totals, at_end=False, unreadable=len(self.unreadable)
         )
+
+
+def _why_slow(encoder: Encoder) -> str:
+    """Return why the first batch takes long, for the display."""
+    if isinstance(encoder, StaticEncoder):
+        return "compiling the encoder's kernels, which happens once per installation ..."
+    return f"encoding the first rows by {encoder.info.name} ..."
 
 
 def _do_nothing() -> None:

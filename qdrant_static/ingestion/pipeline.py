@@ -178,7 +178,8 @@ def run_job(
         source=source,
         options=options,
         passages=passages,
-        threads=options.threads or _threads(embedded=build is not None or not is_remote(client)),
+        threads=options.threads
+        or _threads(encoder, embedded=build is not None or not is_remote(client)),
         rejects=_rejects_path(options.rejects, source),
         stop=stop,
     )
@@ -256,8 +257,14 @@ def _target(client: Client, name: str, build: Builder | None) -> str:
     return name if build is not None else serving_collection(client, name, retry=FIRST_CONTACT)
 
 
-def _threads(*, embedded: bool) -> int:
-    """Return one thread for each processor; an engine in this process needs one for itself."""
+def _threads(encoder: Encoder, *, embedded: bool) -> int:
+    """Return one thread for each processor; an engine in this process needs one for itself.
+
+    A transformer uses all processors for one batch of rows. It gets one batch at a time, so that
+    a run that is killed loses no more than the encoding of two.
+    """
+    if getattr(encoder, "uses_all_cores", False):
+        return 1
     return max(1, core_count() - 1) if embedded else core_count()
 
 

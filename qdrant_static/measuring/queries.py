@@ -16,6 +16,7 @@ from qdrant_client import models
 from qdrant_static.collection.bm25 import bm25_encoder
 from qdrant_static.collection.plan import SearchPlan
 from qdrant_static.collection.vectorform import original_form, vector_of
+from qdrant_static.encoders.queries import encode_queries
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ids import PointId, plain_id, point_id
 from qdrant_static.measuring.judged import JudgedSet, read_judged, read_queries
@@ -176,7 +177,7 @@ def of_points(
     queries = [Query(dense=dense) for dense, _ in drawn.values()]
     texts = [beginning(spec.fields.text_of(payload)) for _, payload in drawn.values()]
     if encoder is not None and texts:
-        rows = encoder.encode(texts)
+        rows = encode_queries(encoder, texts)
         queries = [Query(text=text, dense=row) for text, row in zip(texts, rows, strict=True)]
     if terms is not None:
         queries = [
