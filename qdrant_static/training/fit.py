@@ -165,11 +165,7 @@ def fit_table(
         threads=threads,
         progress=progress,
     )
-    result = refined.table
-    if chosen.penalties and chosen.mix:
-        share = np.float32(chosen.mix)
-        result = share * table + (1 - share) * result
-    start[data.tokens] = result
+    start[data.tokens] = refined.table
     return Fit(
         table=start,
         texts=len(data.fitted[0]),
@@ -181,7 +177,7 @@ def fit_table(
         best_epoch=refined.best_epoch,
         before=before,
         solved=solved,
-        after=figures(result),
+        after=figures(refined.table),
         seconds_per_step=refined.seconds_per_step,
     )
 

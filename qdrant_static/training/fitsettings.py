@@ -42,7 +42,7 @@ class FitSettings:
     batch: int = 256
     learning_rate: float = 0.3
     schedule: str = "linear"
-    patience: int = 2
+    patience: int = 15
     mix: float = 0.5
     weights: LossWeights = field(default_factory=LossWeights)
     held_out: float = 0.03
@@ -71,6 +71,7 @@ class FitSettings:
             learning_rate=self.learning_rate,
             schedule=self.schedule,
             patience=self.patience,
+            mix=self.mix if self.penalties else 0.0,
             weights=self.weights,
         )
 

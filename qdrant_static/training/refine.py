@@ -24,8 +24,11 @@ Floats = NDArray[np.float32]
 
 SCHEDULES = ("linear", "cosine")
 _LAST_RATE = 0.1
-#: Columns of the table that one thread changes at a time.
-_COLUMNS = 64
+#: The share of the steps in which the learning rate rises: the first steps of Adam have no moments
+#: yet, and change every value by the whole rate. Without a rise the loss doubled at first.
+_WARM = 0.1
+#: Rows of the table that one thread changes at a time.
+_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class RefineSettings:
         learning_rate: At the beginning, as a share of the table's mean absolute value.
         schedule: How the learning rate falls to a tenth: "linear" or "cosine".
         patience: Stop after this number of epochs that are no better on held-out texts.
+        mix: The share of the table before in the result.
         weights: Of the terms of the loss.
     """
 
@@ -46,6 +50,7 @@ class RefineSettings:
     learning_rate: float
     schedule: str
     patience: int
+    mix: float
     weights: LossWeights
 
 
@@ -96,7 +101,7 @@ def refine(
         threads: How many to use; None for one per core.
         progress: Called with the batches done and the total.
     """
-    best = table
+    before = best = table
     table = table.copy()
     rates = _rates(settings, table, len(counts))
     steps_per_epoch = max(1, len(counts) // settings.batch)
@@ -123,11 +128,12 @@ def refine(
                     progress(done, settings.epochs * steps_per_epoch)
             seconds += time.perf_counter() - begin
             if held_out is None:
-                best, best_epoch = table, epoch
+                best, best_epoch = _mixed(before, table, settings.mix), epoch
                 continue
-            losses.append(held_out_loss(*held_out, table, settings, sizes).loss)
+            mixed = _mixed(before, table, settings.mix)
+            losses.append(held_out_loss(*held_out, mixed, settings, sizes).loss)
             if losses[-1] <= min(losses):
-                best, best_epoch = table.copy(), epoch
+                best, best_epoch = mixed, epoch
             elif epoch - best_epoch >= settings.patience:
                 break
     return Refined(
@@ -137,6 +143,11 @@ def refine(
         losses=tuple(losses),
         seconds_per_step=seconds / max(done, 1),
     )
+
+
+def _mixed(before: Floats, after: Floats, share: float) -> Floats:
+    """Return a table between two, with a share of the first; a new array."""
+    return np.float32(share) * before + np.float32(1 - share) * after
 
 
 def held_out_loss(
@@ -163,13 +174,14 @@ def _rates(settings: RefineSettings, table: Floats, texts: int) -> Iterator[floa
     steps = settings.epochs * max(1, texts // settings.batch)
     for step in range(steps):
         along = step / steps
+        warm = min(1.0, (step + 1) / max(1.0, _WARM * steps))
         if settings.schedule == "cosine":
             along = (1 - math.cos(math.pi * along)) / 2
-        yield first * (1 - (1 - _LAST_RATE) * along)
+        yield warm * first * (1 - (1 - _LAST_RATE) * along)
 
 
 class _Adam:
-    """Adam on the rows of a table that a batch touches; threads divide its columns.
+    """Adam on the rows of a table that a batch touches; threads divide the rows.
 
     Args:
         counts: The token counts of all texts.
@@ -179,12 +191,11 @@ class _Adam:
 
     def __init__(self, counts: SparseRows, table: Floats, pool: ThreadPoolExecutor) -> None:
         self._counts, self._table, self._pool = counts, table, pool
-        self._gradient, self._mean, self._square = (np.zeros_like(table) for _ in range(3))
+        self._mean, self._square = np.zeros_like(table), np.zeros_like(table)
         self._marks = np.zeros(len(table), np.int64)
-        self._touched = np.empty(len(table), np.int64)
+        self._slots, self._tokens = np.empty_like(self._marks), np.empty_like(self._marks)
+        self._starts = np.empty(len(table) + 1, np.int64)
         self._steps = 0
-        dim = table.shape[1]
-        self._spans = [(a, min(dim, a + _COLUMNS)) for a in range(0, dim, _COLUMNS)]
 
     def step(self, rows: NDArray[np.int64], by_sum: Floats, rate: float) -> None:
         """Change the table by one batch.
@@ -194,23 +205,25 @@ class _Adam:
             by_sum: float32 (m, dim), the gradient by their sums.
             rate: The learning rate.
         """
-        from qdrant_static.training.tablekernels import adam_step, touched_rows
+        from qdrant_static.training.tablekernels import adam_step, transpose_batch
 
         self._steps += 1
         counts = self._counts
-        number = touched_rows(
-            counts.ends, counts.indices, rows, self._marks, self._steps, self._touched
-        )
-        touched = self._touched[:number]
+        entries = int((counts.ends[rows + 1] - counts.ends[rows]).sum())
+        texts, weights = np.empty(entries, np.int64), np.empty(entries, np.float32)
+        number = transpose_batch(
+            counts.ends, counts.indices, counts.shares, rows, self._marks, self._steps,
+            self._slots, self._tokens, self._starts, texts, weights,
+        )  # fmt: skip
         mean_scale = 1 / (1 - 0.9**self._steps)
         square_scale = 1 / (1 - 0.999**self._steps)
 
-        def change(span: tuple[int, int]) -> None:
+        def change(first: int) -> None:
             adam_step(
-                counts.ends, counts.indices, counts.shares, rows, by_sum, touched, *span,
-                self._gradient, self._mean, self._square, self._table, rate, mean_scale,
-                square_scale,
+                self._tokens, self._starts, texts, weights, by_sum, first,
+                min(number, first + _TOKENS), self._mean, self._square, self._table, rate,
+                mean_scale, square_scale,
             )  # fmt: skip
 
-        for _ in self._pool.map(change, self._spans):
+        for _ in self._pool.map(change, range(0, number, _TOKENS)):
             pass

@@ -4,8 +4,8 @@
 # ruff: noqa: ANN001, ANN201, ANN202
 """Kernels of training: sparse counts times a table, and Adam on the rows that a batch touches.
 
-Threads divide the work by rows of the result, or by columns of the table: each number is computed
-by one thread in one order, so that results do not depend on the number of threads.
+Threads divide the work by rows of the result: each number is computed by one thread in one order,
+so that results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -74,52 +74,76 @@ def _sum_run(indices, shares, table, begin, end, out):
 
 
 @compiled
-def touched_rows(ends, indices, rows, marks, number, out):
-    """List the columns of a sparse matrix that some of its rows have entries in.
+def transpose_batch(
+    ends, indices, shares, rows, marks, number, slots, tokens, starts, texts, weights
+):  # fmt: skip
+    """List the tokens of a batch, and the texts of the batch that have each.
 
     Args:
         ends: int64 (n + 1,), as for `sum_rows`.
         indices: int32, as for `sum_rows`.
-        rows: int64 (m,), the rows of the matrix.
-        marks: int64 (columns,), receives ``number`` for each column that is listed.
+        shares: float32, as for `sum_rows`.
+        rows: int64 (m,), the texts of the batch.
+        marks: int64 (tokens,), receives ``number`` for each token of the batch.
         number: A number that no earlier call had.
-        out: int64 (columns,), receives the list, in the order in which they are met.
+        slots: int64 (tokens,), receives the place of each token in the list.
+        tokens: int64 (tokens,), receives the list, in the order in which tokens are met.
+        starts: int64 (tokens + 1,), receives where the entries of each listed token begin.
+        texts: int64 (entries of the batch,), receives which text of the batch an entry is from.
+        weights: float32, as long, receives the shares.
 
     Returns:
-        How many there are.
+        How many tokens there are.
     """
     count = 0
     for row in rows:
         for k in range(ends[row], ends[row + 1]):
-            column = indices[k]
-            if marks[column] != number:
-                marks[column] = number
-                out[count] = column
+            token = indices[k]
+            if marks[token] != number:
+                marks[token] = number
+                slots[token] = count
+                tokens[count] = token
+                starts[count] = 0
                 count += 1
+            starts[slots[token]] += 1
+    total = 0
+    for i in range(count):
+        size = starts[i]
+        starts[i] = total
+        total += size
+    starts[count] = total
+    for i in range(len(rows)):
+        for k in range(ends[rows[i]], ends[rows[i] + 1]):
+            slot = slots[indices[k]]
+            at = starts[slot]
+            texts[at] = i
+            weights[at] = shares[k]
+            starts[slot] = at + 1
+    for i in range(count, 0, -1):
+        starts[i] = starts[i - 1]
+    starts[0] = 0
     return count
 
 
 @compiled
 def adam_step(
-    ends, indices, shares, rows, by_sum, touched, begin, end, gradient, mean, square, table, rate,
-    mean_scale, square_scale,
+    tokens, starts, texts, weights, by_sum, first, last, mean, square, table, rate, mean_scale,
+    square_scale,
 ):  # fmt: skip
-    """Change the rows of a table that a batch touches, in some columns, by one step of Adam.
+    """Change the rows of a table that a batch touches by one step of Adam.
 
     The gradient of a table row is the sum of the gradients of the texts that have the token, times
     its share of their tokens. Rows that no text of the batch has are left as they are, with their
     moments ("lazy" Adam; Kingma and Ba, 2015, arXiv:1412.6980, with decay 0.9 and 0.999).
 
     Args:
-        ends: int64 (n + 1,), the texts' rows of the counts (CSR).
-        indices: int32, the token ids of the counts.
-        shares: float32, the counts.
-        rows: int64 (m,), the texts of the batch.
+        tokens: int64, the rows of the table to change, as `transpose_batch` lists them.
+        starts: int64, where the entries of each begin.
+        texts: int64, the text of the batch that an entry is from.
+        weights: float32, the share that the token has of it.
         by_sum: float32 (m, dim), the gradient by the sum of each text of the batch.
-        touched: int64, the rows of the table to change.
-        begin: The first column that this call changes.
-        end: The end of these.
-        gradient: float32 (rows, dim), zeros; left as zeros.
+        first: The first of ``tokens`` that this call changes.
+        last: The end of these.
         mean: float32 (rows, dim), the first moments.
         square: float32 (rows, dim), the second moments.
         table: float32 (rows, dim), changed.
@@ -127,18 +151,15 @@ def adam_step(
         mean_scale: 1 / (1 - 0.9 ** step).
         square_scale: 1 / (1 - 0.999 ** step).
     """
-    for i in range(len(rows)):
-        for k in range(ends[rows[i]], ends[rows[i] + 1]):
-            share, row = shares[k], indices[k]
-            for j in range(begin, end):
-                gradient[row, j] += share * by_sum[i, j]
+    dim = table.shape[1]
+    gradient = np.empty(dim, np.float32)
     step = np.float32(rate * mean_scale)
     scale = np.float32(square_scale)
-    for i in range(len(touched)):
-        row = touched[i]
-        for j in range(begin, end):
-            g = gradient[row, j]
-            gradient[row, j] = np.float32(0.0)
+    for i in range(first, last):
+        _sum_run(texts, weights, by_sum, starts[i], starts[i + 1], gradient)
+        row = tokens[i]
+        for j in range(dim):
+            g = gradient[j]
             m = np.float32(0.9) * mean[row, j] + np.float32(0.1) * g
             v = np.float32(0.999) * square[row, j] + np.float32(0.001) * g * g
             mean[row, j] = m
