@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from qdrant_static import rules
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder
+from qdrant_static.encoders.threads import core_count
 from qdrant_static.errors import ArgumentError
 from qdrant_static.measuring.uncertainty import paired_test
 from qdrant_static.training.madepairs import without_queries
@@ -163,8 +165,8 @@ def fit_pairs(
     numbered = PairSet.of(clean)
     generator = np.random.default_rng(options.seed)
     kept = KeptAside.of(numbered, options.validation, generator)
-    sides, fitted = _sides(model, numbered, teacher, options.pull, two=query_table)
-    with ProgressDisplay(progress) as shown:
+    with ThreadPoolExecutor(core_count()) as pool, ProgressDisplay(progress) as shown:
+        sides, fitted = _sides(model, numbered, teacher, options.pull, pool, two=query_table)
         found = fit_sides(
             sides, fitted, numbered, kept,
             sizes=widths, options=options, generator=generator, progress=shown,
@@ -232,15 +234,21 @@ def _of_dimension(documents: Encoder, model: TableModel) -> Encoder:
 
 
 def _sides(
-    model: TableModel, pairs: PairSet, documents: Encoder | None, pull: float, *, two: bool
+    model: TableModel,
+    pairs: PairSet,
+    documents: Encoder | None,
+    pull: float,
+    pool: ThreadPoolExecutor,
+    *,
+    two: bool,
 ) -> tuple[Sides, list[FittedTable]]:
     """Return the vectors of both sides, and the tables that are fitted."""
     if documents is None and not two:
-        both = FittedTable(_counts(model, [*pairs.queries, *pairs.texts]), model.table, pull)
+        both = FittedTable(model.counts([*pairs.queries, *pairs.texts]), model.table, pull, pool)
         return Sides(queries=both, texts=both, first_text=len(pairs.queries)), [both]
-    queries = FittedTable(_counts(model, pairs.queries), model.table, pull)
+    queries = FittedTable(model.counts(list(pairs.queries)), model.table, pull, pool)
     if documents is None:
-        texts = FittedTable(_counts(model, pairs.texts), model.table, pull)
+        texts = FittedTable(model.counts(list(pairs.texts)), model.table, pull, pool)
         return Sides(queries=queries, texts=texts, first_text=0), [queries, texts]
     parts = [
         np.asarray(documents.encode(pairs.texts[start : start + _BLOCK]), np.float32)
@@ -248,10 +256,6 @@ def _sides(
     ]
     fixed = FixedVectors(np.concatenate(parts))
     return Sides(queries=queries, texts=fixed, first_text=0), [queries]
-
-
-def _counts(model: TableModel, texts: Sequence[str]) -> Any:
-    return model.counts(list(texts))
 
 
 def _dropped(pairs: PairSet) -> dict[str, int]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Adam's decay of the first and second moments, and what keeps it from dividing by zero.
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
+from qdrant_static.training.countmatrix import SparseRows
+from qdrant_static.training.refine import TableAdam
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 
 class Vectors(Protocol):
@@ -48,43 +51,31 @@ class FittedTable:
         counts: Sparse float32 ``(texts, rows)``: each token's share of each text.
         parent: float32 ``(rows, dim)``, where the fit starts; it is not changed.
         pull: Share of its distance to the parent that a row loses in a step, relative to the rate.
+        pool: Threads; the result does not depend on their number.
     """
 
-    def __init__(self, counts: Any, parent: NDArray[np.float32], pull: float) -> None:
-        self._counts, self._parent, self._pull = counts, parent, pull
-        self.table = parent.copy()
-        self._mean, self._square = np.zeros_like(parent), np.zeros_like(parent)
-        self._steps = 0
+    def __init__(
+        self, counts: Any, parent: NDArray[np.float32], pull: float, pool: ThreadPoolExecutor
+    ) -> None:
+        self._counts = SparseRows.of(counts)
+        self._parent, self._pull = parent, pull
+        self.table = np.array(parent, np.float32, order="C")
+        self._adam = TableAdam(self._counts, self.table, pool)
         #: What a rate of 1 is: the mean size of the entries.
         self._scale = float(np.abs(parent).mean())
 
     def sums(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the weighted sums of the rows of texts' tokens."""
-        touched, counts = self._compact(rows)
-        return np.asarray(counts @ self.table[touched], np.float32)
+        return self._counts.times(self.table, rows)
 
     def step(self, rows: NDArray[np.int64], gradient: NDArray[np.float32], rate: float) -> None:
-        """Take a step of Adam (Kingma and Ba, 2015, arXiv:1412.6980) in the touched rows.
+        """Take a step of Adam in the touched rows, and pull them to the parent.
 
-        The pull to the parent is decoupled from the gradient, as weight decay is in AdamW
-        (Loshchilov and Hutter, 2019, arXiv:1711.05101).
+        The pull is decoupled from the gradient, as weight decay is in AdamW (Loshchilov and
+        Hutter, 2019, arXiv:1711.05101).
         """
-        touched, counts = self._compact(rows)
-        by_row = counts.T @ gradient
-        self._steps += 1
-        mean = _BETA_1 * self._mean[touched] + (1 - _BETA_1) * by_row
-        square = _BETA_2 * self._square[touched] + (1 - _BETA_2) * by_row**2
-        self._mean[touched], self._square[touched] = mean, square
-        size = np.sqrt(square / (1 - _BETA_2**self._steps)) + _EPSILON
-        moved = rate * self._scale * (mean / (1 - _BETA_1**self._steps)) / size
-        away = self.table[touched] - self._parent[touched]
-        self.table[touched] -= moved + rate * self._pull * away
-
-    def _compact(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
-        """Return the token ids of some texts, and their counts with a column for each of these."""
-        from scipy.sparse import csr_array
-
-        part = self._counts[rows]
-        touched, columns = np.unique(part.indices, return_inverse=True)
-        counts = csr_array((part.data, columns, part.indptr), shape=(len(rows), len(touched)))
-        return touched, counts
+        by_sum = np.ascontiguousarray(gradient, np.float32)
+        touched = self._adam.step(rows, by_sum, rate * self._scale)
+        if self._pull:
+            away = self.table[touched] - self._parent[touched]
+            self.table[touched] -= np.float32(rate * self._pull) * away

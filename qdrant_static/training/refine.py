@@ -109,7 +109,7 @@ def refine(
     best_epoch, epoch, done, seconds = 0, 0, 0, 0.0
     generator = np.random.default_rng([seed, 1])
     with ThreadPoolExecutor(core_count() if threads is None else threads) as pool:
-        adam = _Adam(counts.by_text, table, pool)
+        adam = TableAdam(counts.by_text, table, pool)
         for epoch in range(1, settings.epochs + 1):
             begin = time.perf_counter()
             order = generator.permutation(len(counts))
@@ -180,7 +180,7 @@ def _rates(settings: RefineSettings, table: Floats, texts: int) -> Iterator[floa
         yield warm * first * (1 - (1 - _LAST_RATE) * along)
 
 
-class _Adam:
+class TableAdam:
     """Adam on the rows of a table that a batch touches; threads divide the rows.
 
     Args:
@@ -197,13 +197,16 @@ class _Adam:
         self._starts = np.empty(len(table) + 1, np.int64)
         self._steps = 0
 
-    def step(self, rows: NDArray[np.int64], by_sum: Floats, rate: float) -> None:
+    def step(self, rows: NDArray[np.int64], by_sum: Floats, rate: float) -> NDArray[np.int64]:
         """Change the table by one batch.
 
         Args:
             rows: int64 (m,), the texts of the batch.
             by_sum: float32 (m, dim), the gradient by their sums.
             rate: The learning rate.
+
+        Returns:
+            int64 (k,), the rows of the table that were changed; valid until the next step.
         """
         from qdrant_static.training.tablekernels import adam_step, transpose_batch
 
@@ -227,3 +230,4 @@ class _Adam:
 
         for _ in self._pool.map(change, range(0, number, _TOKENS)):
             pass
+        return self._tokens[:number]

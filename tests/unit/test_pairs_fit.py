@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -184,16 +185,19 @@ def test_a_step_of_adam_changes_the_rows_of_the_texts_alone():
 
     parent = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
     counts = csr_array(np.float32([[0.5, 0.5, 0, 0, 0], [0, 0, 0, 1, 0]]))
-    fitted = FittedTable(counts, parent, pull=0.5)
+    pool = ThreadPoolExecutor(1)
+    fitted = FittedTable(counts, parent, pull=0.5, pool=pool)
     gradient = np.ones((1, 4), np.float32)
     np.testing.assert_allclose(fitted.sums(np.array([1, 0])), counts[[1, 0]] @ parent, rtol=1e-6)
     fitted.step(np.array([0]), gradient, 0.1)
     scale = 0.1 * np.abs(parent).mean()  # Adam's first step has the gradient's sign alone
-    np.testing.assert_allclose(fitted.table[:2], parent[:2] - scale, rtol=1e-4)
+    # ... and a twentieth of the way back: the rate times the pull
+    np.testing.assert_allclose(fitted.table[:2], parent[:2] - 0.95 * scale, rtol=1e-4)
     assert (fitted.table[2:] == parent[2:]).all()
     before = fitted.table.copy()
     fitted.step(np.array([0]), 0 * gradient, 0.1)
     assert np.abs(fitted.table[0] - before[0]).max() < scale  # momentum, less the pull back
+    pool.shutdown()
 
 
 def test_the_command_fits_and_prints_its_figures(tmp_path):
