@@ -5,7 +5,6 @@
 2. The table is solved by ridge regression (`leastsquares`), which takes seconds and cannot diverge.
 3. It is refined by Adam on cosine and KL (`refine`), which fits what search needs: the order of the
    nearest texts.
-4. The result is the mean of the tables of steps 2 and 3.
 
 A small share of the texts is held out. It chooses the weight of the prior and the best epoch.
 """
