@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,12 +49,18 @@ def encode_within(
         texts: n texts.
         counts: Sparse ``(n, rows)``: the share of each token in each text.
         minutes: How long the teacher may take, in minutes.
-        progress: As for `TeacherVectors.encode`.
+        progress: Called with the number of vectors stored, and the time left.
 
     Returns:
         bool ``(n,)``: the texts whose vectors are stored.
     """
     until = time.monotonic() + 60 * minutes
+
+    def shown(now: TrainingProgress) -> None:
+        if progress is not None:
+            left = max(0.0, until - time.monotonic())
+            progress(replace(now, done=len(stored), total=None, left_s=left))
+
     costs = np.fromiter(map(len, texts), np.int64, len(texts)) + _TEXT_COSTS
     have = stored.has(texts)
     budget = _PILOT_TEXTS * float(costs.mean())
@@ -63,7 +70,7 @@ def encode_within(
             break
         for chosen in coverage_order(counts, costs, budget=budget, chosen=have):
             began = time.monotonic()
-            stored.encode([texts[at] for at in chosen], until=until, progress=progress)
+            stored.encode([texts[at] for at in chosen], until=until, progress=shown)
             took += time.monotonic() - began
             done = stored.has([texts[at] for at in chosen])
             have[chosen[done]] = True
