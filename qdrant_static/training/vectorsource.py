@@ -64,12 +64,12 @@ def read_stored_vectors(
         CollectionNotFoundError: If it does not exist.
         ArgumentError: If its points have no such vector.
     """
-    options = SourceOptions(vectors=vector)
-    source = open_collection_source(client, collection, options=options)
     vectors = client.get_collection(collection).config.params.vectors
     names = sorted(vectors) if isinstance(vectors, dict) else [""]
     if vector not in names:
         raise ArgumentError.of_choice("vectors", vector, ", ".join(map(repr, names)))
+    options = SourceOptions(vectors=vector)
+    source = open_collection_source(client, collection, options=options)
     return _sampled(source, vector, most, seed)
 
 
