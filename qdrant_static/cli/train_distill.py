@@ -8,6 +8,7 @@ import typer
 
 from qdrant_static.cli.options import Json
 from qdrant_static.cli.reporting import reported, show_result
+from qdrant_static.cli.trainingsource import Register, register
 
 
 @reported
@@ -28,6 +29,7 @@ def command(
         typer.Option(help="How the vectors of a token's pieces become one: mean, last, first, "
         "pooler."),
     ] = "mean",
+    name: Register = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Distill a transformer with model2vec, without texts.
@@ -37,4 +39,6 @@ def command(
     """
     from qdrant_static.training.distillation import distill
 
-    show_result(distill(teacher, out=out, dimension=dimension, pooling=pooling), as_json=as_json)
+    report = distill(teacher, out=out, dimension=dimension, pooling=pooling)
+    show_result(report, as_json=as_json)
+    register(report.path, name)

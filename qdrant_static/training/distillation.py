@@ -110,7 +110,8 @@ def distill(
     card = {
         "kind": "distilled",
         "fingerprint": report.fingerprint,
-        "teacher": {"name": name},
+        # Not "teacher": the vectors of a distilled model cannot be compared with the transformer's.
+        "distilled_from": {"name": name},
         "recipe": {
             "dimension": dimension,
             "pooling": pooling,

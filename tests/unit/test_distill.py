@@ -47,7 +47,7 @@ def test_the_model_is_written_with_a_card_and_loads(library, tmp_path):
     assert (found.dimension, found.rows) == (32, 30)
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["fingerprint"] == found.fingerprint
-    assert card["teacher"] == {"name": "some/model"}
+    assert card["distilled_from"] == {"name": "some/model"}
     assert card["recipe"]["added_words"] == 1
     assert "next: qdrant-static ingest" in str(found)
 
