@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
+#: A passage's gain in a sample counts so many times that of a sentence. Cranfield, a quarter of all
+#: characters: NDCG@10 of static vectors .503 with 3, .428 with 1, .460 with passages alone.
+_PASSAGE_WORTH = 3.0
+
 
 class AdaptRun:
     """The steps of one adaptation, and what they have in common.
@@ -86,8 +90,10 @@ class AdaptRun:
                 stored.encode(self.texts, progress=show)
                 taken = np.arange(len(self.texts))
             else:
+                worth = np.ones(len(self.texts))
+                worth[: len(self.corpus.passages)] = _PASSAGE_WORTH
                 have = encode_within(
-                    stored, self.texts, self.counts, minutes=minutes, progress=show
+                    stored, self.texts, self.counts, minutes=minutes, worth=worth, progress=show
                 )
                 taken = np.flatnonzero(have)
             vectors = stored.vectors([self.texts[at] for at in taken])

@@ -136,6 +136,7 @@ def coverage_order(
     *,
     budget: float,
     chosen: NDArray[np.bool_],
+    worth: NDArray[np.floating[Any]] | None = None,
     rounds: int = 24,
 ) -> list[NDArray[np.intp]]:
     """Choose texts that together have most tokens of the corpus, rare and frequent ones.
@@ -145,6 +146,7 @@ def coverage_order(
         lengths: ``(n,)``: what each text costs.
         budget: What all chosen texts may cost together.
         chosen: bool ``(n,)``: texts that are there already, and cost nothing.
+        worth: ``(n,)``: a factor of each text's gain; None for equal ones.
         rounds: Number of times that the gains are computed.
 
     Returns:
@@ -156,6 +158,7 @@ def coverage_order(
     mass = np.sqrt(np.bincount(has.indices, minlength=has.shape[1])).astype(np.float64)
     open_, cost = ~chosen, np.maximum(lengths, 1).astype(np.float64)
     covered = np.asarray(has[np.flatnonzero(chosen)].sum(axis=0)).ravel().astype(np.float64)
+    price = cost if worth is None else cost / worth
     found: list[NDArray[np.intp]] = []
     spent = 0.0
     for number in range(rounds):
@@ -164,7 +167,7 @@ def coverage_order(
         if not len(left) or allowed <= 0:
             continue
         gains = has[left] @ (mass / ((covered + 1) * (covered + 2)))
-        order = left[np.argsort(-gains / cost[left], kind="stable")]
+        order = left[np.argsort(-gains / price[left], kind="stable")]
         taken = order[np.cumsum(cost[order]) <= allowed]
         if not len(taken):
             continue

@@ -40,6 +40,7 @@ def encode_within(
     counts: Any,
     *,
     minutes: float,
+    worth: NDArray[np.floating[Any]] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
 ) -> NDArray[np.bool_]:
     """Encode texts until the time is up.
@@ -49,6 +50,7 @@ def encode_within(
         texts: n texts.
         counts: Sparse ``(n, rows)``: the share of each token in each text.
         minutes: How long the teacher may take, in minutes.
+        worth: ``(n,)``: a factor of each text's gain; None for equal ones.
         progress: Called with the number of vectors stored, and the time left.
 
     Returns:
@@ -68,7 +70,7 @@ def encode_within(
     for _ in range(1 + _REPEATS):
         if have.all() or time.monotonic() >= until:
             break
-        for chosen in coverage_order(counts, costs, budget=budget, chosen=have):
+        for chosen in coverage_order(counts, costs, budget=budget, chosen=have, worth=worth):
             began = time.monotonic()
             stored.encode([texts[at] for at in chosen], until=until, progress=shown)
             took += time.monotonic() - began
