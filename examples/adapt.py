@@ -35,7 +35,7 @@ def main() -> None:
     print(texts)
 
     # 64 dimensions instead of 256: the directions in which these texts differ most.
-    options = AdaptOptions(dimension=64, sizes=(32,), dtype="float16")
+    options = AdaptOptions(dimension=64, dtype="float16")
     report = adapt(texts, teacher="wordllama", out=folder / "models" / "articles", options=options)
     print(report)
 

@@ -13,7 +13,7 @@
     models = "models"                # where new models are written
 
     [adapt]                          # AdaptOptions
-    sizes = [128]
+    dimension = 256
 
 1. A model is fitted to the texts in the collection's payload, without the judged queries.
 2. The next generation of the collection is filled with it, beside the one in use.

@@ -8,13 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from qdrant_static.cli.fieldoptions import FieldOptions, expanded
-from qdrant_static.cli.ingest import sizes as listed_sizes
 from qdrant_static.cli.options import DEFAULT_DB, SOURCE, ApiKey, Db, Json
 from qdrant_static.cli.reporting import reported, show_result
 from qdrant_static.cli.trainingsource import FromCollection, Register, register, training_texts
 from qdrant_static.training.adaptoptions import AdaptOptions
 
-ADAPT = FieldOptions(kind=AdaptOptions, omitted=("sizes",))
+ADAPT = FieldOptions(kind=AdaptOptions)
 
 
 @reported
@@ -38,14 +37,6 @@ def command(
     out: Annotated[str, typer.Option(help="The folder to write.", metavar="FOLDER")],
     source_options: dict[str, Any],
     options: dict[str, Any],
-    sizes: Annotated[
-        str | None,
-        typer.Option(
-            help="Prefixes of the vectors that are fitted as well (Matryoshka), such as "
-            "256,128,64. [default: none]",
-            metavar="A,B",
-        ),
-    ] = None,
     parent: Annotated[
         str | None,
         typer.Option(
@@ -66,7 +57,7 @@ def command(
     """
     from qdrant_static.training.adaptation import adapt
 
-    chosen = AdaptOptions(sizes=listed_sizes(sizes), **options)
+    chosen = AdaptOptions(**options)
     texts = training_texts(
         source, source_options, from_collection=from_collection, db=db, api_key=api_key
     )

@@ -4,11 +4,10 @@
 2. The teacher encodes the texts, or as many as a time allows; its vectors are kept on disk.
 3. The fit starts from the teacher's vectors of the tokens alone, or from the parent's table, mapped
    to the teacher's space. The vocabulary may grow by frequent words and lose unused rows.
-4. The targets are the teacher's vectors less their mean, normalized. With a dimension of its own,
-   the targets are turned to their principal axes, and the first are kept.
-5. The table is fitted to the targets (``fit``), and saved with a card.
-6. What was done to the teacher's vectors is saved beside it, as a head: for asymmetric search,
-   where the teacher encodes the documents and the table the queries.
+4. The table is fitted to the teacher's vectors less their mean, normalized (``fit``).
+5. The space is turned to the axes of the corpus (``corpusaxes``), so that prefixes can be used.
+6. The table is saved with a card. What was done to the teacher's vectors is saved beside it, as a
+   head: for asymmetric search, where the teacher encodes the documents and the table the queries.
 
 No step knows of queries or judgements.
 """
@@ -28,7 +27,6 @@ from qdrant_static.training.adaptrun import AdaptRun
 from qdrant_static.training.fit import fit_table
 from qdrant_static.training.fitsettings import FitSettings
 from qdrant_static.training.modelfolder import require_ours, save_model
-from qdrant_static.training.targetspace import mean_of, principal_axes
 from qdrant_static.training.texts import TrainingTexts
 from qdrant_static.training.trainingprogress import ProgressDisplay, TrainingProgress
 
@@ -64,7 +62,7 @@ def adapt(
         out: The folder to write; a model that training wrote there before is replaced.
         parent: The static model to start from; None starts from the teacher's token outputs, for
             which the teacher must be a transformer in ONNX.
-        options: Time, sizes, vocabulary, seed; None for the defaults.
+        options: Time, dimension, vocabulary, seed; None for the defaults.
         settings: Details of the fit; None for the defaults.
         progress: True shows progress on standard error; a function is called with a
             `TrainingProgress`.
@@ -94,33 +92,31 @@ def adapt(
     with ProgressDisplay(progress) as show:
         began = time.monotonic()
         taken, vectors = run.teach(show)
-        mean = mean_of(vectors)
+        mean = run.mean(vectors)
         head = run.head(mean)
         targets = head.apply(vectors)
         model, start, words = run.start(targets, taken, show)
         teacher_s, began = time.monotonic() - began, time.monotonic()
-        if chosen.dimension is not None:
-            axes = principal_axes(targets, chosen.dimension)
-            head = run.head(mean, axes)
-            targets, model = targets @ axes, model.with_table(model.table @ axes)
         fitting = run.settings(settings)
-
+        counts = model.counts([run.texts[at] for at in taken])
         fit = fit_table(
-            model.counts([run.texts[at] for at in taken]),
+            counts,
             targets,
             model.table,
             settings=fitting,
             importance=run.importance(taken),
-            sizes=chosen.sizes,
             seed=chosen.seed,
             progress=_Steps(show),
         )
+        model = model.with_table(fit.table)
+        if chosen.turn:
+            axes = run.axes(model)
+            head = run.head(mean, axes)
+            model = model.with_table(model.table @ axes)
         fit_s = time.monotonic() - began
     figures = _figures(fit) | {"teacher_s": round(teacher_s, 1), "fit_s": round(fit_s, 1)}
     card = run.card(len(taken), start, words, fitting, figures, head)
-    fingerprint = save_model(
-        model.with_table(fit.table), folder, card, dtype=chosen.dtype, documents=head
-    )
+    fingerprint = save_model(model, folder, card, dtype=chosen.dtype, documents=head)
     return Adaptation(
         path=str(folder),
         fingerprint=fingerprint,
@@ -129,9 +125,8 @@ def adapt(
         corpus=str(corpus),
         texts=len(taken),
         of_texts=len(corpus),
-        rows=len(fit.table),
-        dimension=int(fit.table.shape[1]),
-        sizes=chosen.sizes,
+        rows=len(model.table),
+        dimension=model.dimension,
         use=str(run.use),
         agreement=None if fit.after is None else fit.after.cosine,
         figures=figures,

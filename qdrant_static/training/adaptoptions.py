@@ -22,12 +22,13 @@ class AdaptOptions:
         cache: Folder that keeps the teacher's vectors; None takes teacher-vectors beside the model.
         teacher_minutes: How long the teacher may encode, in minutes; None takes all texts. The
             texts that cover most of the vocabulary are encoded first.
-        sizes: Prefixes of the vectors that are fitted as well (Matryoshka).
-        dimension: Length of the vectors, which are then turned to the principal axes of the
-            corpus; None takes the teacher's.
+        dimension: Length of the vectors: the first axes of the corpus; None takes the teacher's.
         grow: The most frequent words that get rows of their own; 0 takes none. Only vocabularies
             of WordPiece can grow.
         prune: Drop the rows of tokens that no text has.
+        turn: Turn the space to the axes of the corpus, so that prefixes of the vectors can be used.
+            False leaves it as the teacher's own: for collections of the teacher's vectors as they
+            are.
         epochs: The most passes over the passages after the regression; None takes 15.
         judged: A judged data set in BEIR's format, whose test queries must not be among the texts.
         leave_out_judged: Leave out texts that equal a test query, instead of refusing them.
@@ -37,10 +38,10 @@ class AdaptOptions:
 
     cache: str | None = None
     teacher_minutes: float | None = None
-    sizes: tuple[int, ...] = ()
     dimension: int | None = None
     grow: int = 0
     prune: bool = False
+    turn: bool = True
     epochs: int | None = None
     judged: str | None = None
     leave_out_judged: bool = False
@@ -48,7 +49,6 @@ class AdaptOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sizes", tuple(self.sizes))
         if self.cache is not None:
             rules.location("cache", self.cache)
         minutes = self.teacher_minutes
@@ -56,34 +56,29 @@ class AdaptOptions:
             raise ArgumentError(
                 field="teacher_minutes", problem=f"{minutes!r} is not a number above 0"
             )
-        for one in self.sizes:
-            rules.check_integer("sizes", one)
         rules.check_integer("dimension", self.dimension, optional=True)
         rules.check_integer("grow", self.grow, least=0)
         rules.check_integer("epochs", self.epochs, least=0, optional=True)
         rules.check_integer("seed", self.seed, least=0)
         rules.check_choice("dtype", self.dtype, DTYPES)
-        for name in ("prune", "leave_out_judged"):
+        for name in ("prune", "turn", "leave_out_judged"):
             rules.check_bool(name, getattr(self, name))
+        if self.dimension is not None and not self.turn:
+            raise ArgumentError(
+                field="dimension", problem="it needs the axes of the corpus: leave out turn=False"
+            )
         if self.leave_out_judged and self.judged is None:
             raise ArgumentError(
                 field="leave_out_judged", problem="it needs a judged set: name it by judged"
             )
 
     def check_dimension(self, teacher: int) -> None:
-        """Check the sizes against the dimension of the teacher.
+        """Check the dimension against that of the teacher.
 
         Raises:
-            ArgumentError: If one is too large.
+            ArgumentError: If it is too large.
         """
-        whole = self.dimension or teacher
-        if whole > teacher:
+        if self.dimension is not None and self.dimension > teacher:
             raise ArgumentError(
-                field="dimension", problem=f"{whole} is above the teacher's {teacher}"
+                field="dimension", problem=f"{self.dimension} is above the teacher's {teacher}"
             )
-        for one in self.sizes:
-            if one >= whole:
-                raise ArgumentError(
-                    field="sizes",
-                    problem=f"{one} is not below {whole}, the dimension of the vectors",
-                )

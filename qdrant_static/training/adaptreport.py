@@ -21,7 +21,6 @@ class Adaptation:
         of_texts: Number of texts that there were.
         rows: Number of rows of the table.
         dimension: Length of the vectors.
-        sizes: Prefixes that were fitted as well.
         use: What the texts could teach the vocabulary.
         agreement: Mean cosine between the model's and the teacher's vectors of texts that were held
             out; None if none were.
@@ -40,7 +39,6 @@ class Adaptation:
     of_texts: int
     rows: int
     dimension: int
-    sizes: tuple[int, ...]
     use: str
     agreement: float | None
     figures: Mapping[str, Any]
@@ -65,9 +63,8 @@ class Adaptation:
             than = "" if before is None else f" ({before:.3f} before the fit)"
             lines.append(f"texts held out: mean cosine with the teacher {self.agreement:.3f}{than}")
         lines += [f"note: {one}" for one in self.notes]
-        sizes = f", fitted prefixes {', '.join(map(str, self.sizes))}" if self.sizes else ""
         lines += [
-            f"{self.path}: {self.rows:,} tokens, {self.dimension} dimensions{sizes}, "
+            f"{self.path}: {self.rows:,} tokens, {self.dimension} dimensions, "
             f"fingerprint {self.fingerprint}",
             "",
             f"next: qdrant-static ingest FILES --encoder {self.path}",

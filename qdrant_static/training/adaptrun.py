@@ -12,6 +12,7 @@ from qdrant_static.encoders.head import DOCUMENTS, Head
 from qdrant_static.encoders.onnx import OnnxEncoder
 from qdrant_static.errors import ArgumentError
 from qdrant_static.training.adaptoptions import AdaptOptions
+from qdrant_static.training.corpusaxes import MOST_PASSAGES, corpus_axes, sample
 from qdrant_static.training.coverage import MIN_TEXTS, vocabulary_use
 from qdrant_static.training.fitsettings import FitSettings
 from qdrant_static.training.startingtable import alone, mapped, token_outputs, vocabulary_of
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 #: A passage's gain in a sample counts so many times that of a sentence. Cranfield, a quarter of all
 #: characters: NDCG@10 of static vectors .503 with 3, .428 with 1, .460 with passages alone.
 _PASSAGE_WORTH = 3.0
+
+
+#: How far the scatter of sentences inside passages is evened out (`corpus_axes`).
+WHITEN = 0.5
 
 
 class AdaptRun:
@@ -136,6 +141,11 @@ class AdaptRun:
             model = without_unused(model, model.counts(self.texts))
         return model, start, words
 
+    def mean(self, vectors: Floats) -> Floats:
+        """Return the mean of the vectors that are not zero, float32 ``(dim,)``."""
+        known = vectors[vectors.any(axis=1)]
+        return np.asarray(known.mean(axis=0, dtype=np.float64), np.float32)
+
     def head(self, mean: Floats, axes: Floats | None = None) -> Head:
         """Return what makes targets of the teacher's vectors.
 
@@ -144,11 +154,10 @@ class AdaptRun:
             axes: float32 ``(dim, dimension)``, to turn to; None leaves the vectors where they are.
         """
         matrix = np.eye(len(mean), dtype=np.float32) if axes is None else axes
-        sizes = sorted({matrix.shape[1], *self.options.sizes}, reverse=True)
         return Head(
             matrix=matrix,
             mean=mean,
-            sizes=tuple(sizes),
+            sizes=(int(matrix.shape[1]),),
             encoder=self.teacher.info.name,
             encoder_fingerprint=self.teacher.info.fingerprint,
             card={"kind": "documents", "corpus_digest": self.corpus.digest},
@@ -168,6 +177,16 @@ class AdaptRun:
         """
         passages = np.asarray(taken < len(self.corpus.passages), np.float32)
         return passages if passages.sum() >= MIN_TEXTS else None
+
+    def axes(self, model: TableModel) -> Floats:
+        """Return the axes of the corpus for a fitted model: float32 ``(dim, dimension)``."""
+        found = corpus_axes(
+            model,
+            sample(self.corpus.passages, MOST_PASSAGES, self.options.seed),
+            size=self.options.dimension or model.dimension,
+            whiten=WHITEN,
+        )
+        return np.asarray(found.matrix, np.float32)
 
     def settings(self, given: FitSettings | None) -> FitSettings:
         """Return the settings of the fit."""
@@ -191,7 +210,7 @@ class AdaptRun:
         teacher, corpus = self.teacher.info, self.corpus
         told: dict[str, Any] = {"name": teacher.name, "fingerprint": teacher.fingerprint}
         # The vectors of a teacher whose space was turned cannot be compared without the head.
-        key = "teacher" if self.options.dimension is None else "turned_from"
+        key = "turned_from" if self.options.turn else "teacher"
         return {
             "kind": "adapted",
             key: told,

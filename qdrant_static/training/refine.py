@@ -2,7 +2,8 @@
 
 Every batch changes the rows of the tokens that it has. The learning rate is a share of the table's
 mean absolute value, so that it fits tables of any scale, and falls to a tenth over the epochs.
-After each epoch the loss on held-out texts is measured; the table of the best epoch is the result.
+After each epoch the loss on held-out texts is measured. The result is the table of the last epoch,
+or, with a patience, that of the best.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class RefineSettings:
         batch: Texts in a batch, about.
         learning_rate: At the beginning, as a share of the table's mean absolute value.
         schedule: How the learning rate falls to a tenth: "linear" or "cosine".
-        patience: Stop after this number of epochs that are no better on held-out texts.
+        patience: Stop after this number of epochs that are no better on held-out texts, and take
+            the best; None runs all epochs, and takes the last.
         mix: The share of the table before in the result.
         weights: Of the terms of the loss.
     """
@@ -49,7 +51,7 @@ class RefineSettings:
     batch: int
     learning_rate: float
     schedule: str
-    patience: int
+    patience: int | None
     mix: float
     weights: LossWeights
 
@@ -127,12 +129,10 @@ def refine(
                 if progress is not None:
                     progress(done, settings.epochs * steps_per_epoch)
             seconds += time.perf_counter() - begin
-            if held_out is None:
-                best, best_epoch = _mixed(before, table, settings.mix), epoch
-                continue
             mixed = _mixed(before, table, settings.mix)
-            losses.append(held_out_loss(*held_out, mixed, settings, sizes).loss)
-            if losses[-1] <= min(losses):
+            if held_out is not None:
+                losses.append(held_out_loss(*held_out, mixed, settings, sizes).loss)
+            if held_out is None or settings.patience is None or losses[-1] <= min(losses):
                 best, best_epoch = mixed, epoch
             elif epoch - best_epoch >= settings.patience:
                 break

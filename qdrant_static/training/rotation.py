@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,30 +19,16 @@ from numpy.typing import NDArray
 from qdrant_static import rules
 from qdrant_static.encoders.registry import AnyEncoder, as_encoder
 from qdrant_static.errors import ArgumentError
-from qdrant_static.training.directions import (
-    binary_directions,
-    common_direction,
-    discriminant_directions,
-    power,
-)
+from qdrant_static.training.corpusaxes import MOST_PASSAGES, corpus_axes
+from qdrant_static.training.directions import common_direction
 from qdrant_static.training.modelfolder import require_ours, save_model
-from qdrant_static.training.sentencescatter import (
-    OwnPassages,
-    found_first,
-    own_passages,
-    sentence_scatter,
-)
+from qdrant_static.training.sentencescatter import OwnPassages, found_first, own_passages
 from qdrant_static.training.tablemodel import TableModel
 from qdrant_static.training.texts import TrainingTexts
 from qdrant_static.vectors import normalize
 
-if TYPE_CHECKING:
-    from qdrant_static.training.directions import Matrix
-
 #: What a rotation may be made for.
 PURPOSES = ("prefixes", "binary")
-#: More passages change the directions by less than the choice of passages does.
-MOST_PASSAGES = 50_000
 #: Passages that are kept apart, and measured with.
 _MEASURED = 1000
 _SIZES = (512, 256, 128, 64, 32, 16)
@@ -158,29 +144,20 @@ def rotate(
     given = texts if isinstance(texts, TrainingTexts) else TrainingTexts.of(texts)
     fitted, kept = _split(given.passages, seed)
     changed = parent if sif is None else _weighed(parent, fitted, sif)
-    scatter = sentence_scatter(changed, fitted)
-    matrix = power(scatter.matrix, -whiten / 2) if whiten else np.eye(parent.dimension)
-    within = matrix @ scatter.matrix @ matrix
-    vectors = normalize(changed.vectors(fitted) @ matrix.astype(np.float32)).astype(np.float64)
-    vectors = vectors[np.abs(vectors).sum(axis=1) > 0]
-    if not len(vectors):
-        raise ArgumentError(
-            field="texts", problem=f"no token of {given.source} is in the vocabulary of the model"
-        )
     size = parent.dimension if dimension is None else dimension
-    matrix = matrix @ _directions(vectors, within, for_=for_, size=size, seed=seed)
-    made = changed.with_table((changed.table.astype(np.float64) @ matrix).astype(np.float32))
+    axes = corpus_axes(changed, fitted, for_=for_, size=size, whiten=whiten, seed=seed)
+    made = changed.with_table((changed.table.astype(np.float64) @ axes.matrix).astype(np.float32))
     measure = own_passages(kept, seed=seed)
     before, after = _figures(parent, made, measure, for_)
-    notes = _notes(len(vectors), size, scatter.sentences, whiten)
+    notes = _notes(axes.passages, size, axes.sentences, whiten)
     card = {
         "kind": "rotated",
         "recipe": {
             "for": for_, "dimension": size, "whiten": whiten, "sif": sif, "seed": seed,
         },
         "corpus": {
-            "source": given.source, "digest": given.digest, "passages": len(vectors),
-            "sentences": scatter.sentences,
+            "source": given.source, "digest": given.digest, "passages": axes.passages,
+            "sentences": axes.sentences,
         },
         "figures": {
             "own_passage_found_first": {"measured": len(measure), "before": before, "after": after}
@@ -195,8 +172,8 @@ def rotate(
         whiten=whiten,
         sif=sif,
         source=given.source,
-        passages=len(vectors),
-        sentences=scatter.sentences,
+        passages=axes.passages,
+        sentences=axes.sentences,
         measured=len(measure),
         before=before,
         after=after,
@@ -232,16 +209,6 @@ def _weighed(model: TableModel, passages: Sequence[str], sif: float) -> TableMod
     weighed = model.with_table(table)
     common = common_direction(weighed.vectors(passages).astype(np.float64))
     return model.with_table(table - np.outer(table @ common, common))
-
-
-def _directions(vectors: Matrix, within: Matrix, *, for_: str, size: int, seed: int) -> Matrix:
-    """Return orthonormal columns, float64 (d, size)."""
-    if for_ == "prefixes":
-        return discriminant_directions(vectors, within)[:, :size]
-    if size == vectors.shape[1]:
-        return binary_directions(vectors, seed=seed)
-    best = discriminant_directions(vectors, within)[:, :size]
-    return np.asarray(best @ binary_directions(vectors @ best, seed=seed))
 
 
 def _figures(

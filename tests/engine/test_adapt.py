@@ -23,7 +23,7 @@ def test_a_model_is_fitted_to_a_collection_and_searches_another(tmp_path):
     with EdgeClient(tmp_path / "db") as client:
         ingest(client, "old", ROWS, text=("title", "text"), encoder=load_encoder(teacher))
     arguments = ("train", "adapt", "--from-collection", "old", "--db", "db", "--teacher", "teacher",
-                 "--out", "models/new", "--dimension", "16", "--sizes", "8", "--prune")  # fmt: skip
+                 "--out", "models/new", "--dimension", "16", "--prune")  # fmt: skip
     done = run_cli(*arguments, "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     report = json.loads(done.out)
@@ -43,7 +43,7 @@ def test_a_model_is_fitted_to_a_collection_and_searches_another(tmp_path):
     job = tmp_path / "adapt.toml"
     job.write_text(
         'collection = "old"\ndb = "db"\n[adapt]\nteacher = "teacher"\nout = "models/job"\n'
-        "dimension = 16\nsizes = [8]\nprune = true\n"
+        "dimension = 16\nprune = true\n"
     )
     done = run_cli("run", "adapt.toml", "--json", cwd=tmp_path)
     assert done.code == 0, done.err

@@ -16,7 +16,6 @@ from qdrant_static.encoders.modelcard import fitted_to
 from qdrant_static.errors import ArgumentError, TeacherFailedError
 from qdrant_static.training import Adaptation, AdaptOptions, TrainingTexts, adapt
 from qdrant_static.training.startingtable import alone, mapped, token_outputs
-from qdrant_static.training.targetspace import mean_of, principal_axes
 from qdrant_static.vectors import normalize
 from tests.fakes import VOCABULARY, FakeEncoder, build_static_model, write_jsonl
 from tests.onnxmodels import write_folder
@@ -55,7 +54,7 @@ def test_the_model_learns_its_teacher_and_has_a_card(parent, tmp_path):
     model = load_encoder(tmp_path / "model")
     assert (model.info.fingerprint, model.info.dimension) == (found.fingerprint, 32)
     card = json.loads((tmp_path / "model" / "card.json").read_text())
-    assert card["teacher"] == {"name": "fake", "fingerprint": "fake-plain-32"}
+    assert card["turned_from"] == {"name": "fake", "fingerprint": "fake-plain-32"}
     assert card["parent_fingerprint"] == parent.info.fingerprint
     assert card["corpus"]["passages"] == 300
     assert card["corpus"]["learned_from"] == found.texts == 300
@@ -99,9 +98,10 @@ def test_a_teacher_that_fails_can_be_repeated(parent, tmp_path):
     assert adapt(TEXTS, teacher=teacher, parent=parent, out=tmp_path / "model").texts == 300
 
 
-def test_documents_by_the_teacher_and_queries_by_the_model_are_compared(parent, tmp_path):
+def test_without_turning_the_teachers_own_vectors_can_be_searched(parent, tmp_path):
     teacher = Teacher()
-    found = adapt(TEXTS, teacher=teacher, parent=parent, out=tmp_path / "m")
+    options = AdaptOptions(turn=False)
+    found = adapt(TEXTS, teacher=teacher, parent=parent, out=tmp_path / "m", options=options)
     assert f"--encoder head:{found.path} --query-encoder {found.path}" in str(found)
     documents, queries = HeadEncoder(tmp_path / "m", teacher), load_encoder(tmp_path / "m")
     assert queries.info.fitted_to == (documents.info.fingerprint, teacher.info.fingerprint)
@@ -112,13 +112,14 @@ def test_documents_by_the_teacher_and_queries_by_the_model_are_compared(parent, 
     assert cosines.mean() > 0.8
 
 
-def test_a_smaller_dimension_turns_the_space_of_documents_and_queries(parent, tmp_path):
-    options = AdaptOptions(dimension=12, sizes=(6,))
+@pytest.mark.parametrize("dimension", [None, 12])
+def test_the_space_of_documents_and_queries_is_turned(parent, tmp_path, dimension):
+    options = AdaptOptions(dimension=dimension)
     teacher = Teacher()
     found = adapt(TEXTS, teacher=teacher, parent=parent, out=tmp_path / "m", options=options)
-    assert (found.dimension, found.sizes) == (12, (6,))
+    assert found.dimension == (dimension or teacher.info.dimension)
     documents, queries = HeadEncoder(tmp_path / "m", teacher), load_encoder(tmp_path / "m")
-    assert documents.info.dimension == queries.info.dimension == 12
+    assert documents.info.dimension == queries.info.dimension == found.dimension
     assert queries.info.fitted_to == (documents.info.fingerprint,)
     cosines = (documents.encode(TEXTS) * queries.encode(TEXTS)).sum(axis=1)
     assert cosines.mean() > 0.8
@@ -155,7 +156,6 @@ def test_wrong_calls_are_refused_before_the_teacher_works(parent, tmp_path):
     out = tmp_path / "m"
     for options, message in (
         (AdaptOptions(dimension=64), "dimension: 64 is above the teacher's 32"),
-        (AdaptOptions(sizes=(32,)), "sizes: 32 is not below 32"),
     ):
         with pytest.raises(ArgumentError, match=message):
             adapt(TEXTS, teacher=teacher, parent=parent, out=out, options=options)
@@ -177,7 +177,7 @@ def test_wrong_calls_are_refused_before_the_teacher_works(parent, tmp_path):
     ("options", "message"),
     [
         ({"teacher_minutes": 0}, "teacher_minutes: 0 is not a number above 0"),
-        ({"sizes": (0,)}, "sizes"),
+        ({"dimension": 8, "turn": False}, "dimension"),
         ({"grow": -1}, "grow"),
         ({"dtype": "float8"}, "dtype: 'float8' is unknown"),
         ({"leave_out_judged": True}, "needs a judged set"),
@@ -197,26 +197,16 @@ def test_a_table_is_mapped_to_another_space():
     assert np.allclose(found, table @ turn, atol=0.1)
 
 
-def test_the_axes_are_those_of_greatest_variance_and_zeros_have_no_part_in_the_mean():
-    vectors = RANDOM.standard_normal((500, 4)).astype(np.float32) * [1, 5, 3, 0.1] + 7
-    vectors = vectors.astype(np.float32)
-    mean = mean_of(np.concatenate([vectors, np.zeros((1, 4), np.float32)]))
-    assert np.allclose(mean, vectors.mean(axis=0), atol=1e-4)
-    axes = principal_axes(vectors - vectors.mean(axis=0), 2)
-    assert np.allclose(np.abs(axes.argmax(axis=0)), [1, 2])
-    assert np.allclose(axes.T @ axes, np.eye(2), atol=1e-6)
-
-
 def test_the_command_adapts_files(parent, tmp_path):
     rows = [{"id": n, "title": text.split()[0], "text": text} for n, text in enumerate(TEXTS)]
     file = write_jsonl(tmp_path / "a.jsonl", rows)
     done = CliRunner().invoke(app, [
         "train", "adapt", str(file), "--text", "title,text", "--teacher", parent.info.name,
-        "--out", str(tmp_path / "m"), "--sizes", "8,4", "--epochs", "2", "--json",
+        "--out", str(tmp_path / "m"), "--dimension", "8", "--epochs", "2", "--json",
     ])  # fmt: skip
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert (found["texts"], found["sizes"]) == (len(found["corpus"]) and found["of_texts"], [8, 4])
+    assert (found["texts"], found["dimension"]) == (found["of_texts"], 8)
     wrong = CliRunner().invoke(app, ["train", "adapt", "--teacher", "t", "--out", "o"])
     assert wrong.exit_code == 2
     assert "give files, or --from-collection NAME" in wrong.stderr
@@ -258,7 +248,8 @@ def test_a_transformer_gives_its_vocabulary_and_its_token_outputs(transformer, t
     documents = load_encoder(f"head:{tmp_path / 'm'}").encode(TEXTS[:50])
     best = (queries @ documents.T).argmax(axis=1)
     assert (best == np.arange(50)).mean() > 0.9  # its queries find the teacher's documents
-    assert fitted_to(tmp_path / "m") == transformer.info.fingerprint
+    head = load_encoder(f"head:{tmp_path / 'm'}")
+    assert fitted_to(tmp_path / "m") == (head.info.fingerprint,)
 
 
 def test_token_outputs_are_the_vectors_of_words_alone_and_made_once(transformer, tmp_path):

@@ -148,13 +148,13 @@ def test_a_job_may_fit_a_model_instead(tmp_path):
     path = tmp_path / "adapt.toml"
     path.write_text(
         'paths = "in/*.parquet"\n[source]\ntext = ["title"]\n[adapt]\nteacher = "onnx:teacher"\n'
-        'out = "models/new"\nsizes = [64, 32]\nteacher_minutes = 10\ncache = "${CACHE}"\n'
+        'out = "models/new"\ndimension = 64\nteacher_minutes = 10\ncache = "${CACHE}"\n'
     )
     found = AdaptJob.load(path, {"CACHE": "/tmp/vectors"})  # noqa: S108
     assert found.paths == (f"{tmp_path}/in/*.parquet",)
     assert found.source == SourceOptions(text=("title",))
     assert found.adapt == AdaptStep(
-        teacher=f"onnx:{tmp_path}/teacher", out=f"{tmp_path}/models/new", sizes=(64, 32),
+        teacher=f"onnx:{tmp_path}/teacher", out=f"{tmp_path}/models/new", dimension=64,
         teacher_minutes=10, cache="/tmp/vectors",  # noqa: S108
     )  # fmt: skip
 
