@@ -136,7 +136,8 @@ class EncoderPairError(ConflictError):
             f"the encoder of queries {self.queries!r} {known}, and the documents are encoded by "
             f"{self.documents!r} ({self.documents_fingerprint}): their vectors cannot be compared. "
             f"Fit a model to {self.documents!r} (`qdrant-static train adapt`), or encode the "
-            "documents by the encoder that this one was fitted to"
+            "documents by the encoder that this one was fitted to: for a model of `train adapt`, "
+            "head: and its folder"
         )
 
 
