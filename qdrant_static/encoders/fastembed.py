@@ -102,6 +102,11 @@ class FastembedEncoder:
         return self._info
 
     @property
+    def uses_all_cores(self) -> bool:
+        """Whether one call of `encode` keeps all cores busy; ONNX Runtime does, by default."""
+        return True
+
+    @property
     def tokenizer(self) -> Any:
         """The model's tokenizer, which truncates; None if fastembed does not show it."""
         return _tokenizer(self._model)

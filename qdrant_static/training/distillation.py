@@ -18,6 +18,7 @@ from qdrant_static.errors import (
     MissingExtraError,
 )
 from qdrant_static.files import replace_file
+from qdrant_static.training.modelfolder import FORMAT
 from qdrant_static.training.versions import versions
 
 #: How model2vec pools the tokens' outputs of a transformer.
@@ -108,6 +109,7 @@ def distill(
         seconds=seconds,
     )
     card = {
+        "format": FORMAT,
         "kind": "distilled",
         "fingerprint": report.fingerprint,
         # Not "teacher": the vectors of a distilled model cannot be compared with the transformer's.

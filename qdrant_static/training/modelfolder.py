@@ -23,14 +23,15 @@ from qdrant_static import rules
 from qdrant_static._version import __version__
 from qdrant_static.clock import now
 from qdrant_static.encoders.head import DOCUMENTS, Head, save_head
-from qdrant_static.encoders.modelcard import CARD
+from qdrant_static.encoders.modelcard import CARD, read_card
 from qdrant_static.encoders.static import StaticEncoder
-from qdrant_static.errors import ArgumentError
+from qdrant_static.errors import ArgumentError, InvalidModelError
 from qdrant_static.files import replace_file, sync_folder
 from qdrant_static.training.tablemodel import TableModel, character_limit
 from qdrant_static.training.versions import versions
 
-_FORMAT = "qdrant-static model card 1"
+#: What a card of ours begins with.
+FORMAT = "qdrant-static model card 1"
 _DTYPES = ("float32", "float16", "int8")
 _README_HEAD = """---
 library_name: model2vec
@@ -96,20 +97,6 @@ def save_model(
     return print_
 
 
-def read_card(folder: str | Path) -> dict[str, Any] | None:
-    """Read the card of a trained model.
-
-    Returns:
-        None if there is no folder, or no card of ours in it.
-    """
-    path = Path(folder).expanduser() / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return card if isinstance(card, dict) and card.get("format") == _FORMAT else None
-
-
 def require_ours(folder: Path) -> None:
     """Refuse a place that holds something else than a model with our card.
 
@@ -117,13 +104,21 @@ def require_ours(folder: Path) -> None:
         ArgumentError: It is a file, or a folder with other content.
     """
     if folder.is_dir():
-        if read_card(folder) is None and any(folder.iterdir()):
+        if not _is_ours(folder) and any(folder.iterdir()):
             raise ArgumentError(
                 field="folder",
                 problem=f"{folder} holds files that training did not write; name another folder",
             )
     elif folder.exists() or folder.is_symlink():
         raise ArgumentError(field="folder", problem=f"{folder} is not a folder; name another one")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder has a card that this module wrote."""
+    try:
+        return (read_card(folder) or {}).get("format") == FORMAT
+    except InvalidModelError:
+        return False
 
 
 def _as_type(table: NDArray[np.float32], dtype: str) -> NDArray[Any]:
@@ -162,7 +157,7 @@ def _whole_card(
     model: TableModel, card: Mapping[str, Any], dtype: str, print_: str
 ) -> dict[str, Any]:
     whole = {
-        "format": _FORMAT,
+        "format": FORMAT,
         **card,
         "fingerprint": print_,
         "parent": model.parent,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from qdrant_static import load_encoder
+from qdrant_static.encoders.modelcard import read_card
 from qdrant_static.errors import ArgumentError
-from qdrant_static.training.modelfolder import read_card
 from qdrant_static.training.pairfit import KeptAside
 from qdrant_static.training.pairoptions import PairOptions
 from qdrant_static.training.pairquality import pool_quality

@@ -10,9 +10,10 @@ import pytest
 
 from qdrant_static import load_encoder
 from qdrant_static.encoders.loading import from_model2vec, load_folder
+from qdrant_static.encoders.modelcard import read_card
 from qdrant_static.encoders.static import StaticEncoder
 from qdrant_static.errors import ArgumentError
-from qdrant_static.training.modelfolder import read_card, save_model
+from qdrant_static.training.modelfolder import save_model
 from qdrant_static.training.tablemodel import TableModel
 from tests.fakes import FakeEncoder, build_static_model, shared_path
 
@@ -111,7 +112,8 @@ def test_a_card_that_is_no_plain_data_writes_nothing(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"m"}
     assert read_card(tmp_path / "new") is None
     (tmp_path / "m" / "card.json").write_text(json.dumps({"format": "another"}))
-    assert read_card(tmp_path / "m") is None
+    with pytest.raises(ArgumentError, match="files that training did not write"):
+        save_model(model, tmp_path / "m", {})
 
 
 def test_models_that_cannot_be_trained(tmp_path: Path) -> None:
