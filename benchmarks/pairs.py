@@ -78,7 +78,7 @@ def main() -> None:
     encoder = load_encoder(given.encoder)
     head = f"{'set':<10} {'pairs of':<24}{'pairs':>8}{'exact':>17}{'p':>7}{'hybrid':>17}{'p':>7}"
     print(f"{head}{'BM25':>7}{'fit s':>7}")
-    told: list[dict[str, Any]] = []
+    table: list[dict[str, Any]] = []
     for folder in folders:
         before = measured(folder, encoder)
         for kinds in rows:
@@ -109,14 +109,14 @@ def main() -> None:
                     "before": float(old.mean()), "after": float(new.mean()), "p": p_value,
                 }  # fmt: skip
                 cells += f"{f'{old.mean():.3f} -> {new.mean():.3f}':>17}{p_value:7.3f}"
-            told.append(row)
+            table.append(row)
             print(
                 f"{folder.name:<10} {'+'.join(kinds):<24}{len(made.pairs):>8,}{cells}"
                 f"{row['bm25']:7.3f}{seconds:7.1f}",
                 flush=True,
             )
     if given.out:
-        given.out.write_text(json.dumps(told, indent=1, default=str))
+        given.out.write_text(json.dumps(table, indent=1, default=str))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from qdrant_static import plaindata
 from qdrant_static.errors import ArgumentError
-from qdrant_static.jobs import Connection, encoder_beside, placed, with_variables
+from qdrant_static.jobfile import job_data, job_values, placed
+from qdrant_static.jobs import Connection, encoder_beside
 from qdrant_static.reading.options import SourceOptions
 from qdrant_static.training.adaptoptions import AdaptOptions
 
@@ -87,12 +87,7 @@ class AdaptJob:
                 its path, and never shows a value.
         """
         file = Path(path).expanduser()
-        variables = os.environ if environment is None else environment
-        data = with_variables(plaindata.read_toml(file), (), file.name, variables)
-        if isinstance(data.get("paths"), str):
-            data["paths"] = [data["paths"]]
-        keys = [each.name for each in fields(cls) if each.name != "name"]
-        values = plaindata.arguments(cls, data, f"{file.name}: ", known=keys)
+        values = job_values(cls, job_data(file, environment), file, required=("adapt",))
         if bool(values.get("paths")) == (values.get("collection") is not None):
             raise ArgumentError(
                 field=f"{file.name}: paths", problem="name files, or a collection, and not both"

@@ -33,15 +33,14 @@ in a string is replaced by the environment's variable.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from qdrant_static import plaindata, rules
 from qdrant_static.errors import ArgumentError
 from qdrant_static.ingestion.options import RunOptions
+from qdrant_static.jobfile import job_data, job_values, placed
 from qdrant_static.reading.options import Passages, SourceOptions
 from qdrant_static.shipping.localbuild.buildhere import BuildHere
 
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
 
 #: Before the path of a model, in the names of encoders.
 _PATH_PREFIXES = ("onnx", "head")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,21 +117,13 @@ class Job:
                 its path, and never shows a value.
         """
         file = Path(path).expanduser()
-        data = plaindata.read_toml(file)
-        variables = os.environ if environment is None else environment
-        data = with_variables(data, (), file.name, variables)
-        if isinstance(data.get("paths"), str):
-            data["paths"] = [data["paths"]]
+        data = job_data(file, environment)
         if isinstance(data.get("source"), str | list):
             raise ArgumentError(
                 field=f"{file.name}: source",
                 problem="is the table of how the input is read; name the input as `paths`",
             )
-        keys = [each.name for each in fields(cls) if each.name != "name"]
-        values = plaindata.arguments(cls, data, f"{file.name}: ", known=keys)
-        for key in ("collection", "paths"):
-            if key not in values:
-                raise ArgumentError(field=f"{file.name}: {key}", problem="is missing")
+        values = job_values(cls, data, file, required=("collection", "paths"))
         if not values["paths"]:
             raise ArgumentError(field=f"{file.name}: paths", problem="is empty; name the input")
         _check_spec(values.get("spec"), file.name)
@@ -236,45 +226,12 @@ class Job:
         return load_encoder(name)
 
 
-def with_variables(
-    value: Any, path: tuple[str, ...], name: str, environment: Mapping[str, str]
-) -> Any:
-    """Return a value with the variables in its strings replaced."""
-    if isinstance(value, dict):
-        return {
-            key: with_variables(inner, (*path, key), name, environment)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [with_variables(inner, path, name, environment) for inner in value]
-    if not isinstance(value, str):
-        return value
-
-    def variable(match: re.Match[str]) -> str:
-        if match[1] not in environment:
-            raise ArgumentError(
-                field=f"{name}: {'.'.join(path)}",
-                problem=f"the environment has no variable {match[1]}",
-            )
-        return environment[match[1]]
-
-    return _VARIABLE.sub(variable, value)
-
-
 def _check_spec(table: Mapping[str, Any] | None, name: str) -> None:
     """Refuse a wrong short form of a spec before anything is opened."""
     from qdrant_static.collection.specfile import is_long, short_form
 
     if table is not None and not is_long(table):
         short_form(table, f"{name}: spec")
-
-
-def placed(path: str, home: Path, key: str) -> str:
-    """Return a path relative to a folder; URIs and standard input stay as they are."""
-    rules.location(key, path)
-    if "://" in path or path in ("-", ":memory:"):
-        return path
-    return str(home / Path(path).expanduser())
 
 
 def encoder_beside(name: str | None, home: Path, key: str) -> str | None:

@@ -31,10 +31,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from qdrant_static import plaindata, rules
+from qdrant_static import rules
 from qdrant_static.clock import now
 from qdrant_static.errors import ArgumentError, MigrationNotFoundError
-from qdrant_static.jobs import Connection, encoder_beside, placed, with_variables
+from qdrant_static.jobfile import job_data, job_values, placed
+from qdrant_static.jobs import Connection, encoder_beside
 from qdrant_static.training.adaptoptions import AdaptOptions
 
 if TYPE_CHECKING:
@@ -144,13 +145,8 @@ class RetrainJob:
                 its path.
         """
         file = Path(path).expanduser()
-        variables = os.environ if environment is None else environment
-        data = with_variables(plaindata.read_toml(file), (), file.name, variables)
-        keys = [each.name for each in fields(cls) if each.name != "name"]
-        values = plaindata.arguments(cls, data, f"{file.name}: ", known=keys)
-        for key in ("collection", "retrain"):
-            if key not in values:
-                raise ArgumentError(field=f"{file.name}: {key}", problem="is missing")
+        data = job_data(file, environment)
+        values = job_values(cls, data, file, required=("collection", "retrain"))
         return cls(name=str(file), **values)._placed(file)
 
     def _placed(self, file: Path) -> Self:

@@ -208,12 +208,12 @@ class AdaptRun:
     ) -> dict[str, Any]:
         """Return what the model's card says."""
         teacher, corpus = self.teacher.info, self.corpus
-        told: dict[str, Any] = {"name": teacher.name, "fingerprint": teacher.fingerprint}
+        identity: dict[str, Any] = {"name": teacher.name, "fingerprint": teacher.fingerprint}
         # The vectors of a teacher whose space was turned cannot be compared without the head.
         key = "turned_from" if self.options.turn else "teacher"
         return {
             "kind": "adapted",
-            key: told,
+            key: identity,
             "documents": {"name": DOCUMENTS, "fingerprint": head.fingerprint},
             "corpus": {
                 "source": corpus.source,

@@ -134,8 +134,10 @@ class TrainingTexts:
     def _of(cls, collector: _Collector, source: str) -> Self:
         collector.end()
         if not collector.passages:
-            told = f": {collector.problems[0]}" if collector.problems else ""
-            raise ArgumentError(field="source", problem=f"{source} has no text to learn from{told}")
+            first = f": {collector.problems[0]}" if collector.problems else ""
+            raise ArgumentError(
+                field="source", problem=f"{source} has no text to learn from{first}"
+            )
         return cls(
             source=source,
             passages=tuple(collector.passages),
